@@ -1,0 +1,180 @@
+"""The commands, one function each; whatever is heavy is imported inside the function that needs it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweeps import __version__
+from sweeps.errors import SweepsError
+
+app = typer.Typer(
+    name="sweeps",
+    help="Hyperparameter sweeps for deep image classifiers that refuse to learn: "
+    "dead runs are recognised, stopped and explained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SpacePath = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Set a value of the file, e.g. budget.trials=6; repeatable."),
+]
+StorageUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="The SQL store. Default: $SWEEPS_STORAGE, else sqlite:///sweeps.db. "
+        "Use the variable for a URL with a password: options show in process lists.",
+        show_default=False,
+    ),
+]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"sweeps {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    path: SpacePath,
+    overrides: Overrides = None,
+    storage: StorageUrl = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Worker processes. Default: one per processor, at most 8.", show_default=False),
+    ] = None,
+) -> None:
+    """Run a sweep on this machine: create the study or continue it, start workers, show progress, sum up.
+
+    Ctrl-C stops cleanly; the same command goes on.
+    """
+    from rich.console import Console
+
+    from sweeps import report, store
+    from sweeps import run as running
+    from sweeps.launch import local
+
+    storage_url = store.url(storage)
+    talk = running.stderr_console()
+    opened, study, new = running.create(path, overrides or [], storage_url)
+    space = store.space_of(study)
+    store.reap(opened, study, local.alive)
+    left = space.budget.trials - report.summarise(space, study.get_trials(deepcopy=False)).done
+    talk.print(
+        f"{'created' if new else 'going on with'} study {space.name!r} in {store.masked(storage_url)}", markup=False
+    )
+    count = min(workers or local.default_workers(), max(left, 1))
+    space, summary = running.follow(opened, study, local.LocalWorkers(space.name, storage_url, count), talk)
+    out = Console()
+    out.print(report.render(space, summary))
+    out.print(running.next_commands(storage_url, space, path), markup=False, soft_wrap=True)
+
+
+@app.command()
+def create(path: SpacePath, overrides: Overrides = None, storage: StorageUrl = None) -> None:
+    """Create the study of a file, after a rehearsal, without running it."""
+    from sweeps import run as running
+    from sweeps import store
+
+    storage_url = store.url(storage)
+    _, study, new = running.create(path, overrides or [], storage_url)
+    print(f"{'created' if new else 'there already:'} study {study.study_name!r} in {store.masked(storage_url)}")
+    print(f"next: sweeps worker {study.study_name}")
+
+
+@app.command()
+def rehearse(path: SpacePath, overrides: Overrides = None) -> None:
+    """Check a file: train every choice in it for one step, without a store."""
+    import time
+
+    from sweeps import space_file
+    from sweeps.rehearsal import rehearse as train_each_choice
+
+    space, _ = space_file.read(path, overrides or [])
+    started = time.monotonic()
+    from sweeps import data
+    from sweeps.nn.train import train
+
+    count = train_each_choice(space, train, data.load, str(path))
+    print(
+        f"rehearsed {count} configurations that cover every choice: {time.monotonic() - started:.0f} s", file=sys.stderr
+    )
+
+
+@app.command()
+def worker(study: StudyName, storage: StorageUrl = None) -> None:
+    """Run trials of a study until its budget is met. SIGTERM or Ctrl-C: mark the running trial, give it back, end."""
+    from sweeps import run as running
+    from sweeps import store
+    from sweeps.launch import local
+
+    with running.interruptible() as stop:
+        opened = store.connect(store.url(storage))
+        found = store.load_study(opened, study)
+        store.space_of(found)
+        store.reap(opened, found, local.alive)
+        from sweeps import data
+        from sweeps.nn.train import train
+        from sweeps.worker import work
+
+        finished = work(opened, found, train, data.load, lambda: stop.asked > 0)
+    print(f"worker finished {finished} trials of {study!r}", file=sys.stderr)
+
+
+@app.command()
+def status(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="The study's name; all studies if left out.")
+    ] = None,
+    storage: StorageUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show how a study stands: fates so far, steps saved, best configuration, learned/tried."""
+    from rich.console import Console
+
+    from sweeps import report, store
+
+    opened = store.connect(store.url(storage))
+    names = [study] if study else store.study_names(opened)
+    shown = []
+    for name in names:
+        found = store.load_study(opened, name)
+        space = store.space_of(found)
+        shown.append((space, report.summarise(space, found.get_trials(deepcopy=False))))
+    if as_json:
+        values = [summary.to_dict() for _, summary in shown]
+        print(json.dumps(values[0] if study else values, indent=2))
+        return
+    for space, summary in shown:
+        Console().print(report.render(space, summary))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of search-space files, for editors."""
+    from sweeps.space_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+def main() -> None:
+    """Entry point: errors of ours become one line each and an exit code; anything else is a bug and shows itself."""
+    try:
+        app()
+    except SweepsError as exc:
+        if str(exc):
+            print("\n".join(f"sweeps: {line}" for line in str(exc).splitlines()), file=sys.stderr)
+        sys.exit(exc.exit_code)

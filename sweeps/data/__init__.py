@@ -1,0 +1,21 @@
+"""Images to arrays, without TensorFlow; one file per source. A source is a function and a line in `SOURCES`."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from sweeps.config import DataConfig
+from sweeps.data.arrays import Arrays
+from sweeps.data.digits import digits
+from sweeps.data.procedural import procedural
+
+SOURCES: dict[str, Callable[[DataConfig, int], Arrays]] = {"procedural": procedural, "digits": digits}
+
+
+@lru_cache(maxsize=2)
+def load(config: DataConfig, holdout_images: int) -> Arrays:
+    """The data set of a study; the last two stay in memory, since the trials of a study share theirs.
+
+    Raises:
+        TrialError: the source has too few images.
+    """
+    return SOURCES[config.source](config, holdout_images)

@@ -1,0 +1,30 @@
+"""The heavy room: all that imports TensorFlow and Keras. Nothing here knows of Optuna, verdicts or SQL.
+
+TensorFlow is imported here, with its greetings hushed: a dozen lines per worker, written before it reads its own log
+level, would drown what the workers say. Set TF_CPP_MIN_LOG_LEVEL=0 to see them. Errors are raised all the same.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Send what native code writes to standard error nowhere, unless the environment asks for TensorFlow's log."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with hushed():
+    import keras  # noqa: F401

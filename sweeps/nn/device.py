@@ -1,0 +1,29 @@
+"""The device: made ready once per process, so that equal trials give equal bits in whichever worker they run."""
+
+from functools import cache
+
+import tensorflow as tf
+
+from sweeps.nn import hushed
+
+
+@cache
+def prepare() -> None:
+    """Deterministic kernels, one thread, GPU memory taken as needed. Further calls do nothing.
+
+    One thread per operation, since sums are split by the number of threads, and results must not depend on how many
+    workers share a machine. One operation at a time, since two workers with two threads each on two cores take twice
+    as long as with one each. More workers use more cores.
+
+    Raises:
+        RuntimeError: TensorFlow has run something already, so that its threads are fixed.
+    """
+    # It warns of tracing when a process sees its fifth architecture, which is meant.
+    tf.get_logger().setLevel("ERROR")
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+    with hushed():
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.config.list_logical_devices()

@@ -1,0 +1,69 @@
+"""The probe: what a net's outputs say of its health, and how its predictions are counted."""
+
+import keras
+import tensorflow as tf
+
+from sweeps.nn.activations import SwitchedActivation
+
+# Layers that finish the output of the layer before; the model's last one does not, since the logits are wanted.
+FINISHING = (keras.layers.BatchNormalization, keras.layers.Activation, SwitchedActivation)
+
+
+def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that hold a kernel, from the input to the logits."""
+    return [layer for layer in model.layers if getattr(layer, "kernel", None) is not None]
+
+
+def outputs(model: keras.Model) -> list[keras.KerasTensor]:
+    """The output of each layer with a kernel, activation and normalisation included, but no pooling and no dropout."""
+    found: list[keras.KerasTensor] = []
+    for layer in model.layers:
+        if getattr(layer, "kernel", None) is not None:
+            found.append(layer.output)
+        elif found and isinstance(layer, FINISHING) and layer.input is found[-1] and layer.output is not model.output:
+            found[-1] = layer.output
+    return found
+
+
+def vital_signs(output: tf.Tensor) -> tf.Tensor:
+    """Mean, std, signal and dead share (see `LayerVitals`) of one layer's output on the probe batch.
+
+    Args:
+        output: (inputs, positions..., channels), any float dtype.
+
+    Returns:
+        float32, (4,).
+    """
+    x = tf.cast(output, tf.float32)
+    mean = tf.reduce_mean(x)
+    # Differences to the first input are exactly zero where all inputs agree: a constant unit has no variance at all.
+    over_inputs = tf.reduce_mean(tf.math.reduce_variance(x - x[:1], axis=0))
+    signal = tf.math.divide_no_nan(over_inputs, tf.reduce_mean(tf.square(x)))
+    same = tf.reduce_all(tf.equal(x, x[:1]), axis=list(range(x.shape.rank - 1)))
+    return tf.stack([mean, tf.math.reduce_std(x), signal, tf.reduce_mean(tf.cast(same, tf.float32))])
+
+
+def losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy in nats of each image; labels int32 (images,), logits float32 (images, classes)."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """How many classes each image's own class does not surpass; 0 is a top-1 hit, below 5 a top-5 hit.
+
+    A tie, or a logit that is not a number, counts as surpassing: a net that gives all classes the same logit has no
+    hits (but where there are no more than five classes, when every image is a top-5 hit of any net).
+
+    Returns:
+        int32, (images,).
+    """
+    own = tf.gather(logits, labels, axis=1, batch_dims=1)[:, tf.newaxis]
+    beaten = tf.reduce_sum(tf.cast(logits < own, tf.int32), axis=1)
+    return tf.shape(logits)[1] - 1 - beaten
+
+
+def score(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Sum of the losses, top-1 hits and top-5 hits of a batch; float32, (3,)."""
+    rank = ranks(labels, logits)
+    hits = [tf.reduce_sum(tf.cast(rank < k, tf.float32)) for k in (1, 5)]
+    return tf.stack([tf.reduce_sum(losses(labels, logits)), *hits])

@@ -1,0 +1,220 @@
+"""What people take away from a study: fates, steps saved, the best configuration, learned/tried; as text or JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeps import store
+from sweeps.space import Space
+from sweeps.verdict import Fate
+
+FATES = (Fate.LEARNED, Fate.AT_CHANCE, Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED, store.FAILED)
+COLOURS = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
+NAMES = {"top1": "top-1", "top5": "top-5", "loss": "loss", "gain": "information gain"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One finished trial; the numbers are those of its last look, None where it had none."""
+
+    number: int
+    fate: str
+    reason: str
+    value: float | None
+    top1: float | None
+    loss: float | None
+    steps: int
+    seconds: float
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A study at one moment.
+
+    Attributes:
+        done, running, interrupted: trials that count in the budget, that run, and that gave their slot back.
+        steps_run, steps_saved: of the finished trials; saved is what stopping early left of their budgets.
+        step_share: share of the whole budget's steps that need not be waited for any more.
+        learned_of_tried: (activation, constraint) -> (trials that learned, trials), failed ones left out.
+    """
+
+    study: str
+    question: str
+    objective: str
+    trials: int
+    done: int
+    running: int
+    interrupted: int
+    fates: dict[str, int]
+    steps_run: int
+    steps_saved: int
+    step_share: float
+    chance_top1: float | None
+    best: Finished | None
+    learned_of_tried: dict[tuple[str, str], tuple[int, int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON encoder."""
+        table = [
+            {"activation": activation, "constraint": constraint, "learned": learned, "tried": tried}
+            for (activation, constraint), (learned, tried) in self.learned_of_tried.items()
+        ]
+        return {**asdict(self), "learned_of_tried": table}
+
+
+def finished_trials(trials: Iterable[FrozenTrial]) -> list[Finished]:
+    """The trials that count in the budget, in the order of their numbers."""
+    return [_finished(trial) for trial in trials if trial.state.is_finished() and not _interrupted(trial)]
+
+
+def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
+    """What the trials of a study say, taken together."""
+    done = finished_trials(trials)
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    steps_run = sum(trial.steps for trial in done)
+    stopped = [trial for trial in done if trial.fate in (Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED)]
+    under_way = sum(trial.last_step or 0 for trial in running)
+    budget = space.budget
+    return Summary(
+        study=space.name,
+        question=space.question,
+        objective=space.objective,
+        trials=budget.trials,
+        done=len(done),
+        running=len(running),
+        interrupted=sum(map(_interrupted, trials)),
+        fates=dict(Counter(trial.fate for trial in done)),
+        steps_run=steps_run,
+        steps_saved=sum(budget.steps - trial.steps for trial in stopped),
+        step_share=min(1.0, (len(done) * budget.steps + under_way) / (budget.trials * budget.steps)),
+        chance_top1=next((t.user_attrs[store.CHANCE_TOP1] for t in trials if store.CHANCE_TOP1 in t.user_attrs), None),
+        best=_best(space, done),
+        learned_of_tried=_learned_of_tried(done),
+    )
+
+
+def fates_line(summary: Summary) -> Text:
+    """`learned 5 · at chance 4 · ...`, the fates that occurred; then the steps saved."""
+    parts = [(f"{fate} {summary.fates[fate]}", COLOURS.get(fate, "red")) for fate in FATES if summary.fates.get(fate)]
+    line = Text(" · ").join(Text(text, style) for text, style in parts) if parts else Text("no trial finished yet")
+    budget = summary.steps_run + summary.steps_saved
+    if summary.steps_saved:
+        line += Text(f" │ steps saved {summary.steps_saved:,} of {budget:,} ({summary.steps_saved / budget:.0%})")
+    return line
+
+
+def best_line(space: Space, summary: Summary) -> Text:
+    """The best configuration in one line."""
+    if summary.best is None or summary.best.value is None:
+        return Text("best: none yet")
+    return Text.assemble(
+        f"best: {NAMES[summary.objective]} {_value(summary.objective, summary.best.value)}, ",
+        f"trial {summary.best.number}: ",
+        (drawn(space, summary.best), "bold"),
+    )
+
+
+def trial_line(space: Space, trial: Finished) -> Text:
+    """A finished trial in one line."""
+    accuracy = f"top-1 {trial.top1:7.2%}" if trial.top1 is not None else " " * 13
+    return Text.assemble(
+        f"{trial.number:4d}  ",
+        (f"{trial.fate:10s}", COLOURS.get(Fate(trial.fate), "red") if trial.fate in set(Fate) else "red"),
+        f"  {accuracy}  step {trial.steps:<5d} {drawn(space, trial)}",
+    )
+
+
+def render(space: Space, summary: Summary) -> RenderableType:
+    """The whole summary for a terminal."""
+    head = Text(f"{summary.study}: {summary.done} of {summary.trials} trials", "bold")
+    if summary.running:
+        head += Text(f", {summary.running} running")
+    if summary.interrupted:
+        head += Text(f", {summary.interrupted} interrupted and given back")
+    lines: list[RenderableType] = [head]
+    if summary.question:
+        lines.append(Text(summary.question, "italic"))
+    lines += [fates_line(summary), best_line(space, summary)]
+    if summary.best is not None and summary.best.top1 is not None and summary.chance_top1 is not None:
+        lines.append(Text(f"chance level of top-1: {summary.chance_top1:.2%}", "dim"))
+    if summary.learned_of_tried:
+        lines.append(_table(summary))
+    return Group(*lines)
+
+
+def drawn(space: Space, trial: Finished) -> str:
+    """The values of the parameters that the space varies, without those that had no say."""
+    words = []
+    for parameter in space.parameters:
+        varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
+        value: Any = trial.config
+        for key in parameter.name.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if not varies or value is None or (parameter.name == "constraint" and value == "none"):
+            continue
+        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+        words.append(shown if isinstance(value, str) else f"{parameter.name}={shown}")
+    return " ".join(words)
+
+
+def _table(summary: Summary) -> Table:
+    activations = sorted({activation for activation, _ in summary.learned_of_tried})
+    constraints = sorted({constraint for _, constraint in summary.learned_of_tried}, key=lambda c: (c != "none", c))
+    table = Table(title="learned / tried", title_justify="left")
+    table.add_column("activation")
+    for constraint in constraints:
+        table.add_column(constraint, justify="right")
+    for activation in activations:
+        cells = [summary.learned_of_tried.get((activation, constraint)) for constraint in constraints]
+        table.add_row(activation, *(f"{cell[0]} / {cell[1]}" if cell else "" for cell in cells))
+    return table
+
+
+def _interrupted(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and trial.user_attrs.get(store.FATE) != store.FAILED
+
+
+def _finished(trial: FrozenTrial) -> Finished:
+    attributes = trial.user_attrs
+    return Finished(
+        number=trial.number,
+        fate=attributes.get(store.FATE, store.FAILED),
+        reason=attributes.get(store.REASON, ""),
+        value=trial.value if trial.state == TrialState.COMPLETE else None,
+        top1=attributes.get(store.TOP1),
+        loss=attributes.get(store.LOSS),
+        steps=attributes.get(store.STEPS, 0),
+        seconds=attributes.get(store.SECONDS, 0.0),
+        config=json.loads(attributes.get(store.CONFIG, "{}")),
+    )
+
+
+def _best(space: Space, done: Sequence[Finished]) -> Finished | None:
+    sign = 1 if space.direction == "maximize" else -1
+    return max(
+        (trial for trial in done if trial.value is not None),
+        key=lambda trial: sign * (trial.value or 0.0),
+        default=None,
+    )
+
+
+def _learned_of_tried(done: Iterable[Finished]) -> dict[tuple[str, str], tuple[int, int]]:
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    for trial in done:
+        if trial.config and trial.fate != store.FAILED:
+            key = (trial.config["activation"], trial.config["constraint"])
+            learned, tried = counts.get(key, (0, 0))
+            counts[key] = (learned + (trial.fate == Fate.LEARNED), tried + 1)
+    return counts
+
+
+def _value(objective: str, value: float) -> str:
+    return f"{value:.2%}" if objective in ("top1", "top5") else f"{value:.4g}"

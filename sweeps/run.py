@@ -1,0 +1,227 @@
+"""`sweeps run`: create or continue a study, start workers on this machine, follow them to the end of the budget."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import optuna
+from optuna.storages import RDBStorage
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeps import report, space_file, store
+from sweeps.errors import StoreError, SweepsError
+from sweeps.launch import local
+from sweeps.space import Space
+
+POLL_S = 0.5
+PATIENCE_S = 60.0  # from asking workers to stop until they are killed: longer than any look
+
+
+def rehearse(path: Path, overrides: Sequence[str]) -> None:
+    """Rehearse a file in a process of its own, so that this one never holds TensorFlow or a GPU.
+
+    Raises:
+        SweepsError: the rehearsal failed; it has said why.
+    """
+    words = [word for override in overrides for word in ("--set", override)]
+    done = subprocess.run(local.command("rehearse", *words, "--", str(path)), check=False)
+    if done.returncode:
+        raise Said(done.returncode)
+
+
+class Said(SweepsError):
+    """A failure of which the person has been told already."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("")
+        self.exit_code = exit_code
+
+
+def create(path: Path, overrides: Sequence[str], storage_url: str) -> tuple[RDBStorage, optuna.Study, bool]:
+    """The study of a file: made after a rehearsal, or the one that is there if the file says the same.
+
+    Returns:
+        The store, the study, and whether it is new.
+
+    Raises:
+        SpaceError: the file cannot be used.
+        StoreError: the store cannot be used, or holds another study of this name; the message says what differs.
+    """
+    space, text = space_file.read(path, overrides)
+    existing = _existing(storage_url, space)
+    if existing is None:
+        storage = store.connect(
+            storage_url, create=True
+        )  # before the rehearsal: an unwritable store should show at once
+        rehearse(path, overrides)
+        return storage, store.create_study(storage, space, text, overrides), True
+    storage, study = existing
+    if different := store.differences(study, space):
+        raise StoreError(
+            f"{path}: study {space.name!r} exists with another search space; {'; '.join(different)}. "
+            f"Undo the change, or give the new one a name of its own with --set study.name=..."
+        )
+    if store.space_of(study).budget.trials != space.budget.trials:
+        store.record_space(study, space, text, overrides)
+    return storage, study, False
+
+
+def _existing(storage_url: str, space: Space) -> tuple[RDBStorage, optuna.Study] | None:
+    try:
+        storage = store.connect(storage_url)
+    except StoreError:
+        return None  # nothing there yet, or not usable: making it will tell
+    study = store.find_study(storage, space.name)
+    return None if study is None else (storage, study)
+
+
+@dataclass(slots=True)
+class Stop:
+    """What the person has asked for: 0 nothing, 1 to stop cleanly, 2 or more to stop now."""
+
+    asked: int = 0
+
+    def ask(self, _signal: int, _frame: FrameType | None) -> None:
+        self.asked += 1
+
+
+@contextmanager
+def interruptible() -> Iterator[Stop]:
+    """Count SIGINT, SIGTERM and SIGHUP instead of dying of them."""
+    stop = Stop()
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.signal(number, stop.ask) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(slots=True)
+class Follower:
+    """Shows a study while workers run: finished trials as lines, the rest as a bar that stays below them."""
+
+    study: optuna.Study
+    space: Space
+    console: Console
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
+    share_at_start: float | None = None
+    shown: set[int] = field(default_factory=set)
+    summary: report.Summary = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+        self.update(quiet=True)
+
+    def update(self, *, quiet: bool = False) -> int:
+        """Read the store; print what has finished since; how many trials that was."""
+        trials = self.study.get_trials(deepcopy=False)
+        self.summary = report.summarise(self.space, trials)
+        if self.share_at_start is None:
+            self.share_at_start = self.summary.step_share
+        new = [trial for trial in report.finished_trials(trials) if trial.number not in self.shown]
+        self.shown |= {trial.number for trial in new}
+        if not quiet:
+            for trial in new:
+                self.console.print(report.trial_line(self.space, trial), soft_wrap=True)
+        return len(new)
+
+    def left_s(self) -> float | None:
+        """Seconds to the end at the pace so far; None while there is no pace."""
+        progress = self.summary.step_share - (self.share_at_start or 0.0)
+        if progress <= 0:
+            return None
+        return (self.clock() - self.started) * (1 - self.summary.step_share) / progress
+
+    def bar(self, note: str = "") -> RenderableType:
+        """The lines that stay below: progress, fates, best."""
+        summary, left = self.summary, self.left_s()
+        row = Table.grid(padding=(0, 1))
+        times = f"{_clock(self.clock() - self.started)} gone" + (f", {_clock(left)} left" if left is not None else "")
+        row.add_row(
+            Text(f"{summary.done}/{summary.trials} trials"),
+            ProgressBar(total=1.0, completed=summary.step_share, width=32),
+            Text(f"{summary.running} running, {times}" + (f"  {note}" if note else "")),
+        )
+        return Group(row, report.fates_line(summary), report.best_line(self.space, summary))
+
+
+def follow(
+    storage: RDBStorage, study: optuna.Study, workers: local.LocalWorkers, console: Console
+) -> tuple[Space, report.Summary]:
+    """Keep workers running until the budget is met or the person stops it.
+
+    Raises:
+        WorkerError: workers keep failing.
+        Said: the person stopped it; exit code 130, as shells have it.
+    """
+    space = store.space_of(study)
+    follower = Follower(study, space, console)
+    with interruptible() as stop, Live(console=console, refresh_per_second=4, transient=True) as live:
+        try:
+            while follower.summary.done < space.budget.trials and not stop.asked:
+                workers.start()
+                live.update(follower.bar("" if follower.summary.running else "workers are starting"))
+                time.sleep(POLL_S)
+                if follower.update():
+                    workers.deaths = 0
+                if (workers.died() or not workers.running()) and store.reap(storage, study, local.alive):
+                    workers.count = max(workers.count, 1)
+        finally:
+            _wind_down(follower, workers, stop, live)
+            store.reap(storage, study, local.alive)
+    follower.update()
+    if stop.asked:
+        console.print(report.render(space, follower.summary))
+        console.print("stopped; the same command goes on where this one left off")
+        raise Said(130)
+    return space, follower.summary
+
+
+def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live: Live) -> None:
+    """Let workers end after their next look; a second signal, or too long a wait, ends them now."""
+    if stop.asked:
+        workers.stop()
+    asked, deadline = stop.asked, time.monotonic() + PATIENCE_S
+    while workers.running() and stop.asked == asked and time.monotonic() < deadline:
+        live.update(follower.bar("stopping after the next look; Ctrl-C again to stop now" if asked else ""))
+        time.sleep(POLL_S / 5)
+        follower.update()
+    workers.kill()
+
+
+def next_commands(storage_url: str, space: Space, path: Path) -> str:
+    """What a person may type next."""
+    shown = store.masked(storage_url)
+    where = "" if shown == store.DEFAULT_URL else f" --storage {shown}" if shown == storage_url else ""
+    place = shown if shown == storage_url else '"$SWEEPS_STORAGE"'
+    return "\n".join(
+        [
+            "next:",
+            f"  sweeps status {space.name}{where}",
+            f"  sweeps run {path}{where} --set budget.trials={2 * space.budget.trials}   # go on with twice the trials",
+            f"  optuna-dashboard {place}",
+        ]
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def stderr_console() -> Console:
+    """Talk goes to stderr, results to stdout."""
+    return Console(file=sys.stderr)

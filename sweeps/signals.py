@@ -1,0 +1,85 @@
+"""What training reports: plain numbers, judged and kept. Nothing here knows TensorFlow or SQL."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class LayerVitals:
+    """The vital signs of one layer's output on the probe batch (activation included; the last layer's are the logits).
+
+    Attributes:
+        name: the layer's name in the model.
+        mean, std: over all inputs, positions and units.
+        signal: mean over units of the variance over inputs, divided by the mean square: in [0, 1], 0 when every input
+            gives the same output. One minus the mean-field correlation between inputs (Poole et al. 2016,
+            arXiv:1606.05340; Schoenholz et al. 2017, arXiv:1611.01232). A position of a feature map is a unit.
+        dead: share of units (channels of a convolution) whose output is the same for every input.
+        gradient_norm: Euclidean norm of the last batch's gradient of the layer's kernel.
+        update_ratio: norm of the last update of the kernel divided by the norm of the kernel.
+    """
+
+    name: str
+    mean: float
+    std: float
+    signal: float
+    dead: float
+    gradient_norm: float
+    update_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at a run: what is known of it after `step` optimiser steps.
+
+    Attributes:
+        step: optimiser steps done.
+        train_loss: mean cross-entropy (nats, without regularisation) of the batches since the last reading;
+            not a number at step 0.
+        loss: cross-entropy on the hold-out set (nats, without regularisation).
+        hits1, hits5: hold-out images whose class is the first, or among the first five, of the prediction.
+        count: hold-out images.
+        gradient_norm: global norm of the last batch's gradient, regularisation included; not a number at step 0.
+        update_ratio: largest `update_ratio` of the layers.
+        finite: whether every trainable weight is a finite number.
+        seconds: wall-clock time of this trial so far; the only field that differs when a trial is repeated.
+        layers: vital signs from the first layer to the logits.
+    """
+
+    step: int
+    train_loss: float
+    loss: float
+    hits1: int
+    hits5: int
+    count: int
+    gradient_norm: float
+    update_ratio: float
+    finite: bool
+    seconds: float
+    layers: tuple[LayerVitals, ...]
+
+    @property
+    def top1(self) -> float:
+        """Share of hold-out images classified rightly."""
+        return self.hits1 / self.count
+
+    @property
+    def top5(self) -> float:
+        """Share of hold-out images whose class is among the five most probable."""
+        return self.hits5 / self.count
+
+    @property
+    def signal(self) -> float:
+        """Signal of the logits."""
+        return self.layers[-1].signal
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON encoder; not-a-number stays a float."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`."""
+        layers = tuple(LayerVitals(**layer) for layer in values["layers"])
+        return cls(**{**values, "layers": layers})

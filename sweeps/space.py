@@ -1,0 +1,270 @@
+"""Space: what may vary, and under which condition.
+
+`Space.draw(trial)` turns an Optuna trial, or anything that can suggest, into values; `Space.config(values, slot)` turns
+those into the Config that is trained.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticUndefined
+
+from sweeps.config import Config, DataConfig, ModelConfig
+
+Scalar = str | int | float | bool
+Objective = Literal["top1", "top5", "loss", "gain"]
+
+
+class Suggests(Protocol):
+    """The part of an Optuna trial that `Space.draw` needs."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Any: ...
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int: ...
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """One of `values`; a single value is fixed and no question for a sampler."""
+
+    values: tuple[Scalar, ...]
+
+    def suggest(self, trial: Suggests, label: str) -> Scalar:
+        if len(self.values) == 1:
+            return self.values[0]
+        value: Scalar = trial.suggest_categorical(label, self.values)
+        return value
+
+    def ends(self) -> tuple[Scalar, ...]:
+        """The values that a rehearsal tries."""
+        return self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A number from `low` to `high`, both included; uniform in the logarithm if `log`, on a grid if `step` is given."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    integer: bool = False
+
+    @property
+    def endless(self) -> bool:
+        """Whether there are more values than can be listed."""
+        return not self.integer and self.step is None
+
+    def suggest(self, trial: Suggests, label: str) -> Scalar:
+        if self.integer:
+            return trial.suggest_int(label, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
+        return trial.suggest_float(label, self.low, self.high, step=self.step, log=self.log)
+
+    def ends(self) -> tuple[Scalar, ...]:
+        """The values that a rehearsal tries."""
+        low, high = (int(self.low), int(self.high)) if self.integer else (self.low, self.high)
+        return (low,) if low == high else (low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A domain, and the values that other parameters must have for it to hold."""
+
+    domain: Choices | Range
+    when: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+
+    def holds(self, values: Mapping[str, Scalar]) -> bool:
+        return all(name in values and values[name] in allowed for name, allowed in self.when)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A hyperparameter of Config (`learning_rate`, `model.width`) and its cases; the first that holds is drawn."""
+
+    name: str
+    cases: tuple[Case, ...]
+
+    def label(self, case: Case) -> str:
+        """The name in the study: cases with domains of their own need names of their own there."""
+        if len(self.cases) == 1 or not case.when:
+            return self.name
+        conditions = [f"{name}={'|'.join(map(str, allowed))}" for name, allowed in case.when]
+        return f"{self.name}[{', '.join(conditions)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be spent: finished trials, and for each the steps, the looks at it, and the hold-out images of a look."""
+
+    trials: int
+    steps: int
+    report_interval: int
+    holdout_images: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A search-space file, validated; `tables` is its content with the overrides in place."""
+
+    name: str
+    question: str
+    objective: Objective
+    direction: Literal["maximize", "minimize"]
+    budget: Budget
+    data: DataConfig
+    model: ModelConfig
+    sampler: Mapping[str, Any]
+    pruner: Mapping[str, Any]
+    parameters: tuple[Parameter, ...]
+    tables: Mapping[str, Any]
+
+    def draw(self, trial: Suggests) -> dict[str, Scalar]:
+        """Values of all parameters, asked for in an order in which conditions come first."""
+        values: dict[str, Scalar] = {}
+        for parameter in self.parameters:
+            case = next((case for case in parameter.cases if case.holds(values)), None)
+            if case is not None:
+                values[parameter.name] = case.domain.suggest(trial, parameter.label(case))
+            elif (default := _default(parameter.name)) is not None:
+                values[parameter.name] = default
+        return values
+
+    def config(self, values: Mapping[str, Scalar], slot: int) -> Config:
+        """The recipe of the `slot`-th trial of the budget.
+
+        Raises:
+            pydantic.ValidationError: values that do not go together.
+        """
+        tables: dict[str, Any] = {"data": self.data.model_dump(), "model": self.model.model_dump()}
+        for name, value in values.items():
+            table, _, key = name.rpartition(".")
+            (tables[table] if table else tables)[key] = value
+        return Config.model_validate(
+            tables
+            | {
+                "seed": derived_seed(self.budget.seed, slot),
+                "steps": self.budget.steps,
+                "report_interval": self.budget.report_interval,
+                "holdout_images": self.budget.holdout_images,
+            }
+        )
+
+    def digest(self) -> str:
+        """sha256 of what decides the trials; the number of trials does not, so that a budget can be raised."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+    def identity(self) -> dict[str, Any]:
+        """`tables` without the number of trials."""
+        budget = {key: value for key, value in self.tables["budget"].items() if key != "trials"}
+        return {**self.tables, "budget": budget}
+
+    def rehearsals(self) -> Iterator[Config]:
+        """Configs in which every choice and both ends of every range occur, as few as a greedy cover finds.
+
+        Raises:
+            ValidationProblem: a combination that no Config allows.
+        """
+        open_ends = {
+            parameter.label(case): list(case.domain.ends())
+            for parameter in self.parameters
+            for case in parameter.cases
+            if len(case.domain.ends()) > 1 or case.when
+        }
+        yield self._rehearsal(_Rehearsal(open_ends, {}))
+        while any(open_ends.values()):
+            label = next(label for label, ends in open_ends.items() if ends)
+            before = len(open_ends[label])
+            yield self._rehearsal(_Rehearsal(open_ends, self._path(label)))
+            if len(open_ends[label]) == before:  # shadowed by an earlier case: it can never be drawn
+                open_ends[label].clear()
+
+    def _rehearsal(self, rehearsal: "_Rehearsal") -> Config:
+        values = self.draw(rehearsal)
+        for parameter in self.parameters:  # fixed values of a condition are never suggested: tick them off here
+            case = next((case for case in parameter.cases if case.holds(values)), None)
+            if case is not None:
+                rehearsal.tick(parameter.label(case), values[parameter.name])
+        try:
+            return self.config(values, 0)
+        except ValidationError as exc:
+            drawn = ", ".join(f"{name} = {value}" for name, value in values.items())
+            raise ValidationProblem(drawn, exc) from exc
+
+    def _path(self, label: str) -> dict[str, Scalar]:
+        """What must be chosen, by label, for the case of this label to hold."""
+        wanted: dict[str, Scalar] = {}
+        by_name = {parameter.name: parameter for parameter in self.parameters}
+        todo = [case for parameter in self.parameters for case in parameter.cases if parameter.label(case) == label]
+        while todo:
+            for name, allowed in todo.pop().when:
+                parent = by_name[name]
+                for case in parent.cases:
+                    value = next((value for value in case.domain.ends() if value in allowed), None)
+                    if value is not None:
+                        wanted[parent.label(case)] = value
+                        todo.append(case)
+                        break
+        return wanted
+
+
+class ValidationProblem(ValueError):
+    """A combination of drawn values that no Config allows."""
+
+    def __init__(self, drawn: str, exc: ValidationError) -> None:
+        reason = str(exc.errors()[0]["msg"]).removeprefix("Value error, ")
+        super().__init__(f"{reason} (with {drawn})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rehearsal:
+    """Suggests what is wanted, else what no rehearsal has tried yet, else the first."""
+
+    open_ends: dict[str, list[Scalar]]
+    wanted: Mapping[str, Scalar]
+
+    def tick(self, label: str, value: Scalar) -> None:
+        if value in self.open_ends.get(label, ()):
+            self.open_ends[label].remove(value)
+
+    def _pick(self, label: str, first: Scalar) -> Scalar:
+        value = self.wanted.get(label, next(iter(self.open_ends.get(label, ())), first))
+        self.tick(label, value)
+        return value
+
+    def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Scalar:
+        return self._pick(name, choices[0])
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:  # noqa: ARG002
+        return int(self._pick(name, low))
+
+    def suggest_float(
+        self,
+        name: str,
+        low: float,
+        high: float,  # noqa: ARG002
+        *,
+        step: float | None = None,  # noqa: ARG002
+        log: bool = False,  # noqa: ARG002
+    ) -> float:
+        return float(self._pick(name, low))
+
+
+def derived_seed(seed: int, slot: int) -> int:
+    """A seed in [0, 2**31) for the `slot`-th trial of a budget."""
+    return int(np.random.SeedSequence((seed, slot)).generate_state(1)[0] >> 1)
+
+
+def _default(name: str) -> Scalar | None:
+    """What Config takes where no case holds; None where that depends on other values."""
+    table, _, key = name.rpartition(".")
+    models: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig, "model": ModelConfig}
+    default = models[table].model_fields[key].default
+    return None if default is PydanticUndefined else default

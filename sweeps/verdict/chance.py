@@ -1,0 +1,49 @@
+"""Chance: what a model scores on the hold-out set that has learnt the classes' frequencies and nothing else."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """The scores of guessing.
+
+    Attributes:
+        top1: share of the most frequent hold-out class, the best that one answer to all inputs can score.
+        top5: sum of the five largest shares.
+        loss: cross-entropy (nats) on the hold-out set of predicting the training set's class frequencies for every
+            input; ln(classes) where they are balanced.
+        classes: how many classes there are.
+    """
+
+    top1: float
+    top5: float
+    loss: float
+    classes: int
+
+    @classmethod
+    def of(cls, train_labels: NDArray[np.int32], holdout_labels: NDArray[np.int32], classes: int) -> Self:
+        """Count it.
+
+        A class without training images counts as if it had one: a frequency of zero would make the loss infinite as
+        soon as the hold-out set shows the class, and no model that was trained predicts an exact zero.
+
+        Args:
+            train_labels, holdout_labels: (images,), each in [0, classes).
+        """
+        shares = np.bincount(holdout_labels, minlength=classes) / len(holdout_labels)
+        seen = np.maximum(np.bincount(train_labels, minlength=classes), 1)
+        largest = np.sort(shares)[::-1]
+        loss = -shares @ np.log(seen / seen.sum())
+        return cls(float(largest[0]), float(largest[:5].sum()), float(loss), classes)
+
+    def gain(self, loss: float) -> float:
+        """Information gain over the class frequencies: 1 is perfect, 0 no better than they are, below 0 worse.
+
+        Args:
+            loss: cross-entropy on the hold-out set in nats, without regularisation.
+        """
+        return 1 - loss / self.loss

@@ -1,0 +1,194 @@
+"""A worker: claim a slot -> ask -> train -> follow the readings -> tell, until the budget is met or it is told to stop.
+
+`train` comes in as an argument, so that nothing here opens the heavy room; a test gives a generator of three lines.
+"""
+
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from pydantic import ValidationError
+
+from sweeps import samplers, store, tables
+from sweeps.config import Config, DataConfig
+from sweeps.data.arrays import Arrays
+from sweeps.errors import WorkerError
+from sweeps.signals import Reading
+from sweeps.space import Objective, Space
+from sweeps.verdict import Chance, Fate, Verdict, final_verdict, judge
+
+Train = Callable[[Config, Arrays], Generator[Reading, None, None]]
+Load = Callable[[DataConfig, int], Arrays]
+
+# One bad configuration is bad luck; three trials in a row that cannot be trained mean that data or code are broken.
+MOST_FAILURES_IN_A_ROW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one trial ended; `readings` as far as it came."""
+
+    state: TrialState
+    fate: str
+    reason: str
+    readings: tuple[Reading, ...] = ()
+    traceback: str = ""
+
+
+def work(storage: RDBStorage, study: optuna.Study, train: Train, load: Load, stopping: Callable[[], bool]) -> int:
+    """Run trials of a study until its budget is met.
+
+    Args:
+        train: (config, arrays) -> readings; closed early when the trial is stopped.
+        load: (data, hold-out images) -> arrays.
+        stopping: asked between trials and at each look; once true, the running trial is marked and its slot given back.
+
+    Returns:
+        How many trials this worker finished.
+
+    Raises:
+        WorkerError: trials fail one after the other.
+    """
+    space = store.space_of(study)
+    study.pruner = samplers.pruner(space)
+    study_id = storage.get_study_id_from_name(study.study_name)
+    host, pid = socket.gethostname(), os.getpid()
+    finished = failures = 0
+    while not stopping():
+        slot = tables.claim(storage.engine, study_id, space.budget.trials, host, pid)
+        if slot is None:
+            break
+        outcome = _run(storage, study, space, slot, train, load, stopping)
+        if outcome.fate == store.INTERRUPTED:
+            tables.release(storage.engine, study_id, slot)
+            break
+        tables.finish(storage.engine, study_id, slot)
+        finished += 1
+        failures = failures + 1 if outcome.fate == store.FAILED else 0
+        if failures == MOST_FAILURES_IN_A_ROW:
+            raise WorkerError(f"{failures} trials in a row failed; the last: {outcome.reason}")
+    return finished
+
+
+def _run(
+    storage: RDBStorage,
+    study: optuna.Study,
+    space: Space,
+    slot: int,
+    train: Train,
+    load: Load,
+    stopping: Callable[[], bool],
+) -> Outcome:
+    """One trial, from the sampler's answer to the store's record of its end."""
+    started = time.monotonic()
+    study.sampler = samplers.sampler(space, slot)
+    trial = study.ask()
+    study_id = storage.get_study_id_from_name(study.study_name)
+    tables.assign(storage.engine, study_id, slot, trial.number)
+    store.set_attributes(trial, {store.SLOT: slot, store.HOST: socket.gethostname(), store.PID: os.getpid()})
+    chance = None
+    try:
+        config = space.config(space.draw(trial), slot)
+        trial.set_user_attr(store.CONFIG, config.to_json())
+        arrays = load(config.data, config.holdout_images)
+        chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
+        outcome = follow(trial, train(config, arrays), chance, space, stopping)
+    except ValidationError as exc:
+        reason = str(exc.errors()[0]["msg"]).removeprefix("Value error, ")
+        outcome = Outcome(TrialState.FAIL, store.FAILED, f"these values do not go together: {reason}")
+    except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why
+        reason = f"{type(exc).__name__}: {' '.join(str(exc).split())}"
+        outcome = Outcome(TrialState.FAIL, store.FAILED, reason, traceback=traceback.format_exc())
+    tables.write_readings(storage.engine, study_id, trial.number, outcome.readings)
+    store.set_attributes(trial, _attributes(outcome, chance, time.monotonic() - started))
+    _tell(study, trial, space, outcome, chance)
+    return outcome
+
+
+def follow(
+    trial: optuna.Trial,
+    run: Generator[Reading, None, None],
+    chance: Chance,
+    space: Space,
+    stopping: Callable[[], bool],
+) -> Outcome:
+    """Pull readings until the run is over or a verdict, the pruner or the person stops it; each is reported to Optuna.
+
+    What is reported is continuous (information gain, or its counterpart where less is better): accuracies tie at
+    chance, and ties blind every pruner.
+    """
+    readings: list[Reading] = []
+    for reading in run:
+        readings.append(reading)
+        if stopping():
+            run.close()
+            reason = f"stopped by hand at step {reading.step}"
+            return Outcome(TrialState.FAIL, store.INTERRUPTED, reason, tuple(readings))
+        gain = chance.gain(reading.loss)
+        if reading.step > 0 and abs(gain) < float("inf"):
+            trial.report(gain if space.direction == "maximize" else -gain, reading.step)
+        if reading.step == space.budget.steps:
+            break
+        verdict = judge(readings, chance)
+        if not verdict.stops and reading.step > 0 and trial.should_prune():
+            verdict = Verdict(
+                Fate.OUTRANKED, f"other trials were better at step {reading.step} ({space.pruner['name']})"
+            )
+        if verdict.stops:
+            run.close()
+            return Outcome(TrialState.PRUNED, verdict.fate, verdict.reason, tuple(readings))
+    verdict = judge(readings, chance)
+    if verdict.stops:
+        return Outcome(TrialState.PRUNED, verdict.fate, verdict.reason, tuple(readings))
+    verdict = final_verdict(readings, chance)
+    return Outcome(TrialState.COMPLETE, verdict.fate, verdict.reason, tuple(readings))
+
+
+def objective(space: Space, reading: Reading, chance: Chance) -> float:
+    """The number that a study compares its trials by."""
+    values: dict[Objective, float] = {
+        "top1": reading.top1,
+        "top5": reading.top5,
+        "loss": reading.loss,
+        "gain": chance.gain(reading.loss),
+    }
+    return values[space.objective]
+
+
+def _attributes(outcome: Outcome, chance: Chance | None, seconds: float) -> dict[str, Any]:
+    attributes: dict[str, Any] = {store.FATE: str(outcome.fate), store.REASON: outcome.reason}
+    if outcome.traceback:
+        attributes[store.TRACEBACK] = outcome.traceback
+    if outcome.readings and chance is not None:
+        last = outcome.readings[-1]
+        numbers = {
+            store.TOP1: last.top1,
+            store.TOP5: last.top5,
+            store.LOSS: last.loss,
+            store.GAIN: chance.gain(last.loss),
+            store.CHANCE_TOP1: chance.top1,
+        }
+        # JSON has no NaN: a loss that is none is told by the fate.
+        attributes |= {name: value for name, value in numbers.items() if abs(value) < float("inf")}
+        attributes[store.STEPS] = last.step
+    return attributes | {store.SECONDS: round(seconds, 2)}
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outcome, chance: Chance | None) -> None:
+    """The end, in Optuna's terms: a dead region is infeasible, which is what makes a sampler leave it."""
+    if outcome.state == TrialState.FAIL or chance is None:
+        study.tell(trial, state=TrialState.FAIL)
+        return
+    dead = outcome.fate in (Fate.COLLAPSED, Fate.DIVERGED)
+    trial.set_constraint(store.DEAD, 1.0 if dead else -1.0)
+    if outcome.state == TrialState.PRUNED:
+        study.tell(trial, state=TrialState.PRUNED)
+        return
+    study.tell(trial, objective(space, outcome.readings[-1], chance))

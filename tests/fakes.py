@@ -1,0 +1,74 @@
+"""Runs and data that need no TensorFlow: what the worker is given instead of `sweeps.nn.train`."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sweeps.config import Config, DataConfig
+from sweeps.data.arrays import Arrays
+from sweeps.signals import LayerVitals, Reading
+
+
+def reading(
+    step: int,
+    loss: float = 2.3,
+    hits1: int = 6,
+    count: int = 64,
+    signal: float = 0.5,
+    train_loss: float | None = None,
+    finite: bool = True,
+) -> Reading:
+    """A reading of a net with one hidden layer."""
+    layers = tuple(
+        LayerVitals(name, mean=0.0, std=1.0, signal=signal, dead=0.0, gradient_norm=1.0, update_ratio=1e-3)
+        for name in ("conv_1", "logits")
+    )
+    return Reading(
+        step=step,
+        train_loss=loss if train_loss is None else train_loss,
+        loss=loss,
+        hits1=hits1,
+        hits5=min(count, 5 * hits1),
+        count=count,
+        gradient_norm=1.0,
+        update_ratio=1e-3,
+        finite=finite,
+        seconds=0.0,
+        layers=layers,
+    )
+
+
+def load(config: DataConfig, holdout_images: int) -> Arrays:
+    """Blank images, balanced labels."""
+    size = config.image_size
+
+    def part(count: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((count, size, size, 1), np.uint8), np.arange(count, dtype=np.int32) % config.classes
+
+    return Arrays(*part(config.images), *part(holdout_images), config.classes)
+
+
+def learning(config: Config, arrays: Arrays) -> Iterator[Reading]:
+    """A run that learns; how well depends on its config alone."""
+    for step in range(0, config.steps + 1, config.report_interval):
+        progress = step / config.steps
+        yield reading(step, loss=2.3 * (1 - 0.5 * progress), hits1=6 + int(40 * progress * (1 + config.seed % 7) / 7))
+
+
+def collapsing(config: Config, arrays: Arrays) -> Iterator[Reading]:
+    """A run whose logits stop telling inputs apart."""
+    for step in range(0, config.steps + 1, config.report_interval):
+        yield reading(step, loss=2.4, signal=1e-9)
+
+
+def diverging(config: Config, arrays: Arrays) -> Iterator[Reading]:
+    """A run whose weights are not numbers after the first steps."""
+    yield reading(0)
+    for step in range(config.report_interval, config.steps + 1, config.report_interval):
+        yield reading(step, loss=float("nan"), finite=False)
+
+
+def raising(config: Config, arrays: Arrays) -> Iterator[Reading]:
+    """A run that cannot be built."""
+    raise ValueError("the layer 'dense_9' has no input")
+    yield reading(0)

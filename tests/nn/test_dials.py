@@ -1,0 +1,35 @@
+"""Dials follow the config."""
+
+from typing import get_args
+
+import pytest
+
+from sweeps import config
+from sweeps.nn.dials import CHOICES, Dials
+
+
+@pytest.mark.parametrize(
+    ("field", "choices"),
+    [
+        ("activation", config.Activation),
+        ("constraint", config.Constraint),
+        ("dropout", config.Dropout),
+        ("optimizer", config.Optimizer),
+    ],
+)
+def test_a_dial_runs_the_branch_of_the_config_s_choice(field, choices):
+    dials = Dials()
+    for choice in get_args(choices):
+        dials.set(config.Config(**{field: choice}))
+        assert dials.choose(field, {name: lambda name=name: CHOICES[field].index(name) for name in CHOICES[field]}) == (
+            CHOICES[field].index(choice)
+        )
+
+
+def test_numbers_are_single_precision_and_switches_are_boolean():
+    dials = Dials()
+    dials.set(config.Config(learning_rate=3e-4, l2=1e-5, constrain_first=False))
+    assert float(dials["learning_rate"]) == pytest.approx(3e-4, rel=1e-7)
+    assert float(dials["l2"]) == pytest.approx(1e-5, rel=1e-7)
+    assert not dials["constrain_first"]
+    assert dials["constrain_last"]

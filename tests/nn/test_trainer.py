@@ -1,0 +1,142 @@
+"""The switched trainer against plain Keras: the same start, the same batches, the same weights and losses."""
+
+import gc
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from tensorflow.python.framework.func_graph import FuncGraph
+from tiny_net import tiny, trainer_of
+
+from sweeps.data.arrays import batch_indices
+from sweeps.nn import models, optimizers
+from sweeps.nn.activations import ACTIVATIONS
+from sweeps.nn.constraints import CONSTRAINTS
+from sweeps.nn.dropout import DROPOUTS
+from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.optimizers import OPTIMIZERS
+from sweeps.nn.train import train
+from sweeps.nn.trainer import Trainer
+
+# Gradients that are zero but for rounding become whole steps under Adam; plain SGD keeps rounding small.
+SMOOTH: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.02}
+RATES = {"adam": 1e-3, "nadam": 1e-3, "adadelta": 1.0, "sgd": 0.05, "rmsprop": 1e-3}
+CASES = [
+    *({"activation": name} for name in ACTIVATIONS),
+    *({"constraint": name, "activation": "selu"} for name in CONSTRAINTS),
+    *({"optimizer": name, "learning_rate": rate} for name, rate in RATES.items()),
+    *({"dropout": name, "dropout_rate": 0.3} for name in DROPOUTS),
+    {"constraint": "standardize_unit", "constrain_first": False},
+    {"constraint": "standardize_unit", "constrain_last": False},
+    {"constraint": "max_norm", "max_norm": 0.5},
+    {"batch_size": 7},
+    {"seed": 2**31 - 1},
+    {"l2": 0.01},
+    {"weight_decay": 0.1},
+    {"output": "logits"},
+    {"batch_normalization": True, "constraint": "centralize_unit", **SMOOTH},
+    {"epsilon": 0.1, "momentum": 0.0, "optimizer": "sgd"},
+]
+MIXED = [
+    {"dtype": dtype, **SMOOTH, **more}
+    for dtype in ("mixed_float16", "mixed_bfloat16")
+    for more in ({}, {"constraint": "standardize_unit", "dropout": "dropout", "activation": "selu"})
+]
+
+
+def plain_run(config, arrays, eagerly=True):
+    """The exported model and optimiser, trained by Keras; the model and the loss of each step."""
+    model = models.build(config)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")
+    model.compile(optimizer=optimizers.build(config), loss=loss, run_eagerly=eagerly, jit_compile=False)
+    losses = []
+    for batch in batch_indices(config.seed, len(arrays.train_images), config.batch_size, 0, config.steps):
+        penalty = float(sum(model.losses))
+        losses.append(model.train_on_batch(arrays.train_images[batch], arrays.train_labels[batch]) - penalty)
+        model.reset_metrics()
+    return model, losses
+
+
+def variables(model):
+    """Weights, and the moving averages of batch normalisation, but no states of random generators."""
+    return [v.numpy() for v in model.variables if "seed_generator" not in v.path]
+
+
+def assert_equal_runs(config, arrays, tolerance, eagerly=True):
+    readings = list(train(config, arrays))
+    ours = variables(trainer_of(config).model)
+    model, losses = plain_run(config, arrays, eagerly)
+    for mine, theirs in zip(ours, variables(model), strict=True):
+        assert np.allclose(mine, theirs, rtol=tolerance, atol=tolerance)
+    means = np.reshape(losses, (-1, config.report_interval)).mean(1)
+    assert np.allclose([reading.train_loss for reading in readings[1:]], means, rtol=10 * tolerance)
+    assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(ours, variables(models.build(config)), strict=True))
+
+
+@pytest.mark.parametrize("choices", CASES, ids=str)
+def test_four_steps_equal_plain_keras(choices, arrays):
+    assert_equal_runs(tiny(**choices), arrays, tolerance=5e-6)
+
+
+@pytest.mark.parametrize("choices", MIXED, ids=str)
+def test_four_steps_in_mixed_precision_equal_plain_keras_within_half_precision(choices, arrays):
+    assert_equal_runs(tiny(**choices), arrays, tolerance=2e-3, eagerly=False)
+
+
+def test_four_steps_equal_keras_s_own_traced_step(arrays):
+    config = tiny(activation="selu", constraint="selu_domain", dropout="alpha_dropout", l2=1e-3, weight_decay=0.01)
+    assert_equal_runs(config, arrays, tolerance=5e-6, eagerly=False)
+
+
+def test_a_reset_gives_the_weights_of_the_exported_model():
+    config = tiny(activation="selu", constraint="selu_domain", seed=5)
+    trainer = trainer_of(config)
+    trainer.reset(config)
+    pairs = zip(variables(trainer.model), variables(models.build(config)), strict=True)
+    assert all(np.array_equal(ours, plain) for ours, plain in pairs)
+
+
+def test_every_choice_of_every_dial_runs_in_one_trace(arrays):
+    trainer = trainer_of(tiny())
+    list(train(tiny(), arrays))
+    before = trainer.traces
+    choices = [*CASES, {"steps": 3, "report_interval": 3}, {"batch_size": 5}, {"steps": 1}]
+    for more in choices:
+        if not more.get("batch_normalization"):
+            list(train(tiny(**{"steps": 1, **more}), arrays))
+    assert (trainer_of(tiny()), trainer.traces) == (trainer, before)
+    assert before == 3, "the loop of steps, the score and the vital signs, once each"
+
+
+def test_norms_of_gradient_and_update_are_those_of_the_last_step(arrays):
+    config = tiny(optimizer="sgd", momentum=0.0, learning_rate=0.1, steps=2, report_interval=2)
+    batches = batch_indices(config.seed, 256, config.batch_size, 0, 2)
+    trainer = trainer_of(config)
+    trainer.reset(config)
+    trainer.advance(arrays.train_images[batches[:1]], arrays.train_labels[batches[:1]])
+    before = [variable.numpy() for variable in trainer.model.trainable_variables]
+    progress = trainer.advance(arrays.train_images[batches[1:]], arrays.train_labels[batches[1:]])
+    after = [variable.numpy() for variable in trainer.model.trainable_variables]
+    updates = [np.linalg.norm(new - old) for new, old in zip(after, before, strict=True)]
+    kernels, norms = updates[::2], [np.linalg.norm(old) for old in before[::2]]
+    assert progress.gradient_norm == pytest.approx(np.linalg.norm(updates) / 0.1, rel=1e-4)
+    assert np.allclose(progress.gradient_norms, np.array(kernels) / 0.1, rtol=1e-4)
+    assert np.allclose(progress.update_ratios, np.array(kernels) / norms, rtol=1e-4)
+    whole = list(train(config, arrays))[-1]
+    assert whole.gradient_norm == progress.gradient_norm
+    assert [layer.update_ratio for layer in whole.layers] == progress.update_ratios.tolist()
+
+
+def test_a_dropped_trainer_takes_its_graphs_with_it(arrays):
+    trainer = Trainer(Architecture.of(tiny(model=tiny().model.model_copy(update={"width": 3})), channels=1))
+    trainer.advance(arrays.train_images[None, :8], arrays.train_labels[None, :8])
+    gc.collect()
+    before = sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
+    del trainer
+    gc.collect()
+    assert sum(isinstance(thing, FuncGraph) for thing in gc.get_objects()) < before - 100
+
+
+def test_rates_name_every_optimizer():
+    assert RATES.keys() == OPTIMIZERS.keys()

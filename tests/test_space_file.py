@@ -1,0 +1,231 @@
+"""TOML to Space: what is accepted, and one line for each mistake."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import FixedTrial
+
+from sweeps import samplers, space_file
+from sweeps.errors import SpaceError
+from sweeps.space import Choices, Range
+
+MISTAKES = [
+    ("budget.trialz=6", "budget.trialz", "did you mean 'trials'"),
+    ("budget.trials=six", "budget.trials", "integer"),
+    ("budget.trials=2.5", "budget.trials", "2.5"),
+    ("budget.trials=true", "budget.trials", "True"),
+    ("budget.report_interval=7", "budget", "report_interval = 7"),
+    ("budget.holdout_images=3", "budget.holdout_images", "64"),
+    ("study.objective=topp1", "study.objective", "did you mean 'top1'"),
+    ("study.direction=minimize", "study", "drop direction"),
+    ("study.name=''", "study.name", "at least 1"),
+    ("data.source=places", "data.source", "procedural, digits"),
+    ("data.classes=1", "data.classes", "2"),
+    ("data.image_size=2", "data.image_size", "8"),
+    ("modell.width=3", "modell", "did you mean 'model'"),
+    ("model.stages=5", "model", "2 convolutions cannot fill 5 stages"),
+    ("space.activation=selo", "space.activation", "did you mean 'selu'"),
+    ("space.activation=[]", "space.activation", "1 to 1000 values"),
+    ("space.activation=['relu','relu']", "space.activation", "same value twice"),
+    ("space.learningrate=1e-3", "space.learningrate", "did you mean 'learning_rate'"),
+    ("space.learning_rate.low=0", "space.learning_rate.low", "cannot touch 0"),
+    ("space.learning_rate.low=-1.0", "space.learning_rate.low", "cannot touch -1.0"),
+    ("space.learning_rate.low=0.5", "space.learning_rate.low", "above high"),
+    ("space.learning_rate.low=0.01", "space.learning_rate.low", "holds one value"),
+    ("space.learning_rate.low=nan", "space.learning_rate.low", "finite"),
+    ("space.learning_rate.low='a'", "space.learning_rate.low", "must be a number"),
+    ("space.learning_rate.step=0.1", "space.learning_rate.step", "no step"),
+    ("space.learning_rate.hihg=0.1", "space.learning_rate.hihg", "did you mean 'high'"),
+    ("space.learning_rate={low=1e-3}", "space.learning_rate", "high is missing"),
+    ("space.learning_rate={low=1e-3,high=1e-2,choices=[1e-3]}", "space.learning_rate", "give one of"),
+    ("space.learning_rate={}", "space.learning_rate", "give one of"),
+    ("space.dropout_rate={low=0.0,high=0.5,step=0}", "space.dropout_rate.step", "above 0"),
+    ("space.dropout_rate={low=0.0,high=0.5,step=0.7}", "space.dropout_rate.step", "wider than the range"),
+    ("space.dropout_rate={low=0.0,high=1.5}", "space.dropout_rate.high", "less than 1"),
+    ("space.batch_size=32.0", "space.batch_size", "integer"),
+    ("space.batch_size={low=8,high=32,step=0.5}", "space.batch_size.step", "whole number"),
+    ("space.batch_size=512", "space", "a batch of 512 is more than the 256 images"),
+    ("space.constraint.when.activashun=selu", "space.constraint.when.activashun", "no such parameter"),
+    ("space.constraint.when.activation=tanh", "space.constraint.when.activation", "'tanh' is never drawn"),
+    ("space.constraint.when.learning_rate=1e-3", "space.constraint.when.learning_rate", "is a range"),
+    ("space.constraint.when=3", "space.constraint.when", "must be a table"),
+    ("sampler.name=TPE", "sampler.name", "TPESampler"),
+    ("sampler.n_startup=3", "sampler.n_startup", "no such option"),
+    ("sampler.name=GridSampler", "space.learning_rate", "needs choices"),
+    ("pruner.name=MedianPrunr", "pruner.name", "did you mean 'MedianPruner'"),
+    ("pruner.name=PatientPruner", "pruner", "wrapped_pruner"),
+    ("pruner.n_startup_trials=3", "pruner.n_startup_trials", "NopPruner has no such option"),
+]
+
+
+@pytest.mark.parametrize(("override", "key", "words"), MISTAKES, ids=[mistake for mistake, _, _ in MISTAKES])
+def test_a_mistake_is_one_line_that_names_file_key_and_mend(tiny: str, override: str, key: str, words: str) -> None:
+    with pytest.raises(SpaceError) as caught:
+        space_file.parse(tiny, [override], "tiny.toml")
+    assert str(caught.value).count("\n") == 0
+    assert str(caught.value).startswith(f"tiny.toml: {key}: ")
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_conditions_in_a_circle_are_named(tiny: str) -> None:
+    circle = ["space.activation={choices=['relu','selu'],when={constraint='none'}}"]
+    with pytest.raises(SpaceError, match="conditions in a circle: activation, constraint"):
+        space_file.parse(tiny, circle)
+
+
+def test_a_missing_table_is_named() -> None:
+    with pytest.raises(SpaceError, match=r"study: this table is missing; add \[study\]"):
+        space_file.parse("[space]\nactivation = 'relu'\n")
+
+
+@pytest.mark.parametrize("override", ["trials=6", "budget.trials", ".=3", "budget..trials=6"])
+def test_an_override_of_another_form_says_how_to_write_it(tiny: str, override: str) -> None:
+    with pytest.raises(SpaceError, match=r"write it as table\.key=value"):
+        space_file.parse(tiny, [override])
+
+
+def test_files_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n")
+    (tmp_path / "half.toml").write_text("[study\n")
+    for name, words in [
+        ("none.toml", "no such file"),
+        ("latin.toml", "byte 5 is not UTF-8"),
+        ("half.toml", "not TOML"),
+        ("", "cannot be read"),
+    ]:
+        with pytest.raises(SpaceError, match=words) as caught:
+            space_file.read(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_overrides_change_values_and_bare_words_are_strings(tiny: str) -> None:
+    overrides = [
+        "budget.trials=6",
+        "study.name=other name",
+        "space.optimizer=['adam', 'sgd']",
+        "space.model.width=[4, 8]",
+    ]
+    space = space_file.parse(tiny, overrides)
+    assert (space.budget.trials, space.name) == (6, "other name")
+    domains = {parameter.name: parameter.cases[0].domain for parameter in space.parameters}
+    assert domains["optimizer"] == Choices(("adam", "sgd"))
+    assert domains["model.width"] == Choices((4, 8))
+    assert domains["learning_rate"] == Range(1e-3, 1e-2, log=True)
+
+
+def test_a_raised_number_of_trials_leaves_the_digest_and_anything_else_changes_it(tiny: str) -> None:
+    digest = space_file.parse(tiny).digest()
+    assert space_file.parse(tiny, ["budget.trials=40"]).digest() == digest
+    for other in ("budget.steps=8", "space.batch_size=16", "data.noise=0.1", "sampler.name=TPESampler"):
+        assert space_file.parse(tiny, [other]).digest() != digest
+
+
+def test_adadelta_has_a_learning_rate_range_of_its_own(tiny: str) -> None:
+    overrides = [
+        "space.optimizer=['adam', 'adadelta']",
+        "space.learning_rate=[{low=1e-3,high=1.0,log=true,when={optimizer='adadelta'}},{low=1e-4,high=1e-2,log=true}]",
+    ]
+    space = space_file.parse(tiny, overrides)
+    common = {"activation": "relu"}
+    drawn = space.draw(FixedTrial({**common, "optimizer": "adadelta", "learning_rate[optimizer=adadelta]": 0.9}))
+    assert drawn["learning_rate"] == 0.9
+    drawn = space.draw(FixedTrial({**common, "optimizer": "adam", "learning_rate": 5e-4}))
+    assert drawn["learning_rate"] == 5e-4
+
+
+def test_alpha_dropout_goes_with_selu_and_plain_dropout_with_the_rest(tiny: str) -> None:
+    space = space_file.parse(
+        tiny,
+        ["space.dropout=[{choices=['none','alpha_dropout'],when={activation='selu'}},{choices=['none','dropout']}]"],
+    )
+    common = {"learning_rate": 1e-3, "constraint": "none"}
+    selu = FixedTrial({**common, "activation": "selu", "dropout[activation=selu]": "alpha_dropout"})
+    relu = FixedTrial({**common, "activation": "relu", "dropout": "dropout"})
+    assert space.draw(selu)["dropout"] == "alpha_dropout"
+    assert space.draw(relu)["dropout"] == "dropout"
+    assert space.draw(relu)["constraint"] == "none"
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "NSGAIISampler", "NSGAIIISampler", "CmaEsSampler"])
+def test_every_sampler_is_taken_by_name(tiny: str, sampler: str) -> None:
+    assert space_file.parse(tiny, [f"sampler.name={sampler}"]).sampler["name"] == sampler
+
+
+def test_a_pruner_within_a_pruner_is_made(tiny: str) -> None:
+    wrapped = "pruner.wrapped_pruner={name='MedianPruner', n_startup_trials=3}"
+    space = space_file.parse(tiny, ["pruner.name=PatientPruner", "pruner.patience=2", wrapped])
+    assert isinstance(samplers.pruner(space), optuna.pruners.PatientPruner)
+    with pytest.raises(SpaceError, match="pruner: HyperbandPruner refuses"):
+        space_file.parse(tiny, ["pruner.name=HyperbandPruner", "pruner.reduction_factor=1"])
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["relu", "selu", "none", "adam", "TPESampler", "MedianPruner"]),
+)
+KEYS = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        ["study", "name", "budget", "trials", "steps", "space", "activation", "learning_rate", "low", "high", "log"]
+        + ["step", "choices", "value", "when", "sampler", "pruner", "model", "width", "data", "objective", "constraint"]
+    ),
+)
+DOCUMENTS = st.dictionaries(
+    KEYS,
+    st.recursive(
+        SCALARS,
+        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
+        max_leaves=12,
+    ),
+    max_size=5,
+)
+
+
+def toml(value: object) -> str:
+    """A TOML value; None, which TOML lacks, becomes an empty string."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{quoted(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return quoted(value or "")
+
+
+def quoted(text: object) -> str:
+    return '"' + "".join(f"\\U{ord(letter):08x}" for letter in str(text)) + '"'
+
+
+@given(DOCUMENTS)
+def test_no_document_gets_more_than_an_error_of_ours(document: dict[str, object]) -> None:
+    text = "\n".join(f"{quoted(key)} = {toml(value)}" for key, value in document.items())
+    try:
+        space_file.parse(text)
+    except SpaceError as exc:
+        assert exc.problems  # noqa: PT017  nothing else may be raised; a valid document is fine too
+
+
+@given(st.text(max_size=200))
+def test_no_text_gets_more_than_an_error_of_ours(text: str) -> None:
+    with pytest.raises(SpaceError):
+        space_file.parse(text)
+
+
+@given(KEYS, KEYS, st.one_of(SCALARS, DOCUMENTS))
+def test_no_override_gets_more_than_an_error_of_ours(table: str, key: str, value: object) -> None:
+    from conftest import TINY
+
+    try:
+        space_file.parse(TINY, [f"{table}.{key}={toml(value)}"])
+    except SpaceError as exc:
+        assert exc.problems  # noqa: PT017
