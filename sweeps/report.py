@@ -16,7 +16,7 @@ from sweeps.space import Space
 from sweeps.verdict import Fate
 
 FATES = (Fate.LEARNED, Fate.AT_CHANCE, Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED, store.FAILED)
-COLOURS = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
+COLOURS: dict[str, str] = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
 NAMES = {"top1": "top-1", "top5": "top-5", "loss": "loss", "gain": "information gain"}
 
 

@@ -101,7 +101,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be spent: finished trials, and for each the steps, the looks at it, and the hold-out images of a look."""
+    """What may be spent: finished trials; per trial the steps, the steps between looks, a look's hold-out images."""
 
     trials: int
     steps: int

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import optuna
 import sqlalchemy
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL, make_url
@@ -74,7 +76,9 @@ def connect(storage_url: str, *, create: bool = False) -> RDBStorage:
 def create_study(storage: RDBStorage, space: Space, text: str, overrides: Sequence[str]) -> optuna.Study:
     """Make the study of a space; the study carries the file's text, so that workers need nothing but the store."""
     study = optuna.create_study(storage=storage, study_name=space.name, direction=space.direction)
-    study.set_metric_names([space.objective])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([space.objective])
     study.set_user_attr(QUESTION, space.question)
     record_space(study, space, text, overrides)
     return study

@@ -174,8 +174,30 @@ SCALARS = st.one_of(
 KEYS = st.one_of(
     st.text(max_size=8),
     st.sampled_from(
-        ["study", "name", "budget", "trials", "steps", "space", "activation", "learning_rate", "low", "high", "log"]
-        + ["step", "choices", "value", "when", "sampler", "pruner", "model", "width", "data", "objective", "constraint"]
+        [
+            "study",
+            "name",
+            "budget",
+            "trials",
+            "steps",
+            "space",
+            "activation",
+            "learning_rate",
+            "low",
+            "high",
+            "log",
+            "step",
+            "choices",
+            "value",
+            "when",
+            "sampler",
+            "pruner",
+            "model",
+            "width",
+            "data",
+            "objective",
+            "constraint",
+        ]
     ),
 )
 DOCUMENTS = st.dictionaries(

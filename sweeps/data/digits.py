@@ -1,4 +1,4 @@
-"""Handwritten digits: the 1 797 images of 8x8 pixels that come with scikit-learn, so that real data need no download."""
+"""Handwritten digits: the 1 797 images of 8x8 pixels that come with scikit-learn; real data without a download."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ def digits(config: DataConfig, holdout_images: int) -> Arrays:
     Raises:
         TrialError: fewer images than asked for.
     """
-    from sklearn.datasets import load_digits  # noqa: PLC0415  only this source needs it, and it takes a second
+    from sklearn.datasets import load_digits  # here, since only this source needs it and it takes a second
 
     small, labels = load_digits(return_X_y=True)
     chosen = np.flatnonzero(labels < config.classes)

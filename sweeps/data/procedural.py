@@ -79,11 +79,9 @@ class Scenes:
         down, right = place[:, None], place
         image = np.broadcast_to(self.base[part, None, None], (stop - start, size, size)).copy()
         for grating in range(2):
-            angle = self.orientation[part, grating, None, None]
+            angle, phase = self.orientation[part, grating, None, None], self.phase[part, grating, None, None]
             cycles = 2 * np.pi * self.frequency[part, grating, None, None]
-            wave = cycles * np.sin(angle) * down + (
-                cycles * np.cos(angle) * right + self.phase[part, grating, None, None]
-            )
+            wave = cycles * np.sin(angle) * down + (cycles * np.cos(angle) * right + phase)
             image += self.amplitude[part, grating, None, None] * np.sin(wave)
         top, left = self.centre[part, 0, None, None], self.centre[part, 1, None, None]
         inside = (down - top) ** 2 + (right - left) ** 2 < self.radius[part, None, None] ** 2
@@ -94,8 +92,8 @@ class Scenes:
 def procedural(config: DataConfig, holdout_images: int) -> Arrays:
     """Procedural training and hold-out images; equal arguments give equal arrays.
 
-    The hold-out set comes from a random stream of its own and does not depend on `config.images`. Both sets are balanced
-    to within one image per class. Another `image_size` shows the same scenes with other noise.
+    The hold-out set comes from a random stream of its own and does not depend on `config.images`. Both sets are
+    balanced to within one image per class. Another `image_size` shows the same scenes with other noise.
     """
     classes = Scenes.of_classes(config.seed, config.classes)
     train_images, train_labels = _images(config, classes, config.images, TRAINING)

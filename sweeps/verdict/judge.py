@@ -9,9 +9,8 @@ from enum import StrEnum
 from math import isfinite
 
 from sweeps.signals import Reading
-from sweeps.verdict import rules as law
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.rules import Rules
+from sweeps.verdict.rules import Rules, collapsed, diverged
 
 
 class Fate(StrEnum):
@@ -58,9 +57,9 @@ def judge(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RU
     Args:
         readings: all looks so far, at least one, in the order of their steps.
     """
-    if reason := law.diverged(readings, rules):
+    if reason := diverged(readings, rules):
         return Verdict(Fate.DIVERGED, reason)
-    if reason := law.collapsed(readings, rules):
+    if reason := collapsed(readings, rules):
         return Verdict(Fate.COLLAPSED, reason)
     return Verdict(Fate.LEARNING, f"at step {readings[-1].step}: {_score(readings, chance)}")
 
