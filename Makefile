@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/sweeps run search_spaces/quickstart.toml
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: install
 	$(BIN)/ruff check .

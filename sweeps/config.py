@@ -73,7 +73,7 @@ class DataConfig(Frozen):
 
 
 class ModelConfig(Frozen):
-    """The net: `convolutions` 3x3 layers in `stages`, a 2x2 max-pool after each stage, then dense layers and the logits.
+    """The net: `convolutions` 3x3 layers in `stages`, a 2x2 max-pool after each, then dense layers and logits.
 
     Attributes:
         convolutions, stages: layers, spread over the stages as evenly as can be, the earlier stages first.

@@ -3,39 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-TINY = """
-[study]
-name = "tiny"
-question = "Does it run?"
-
-[budget]
-trials = 4
-steps = 6
-report_interval = 2
-holdout_images = 64
-
-[data]
-classes = 10
-images = 256
-image_size = 16
-
-[model]
-convolutions = 2
-stages = 2
-width = 4
-dense = 1
-dense_units = 16
-
-[sampler]
-name = "RandomSampler"
-
-[space]
-activation = ["relu", "selu"]
-constraint = { choices = ["none", "standardize_unit"], when = { activation = "selu" } }
-learning_rate = { low = 1e-3, high = 1e-2, log = true }
-batch_size = 32
-"""
+from fakes import TINY
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Runs and data that need no TensorFlow: what the worker is given instead of `sweeps.nn.train`."""
+"""A search space that trains in a second, and runs and data that need no TensorFlow, for the worker to be given."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,40 @@ import numpy as np
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.signals import LayerVitals, Reading
+
+
+TINY = """
+[study]
+name = "tiny"
+question = "Does it run?"
+
+[budget]
+trials = 4
+steps = 6
+report_interval = 2
+holdout_images = 64
+
+[data]
+classes = 10
+images = 256
+image_size = 16
+
+[model]
+convolutions = 2
+stages = 2
+width = 4
+dense = 1
+dense_units = 16
+
+[sampler]
+name = "RandomSampler"
+
+[space]
+activation = ["relu", "selu"]
+constraint = { choices = ["none", "standardize_unit"], when = { activation = "selu" } }
+learning_rate = { low = 1e-3, high = 1e-2, log = true }
+batch_size = 32
+"""
 
 
 def reading(

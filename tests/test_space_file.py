@@ -4,6 +4,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from fakes import TINY
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FixedTrial
@@ -245,8 +246,6 @@ def test_no_text_gets_more_than_an_error_of_ours(text: str) -> None:
 
 @given(KEYS, KEYS, st.one_of(SCALARS, DOCUMENTS))
 def test_no_override_gets_more_than_an_error_of_ours(table: str, key: str, value: object) -> None:
-    from conftest import TINY
-
     try:
         space_file.parse(TINY, [f"{table}.{key}={toml(value)}"])
     except SpaceError as exc:
