@@ -8,7 +8,6 @@ from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.signals import LayerVitals, Reading
 
-
 TINY = """
 [study]
 name = "tiny"
