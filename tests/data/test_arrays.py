@@ -31,7 +31,3 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     first, second = batch_indices(0, 100, 100, 0, 2)
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, batch_indices(1, 100, 100, 0, 1)[0])
-
-
-def test_a_trial_without_steps_has_no_batches() -> None:
-    assert batch_indices(0, 10, 4, 5, 5).shape == (0, 4)

@@ -2,7 +2,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from sweeps.config import DataConfig
 from sweeps.data.digits import digits
@@ -22,6 +21,8 @@ def test_each_image_is_one_of_scikit_learns_with_its_label_and_none_comes_twice(
     factor = size // 8
     small = images[:, ::factor, ::factor, 0]
     assert np.array_equal(np.kron(small, np.ones((1, factor, factor), np.uint8)), images[..., 0])
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     known = Counter(
         (image.astype(int).tobytes(), int(label)) for image, label in zip(bunch.images, bunch.target, strict=True)
@@ -60,6 +61,8 @@ def test_the_seed_decides_the_holdout_set_and_the_number_of_training_images_does
 
 
 def test_all_images_can_be_used() -> None:
+    from sklearn.datasets import load_digits
+
     arrays = digits(config(1797 - 1024), 1024)
     assert len(arrays.train_images) == 773
     counts = np.bincount(np.concatenate([arrays.train_labels, arrays.holdout_labels]))

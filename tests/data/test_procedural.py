@@ -3,7 +3,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
@@ -114,8 +113,10 @@ def test_noise_has_the_standard_deviation_asked_for() -> None:
 
 def test_classes_can_be_learnt() -> None:
     arrays = procedural(SMALL, 200)
-    model = LogisticRegression(max_iter=500).fit(strengths(arrays.train_images), arrays.train_labels)
-    assert model.score(strengths(arrays.holdout_images), arrays.holdout_labels) > 0.8  # chance is .1
+    features = strengths(arrays.train_images)
+    means = np.stack([features[arrays.train_labels == label].mean(axis=0) for label in range(10)])
+    distances = np.linalg.norm(strengths(arrays.holdout_images)[:, None] - means, axis=2)
+    assert (distances.argmin(axis=1) == arrays.holdout_labels).mean() > 0.8  # chance is .1
 
 
 def test_memory_stays_near_that_of_the_images() -> None:

@@ -1,0 +1,59 @@
+import math
+
+import numpy as np
+import pytest
+
+from sweeps.verdict import Chance
+
+
+def labels(*counts: int) -> np.ndarray:
+    return np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 365])
+def test_balanced_classes(classes: int) -> None:
+    chance = Chance.of(labels(*[6] * classes), labels(*[3] * classes), classes)
+    assert chance.classes == classes
+    assert chance.top1 == pytest.approx(1 / classes)
+    assert chance.top5 == pytest.approx(min(1, 5 / classes))
+    assert chance.loss == pytest.approx(math.log(classes))
+
+
+def test_unbalanced_classes_score_what_scikit_learn_counts() -> None:
+    from sklearn.metrics import log_loss, top_k_accuracy_score
+
+    trained, held_out = (50, 20, 15, 5, 5, 3, 2), (10, 9, 8, 7, 6, 5, 4)
+    chance = Chance.of(labels(*trained), labels(*held_out), 7)
+    truth = labels(*held_out)
+    guess = np.tile(np.array(trained) / 100, (len(truth), 1))
+    assert chance.loss == pytest.approx(log_loss(truth, guess, labels=list(range(7))))
+    best = np.tile(np.array(held_out, float), (len(truth), 1))
+    assert chance.top1 == pytest.approx(top_k_accuracy_score(truth, best, k=1))
+    assert chance.top5 == pytest.approx(top_k_accuracy_score(truth, best, k=5))
+
+
+def test_a_small_holdout_set_is_counted_as_it_is() -> None:
+    balanced = np.arange(1024, dtype=np.int32) % 365
+    assert Chance.of(balanced, balanced, 365).top1 == pytest.approx(3 / 1024)
+
+
+def test_a_class_that_was_never_trained_counts_as_one_image() -> None:
+    chance = Chance.of(labels(3, 0), labels(1, 1), 2)
+    assert chance.loss == pytest.approx(-(math.log(3 / 4) + math.log(1 / 4)) / 2)
+
+
+def test_one_class_only_leaves_a_loss_to_divide_by() -> None:
+    chance = Chance.of(labels(100, 0), labels(64, 0), 2)
+    assert chance.loss == pytest.approx(math.log(101 / 100))
+    assert math.isfinite(chance.gain(1.0))
+
+
+@pytest.mark.parametrize(
+    ("loss", "gain"), [(0.0, 1.0), (math.log(10), 0.0), (2 * math.log(10), -1.0), (math.inf, -math.inf)]
+)
+def test_gain_is_the_share_of_the_prior_loss_that_is_saved(loss: float, gain: float) -> None:
+    assert Chance(0.1, 0.5, math.log(10), 10).gain(loss) == pytest.approx(gain)
+
+
+def test_a_loss_that_is_no_number_has_no_gain() -> None:
+    assert math.isnan(Chance(0.1, 0.5, math.log(10), 10).gain(math.nan))

@@ -1,0 +1,123 @@
+from math import inf, log, nan
+
+import pytest
+from looks import look
+
+from sweeps.verdict import Chance, Fate, Verdict, final_verdict, judge
+
+MANY = Chance(top1=3 / 1024, top5=15 / 1024, loss=log(365), classes=365)
+
+
+def even(classes: int) -> Chance:
+    return Chance(1 / classes, min(1.0, 5 / classes), log(classes), classes)
+
+
+@pytest.mark.parametrize("fate", [Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED])
+def test_a_stopping_verdict_needs_a_reason(fate: Fate) -> None:
+    assert Verdict(fate, "because").stops
+    for empty in ("", "  "):
+        with pytest.raises(ValueError, match="needs a reason"):
+            Verdict(fate, empty)
+
+
+@pytest.mark.parametrize("fate", [Fate.LEARNING, Fate.LEARNED, Fate.AT_CHANCE])
+def test_other_verdicts_do_not_stop(fate: Fate) -> None:
+    assert not Verdict(fate, "").stops
+
+
+def test_fates_are_words_for_people() -> None:
+    assert [str(fate) for fate in Fate] == ["learning", "learned", "at chance", "collapsed", "diverged", "outranked"]
+
+
+def test_a_run_is_learning_from_its_first_look_on() -> None:
+    verdict = judge([look(0, loss=6.08)], MANY)
+    assert verdict.fate == Fate.LEARNING
+    assert "step 0" in verdict.reason
+
+
+def test_a_run_at_chance_goes_on() -> None:
+    # A recorded run: ReLU with Adadelta at .026; it crawls, its signal is well.
+    losses = [6.136, 5.899896, 5.899898, 5.899892, 5.899888, 5.899893]
+    assert judge([look(10 * index, loss) for index, loss in enumerate(losses)], MANY).fate == Fate.LEARNING
+
+
+def test_a_collapsed_run_is_stopped() -> None:
+    verdict = judge([look(step, 6.1, signals=(0.2, 1e-8, 1e-9)) for step in (10, 20, 30)], MANY)
+    assert verdict.fate == Fate.COLLAPSED
+    assert verdict.stops
+    assert verdict.reason.endswith("first lost in conv_2")
+
+
+def test_a_run_that_diverged_is_not_called_collapsed() -> None:
+    readings = [look(step, nan, signals=(0.2, 0.0, 0.0), finite=False) for step in (10, 20, 30)]
+    assert judge(readings, MANY).fate == Fate.DIVERGED
+
+
+def test_the_end_of_a_run_at_chance() -> None:
+    readings = [look(0, 6.30), look(100, 5.924), look(190, 6.20), look(200, 6.11)]
+    assert final_verdict(readings, MANY) == Verdict(
+        Fate.AT_CHANCE,
+        "still at chance after 200 steps: top-1 0.29 % (chance 0.29 %), loss 6.11 (class prior 5.90), best gain -0.4 %",
+    )
+
+
+def test_the_end_of_a_run_that_learned() -> None:
+    # A recorded run: SELU without constraint, Adam at 1e-3.
+    readings = [look(0, 6.2, 4), look(100, 5.6, 13), look(200, 3.9, 110), look(400, 0.96, 651)]
+    assert final_verdict(readings, MANY) == Verdict(
+        Fate.LEARNED,
+        "learned within 400 steps: top-1 63.6 % (chance 0.29 %), loss 0.96 (class prior 5.90), best gain 83.7 %",
+    )
+
+
+@pytest.mark.parametrize(
+    ("hits", "fate"), [((9, 9, 9), Fate.AT_CHANCE), ((9, 9, 10), Fate.LEARNED), ((99, 0, 0, 27), Fate.AT_CHANCE)]
+)
+def test_hits_at_the_last_three_looks_must_be_above_three_times_chance(hits: tuple[int, ...], fate: Fate) -> None:
+    readings = [look(10 * index + 10, 6.0, count) for index, count in enumerate(hits)]
+    assert final_verdict(readings, MANY).fate == fate
+
+
+@pytest.mark.parametrize(("lowest", "fate"), [(0.981, Fate.AT_CHANCE), (0.979, Fate.LEARNED)])
+@pytest.mark.parametrize("classes", [2, 10, 365])
+def test_or_the_lowest_loss_two_percent_below_that_of_the_class_prior(classes: int, lowest: float, fate: Fate) -> None:
+    chance = even(classes)
+    losses = [1.1, lowest, 1.05, 1.05, 1.05]
+    readings = [look(10 * index, loss * chance.loss, round(1024 / classes)) for index, loss in enumerate(losses)]
+    assert final_verdict(readings, chance).fate == fate
+
+
+@pytest.mark.parametrize(
+    ("classes", "hits", "fate"),
+    [
+        (2, 760, Fate.AT_CHANCE),
+        (2, 780, Fate.LEARNED),  # three times chance would be 150 %
+        (10, 300, Fate.AT_CHANCE),
+        (10, 320, Fate.LEARNED),
+    ],
+)
+def test_few_classes(classes: int, hits: int, fate: Fate) -> None:
+    readings = [look(step, 2 * log(classes), hits) for step in (10, 20, 30)]
+    assert final_verdict(readings, even(classes)).fate == fate
+
+
+def test_shares_of_few_classes_are_readable() -> None:
+    readings = [look(step, 0.71, 510) for step in (10, 20, 30)]
+    assert final_verdict(readings, even(2)).reason == (
+        "still at chance after 30 steps: top-1 49.8 % (chance 50.0 %), loss 0.71 (class prior 0.69), best gain -2.4 %"
+    )
+
+
+def test_a_run_that_collapsed_after_it_had_learned_is_collapsed() -> None:
+    readings = [look(10, 3.0, 200), *(look(step, 6.0, signals=(0.1, 1e-9, 1e-9)) for step in (20, 30, 40))]
+    assert final_verdict(readings, MANY).fate == Fate.COLLAPSED
+
+
+def test_a_run_that_ends_without_a_loss_diverged() -> None:
+    verdict = final_verdict([look(10), look(20, inf)], MANY)
+    assert verdict == Verdict(Fate.DIVERGED, "diverged at step 20, the end: the hold-out loss is inf")
+
+
+def test_a_huge_loss_stays_short() -> None:
+    reason = judge([look(10, 123456.0)], MANY).reason
+    assert "loss 1.2e+05" in reason
