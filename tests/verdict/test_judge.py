@@ -62,7 +62,7 @@ def test_the_end_of_a_run_at_chance() -> None:
 
 
 def test_the_end_of_a_run_that_learned() -> None:
-    # A recorded run: SELU without constraint, Adam at 1e-3.
+    # It ends as SELU without constraint does at Adam's 1e-3.
     readings = [look(0, 6.2, 4), look(100, 5.6, 13), look(200, 3.9, 110), look(400, 0.96, 651)]
     assert final_verdict(readings, MANY) == Verdict(
         Fate.LEARNED,

@@ -54,13 +54,13 @@ def test_plain_sgd_at_a_rate_of_a_tenth_diverges_at_its_second_look() -> None:
 
 
 def test_a_relu_net_whose_layers_die_from_the_middle_is_collapsed_with_the_layer_named() -> None:
-    # A recorded run: layer-wide centralisation, Adam at 1.4e-2; layers 8 to 16 of 16 at steps 20, 40, 60.
+    # A recorded run, some layers left out: whole-kernel centralisation, Adam at 1.4e-2.
     tops = [(2e-13, 2e-13, 2e-13), (1e-13, 2e-13, 2e-13), (0.0, 1e-13, 1.8e-13)]
     body = (0.2, 0.4, 0.3, 0.005, 0.0)
     readings = [look(20 * index + 20, 5.904, 1, signals=body + top) for index, top in enumerate(tops)]
     assert collapsed(readings, RULES) == (
-        "collapsed at step 60: every input gives the same output (signal of the logits 2.0e-13, 2.0e-13, 1.8e-13 at the "
-        "last 3 looks, limit 1e-06); the signal is first lost in conv_5"
+        "collapsed at step 60: every input gives the same output (signal of the logits 2.0e-13, 2.0e-13, 1.8e-13 "
+        "at the last 3 looks, limit 1e-06); the signal is first lost in conv_5"
     )
 
 
