@@ -144,11 +144,9 @@ def follow(
         if verdict.stops:
             run.close()
             return Outcome(TrialState.PRUNED, verdict.fate, verdict.reason, tuple(readings))
-    verdict = judge(readings, chance)
-    if verdict.stops:
-        return Outcome(TrialState.PRUNED, verdict.fate, verdict.reason, tuple(readings))
     verdict = final_verdict(readings, chance)
-    return Outcome(TrialState.COMPLETE, verdict.fate, verdict.reason, tuple(readings))
+    state = TrialState.PRUNED if verdict.stops else TrialState.COMPLETE
+    return Outcome(state, verdict.fate, verdict.reason, tuple(readings))
 
 
 def objective(space: Space, reading: Reading, chance: Chance) -> float:

@@ -1,0 +1,138 @@
+"""The store: opening it, a study's life in it, and one line for each way it can fail."""
+
+import sqlite3
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy
+from fakes import TINY
+from optuna.trial import TrialState
+
+from sweeps import space_file, store, tables
+from sweeps.errors import StoreError
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+def test_the_url_comes_from_the_option_then_the_environment_then_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.url(None) == "sqlite:///sweeps.db"
+    monkeypatch.setenv("SWEEPS_STORAGE", "sqlite:///other.db")
+    assert store.url(None) == "sqlite:///other.db"
+    assert store.url("sqlite:///mine.db") == "sqlite:///mine.db"
+
+
+def test_a_sqlite_store_writes_ahead(url: str, tmp_path: Path) -> None:
+    store.connect(url, create=True)
+    db = sqlite3.connect(tmp_path / "store.db")
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    db.close()
+
+
+def test_a_study_carries_its_space_and_optuna_reads_it(url: str) -> None:
+    space = space_file.parse(TINY, ["budget.trials=7"])
+    storage = store.connect(url, create=True)
+    store.create_study(storage, space, TINY, ["budget.trials=7"])
+    again = store.load_study(store.connect(url), "tiny")
+    assert store.space_of(again) == space
+    assert again.user_attrs[store.SPACE_SHA256] == space.digest()
+    plain = optuna.load_study(study_name="tiny", storage=url)
+    assert plain.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert plain.metric_names == ["top1"]
+
+
+def test_what_differs_is_told_key_by_key(url: str) -> None:
+    study = store.create_study(store.connect(url, create=True), space_file.parse(TINY), TINY, [])
+    changed = space_file.parse(TINY, ["budget.steps=8", "space.batch_size=16", "space.l2=1e-4", "budget.trials=99"])
+    assert store.differences(study, changed) == [
+        "budget.steps: 6 in the study, 8 in the file",
+        "space.batch_size: 32 in the study, 16 in the file",
+        "space.l2: absent in the study, 0.0001 in the file",
+    ]
+    assert store.differences(study, space_file.parse(TINY)) == []
+
+
+def test_a_study_of_another_program_is_refused(url: str) -> None:
+    storage = store.connect(url, create=True)
+    foreign = optuna.create_study(storage=storage, study_name="foreign")
+    with pytest.raises(StoreError, match="carries no search space"):
+        store.space_of(foreign)
+    with pytest.raises(StoreError, match=r"no study 'nope' in sqlite.*'foreign'.*sweeps create"):
+        store.load_study(storage, "nope")
+
+
+def broken_schema(url: str, statement: str) -> None:
+    store.connect(url, create=True)
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(statement))
+    engine.dispose()
+
+
+def test_an_unknown_schema_of_optuna_is_one_line(url: str) -> None:
+    broken_schema(url, "UPDATE alembic_version SET version_num = 'v99.0.0'")
+    with pytest.raises(StoreError, match="schema is unknown") as caught:
+        store.connect(url)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_schema_of_ours_from_the_future_is_one_line(url: str) -> None:
+    broken_schema(url, f"UPDATE sweeps_schema SET version = {tables.SCHEMA_VERSION + 1}")
+    with pytest.raises(StoreError, match="made by a newer version of sweeps"):
+        store.connect(url)
+
+
+def test_stores_that_cannot_be_used_are_one_line_each(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("this is no database, and long enough to be read as one" * 20)
+    for url, create, words in [
+        (f"sqlite:///{tmp_path}/none.db", False, "no store at"),
+        (f"sqlite:///{tmp_path}/no/such/folder.db", True, "check that the folder exists"),
+        (f"sqlite:///{tmp_path}", True, "cannot be opened"),
+        (f"sqlite:///{tmp_path}/text.db", True, "not a SQLite database"),
+        ("sqlite://", True, "in memory"),
+        ("nonsense", True, "not a URL"),
+        ("nonsense://host/db", True, "driver is not installed"),
+        ("oracle+oracledb://me:secret@127.0.0.1/db", True, "driver is not installed"),
+    ]:
+        with pytest.raises(StoreError, match=words) as caught:
+            store.connect(url, create=create)
+        assert "\n" not in str(caught.value)
+        assert "secret" not in str(caught.value)
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_password_is_never_shown() -> None:
+    assert store.masked("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me:***@host/db"
+
+
+def test_the_slots_of_dead_workers_are_given_back_and_their_trials_marked(url: str) -> None:
+    storage = store.connect(url, create=True)
+    study = store.create_study(storage, space_file.parse(TINY), TINY, [])
+    study_id = storage.get_study_id_from_name("tiny")
+    numbers = []
+    for _ in range(4):
+        slot = tables.claim(storage.engine, study_id, 4, "here", 1)
+        assert slot is not None
+        numbers.append(study.ask().number)
+        if slot != 3:  # the fourth died between the claim and its note
+            tables.assign(storage.engine, study_id, slot, numbers[-1])
+    study.tell(numbers[0], 0.5)
+    tables.finish(storage.engine, study_id, 0)
+    study.tell(numbers[1], 0.5)  # the second died between telling and noting
+    assert store.reap(storage, study, lambda *_: False) == 2
+    assert [(slot.slot, slot.done) for slot in tables.slots(storage.engine, study_id)] == [(0, True), (1, True)]
+    assert [trial.state for trial in study.trials[2:]] == [TrialState.FAIL] * 2
+    assert [trial.user_attrs[store.FATE] for trial in study.trials[2:]] == [store.INTERRUPTED] * 2
+
+
+def test_the_slots_of_live_workers_are_left_alone(url: str) -> None:
+    storage = store.connect(url, create=True)
+    study = store.create_study(storage, space_file.parse(TINY), TINY, [])
+    study_id = storage.get_study_id_from_name("tiny")
+    tables.claim(storage.engine, study_id, 4, "elsewhere", 1)
+    tables.assign(storage.engine, study_id, 0, study.ask().number)
+    assert store.reap(storage, study, lambda host, _: host == "elsewhere") == 0
+    assert study.trials[0].state == TrialState.RUNNING
