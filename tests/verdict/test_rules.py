@@ -32,18 +32,12 @@ def test_three_hold_out_losses_in_a_row_that_are_no_numbers_are_a_divergence(bad
     reason = diverged(readings, RULES)
     assert reason is not None
     assert reason.startswith("diverged at step 30: ")
-    assert f"5.9 and {bad}" in reason
+    assert f"{bad}, {bad}, {bad}" in reason
 
 
-def test_three_training_losses_in_a_row_that_are_no_numbers_are_a_divergence() -> None:
+def test_a_training_loss_that_is_no_number_is_a_skipped_step_not_a_divergence() -> None:
     readings = [look(10 * index, train_loss=nan) for index in range(4)]
-    assert diverged(readings[:3], RULES) is None  # that of step 0 is none by definition
-    assert diverged(readings, RULES) is not None
-
-
-def test_skipped_steps_between_good_ones_are_no_divergence() -> None:
-    readings = [look(step, train_loss=loss) for step, loss in zip(range(10, 70, 10), [nan, nan, 5.9] * 2, strict=True)]
-    assert all(diverged(readings[: count + 1], RULES) is None for count in range(6))
+    assert diverged(readings, RULES) is None
 
 
 def test_plain_sgd_at_a_rate_of_a_tenth_diverges_at_its_second_look() -> None:
