@@ -34,8 +34,8 @@ class Rules:
 def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
     """NaN or Inf: in a weight at the last look, or in the hold-out loss at the last looks in a row.
 
-    A weight needs no second look: no optimiser of ours turns NaN or Inf back into a finite number. The training loss has
-    no say: under mixed_float16 a single batch may overflow, its step is skipped, and the run goes on soundly.
+    A weight needs no second look: no optimiser of ours turns NaN or Inf back into a finite number. The training loss
+    has no say: under mixed_float16 a single batch may overflow, its step is skipped, and the run goes on soundly.
     """
     last = readings[-1]
     if not last.finite:

@@ -1,0 +1,204 @@
+"""`sweeps run` as a person uses it: real processes, real training on a tiny net, interrupted and killed for real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from fakes import TINY
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps import store, tables
+
+SLOW = ("--set", "budget.steps=400", "--set", "budget.report_interval=4", "--set", "budget.trials=3")
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "sweeps", *words]
+
+
+def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "tiny.toml").write_text(TINY)
+    return subprocess.run(
+        command("run", "tiny.toml", *words),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def trials(folder: Path) -> list[FrozenTrial]:
+    return optuna.load_study(study_name="tiny", storage=f"sqlite:///{folder}/sweeps.db").trials
+
+
+def results(folder: Path) -> dict[int, tuple[str, float | None, list[dict[str, object]]]]:
+    """slot -> config, value and readings of the finished trials, less the time they took."""
+    engine = store.connect(f"sqlite:///{folder}/sweeps.db").engine
+    found = {}
+    for trial in trials(folder):
+        if trial.state != TrialState.FAIL:
+            readings = [
+                {key: value for key, value in reading.to_dict().items() if key != "seconds"}
+                for reading in tables.readings(engine, 1, trial.number)
+            ]
+            found[trial.user_attrs["slot"]] = (trial.user_attrs["config"], trial.value, json.dumps(readings))
+    return found  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A finished sweep with one worker."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, run(folder, "--workers", "1")
+
+
+def test_a_sweep_ends_with_a_summary_and_the_next_commands(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, done = finished
+    assert done.returncode == 0, done.stderr
+    assert "tiny: 4 of 4 trials" in done.stdout
+    assert "learned / tried" in done.stdout
+    assert "best: top-1" in done.stdout
+    assert "sweeps status tiny" in done.stdout
+    assert "rehearsed" in done.stderr
+    assert [trial.state for trial in trials(folder)] == [TrialState.COMPLETE] * 4
+
+
+def test_the_same_command_on_a_finished_study_only_sums_up(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = finished
+    again = run(folder)
+    assert again.returncode == 0
+    assert "going on with study 'tiny'" in again.stderr
+    assert "4 of 4 trials" in again.stdout
+    assert len(trials(folder)) == 4
+
+
+def test_the_same_seed_gives_identical_trials_whichever_worker_ran_them(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    assert run(tmp_path / "two", "--workers", "2").returncode == 0
+    assert results(tmp_path / "two") == results(finished[0])
+
+
+def test_optunas_own_tools_read_the_study(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    optuna_command = Path(sys.executable).with_name("optuna")
+    shown = subprocess.run(
+        [optuna_command, "trials", "--study-name", "tiny", "--storage", "sqlite:///sweeps.db", "-f", "json"],
+        cwd=finished[0],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(json.loads(shown.stdout)) == 4
+    study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{finished[0]}/sweeps.db")
+    assert study.best_value == max(trial.value or 0 for trial in study.trials)
+    assert {"params_activation", "user_attrs_fate"} <= set(study.trials_dataframe().columns)
+
+
+def test_optuna_dashboard_serves_the_study(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    import threading
+    import urllib.request
+    from wsgiref.simple_server import make_server
+
+    from optuna_dashboard import wsgi
+
+    server = make_server("127.0.0.1", 0, wsgi(f"sqlite:///{finished[0]}/sweeps.db"))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/api/studies/1") as answer:
+            page = json.load(answer)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert len(page["trials"]) == 4
+    assert {attribute["key"] for attribute in page["trials"][0]["user_attrs"]} >= {"fate", "reason", "top1", "steps"}
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a slow sweep in the background; whatever is left of it is killed in the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin() -> subprocess.Popen[str]:
+        (tmp_path / "tiny.toml").write_text(TINY)
+        process = subprocess.Popen(
+            command("run", "tiny.toml", "--workers", "1", *SLOW), cwd=tmp_path, text=True, stderr=subprocess.PIPE
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def under_way(folder: Path, finished_before: int) -> bool:
+    """Whether a trial is running that has reported, after so many finished ones."""
+    try:
+        found = trials(folder)
+    except Exception:  # noqa: BLE001  no store yet
+        return False
+    running = [trial for trial in found if trial.state == TrialState.RUNNING and trial.intermediate_values]
+    return len(running) == 1 and len(found) > finished_before
+
+
+def test_ctrl_c_marks_the_running_trial_and_the_same_command_ends_as_if_it_had_never_been(
+    start: Callable[[], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start()
+    wait_for(lambda: under_way(tmp_path, 1))
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in talk
+    assert TrialState.RUNNING not in [trial.state for trial in trials(tmp_path)]
+    assert trials(tmp_path)[-1].user_attrs["reason"].startswith("stopped by hand at step")
+    assert run(tmp_path, "--workers", "1", *SLOW).returncode == 0
+    assert run(tmp_path / "whole", "--workers", "2", *SLOW).returncode == 0
+    assert results(tmp_path) == results(tmp_path / "whole")
+    assert len(results(tmp_path)) == 3
+
+
+def test_a_killed_worker_is_replaced_and_the_budget_met_exactly(
+    start: Callable[[], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start()
+    wait_for(lambda: under_way(tmp_path, 0))
+    os.kill(trials(tmp_path)[-1].user_attrs["pid"], signal.SIGKILL)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    states = [trial.state for trial in trials(tmp_path)]
+    assert states.count(TrialState.FAIL) == 1
+    assert len(states) == 4
+    lost = next(trial for trial in trials(tmp_path) if trial.state == TrialState.FAIL)
+    assert "ended without a word" in lost.user_attrs["reason"]
+
+
+def test_a_rehearsal_finds_what_cannot_be_trained_before_a_study_is_made(tmp_path: Path) -> None:
+    done = run(tmp_path, "--set", "data.source=digits", "--set", "data.images=5000")
+    assert done.returncode == 2
+    assert "data.images" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/sweeps.db") == []
