@@ -8,6 +8,11 @@ SweepsError                 exit 1: something went wrong on our side of the line
 └── WorkerError             workers keep failing; the message says where to look
 """
 
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 
 class SweepsError(Exception):
     """Root of the tree; the text is one line for a person."""
@@ -45,3 +50,40 @@ class TrialError(SweepsError):
 
 class WorkerError(SweepsError):
     """Workers keep failing, so that going on would only waste the budget."""
+
+
+def one_line(exc: BaseException) -> str:
+    """An exception's text without line breaks; its type where it says nothing."""
+    return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def short(value: object) -> str:
+    """A value as a message may quote it."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def did_you_mean(value: object, options: Iterable[str]) -> str:
+    """The end of a sentence about a name that is none: the nearest that is one, if any is near."""
+    close = difflib.get_close_matches(str(value), list(options), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """What is wrong with a key that nobody knows."""
+    names = sorted(known)
+    return f"unknown key{did_you_mean(key, names)}; known here: {', '.join(names)}"
+
+
+def reason(error: Mapping[str, Any]) -> str:
+    """One of pydantic's errors as the end of a sentence that starts with the key."""
+    value, kind = error["input"], error["type"]
+    if kind == "literal_error":
+        options = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        return f"{short(value)} is not among {', '.join(options)}{did_you_mean(value, options)}"
+    if kind == "missing":
+        return "is missing; add it"
+    if kind == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    text = str(error["msg"]).removeprefix("Input ")
+    return f"{text}, not {short(value)}"

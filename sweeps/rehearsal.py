@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sweeps.errors import SpaceError
+from sweeps.errors import SpaceError, one_line
 from sweeps.space import Space
 from sweeps.worker import Load, Train
 
@@ -32,7 +32,7 @@ def rehearse(space: Space, train: Train, load: Load, source: str) -> int:
                 pass
         except Exception as exc:  # user code and TensorFlow may raise anything; a person wants one line
             values = ", ".join(f"{p.name} = {_value(config, p.name)}" for p in space.parameters)
-            reason = f"{type(exc).__name__}: {' '.join(str(exc).split())[:300]}"
+            reason = f"{type(exc).__name__}: {one_line(exc)[:300]}"
             raise SpaceError(source, [("space", f"cannot be trained with {values}: {reason}")]) from exc
     return len(configs)
 

@@ -1,6 +1,5 @@
 """Optuna's samplers and pruners by name, with a search-space file's options; each draw has a seed of its own."""
 
-import difflib
 import importlib.util
 import inspect
 import warnings
@@ -12,6 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from sweeps.errors import did_you_mean, one_line
 from sweeps.space import Choices, Range, Space, derived_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each study and trial; we show them ourselves
@@ -76,7 +76,7 @@ def _draws(space: Space) -> list[tuple[str, str]]:
                 trial.should_prune()
                 study.tell(trial, 0.0)
     except Exception as exc:  # noqa: BLE001  whatever Optuna says of its options is the file's mistake
-        return [(at_work, f"{getattr(space, at_work)['name']} refuses these options: {' '.join(str(exc).split())}")]
+        return [(at_work, f"{getattr(space, at_work)['name']} refuses these options: {one_line(exc)}")]
     return []
 
 
@@ -129,11 +129,11 @@ def _inner(value: Any, usual: Mapping[str, Any]) -> Any:
 def _check(table: Mapping[str, Any], default: str, names: Iterable[str], module: Any) -> list[tuple[str, str]]:
     name = table.get("name", default)
     if name not in names:
-        return [("name", f"{name!r} is not among {', '.join(names)}{_meant(name, names)}")]
+        return [("name", f"{name!r} is not among {', '.join(names)}{did_you_mean(name, names)}")]
     taken = [key for key in inspect.signature(getattr(module, name)).parameters if key not in WITHHELD]
     for key, value in table.items():
         if key != "name" and key not in taken:
-            return [(key, f"{name} has no such option{_meant(key, taken)}; it has: {', '.join(taken) or 'none'}")]
+            return [(key, f"{name} has no such option{did_you_mean(key, taken)}; it has: {', '.join(taken) or 'none'}")]
         if isinstance(value, Mapping) and "name" in value:
             known = PRUNERS if module is optuna.pruners else SAMPLERS
             inner = _check(value, "", known, module)
@@ -146,10 +146,5 @@ def _check(table: Mapping[str, Any], default: str, names: Iterable[str], module:
     except ImportError as exc:
         return [("name", f"{name} needs a package that is not installed: {exc.name or exc}")]
     except Exception as exc:  # noqa: BLE001  whatever Optuna says of an option is the file's mistake
-        return [("", f"{name} refuses these options: {' '.join(str(exc).split())}")]
+        return [("", f"{name} refuses these options: {one_line(exc)}")]
     return []
-
-
-def _meant(value: Any, options: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(value), list(options), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sweeps import samplers, space_file
+from sweeps import samplers, space_file, space_parameters
 
 WHEN = {
     "type": "object",
@@ -22,7 +22,7 @@ def json_schema() -> dict[str, Any]:
             "description": f"An Optuna {key} by name; the other keys are its options.",
             "properties": {"name": {"enum": list(names)}},
         }
-    parameters = {name: _parameter(adapter) for name, adapter in space_file.hyperparameters().items()}
+    parameters = {name: _parameter(adapter) for name, adapter in space_parameters.hyperparameters().items()}
     tables["space"] = {
         "type": "object",
         "description": "What varies: a value, a list of choices, a range, or a list of cases with conditions.",

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from sweeps import space_file, tables
-from sweeps.errors import StoreError
+from sweeps.errors import StoreError, one_line
 from sweeps.space import Space
 
 DEFAULT_URL = "sqlite:///sweeps.db"
@@ -230,7 +230,7 @@ def _explained(storage_url: str) -> Iterator[None]:
 
 def _mend(exc: BaseException, storage_url: str) -> str:
     cause = getattr(exc, "orig", None) or exc.__cause__ or exc
-    text = " ".join(str(cause).split())
+    text = one_line(cause)
     password = make_url(storage_url).password
     text = text.replace(str(password), "***") if password else text
     if isinstance(exc, (ImportError, NoSuchModuleError)):

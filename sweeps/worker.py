@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from sweeps import samplers, store, tables
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.errors import WorkerError
+from sweeps.errors import WorkerError, one_line
 from sweeps.signals import Reading
 from sweeps.space import Objective, Space
 from sweeps.verdict import Chance, Fate, Verdict, final_verdict, judge
@@ -104,7 +104,7 @@ def _run(
         reason = str(exc.errors()[0]["msg"]).removeprefix("Value error, ")
         outcome = Outcome(TrialState.FAIL, store.FAILED, f"these values do not go together: {reason}")
     except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why
-        reason = f"{type(exc).__name__}: {' '.join(str(exc).split())}"
+        reason = f"{type(exc).__name__}: {one_line(exc)}"
         outcome = Outcome(TrialState.FAIL, store.FAILED, reason, traceback=traceback.format_exc())
     tables.write_readings(storage.engine, study_id, trial.number, outcome.readings)
     store.set_attributes(trial, _attributes(outcome, chance, time.monotonic() - started))

@@ -74,20 +74,20 @@ def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DE
     if verdict.stops:
         return verdict
     step = readings[-1].step
-    if _learned(readings, chance, rules):
-        return Verdict(Fate.LEARNED, f"learned within {step} steps: {_score(readings, chance)}")
     if not isfinite(readings[-1].loss):  # no look is left in which it could become a number again
         return Verdict(Fate.DIVERGED, f"diverged at step {step}, the end: the hold-out loss is {readings[-1].loss}")
-    return Verdict(Fate.AT_CHANCE, f"still at chance after {step} steps: {_score(readings, chance)}")
+    if _learned(readings[-rules.looks :], chance, rules):
+        return Verdict(Fate.LEARNED, f"learned within {step} steps: {_score(readings, chance)}")
+    how = "back" if _lowest_loss(readings) <= rules.learned_loss * chance.loss else "still"
+    return Verdict(Fate.AT_CHANCE, f"{how} at chance after {step} steps: {_score(readings, chance)}")
 
 
-def _learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
-    """Whether the last looks together score well above chance, or the loss was once well below it."""
-    looks = readings[-rules.looks :]
+def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
+    """Whether the looks together score well above chance, or one of them has a loss well below it."""
     top1 = sum(look.hits1 for look in looks) / sum(look.count for look in looks)
     # Three times chance is more than all images where one class makes up a third: then half of the way to all will do.
     bar = min(rules.learned_factor * chance.top1, (1 + chance.top1) / 2)
-    return top1 > bar or _lowest_loss(readings) <= rules.learned_loss * chance.loss
+    return top1 > bar or _lowest_loss(looks) <= rules.learned_loss * chance.loss
 
 
 def _lowest_loss(readings: Sequence[Reading]) -> float:

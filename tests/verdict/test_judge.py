@@ -80,11 +80,20 @@ def test_hits_at_the_last_three_looks_must_be_above_three_times_chance(hits: tup
 
 @pytest.mark.parametrize(("lowest", "fate"), [(0.981, Fate.AT_CHANCE), (0.979, Fate.LEARNED)])
 @pytest.mark.parametrize("classes", [2, 10, 365])
-def test_or_the_lowest_loss_two_percent_below_that_of_the_class_prior(classes: int, lowest: float, fate: Fate) -> None:
+def test_or_the_loss_at_the_last_looks_two_percent_below_that_of_the_class_prior(
+    classes: int, lowest: float, fate: Fate
+) -> None:
     chance = even(classes)
-    losses = [1.1, lowest, 1.05, 1.05, 1.05]
+    losses = [1.1, 1.05, 1.05, lowest, 1.05]
     readings = [look(10 * index, loss * chance.loss, round(1024 / classes)) for index, loss in enumerate(losses)]
     assert final_verdict(readings, chance).fate == fate
+
+
+def test_a_run_that_lost_what_it_had_learned_is_back_at_chance() -> None:
+    readings = [look(10, 5.2, 40), *(look(step, 6.0) for step in (20, 30, 40))]
+    verdict = final_verdict(readings, MANY)
+    assert verdict.fate == Fate.AT_CHANCE
+    assert verdict.reason.startswith("back at chance after 40 steps")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +123,7 @@ def test_a_run_that_collapsed_after_it_had_learned_is_collapsed() -> None:
 
 
 def test_a_run_that_ends_without_a_loss_diverged() -> None:
-    verdict = final_verdict([look(10), look(20, inf)], MANY)
+    verdict = final_verdict([look(10, 3.0, 300), look(20, inf)], MANY)
     assert verdict == Verdict(Fate.DIVERGED, "diverged at step 20, the end: the hold-out loss is inf")
 
 
