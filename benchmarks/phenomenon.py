@@ -52,7 +52,7 @@ def main() -> None:
     args = parser.parse_args()
     space, _ = space_file.read(args.space)
     cells = [(row, rate) for row in ROWS for rate in args.rates]
-    fixed = {"optimizer": "adam", "epsilon": 1e-7, "batch_size": 128}
+    fixed = {"optimizer": "adam", "epsilon": 1e-7, "batch_size": 64}
     configs = [
         space.config({**fixed, "activation": activation, "constraint": constraint, "learning_rate": rate}, seed)
         for (activation, constraint), rate in cells

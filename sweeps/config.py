@@ -23,10 +23,10 @@ ACTIVATION_DEFAULTS: dict[Activation, tuple[Initializer, float]] = {
     "relu": ("he_normal", 2.0),
     "elu": ("he_normal", 1.5505),
     "selu": ("lecun_normal", 1.0),
-    "tanh": ("lecun_normal", 2.5361),
+    "tanh": ("lecun_normal", 2.5362),
     "sigmoid": ("glorot_uniform", 3.4086),
-    "gelu": ("he_normal", 2.3514),
-    "swish": ("he_normal", 2.8141),
+    "gelu": ("he_normal", 2.3517),
+    "swish": ("he_normal", 2.8108),
     "leaky_relu": ("he_normal", 1.9231),
 }
 

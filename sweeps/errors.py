@@ -4,6 +4,7 @@ SweepsError                 exit 1: something went wrong on our side of the line
 ├── InputError              exit 2: mend what you typed or wrote
 │   ├── SpaceError          the search-space file: file: key: what is wrong; the mend
 │   └── StoreError          the SQL store: its URL, its schema, a study's name
+│       └── NoStoreError    nothing is there yet
 ├── TrialError              this trial fails with the reason; the worker goes on
 └── WorkerError             workers keep failing; the message says where to look
 """
@@ -42,6 +43,10 @@ class SpaceError(InputError):
 
 class StoreError(InputError):
     """The store cannot be opened, or does not hold what was asked for."""
+
+
+class NoStoreError(StoreError):
+    """There is no store at the URL yet, or it is empty."""
 
 
 class TrialError(SweepsError):

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps import report, space_file, store
-from sweeps.errors import StoreError, SweepsError
+from sweeps.errors import NoStoreError, StoreError, SweepsError
 from sweeps.launch import local
 from sweeps.space import Space
 
@@ -60,10 +60,9 @@ def create(path: Path, overrides: Sequence[str], storage_url: str) -> tuple[RDBS
     space, text = space_file.read(path, overrides)
     existing = _existing(storage_url, space)
     if existing is None:
-        storage = store.connect(
-            storage_url, create=True
-        )  # before the rehearsal: an unwritable store should show at once
+        store.require_creatable(storage_url)  # before the rehearsal: an unwritable store should show at once
         rehearse(path, overrides)
+        storage = store.connect(storage_url, create=True)
         return storage, store.create_study(storage, space, text, overrides), True
     storage, study = existing
     if different := store.differences(study, space):
@@ -79,8 +78,8 @@ def create(path: Path, overrides: Sequence[str], storage_url: str) -> tuple[RDBS
 def _existing(storage_url: str, space: Space) -> tuple[RDBStorage, optuna.Study] | None:
     try:
         storage = store.connect(storage_url)
-    except StoreError:
-        return None  # nothing there yet, or not usable: making it will tell
+    except NoStoreError:
+        return None
     study = store.find_study(storage, space.name)
     return None if study is None else (storage, study)
 
@@ -92,6 +91,7 @@ class Stop:
     asked: int = 0
 
     def ask(self, _signal: int, _frame: FrameType | None) -> None:
+        """Count one more request; a signal handler."""
         self.asked += 1
 
 

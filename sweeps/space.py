@@ -37,6 +37,7 @@ class Choices:
     values: tuple[Scalar, ...]
 
     def suggest(self, trial: Suggests, label: str) -> Scalar:
+        """The value that the trial draws under this label."""
         if len(self.values) == 1:
             return self.values[0]
         value: Scalar = trial.suggest_categorical(label, self.values)
@@ -63,6 +64,7 @@ class Range:
         return not self.integer and self.step is None
 
     def suggest(self, trial: Suggests, label: str) -> Scalar:
+        """The number that the trial draws under this label."""
         if self.integer:
             return trial.suggest_int(label, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
         return trial.suggest_float(label, self.low, self.high, step=self.step, log=self.log)
@@ -81,6 +83,7 @@ class Case:
     when: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
 
     def holds(self, values: Mapping[str, Scalar]) -> bool:
+        """Whether the values drawn so far meet all conditions."""
         return all(name in values and values[name] in allowed for name, allowed in self.when)
 
 

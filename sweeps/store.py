@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sqlite3
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from sweeps import space_file, tables
-from sweeps.errors import StoreError, one_line
+from sweeps.errors import NoStoreError, StoreError, one_line
 from sweeps.space import Space
 
 DEFAULT_URL = "sqlite:///sweeps.db"
@@ -52,7 +53,8 @@ def connect(storage_url: str, *, create: bool = False) -> RDBStorage:
     """Open the store; with `create`, make the file and the tables that are missing.
 
     Raises:
-        StoreError: the URL is none, nothing is there, it cannot be opened, or its schema is unknown to this version.
+        NoStoreError: nothing is there, and `create` is false.
+        StoreError: the URL is none, the store cannot be opened, or its schema is unknown to this version.
     """
     parsed = _parsed(storage_url)
     with _explained(storage_url):
@@ -71,6 +73,20 @@ def connect(storage_url: str, *, create: bool = False) -> RDBStorage:
             f"{masked(storage_url)}: made by a newer version of sweeps; upgrade with pip install -U sweeps"
         )
     return storage
+
+
+def require_creatable(storage_url: str) -> None:
+    """Make sure that `connect` can create a store here, and leave nothing behind.
+
+    Raises:
+        StoreError: the URL is none, or the place cannot be written.
+    """
+    parsed = _parsed(storage_url)
+    with _explained(storage_url):
+        if parsed.get_backend_name() == "sqlite":
+            tempfile.TemporaryFile(dir=_sqlite_path(parsed).parent).close()
+        else:
+            sqlalchemy.create_engine(storage_url).connect().close()
 
 
 def create_study(storage: RDBStorage, space: Space, text: str, overrides: Sequence[str]) -> optuna.Study:
@@ -187,12 +203,16 @@ def _parsed(storage_url: str) -> URL:
         raise StoreError("the storage is not a URL; write sqlite:///sweeps.db or postgresql+psycopg://...") from exc
 
 
-def _prepare_sqlite(parsed: URL, create: bool) -> None:
+def _sqlite_path(parsed: URL) -> Path:
     if parsed.database in (None, "", ":memory:"):
         raise StoreError("a SQLite store in memory cannot be shared with workers; name a file, sqlite:///sweeps.db")
-    path = Path(str(parsed.database))
+    return Path(str(parsed.database))
+
+
+def _prepare_sqlite(parsed: URL, create: bool) -> None:
+    path = _sqlite_path(parsed)
     if not create and not path.exists():
-        raise StoreError(f"no store at {path}; make one with `sweeps run SPACE.toml`, or say where with --storage")
+        raise NoStoreError(f"no store at {path}; make one with `sweeps run SPACE.toml`, or say where with --storage")
     if create:
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
         try:
@@ -214,7 +234,7 @@ def _refuse_empty(storage_url: str) -> None:
     finally:
         probe.dispose()
     if not found:
-        raise StoreError(f"{masked(storage_url)}: there is no study in it; make one with `sweeps create SPACE.toml`")
+        raise NoStoreError(f"{masked(storage_url)}: there is no study in it; make one with `sweeps create SPACE.toml`")
 
 
 @contextmanager
@@ -237,7 +257,7 @@ def _mend(exc: BaseException, storage_url: str) -> str:
         return f"its driver is not installed ({text}); pip install it, or use sqlite:///sweeps.db"
     if "no longer compatible" in str(exc):
         return "its schema is unknown to this version of Optuna; upgrade one of the two (`optuna storage upgrade`)"
-    if "unable to open" in text:
+    if "unable to open" in text or isinstance(exc, OSError):
         return "the file cannot be opened or made; check that the folder exists and can be written"
     if "readonly" in text:
         return "the file cannot be written; change its permissions or name another with --storage"

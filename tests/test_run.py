@@ -104,7 +104,7 @@ def test_optunas_own_tools_read_the_study(finished: tuple[Path, subprocess.Compl
     assert len(json.loads(shown.stdout)) == 4
     study = optuna.load_study(study_name="tiny", storage=f"sqlite:///{finished[0]}/sweeps.db")
     assert study.best_value == max(trial.value or 0 for trial in study.trials)
-    assert {"params_activation", "user_attrs_fate"} <= set(study.trials_dataframe().columns)
+    assert {trial.params["activation"] for trial in study.trials} <= {"relu", "selu"}
 
 
 def test_optuna_dashboard_serves_the_study(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

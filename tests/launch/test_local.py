@@ -1,0 +1,80 @@
+"""Workers on this machine: who counts as alive, what replaces whom, and that no password shows."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sweeps.errors import WorkerError
+from sweeps.launch import local
+
+PASSWORD = "correct-horse"
+
+
+def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, count: int = 2) -> local.LocalWorkers:
+    """Workers that run a program of ours in place of `sweeps worker`."""
+    monkeypatch.setattr(local, "command", lambda *words: [sys.executable, "-c", program, *words])
+    return local.LocalWorkers("study", f"postgresql://me:{PASSWORD}@host/db", count, tmp_path)
+
+
+def wait(pool: local.LocalWorkers) -> None:
+    for process in pool.processes:
+        process.wait(30)
+
+
+def test_this_process_is_alive_and_one_that_ended_is_not() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert local.alive(socket.gethostname(), os.getpid())
+    assert not local.alive(socket.gethostname(), ended.pid)
+    assert local.alive("another-machine", ended.pid)  # cannot be seen from here
+
+
+def test_the_password_is_in_no_process_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = workers(tmp_path, monkeypatch, "import time; time.sleep(60)", 1)
+    pool.start()
+    try:
+        listed = subprocess.run(["ps", "-A", "-o", "args"], capture_output=True, text=True, check=True).stdout
+        environment = Path(f"/proc/{pool.processes[0].pid}/environ")
+        deadline = time.monotonic() + 10
+        while PASSWORD.encode() not in environment.read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.05)  # between fork and exec it is still ours
+    finally:
+        pool.kill()
+        wait(pool)
+    assert "time.sleep(60)" in listed
+    assert PASSWORD not in listed
+
+
+def test_those_that_ended_well_are_not_replaced_and_those_killed_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = workers(tmp_path, monkeypatch, "import os; os.kill(os.getpid(), 9)")
+    pool.start()
+    wait(pool)
+    assert pool.died() == 2
+    assert pool.count == 2
+    pool = workers(tmp_path, monkeypatch, "")
+    pool.start()
+    wait(pool)
+    assert pool.died() == 0
+    assert pool.count == 0
+    assert not pool.running()
+
+
+def test_workers_that_keep_failing_end_the_sweep_with_their_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = workers(tmp_path, monkeypatch, "import sys; print('no such disk'); sys.exit(1)", 1)
+    pool.start()
+    wait(pool)
+    with pytest.raises(WorkerError, match=f"no such disk.*{tmp_path}"):
+        pool.died()
+
+
+def test_by_default_there_is_one_worker_per_processor_and_at_most_eight() -> None:
+    assert 1 <= local.default_workers() <= min(8, os.cpu_count() or 8)

@@ -1,0 +1,38 @@
+"""The rehearsal: one step of each choice, and what is said of one that cannot be trained."""
+
+from collections.abc import Iterator
+
+import fakes
+import pytest
+from fakes import TINY
+
+from sweeps import space_file
+from sweeps.config import Config
+from sweeps.data.arrays import Arrays
+from sweeps.errors import SpaceError
+from sweeps.rehearsal import rehearse
+from sweeps.signals import Reading
+
+
+def test_each_choice_is_trained_for_one_step_on_few_images() -> None:
+    seen: list[tuple[str, str, int, int]] = []
+
+    def train(config: Config, arrays: Arrays) -> Iterator[Reading]:
+        seen.append((config.activation, config.constraint, config.steps, len(arrays.holdout_images)))
+        yield fakes.reading(0)
+        yield fakes.reading(1)
+
+    space = space_file.parse(TINY, ["budget.holdout_images=500"])
+    assert rehearse(space, train, fakes.load, "tiny.toml") == len(seen)
+    assert {entry[:2] for entry in seen} == {("relu", "none"), ("selu", "none"), ("selu", "standardize_unit")}
+    assert {entry[2:] for entry in seen} == {(1, 64)}
+
+
+def test_what_cannot_be_trained_is_one_line_with_the_values() -> None:
+    with pytest.raises(SpaceError) as caught:
+        rehearse(space_file.parse(TINY), fakes.raising, fakes.load, "tiny.toml")
+    line = str(caught.value)
+    assert line.startswith("tiny.toml: space: cannot be trained with activation = relu, ")
+    assert "constraint = none" in line
+    assert line.endswith("ValueError: the layer 'dense_9' has no input")
+    assert "\n" not in line
