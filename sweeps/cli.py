@@ -61,8 +61,6 @@ def run(
 
     Ctrl-C stops cleanly; the same command goes on.
     """
-    from rich.console import Console
-
     from sweeps import report, store
     from sweeps import run as running
     from sweeps.launch import local
@@ -78,7 +76,7 @@ def run(
     )
     count = min(workers or local.default_workers(), max(left, 1))
     space, summary = running.follow(opened, study, local.LocalWorkers(space.name, storage_url, count), talk)
-    out = Console()
+    out = running.stdout_console()
     out.print(report.render(space, summary))
     out.print(running.next_commands(storage_url, space, path), markup=False, soft_wrap=True)
 
@@ -143,9 +141,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Show how a study stands: fates so far, steps saved, best configuration, learned/tried."""
-    from rich.console import Console
-
     from sweeps import report, store
+    from sweeps import run as running
 
     opened = store.connect(store.url(storage))
     names = [study] if study else store.study_names(opened)
@@ -158,8 +155,9 @@ def status(
         values = [summary.to_dict() for _, summary in shown]
         print(json.dumps(values[0] if study else values, indent=2))
         return
+    out = running.stdout_console()
     for space, summary in shown:
-        Console().print(report.render(space, summary))
+        out.print(report.render(space, summary))
 
 
 @app.command()

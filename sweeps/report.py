@@ -125,10 +125,11 @@ def best_line(space: Space, summary: Summary) -> Text:
 def trial_line(space: Space, trial: Finished) -> Text:
     """A finished trial in one line."""
     accuracy = f"top-1 {trial.top1:7.2%}" if trial.top1 is not None else " " * 13
+    loss = f"loss {trial.loss:6.3g}" if trial.loss is not None else " " * 11
     return Text.assemble(
         f"{trial.number:4d}  ",
         (f"{trial.fate:10s}", COLOURS.get(Fate(trial.fate), "red") if trial.fate in set(Fate) else "red"),
-        f"  {accuracy}  step {trial.steps:<5d} {drawn(space, trial)}",
+        f"  {accuracy}  {loss}  step {trial.steps:<5d} {drawn(space, trial)}",
     )
 
 

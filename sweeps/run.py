@@ -24,6 +24,7 @@ from sweeps.launch import local
 from sweeps.space import Space
 
 POLL_S = 0.5
+WIDE = 200  # columns
 PATIENCE_S = 60.0  # from asking workers to stop until they are killed: longer than any look
 
 
@@ -224,4 +225,9 @@ def _clock(seconds: float) -> str:
 
 def stderr_console() -> Console:
     """Talk goes to stderr, results to stdout."""
-    return Console(file=sys.stderr)
+    return Console(stderr=True)
+
+
+def stdout_console() -> Console:
+    """As wide as the terminal; wide enough for every line where a file or a pipe reads it."""
+    return Console(width=None if sys.stdout.isatty() else WIDE)
