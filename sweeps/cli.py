@@ -78,7 +78,7 @@ def run(
     space, summary = running.follow(opened, study, local.LocalWorkers(space.name, storage_url, count), talk)
     out = running.stdout_console()
     out.print(report.render(space, summary))
-    out.print(running.next_commands(storage_url, space, path), markup=False, soft_wrap=True)
+    out.print(running.next_commands(storage_url, space, path, overrides or []), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -90,7 +90,7 @@ def create(path: SpacePath, overrides: Overrides = None, storage: StorageUrl = N
     storage_url = store.url(storage)
     _, study, new = running.create(path, overrides or [], storage_url)
     print(f"{'created' if new else 'there already:'} study {study.study_name!r} in {store.masked(storage_url)}")
-    print(f"next: sweeps worker {study.study_name}")
+    print(f"next: {running.worker_command(storage_url, study.study_name)}")
 
 
 @app.command()

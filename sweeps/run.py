@@ -1,5 +1,8 @@
 """`sweeps run`: create or continue a study, start workers on this machine, follow them to the end of the budget."""
 
+import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,8 +37,7 @@ def rehearse(path: Path, overrides: Sequence[str]) -> None:
     Raises:
         SweepsError: the rehearsal failed; it has said why.
     """
-    words = [word for override in overrides for word in ("--set", override)]
-    done = subprocess.run(local.command("rehearse", *words, "--", str(path)), check=False)
+    done = subprocess.run(local.command("rehearse", *_set_options(overrides), "--", str(path)), check=False)
     if done.returncode:
         raise Said(done.returncode)
 
@@ -203,19 +205,51 @@ def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live
     workers.kill()
 
 
-def next_commands(storage_url: str, space: Space, path: Path) -> str:
-    """What a person may type next."""
-    shown = store.masked(storage_url)
-    where = "" if shown == store.DEFAULT_URL else f" --storage {shown}" if shown == storage_url else ""
-    place = shown if shown == storage_url else '"$SWEEPS_STORAGE"'
+def next_commands(storage_url: str, space: Space, path: Path, overrides: Sequence[str]) -> str:
+    """What a person may type next, word for word."""
+    sweeps, dashboard = _typed("sweeps"), _typed("optuna-dashboard")
+    where = _storage_option(storage_url)
+    kept = [override for override in overrides if override.partition("=")[0].strip() != "budget.trials"]
+    kept.append(f"budget.trials={2 * space.budget.trials}")
+    settings = _set_options(kept)
+    place = '"$SWEEPS_STORAGE"' if _is_secret(storage_url) else shlex.quote(storage_url)
     return "\n".join(
         [
-            "next:",
-            f"  sweeps status {space.name}{where}",
-            f"  sweeps run {path}{where} --set budget.trials={2 * space.budget.trials}   # go on with twice the trials",
-            f"  optuna-dashboard {place}",
+            "next, with the store's URL in SWEEPS_STORAGE:" if _is_secret(storage_url) else "next:",
+            f"  {sweeps} status {shlex.quote(space.name)}{where}",
+            f"  {sweeps} run {shlex.quote(str(path))}{where} {shlex.join(settings)}   # go on with twice the trials",
+            f"  {dashboard} {place}",
         ]
     )
+
+
+def worker_command(storage_url: str, study: str) -> str:
+    """What starts a worker of a study, on this machine or another."""
+    return f"{_typed('sweeps')} worker {shlex.quote(study)}{_storage_option(storage_url)}"
+
+
+def _set_options(overrides: Sequence[str]) -> list[str]:
+    return [word for override in overrides for word in ("--set", override)]
+
+
+def _storage_option(storage_url: str) -> str:
+    """Nothing for the default store, nor for a URL with a password, which SWEEPS_STORAGE holds."""
+    if storage_url == store.DEFAULT_URL or _is_secret(storage_url):
+        return ""
+    return f" --storage {shlex.quote(storage_url)}"
+
+
+def _is_secret(storage_url: str) -> bool:
+    return store.masked(storage_url) != storage_url
+
+
+def _typed(name: str) -> str:
+    """A command of this installation as it can be typed here: by name if that finds it, else by its path."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found).resolve() == beside.resolve():
+        return name
+    return shlex.quote(os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside))
 
 
 def _clock(seconds: float) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,8 @@ import pytest
 from fakes import TINY
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps import store, tables
+from sweeps import space_file, store, tables
+from sweeps.run import next_commands
 
 SLOW = ("--set", "budget.steps=400", "--set", "budget.report_interval=4", "--set", "budget.trials=3")
 
@@ -83,6 +86,27 @@ def test_the_same_command_on_a_finished_study_only_sums_up(
     assert "going on with study 'tiny'" in again.stderr
     assert "4 of 4 trials" in again.stdout
     assert len(trials(folder)) == 4
+
+
+def test_the_next_commands_work_as_they_are_printed(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished[0], tmp_path / "copy")
+    status, more, dashboard = finished[1].stdout.split("next:\n")[1].splitlines()
+    words = [shlex.split(line, comments=True) for line in (status, more)]
+    for line, expected in zip(words, ("4 of 4 trials", "8 of 8 trials"), strict=True):
+        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
+        assert expected in done.stdout
+    assert dashboard.split()[-1] == "sqlite:///sweeps.db"
+
+
+def test_the_next_commands_keep_what_was_set_and_show_no_password() -> None:
+    space = space_file.parse(TINY)
+    url = "postgresql+psycopg://me:secret@host/db"
+    shown = next_commands(url, space, Path("my space.toml"), ["budget.trials=4", "study.name=a b"])
+    assert "'my space.toml' --set 'study.name=a b' --set budget.trials=8" in shown
+    assert "secret" not in shown
+    assert '"$SWEEPS_STORAGE"' in shown
 
 
 def test_the_same_seed_gives_identical_trials_whichever_worker_ran_them(
