@@ -73,7 +73,7 @@ def create(path: Path, overrides: Sequence[str], storage_url: str) -> tuple[RDBS
             f"{path}: study {space.name!r} exists with another search space; {'; '.join(different)}. "
             f"Undo the change, or give the new one a name of its own with --set study.name=..."
         )
-    if store.space_of(study).budget.trials != space.budget.trials:
+    if store.space_of(study).tables != space.tables:
         store.record_space(study, space, text, overrides)
     return storage, study, False
 

@@ -161,13 +161,14 @@ class Space:
         )
 
     def digest(self) -> str:
-        """sha256 of what decides the trials; the number of trials does not, so that a budget can be raised."""
+        """sha256 of what decides the trials."""
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """`tables` without the number of trials."""
+        """`tables` without what may change while a study runs: the number of trials, the question's wording."""
         budget = {key: value for key, value in self.tables["budget"].items() if key != "trials"}
-        return {**self.tables, "budget": budget}
+        study = {key: value for key, value in self.tables["study"].items() if key != "question"}
+        return {**self.tables, "study": study, "budget": budget}
 
     def rehearsals(self) -> Iterator[Config]:
         """Configs in which every choice and both ends of every range occur, as few as a greedy cover finds.

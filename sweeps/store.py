@@ -95,13 +95,13 @@ def create_study(storage: RDBStorage, space: Space, text: str, overrides: Sequen
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([space.objective])
-    study.set_user_attr(QUESTION, space.question)
     record_space(study, space, text, overrides)
     return study
 
 
 def record_space(study: optuna.Study, space: Space, text: str, overrides: Sequence[str]) -> None:
     """Note a space with its study, the text last: a study without one was not made whole."""
+    study.set_user_attr(QUESTION, space.question)
     study.set_user_attr(SPACE_OVERRIDES, list(overrides))
     study.set_user_attr(SPACE_SHA256, space.digest())
     study.set_user_attr(SPACE_TEXT, text)

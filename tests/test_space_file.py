@@ -118,9 +118,9 @@ def test_overrides_change_values_and_bare_words_are_strings(tiny: str) -> None:
     assert domains["learning_rate"] == Range(1e-3, 1e-2, log=True)
 
 
-def test_a_raised_number_of_trials_leaves_the_digest_and_anything_else_changes_it(tiny: str) -> None:
+def test_more_trials_or_another_question_leave_the_digest_and_anything_else_changes_it(tiny: str) -> None:
     digest = space_file.parse(tiny).digest()
-    assert space_file.parse(tiny, ["budget.trials=40"]).digest() == digest
+    assert space_file.parse(tiny, ["budget.trials=40", "study.question=Why?"]).digest() == digest
     for other in ("budget.steps=8", "space.batch_size=16", "data.noise=0.1", "sampler.name=TPESampler"):
         assert space_file.parse(tiny, [other]).digest() != digest
 
