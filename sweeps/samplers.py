@@ -2,17 +2,20 @@
 
 import importlib.util
 import inspect
+import itertools
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from sweeps.errors import did_you_mean, one_line
-from sweeps.space import Choices, Range, Space, derived_seed
+from sweeps.space import Case, Range, Scalar, Space, derived_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each study and trial; we show them ourselves
 
@@ -20,9 +23,12 @@ DEFAULT_SAMPLER = "TPESampler"
 DEFAULT_PRUNER = "NopPruner"
 
 # Whose points form one sequence over the whole study: a seed per trial would break it.
-SEQUENCES = {"GridSampler", "QMCSampler"}
+SEQUENCES = {"QMCSampler"}
+# Optuna's own count an interrupted trial's combination as tried, and refuse to go on once all were.
+GRIDS = {"GridSampler", "BruteForceSampler"}
+MOST_COMBINATIONS = 100_000
 # Not for a file: the study decides them, they take Python functions, or Optuna deprecated them.
-WITHHELD = {"seed", "search_space", "constraints_func", "gamma", "weights"}
+WITHHELD = {"seed", "search_space", "constraints_func", "gamma", "weights", "avoid_premature_stop"}
 WITHHELD |= {"consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints"}
 # What Optuna imports only when it draws, long after a search-space file was accepted.
 NEEDS = {"GPSampler": "torch"}
@@ -48,15 +54,21 @@ def check_pruner(table: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def check_space(space: Space) -> list[tuple[str, str]]:
     """What the named sampler or pruner cannot do with a space, as (key, text)."""
+    return (_endless(space) if space.sampler["name"] in GRIDS else []) or _draws(space)
+
+
+def _endless(space: Space) -> list[tuple[str, str]]:
     name = space.sampler["name"]
     problems = [
         (f"space.{parameter.name}", f"{name} needs choices here, not a range; list the values")
         for parameter in space.parameters
         for case in parameter.cases
-        if isinstance(case.domain, Range)
-        and (name == "GridSampler" or (name == "BruteForceSampler" and case.domain.endless))
+        if isinstance(case.domain, Range) and case.domain.endless
     ]
-    return problems or _draws(space)
+    count = 0 if problems else math.prod(case.domain.count for _, case in _asked(space))
+    if count > MOST_COMBINATIONS:
+        return [("sampler.name", f"{name} tries every combination, and {count:,} are too many; take another")]
+    return problems
 
 
 def _draws(space: Space) -> list[tuple[str, str]]:
@@ -83,8 +95,11 @@ def _draws(space: Space) -> list[tuple[str, str]]:
 def sampler(space: Space, slot: int) -> BaseSampler:
     """The sampler that draws the `slot`-th trial: what it draws depends on the study's history and the slot alone."""
     name = space.sampler["name"]
-    seed = space.budget.seed if name in SEQUENCES else derived_seed(space.budget.seed, slot)
-    made: BaseSampler = _make({**USUAL.get(name, {}), **space.sampler}, optuna.samplers, _study_options(space, seed))
+    seed = derived_seed(space.budget.seed, slot)
+    if name in GRIDS:
+        return _combination(space, slot, seed)
+    usual = {"seed": space.budget.seed if name in SEQUENCES else seed}
+    made: BaseSampler = _make({**USUAL.get(name, {}), **space.sampler}, optuna.samplers, usual)
     return made
 
 
@@ -98,14 +113,45 @@ def pruner(space: Space) -> BasePruner:
     return made
 
 
-def _study_options(space: Space, seed: int) -> dict[str, Any]:
-    grid = {
-        parameter.label(case): list(case.domain.values)
+def _combination(space: Space, slot: int, seed: int) -> BaseSampler:
+    """The `slot`-th of all combinations, in an order that the study's seed decides; then all of them again."""
+    grid = {label: case.domain.values for label, case in _asked(space)}
+    points = (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
+    # A value that its condition leaves out makes no combination of its own.
+    asked = list({tuple(_Point(point).asked_by(space).items()): None for point in points})
+    order = np.random.default_rng(space.budget.seed).permutation(len(asked))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        point = dict(asked[order[slot % len(asked)]])
+        return optuna.samplers.PartialFixedSampler(point, optuna.samplers.RandomSampler(seed))
+
+
+def _asked(space: Space) -> list[tuple[str, Case]]:
+    """What a sampler may be asked for, by label."""
+    return [
+        (parameter.label(case), case)
         for parameter in space.parameters
         for case in parameter.cases
-        if isinstance(case.domain, Choices) and len(case.domain.values) > 1
-    }
-    return {"seed": seed, "search_space": grid}
+        if isinstance(case.domain, Range) or case.domain.count > 1
+    ]
+
+
+class _Point:
+    """Suggests the values of one point of a grid, and notes which were asked for."""
+
+    def __init__(self, point: Mapping[str, Scalar]) -> None:
+        self._point = point
+        self._asked: dict[str, Scalar] = {}
+
+    def asked_by(self, space: Space) -> dict[str, Scalar]:
+        space.draw(self)
+        return self._asked
+
+    def _suggest(self, name: str, *_: Any, **__: Any) -> Any:
+        self._asked[name] = self._point[name]
+        return self._point[name]
+
+    suggest_categorical = suggest_int = suggest_float = _suggest
 
 
 def _make(table: Mapping[str, Any], module: Any, usual: Mapping[str, Any]) -> Any:

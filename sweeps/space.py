@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -36,6 +37,11 @@ class Choices:
 
     values: tuple[Scalar, ...]
 
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
     def suggest(self, trial: Suggests, label: str) -> Scalar:
         """The value that the trial draws under this label."""
         if len(self.values) == 1:
@@ -62,6 +68,22 @@ class Range:
     def endless(self) -> bool:
         """Whether there are more values than can be listed."""
         return not self.integer and self.step is None
+
+    @property
+    def count(self) -> int:
+        """How many numbers a range has that is not endless."""
+        low, high, step = self._decimals()
+        return int((high - low) // step) + 1
+
+    @property
+    def values(self) -> tuple[Scalar, ...]:
+        """All numbers of a range that is not endless."""
+        low, _, step = self._decimals()
+        kind = int if self.integer else float
+        return tuple(kind(low + index * step) for index in range(self.count))
+
+    def _decimals(self) -> tuple[Decimal, Decimal, Decimal]:
+        return Decimal(str(self.low)), Decimal(str(self.high)), Decimal(str(self.step or 1))  # .1 + .2 is to be .3
 
     def suggest(self, trial: Suggests, label: str) -> Scalar:
         """The number that the trial draws under this label."""

@@ -6,6 +6,7 @@ from fakes import TINY
 from optuna.trial import TrialState
 
 from sweeps import samplers, space_file
+from sweeps.errors import InputError
 from sweeps.space import Space
 
 NO_RANGES = ["space.learning_rate=[1e-3, 1e-2]"]
@@ -43,6 +44,31 @@ def test_every_sampler_draws_the_same_from_the_same_history(name: str) -> None:
 def test_what_a_slot_draws_at_random_does_not_depend_on_the_order_of_the_slots() -> None:
     space = space_file.parse(TINY)
     assert three_trials(space) == three_trials(space, (2, 0, 1))
+
+
+@pytest.mark.parametrize("name", ["GridSampler", "BruteForceSampler"])
+def test_a_grid_gives_each_combination_once_whatever_the_order_and_then_starts_again(name: str) -> None:
+    space = space_file.parse(
+        TINY,
+        [
+            f"sampler.name={name}",
+            "space.activation=['relu', 'selu']",
+            "space.constraint={choices=['none', 'unit_norm'], when={activation='selu'}}",
+            "space.learning_rate={low=0.1, high=0.3, step=0.1}",
+            "space.batch_size={low=4, high=8, step=4}",
+        ],
+    )
+    # relu has no constraint to choose: (1 + 2) x 3 learning rates x 2 batch sizes
+    drawn = three_trials(space, tuple(reversed(range(36))))
+    seen = [tuple(sorted((key, str(value)[:3]) for key, value in drawn[slot].items())) for slot in range(36)]
+    assert len(set(seen[:18])) == 18
+    assert seen[18:] == seen[:18]
+
+
+def test_a_grid_that_is_too_large_is_refused() -> None:
+    overrides = ["sampler.name=BruteForceSampler", "space.learning_rate=1e-3"]
+    with pytest.raises(InputError, match=r"sampler.name: BruteForceSampler tries every combination"):
+        space_file.parse(TINY, [*overrides, "space.batch_size={low=1, high=1000000000}"])
 
 
 def test_tpe_is_set_for_conditions_and_many_workers_unless_the_file_says_otherwise() -> None:
