@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps import __version__
+from sweeps import __version__, cli_data
 from sweeps.errors import SweepsError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(cli_data.app, name="data")
 
 SpacePath = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
 Overrides = Annotated[

@@ -54,7 +54,8 @@ class DataConfig(Frozen):
         seed: of the procedural images; the images are the same for all trials of a study.
     """
 
-    source: Literal["procedural", "digits"] = "procedural"
+    source: Literal["procedural", "digits", "store"] = "procedural"
+    path: str = ""
     classes: Annotated[int, Field(ge=2)] = 365
     images: Count = 16_384
     image_size: Annotated[int, Field(ge=8)] = 32

@@ -29,7 +29,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rehearsal": {"errors", "space", "worker"},
     "report": {"space", "store", "verdict"},
     "run": {"errors", "launch", "report", "space", "space_file", "store"},
+    "cli_data": {"data", "errors"},
     "cli": {
+        "cli_data",
         "data",
         "errors",
         "launch",

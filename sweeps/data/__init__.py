@@ -6,9 +6,14 @@ from functools import lru_cache
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.data.digits import digits
+from sweeps.data.image_store import store
 from sweeps.data.procedural import procedural
 
-SOURCES: dict[str, Callable[[DataConfig, int], Arrays]] = {"procedural": procedural, "digits": digits}
+SOURCES: dict[str, Callable[[DataConfig, int], Arrays]] = {
+    "procedural": procedural,
+    "digits": digits,
+    "store": store,
+}
 
 
 @lru_cache(maxsize=2)

@@ -1,10 +1,9 @@
 """Handwritten digits: the 1 797 images of 8x8 pixels that come with scikit-learn; real data without a download."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweeps.config import DataConfig
-from sweeps.data.arrays import Arrays
+from sweeps.data.arrays import Arrays, balanced_order
 from sweeps.errors import TrialError
 
 SIDE = 8
@@ -25,23 +24,13 @@ def digits(config: DataConfig, holdout_images: int) -> Arrays:
     small, labels = load_digits(return_X_y=True)
     chosen = np.flatnonzero(labels < config.classes)
     _check(len(chosen), config, holdout_images)
-    order = chosen[_balanced_order(labels[chosen], config.seed)][: holdout_images + config.images]
+    order = chosen[balanced_order(labels[chosen], config.seed)][: holdout_images + config.images]
     grey = np.rint(small[order].reshape(-1, SIDE, SIDE, 1) * (255 / WHITE)).astype(np.uint8)
     factor = config.image_size // SIDE
     images = grey.repeat(factor, axis=1).repeat(factor, axis=2)
     classes = labels[order].astype(np.int32)
     kept, trained = slice(None, holdout_images), slice(holdout_images, None)
     return Arrays(images[trained], classes[trained], images[kept], classes[kept], config.classes)
-
-
-def _balanced_order(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """A random order in which every beginning holds the classes in equal numbers, until one of them runs out."""
-    generator = np.random.default_rng(seed)
-    turn = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        turn[members] = generator.permutation(len(members))
-    return np.lexsort((generator.random(len(labels)), turn))
 
 
 def _check(there: int, config: DataConfig, holdout_images: int) -> None:

@@ -1,0 +1,175 @@
+"""`sweeps data`: image files into a store, and a look at what is in it."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from sweeps.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(help="Prepare image files for sweeps, and look at what was prepared.", no_args_is_help=True)
+
+
+LayoutName = Annotated[
+    Literal["places365", "places365-lists", "folders"],
+    typer.Option(
+        help="places365: train/CLASS/*.jpg and val/CLASS/*.jpg as in its easy format; places365-lists: data_256, "
+        "val_256 and file lists; folders: train/CLASS and val/CLASS, or CLASS alone with every tenth held out."
+    ),
+]
+Most = Annotated[int | None, typer.Option(min=2, help="The first N classes. Default: all.", show_default=False)]
+PerClass = Annotated[
+    int | None,
+    typer.Option(min=1, help="At most so many training images per class. Default: all.", show_default=False),
+]
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="Decoding processes. Default: one per processor.", show_default=False)
+]
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder with the images.")],
+    to: Annotated[Path, typer.Option("--to", metavar="STORE", help="The store to make: a folder of this name.")],
+    layout: LayoutName,
+    size: Annotated[int, typer.Option(min=8, help="Pixels on each side: the centred square, resized.")] = 64,
+    grey: Annotated[
+        bool, typer.Option("--grey/--colour", help="One channel of CIE L*, or three of sRGB.", show_default="colour")
+    ] = False,
+    classes: Most = None,
+    images_per_class: PerClass = None,
+    processes: Processes = None,
+    skip_limit: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest share of files that may be damaged and left out.")
+    ] = 0.01,
+) -> None:
+    """Decode a tree of image files into a store that workers map into memory.
+
+    Interrupted, even by a power cut, the same command goes on where it was. Damaged files are left out and listed in
+    skipped.tsv within the store.
+    """
+    from sweeps.data import prepare as preparing
+
+    options = preparing.Options(
+        layout, size, grey, classes, images_per_class, processes or os.cpu_count() or 1, skip_limit
+    )
+    progress = _Progress(to)
+    try:
+        info = preparing.prepare(source, to, options, progress)
+    except KeyboardInterrupt:
+        progress.stop()
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        progress.stop()
+    for name in info.origin["empty_classes"]:
+        print(f"left out: class {name!r} has no images", file=sys.stderr)
+    if info.origin["skipped"]:
+        print(f"left out: {info.origin['skipped']} damaged files, see {to / 'skipped.tsv'}", file=sys.stderr)
+    counts = " and ".join(f"{each.images:,} {name}" for name, each in info.splits.items())
+    print(f"{to}: {counts} images of {len(info.classes)} classes")
+    print(f"next: sweeps data info {to} --picture {to}.png")
+
+
+class _Progress:
+    """Files done, rate and time left: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, to: Path) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console: Console = Console(stderr=True)
+        columns = ("[progress.description]{task.description}", "{task.fields[rate]} images/s", "{task.fields[skipped]}")
+        self._bar = Progress(
+            TextColumn(columns[0]), BarColumn(), MofNCompleteColumn(), TextColumn(columns[1]), TimeRemainingColumn(),
+            TextColumn(columns[2]), console=self._console,
+        )  # fmt: skip
+        self._task = self._bar.add_task(str(to), total=None, rate="-", skipped="")
+        self._first: tuple[float, int] | None = None
+        self._shown = 0.0
+
+    def __call__(self, done: int, total: int, skipped: int) -> None:
+        from time import monotonic
+
+        now = monotonic()
+        if self._first is None:
+            self._first = (now, done)
+            self._bar.start()
+        rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)
+        left_out = f"{skipped} damaged" if skipped else ""
+        if self._console.is_terminal:
+            shown: dict[str, Any] = {"rate": f"{rate:,.0f}", "skipped": left_out}
+            self._bar.update(self._task, completed=done, total=total, **shown)
+        elif rate and (now - self._shown > 10 or done == total):
+            self._shown = now
+            minutes = (total - done) / rate / 60
+            line = f"{done:,} of {total:,} files, {rate:,.0f}/s, {minutes:.0f} min left"
+            print(f"{line}, {left_out}" if left_out else line, file=sys.stderr)
+
+    def stop(self) -> None:
+        if self._first is not None and self._console.is_terminal:
+            self._bar.stop()
+
+
+@app.command()
+def info(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A prepared store.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Write a sheet of sample images.", show_default=False)
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare the checksums; reads everything.")] = False,
+) -> None:
+    """Show what is in a store: counts, class balance, mean and spread, sample pictures."""
+    from rich.console import Console
+
+    from sweeps.data.prepare import describe
+
+    values = describe.describe(store)
+    if verify and (damaged := describe.damaged(store)):
+        raise InputError(f"{store}: {', '.join(damaged)} is not what was written; prepare the store again")
+    if picture is not None:
+        _write(picture, describe.picture(store))
+    if as_json:
+        print(json.dumps(values, indent=2))
+    else:
+        _show(values, Console(width=None if sys.stdout.isatty() else 200))
+        if verify:
+            print("checksums agree")
+
+
+def _write(path: Path, image: Any) -> None:
+    try:
+        image.save(path, format="PNG")
+    except OSError as exc:
+        raise InputError(f"{path}: {exc.strerror or exc}; give --picture a file that can be written") from exc
+
+
+def _show(values: dict[str, Any], console: "Console") -> None:
+    from rich.table import Table
+
+    origin, colour = values["origin"], "grey (CIE L*)" if values["channels"] == 1 else "colour (sRGB)"
+    console.print(
+        f"{values['path']}: {values['classes']} classes, {values['height']}x{values['width']} {colour}, "
+        f"{values['bytes'] / 1e9:.3g} GB, made {origin['made']}\n"
+        f"from {origin['source']} ({origin['layout']}), {origin['skipped']} damaged files left out",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    table = Table(
+        "split", "images", "fewest of a class", "most of a class", "chance top-1", "entropy", "mean", "spread"
+    )
+    for split in ("train", "holdout"):
+        each = values[split]
+        table.add_row(
+            split, f"{each['images']:,}", f"{each['fewest_of_a_class']} ({each['fewest_class']})",
+            f"{each['most_of_a_class']} ({each['most_class']})", f"{100 * each['chance_top1']:.2f} %",
+            f"{each['entropy']:.4f}", " ".join(f"{v:.3f}" for v in each["mean"]),
+            " ".join(f"{v:.3f}" for v in each["spread"]),
+        )  # fmt: skip
+    console.print(table)

@@ -1,0 +1,126 @@
+"""A prepared image store: a folder of arrays that all workers of a machine map and share through its page cache.
+
+store.json           format, shape, class names, counts and checksums per split, where it came from
+train-images.npy     uint8, (images, height, width, channels); holdout-images.npy alike
+train-labels.npy     int32, (images,); holdout-labels.npy alike
+skipped.tsv          files that were left out, and why
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.config import DataConfig
+from sweeps.data.arrays import Arrays, Rows, balanced_order
+from sweeps.errors import InputError
+
+FORMAT = 1
+SPLITS = ("train", "holdout")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split: how many images, and the sha256 of the two files."""
+
+    images: int
+    sha256_images: str
+    sha256_labels: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What `store.json` says.
+
+    Attributes:
+        shape: height, width, channels of an image.
+        classes: names; labels point at them.
+        splits: by name, see `SPLITS`.
+        origin: source folder, layout, options, versions, and the time of making.
+    """
+
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    splits: dict[str, Split]
+    origin: dict[str, Any]
+
+    def to_json(self) -> str:
+        """The text of `store.json`."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, store: Path) -> Self:
+        """The description of a store.
+
+        Raises:
+            InputError: there is no whole store of this format.
+        """
+        try:
+            values = json.loads((store / "store.json").read_text())
+            if values.pop("format") != FORMAT:
+                raise InputError(f"{store}: a store of another format; prepare it again with this version")
+            splits = {name: Split(**split) for name, split in values.pop("splits").items()}
+            return cls(tuple(values["shape"]), tuple(values["classes"]), splits, values["origin"])
+        except FileNotFoundError as exc:
+            raise InputError(f"{store}: no image store; make one with sweeps data prepare ... --to {store}") from exc
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise InputError(f"{store}/store.json: damaged ({exc}); prepare the store again") from exc
+
+
+def open_split(store: Path, info: StoreInfo, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The images, mapped read-only, and the labels of a split.
+
+    Raises:
+        InputError: a file is missing or of another size than the description says.
+    """
+    try:
+        images = np.load(store / f"{split}-images.npy", mmap_mode="r")
+        labels = np.load(store / f"{split}-labels.npy")
+    except (OSError, EOFError, ValueError) as exc:
+        raise InputError(f"{store}: {split} cannot be opened ({exc}); prepare the store again") from exc
+    if images.shape != (info.splits[split].images, *info.shape) or labels.shape != images.shape[:1]:
+        raise InputError(f"{store}: {split} has not the size that store.json says; prepare the store again")
+    return images, labels
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def store(config: DataConfig, holdout_images: int) -> Arrays:
+    """The first `config.classes` of the store at `config.path`; at most `config.images` images, classes balanced.
+
+    Training images stay mapped; the hold-out images of a study are copied into memory.
+
+    Raises:
+        InputError: no such store, or it has fewer classes, images or pixels than asked for.
+    """
+    path = Path(config.path)
+    info = StoreInfo.read(path)
+    if info.shape[:2] != (config.image_size,) * 2:
+        raise InputError(f"{path}: images have {info.shape[0]} pixels a side; set data.image_size = {info.shape[0]}")
+    if config.classes > len(info.classes):
+        raise InputError(f"{path}: {len(info.classes)} classes; set data.classes to that or less")
+    images, labels = open_split(path, info, "train")
+    rows = _chosen(labels, config, config.images)
+    kept, kept_labels = open_split(path, info, "holdout")
+    kept_rows = _chosen(kept_labels, config, holdout_images)
+    if len(kept_rows) < holdout_images:
+        raise InputError(
+            f"{path}: {len(kept_rows)} hold-out images of the first {config.classes} classes; "
+            f"set budget.holdout_images = {len(kept_rows)} or less"
+        )
+    return Arrays(Rows(images, rows), labels[rows], kept[kept_rows], kept_labels[kept_rows], config.classes)
+
+
+def _chosen(labels: NDArray[np.int32], config: DataConfig, most: int) -> NDArray[np.int64]:
+    members = np.flatnonzero(labels < config.classes)
+    if len(members) <= most:
+        return members
+    return np.sort(members[balanced_order(labels[members], config.seed)[:most]])

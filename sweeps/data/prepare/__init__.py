@@ -1,0 +1,76 @@
+"""Image files -> an image store: decoded once, in parallel, resumable, never half-written under the final name.
+
+Work happens in `STORE.partial`. Files that cannot be decoded leave holes, which are filled from the end when all chunks
+are there; then the folder gets its name.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.data.image_store import StoreInfo
+from sweeps.data.prepare.chunks import Plan, Progress, decode_all, digest
+from sweeps.data.prepare.layouts import LAYOUTS, Layout
+from sweeps.data.prepare.publish import check_skipped, publish
+from sweeps.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person asks for; see `sweeps data prepare --help`."""
+
+    layout: Layout
+    size: int
+    grey: bool
+    classes: int | None = None
+    images_per_class: int | None = None
+    processes: int = 1
+    skip_limit: float = 0.01
+
+
+def prepare(source: Path, target: Path, options: Options, progress: Progress) -> StoreInfo:
+    """Make a store, or go on with one that was interrupted.
+
+    Args:
+        progress: called after each chunk with the files done, the files in all, and how many of them were left out.
+
+    Raises:
+        InputError: the source is not of this layout, too much of it is damaged, or the target cannot be written.
+    """
+    if target.exists():
+        raise InputError(f"{target}: is there already; remove it, or give --to another name")
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder; give the folder that holds the images")
+    listing = LAYOUTS[options.layout](source).subset(options.classes, options.images_per_class)
+    plan = Plan(
+        source=str(source.resolve()),
+        layout=options.layout,
+        size=options.size,
+        grey=options.grey,
+        classes=len(listing.classes),
+        images_per_class=options.images_per_class,
+        listing_sha256=digest(listing),
+    )
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        with _alone(partial):
+            skipped = decode_all(listing, plan, partial, options.processes, progress)
+            check_skipped(listing, skipped, partial, options.skip_limit)
+            return publish(listing, plan, skipped, partial, target)
+    except OSError as exc:
+        where = exc.filename or partial
+        raise InputError(f"{where}: {exc.strerror or exc}; mend that, and the same command goes on from here") from exc
+
+
+@contextmanager
+def _alone(partial: Path) -> Iterator[None]:
+    """Keep a second run away from the folder while this one works in it."""
+    partial.mkdir(parents=True, exist_ok=True)
+    with (partial / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise InputError(f"{partial}: another run is at work there; let it end") from exc
+        yield

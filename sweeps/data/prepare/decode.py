@@ -1,0 +1,80 @@
+"""One image file's bytes -> a square array of the size and channels that a store holds."""
+
+import io
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from sweeps.data.prepare.lightness import lightness
+
+JPEG_START = b"\xff\xd8\xff"
+EXIF_WITHIN = 4096  # bytes; a camera's orientation stands in the first segments
+DECODED_AS = {"Gray": "GRAY", "YCbCr": "RGB", "RGB": "RGB"}  # CMYK files are left to Pillow
+
+
+def decode(data: bytes, size: int, grey: bool) -> NDArray[np.uint8]:
+    """The largest centred square of an image, upright, resized with an antialiasing filter.
+
+    JPEG files are decoded at the smallest scale (1/8 to 1) that still has `size` pixels on each side.
+
+    Args:
+        size: pixels on each side of the result.
+        grey: CIE L* in one channel, computed before resizing; else sRGB in three.
+
+    Returns:
+        uint8, (size, size, 1 or 3).
+
+    Raises:
+        ValueError: these bytes are no whole image.
+    """
+    try:
+        pixels = _jpeg(data, size) if data.startswith(JPEG_START) else None
+        if pixels is None:
+            pixels = _any_format(data, size)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as exc:  # what Pillow raises for broken files
+        raise ValueError(str(exc).removesuffix(" <_io.BytesIO object>")) from exc
+    if grey:
+        pixels = lightness(pixels)
+    elif pixels.shape[-1] == 1:
+        pixels = pixels.repeat(3, axis=-1)
+    return _square(pixels, size)
+
+
+def _jpeg(data: bytes, size: int) -> NDArray[np.uint8] | None:
+    """Pixels of a plain JPEG file; None where Pillow must see to it: CMYK, or turned by its Exif data."""
+    if b"Exif\x00\x00" in data[:EXIF_WITHIN]:
+        return None
+    colorspace = DECODED_AS.get(simplejpeg.decode_jpeg_header(data)[2])
+    if colorspace is None:
+        return None
+    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace, min_height=size, min_width=size)
+    return pixels
+
+
+def _any_format(data: bytes, size: int) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as image:
+        image.draft("RGB", (size, size))  # only JPEG files listen to it
+        if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: Pillow's own conversion would clip
+            return _eight_bits(np.asarray(image))
+        upright = ImageOps.exif_transpose(image)
+        grey = upright.mode in ("L", "1")
+        return np.atleast_3d(np.asarray(upright.convert("L" if grey else "RGB")))
+
+
+def _eight_bits(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if pixels.dtype.kind == "f":
+        raise ValueError(f"pixels of type {pixels.dtype} have no white")
+    return np.atleast_3d((pixels.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+
+
+def _square(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    height, width, channels = pixels.shape
+    if height == width == size:
+        return pixels
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    resized = image.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
+    return np.asarray(resized).reshape(size, size, channels)

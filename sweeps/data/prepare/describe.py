@@ -1,0 +1,79 @@
+"""What is in an image store: counts, balance, mean and spread, sample pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sweeps.data.image_store import SPLITS, StoreInfo, open_split, sha256
+
+SAMPLED = 10_000  # images, evenly spaced, for mean and spread: all of Places365 would take minutes
+PICTURE_CLASSES, PICTURE_IMAGES = 12, 8
+
+
+def describe(store: Path) -> dict[str, Any]:
+    """A store in numbers, for a table or as JSON; mean and spread with black as 0 and white as 1.
+
+    Raises:
+        InputError: there is no whole store.
+    """
+    info = StoreInfo.read(store)
+    return {
+        "path": str(store),
+        "height": info.shape[0],
+        "width": info.shape[1],
+        "channels": info.shape[2],
+        "classes": len(info.classes),
+        "bytes": sum(path.stat().st_size for path in store.glob("*.npy")),
+        **{split: _split(store, info, split) for split in SPLITS},
+        "origin": info.origin,
+    }
+
+
+def _split(store: Path, info: StoreInfo, split: str) -> dict[str, Any]:
+    images, labels = open_split(store, info, split)
+    counts = np.bincount(labels, minlength=len(info.classes))
+    shares = counts[counts > 0] / counts.sum()
+    sample = images[np.linspace(0, len(images) - 1, min(SAMPLED, len(images))).astype(np.int64)]
+    channels = sample.reshape(-1, info.shape[2])
+    return {
+        "images": len(images),
+        "fewest_of_a_class": int(counts.min()),
+        "fewest_class": info.classes[int(counts.argmin())],
+        "most_of_a_class": int(counts.max()),
+        "most_class": info.classes[int(counts.argmax())],
+        "chance_top1": float(shares.max()),
+        "entropy": float(-(shares * np.log(shares)).sum()),
+        "mean": [round(float(value) / 255, 4) for value in channels.mean(axis=0)],
+        "spread": [round(float(value) / 255, 4) for value in channels.std(axis=0)],
+    }
+
+
+def damaged(store: Path) -> list[str]:
+    """Files whose checksum is not what `store.json` says."""
+    info = StoreInfo.read(store)
+    wanted = {
+        f"{split}-{part}.npy": checksum
+        for split, each in info.splits.items()
+        for part, checksum in (("images", each.sha256_images), ("labels", each.sha256_labels))
+    }
+    return [name for name, checksum in wanted.items() if sha256(store / name) != checksum]
+
+
+def picture(store: Path) -> Image.Image:
+    """A sheet of training images: a row per class, classes evenly spaced over the store."""
+    info = StoreInfo.read(store)
+    images, labels = open_split(store, info, "train")
+    chosen = np.unique(np.linspace(0, len(info.classes) - 1, PICTURE_CLASSES).astype(np.int64))
+    rows = [_row(images[np.flatnonzero(labels == label)[:PICTURE_IMAGES]], info.shape) for label in chosen]
+    sheet = np.concatenate(rows, axis=0)
+    return Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
+
+
+def _row(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Images side by side, with a line of white around each; missing ones are white."""
+    row = np.full((PICTURE_IMAGES, shape[0] + 2, shape[1] + 2, shape[2]), 255, np.uint8)
+    row[: len(images), 1:-1, 1:-1] = images
+    return row.transpose(1, 0, 2, 3).reshape(shape[0] + 2, -1, shape[2])

@@ -1,0 +1,98 @@
+"""The last part of preparing an image store: holes filled, checksums taken, the folder given its name."""
+
+import os
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from sweeps import __version__
+from sweeps.data.image_store import SPLITS, Split, StoreInfo, sha256
+from sweeps.data.prepare.chunks import HEADER, Plan, Skipped, write_header
+from sweeps.data.prepare.layouts import Listing
+from sweeps.errors import InputError
+
+
+def check_skipped(listing: Listing, skipped: list[Skipped], partial: Path, limit: float) -> None:
+    """Write the report of what was left out, and refuse a store that misses too much.
+
+    Raises:
+        InputError: a larger share than `limit` was left out, or all images of a split or a training class.
+    """
+    files = {"train": listing.train, "holdout": listing.holdout}
+    with (partial / "skipped.tsv").open("w", encoding="utf-8", errors="surrogateescape") as report:
+        report.write("split\tfile\treason\n")
+        report.writelines(f"{each.split}\t{files[each.split][each.row][0]}\t{each.reason}\n" for each in skipped)
+    total = len(listing.train) + len(listing.holdout)
+    if len(skipped) > limit * total:
+        raise InputError(
+            f"{len(skipped)} of {total} files cannot be decoded, more than --skip-limit {limit:g}; "
+            f"{partial / 'skipped.tsv'} lists them; mend the files' source, or raise the limit and run again"
+        )
+    for split in SPLITS:
+        left = Counter(label for _, label in files[split])
+        left.subtract(files[split][each.row][1] for each in skipped if each.split == split)
+        if not left.total():
+            raise InputError(f"no {split} image can be decoded; {partial / 'skipped.tsv'} says why")
+
+
+def publish(listing: Listing, plan: Plan, skipped: list[Skipped], partial: Path, target: Path) -> StoreInfo:
+    """Turn a folder in which all is decoded into a store. Interrupted, it can be run again.
+
+    Raises:
+        InputError: `target` came into being meanwhile.
+    """
+    splits = {}
+    for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True):
+        bad = {each.row for each in skipped if each.split == split}
+        images, labels = partial / f"{split}-images.npy", partial / f"{split}-labels.npy"
+        source = _fill_holes(images, len(files), bad, plan)
+        np.save(labels, np.array([files[row][1] for row in source], np.int32))
+        _sync(labels)
+        splits[split] = Split(len(source), sha256(images), sha256(labels))
+    origin = {
+        **asdict(plan),
+        "skipped": len(skipped),
+        "empty_classes": list(listing.empty),
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "sweeps": __version__,
+    }
+    info = StoreInfo(plan.shape, listing.classes, splits, origin)
+    (partial / "store.json").write_text(info.to_json())
+    _sync(partial / "store.json")
+    try:
+        partial.rename(target)
+    except OSError as exc:
+        raise InputError(f"{target}: {exc.strerror or exc}; {partial} is complete, move it yourself") from exc
+    for leftover in ("plan.json", "done.jsonl", "lock"):  # needed until now: a crash before the rename is gone on from
+        (target / leftover).unlink()
+    return info
+
+
+def _fill_holes(path: Path, count: int, bad: set[int], plan: Plan) -> list[int]:
+    """Move rows from the end into the holes and cut the file; which file's row each row now is.
+
+    Sources lie beyond the new end and are not overwritten, so that doing it twice does no harm.
+    """
+    kept = count - len(bad)
+    spare = [row for row in range(kept, count) if row not in bad]
+    source = list(range(kept))
+    row_bytes = int(np.prod(plan.shape))
+    with path.open("r+b") as file:
+        whole = os.fstat(file.fileno()).st_size == HEADER + count * row_bytes
+        for hole, row in zip(sorted(hole for hole in bad if hole < kept), spare, strict=True):
+            source[hole] = row
+            if whole:  # else it was cut before, after all rows were moved
+                moved = os.pread(file.fileno(), row_bytes, HEADER + row * row_bytes)
+                os.pwrite(file.fileno(), moved, HEADER + hole * row_bytes)
+        os.fsync(file.fileno())
+    write_header(path, (kept, *plan.shape))
+    _sync(path)
+    return source
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,98 @@
+"""Files of every kind that data sets hold, against what Pillow and NumPy make of them."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sweeps.data.prepare.decode import decode
+from sweeps.data.prepare.lightness import lightness
+
+# A smooth picture, so that compression changes little: red grows to the right, green downwards.
+RAMP = np.linspace(0, 255, 64)
+PIXELS = np.stack(np.broadcast_arrays(RAMP[None, :], RAMP[:, None], np.full((64, 64), 90.0)), axis=-1).astype(np.uint8)
+COLOUR = Image.fromarray(PIXELS)
+
+
+def file_of(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({"quality": 95, "subsampling": 0} | options if kind == "JPEG" else options))
+    return buffer.getvalue()
+
+
+def shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """64x64 to 16x16 by the mean of each 4x4 block."""
+    return pixels.reshape(16, 4, 16, 4, -1).astype(float).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+def test_colour_files_of_each_kind_come_out_as_the_mean_of_the_pixels(kind: str) -> None:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    decoded = decode(file_of(COLOUR, kind, **options), 16, grey=False)
+    assert decoded.shape == (16, 16, 3)
+    assert np.abs(decoded - shrunk(PIXELS))[1:-1, 1:-1].max() < 6
+
+
+def test_grey_is_lightness_and_a_grey_file_in_colour_has_three_equal_channels() -> None:
+    assert np.abs(decode(file_of(COLOUR), 16, grey=True) - shrunk(lightness(PIXELS)))[1:-1, 1:-1].max() < 6
+    single = Image.fromarray(PIXELS[..., 0])
+    assert np.abs(decode(file_of(single), 16, grey=True) - shrunk(lightness(PIXELS[..., :1])))[:, 1:-1].max() < 6
+    colour = decode(file_of(single), 16, grey=False)
+    assert colour.shape == (16, 16, 3)
+    assert (colour == colour[..., :1]).all()
+
+
+def test_cmyk_palettes_and_transparency_are_colours_like_others() -> None:
+    for data in (
+        file_of(COLOUR.convert("CMYK"), subsampling=-1),
+        file_of(COLOUR.convert("RGBA"), "PNG"),
+        file_of(COLOUR.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
+    ):
+        assert np.abs(decode(data, 16, grey=False) - shrunk(PIXELS))[1:-1, 1:-1].max() < 16
+
+
+def test_sixteen_bits_become_the_upper_eight() -> None:
+    deep = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
+    assert deep.mode.startswith("I;16")
+    assert np.array_equal(decode(file_of(deep, "PNG"), 64, grey=True), lightness(PIXELS[..., :1]))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_camera_that_was_turned_gives_an_upright_picture(orientation: int) -> None:
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,  # stored so, it is turned back by 270 degrees
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }.get(orientation)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = COLOUR if turn is None else COLOUR.transpose(turn)
+    decoded = decode(file_of(stored, exif=exif), 16, grey=False)
+    assert np.abs(decoded - shrunk(PIXELS))[1:-1, 1:-1].max() < 6
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 200), (200, 64), (37, 53), (16, 16), (5, 9), (1, 1)])
+def test_any_shape_gives_its_centred_square(height: int, width: int) -> None:
+    stripes = np.zeros((height, width, 3), np.uint8)
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    stripes[top : top + side + 1, left : left + side + 1] = 200
+    for kind in ("JPEG", "PNG"):
+        decoded = decode(file_of(Image.fromarray(stripes), kind), 16, grey=False)
+        assert decoded.shape == (16, 16, 3)
+        assert np.abs(decoded[2:-2, 2:-2].astype(int) - 200).max() < 30
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_files_that_are_no_whole_image_are_refused(grey: bool) -> None:
+    jpeg, png = file_of(COLOUR), file_of(COLOUR, "PNG")
+    for data in (b"", b"not an image", jpeg[: len(jpeg) // 2], png[: len(png) // 2], jpeg[:10], b"\xff\xd8\xff"):
+        with pytest.raises(ValueError, match=r"."):
+            decode(data, 16, grey)
