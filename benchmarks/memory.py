@@ -40,7 +40,7 @@ def draw(number: int) -> Config:
         "learning_rate": 10 ** rng.uniform(-4, -2),
         "batch_size": rng.choice([16, 32, 48, 64]),
         "l2": rng.choice([0.0, 1e-4]),
-        "batch_normalization": number % 5 == 4,
+        "batch_normalization": "before" if number % 5 == 4 else "none",
     }
     return Config(
         data=DataConfig(classes=CLASSES, images=512, image_size=SIZE),

@@ -105,10 +105,10 @@ def rehearse(path: SpacePath, overrides: Overrides = None) -> None:
 
     space, _ = space_file.read(path, overrides or [])
     started = time.monotonic()
-    from sweeps import data
+    from sweeps.nn.datasets import load
     from sweeps.nn.train import train
 
-    count = train_each_choice(space, train, data.load, str(path))
+    count = train_each_choice(space, train, load, str(path))
     print(
         f"rehearsed {count} configurations that cover every choice: {time.monotonic() - started:.0f} s", file=sys.stderr
     )
@@ -126,11 +126,11 @@ def worker(study: StudyName, storage: StorageUrl = None) -> None:
         found = store.load_study(opened, study)
         store.space_of(found)
         store.reap(opened, found, local.alive)
-        from sweeps import data
+        from sweeps.nn.datasets import load
         from sweeps.nn.train import train
         from sweeps.worker import work
 
-        finished = work(opened, found, train, data.load, lambda: stop.asked > 0)
+        finished = work(opened, found, train, load, lambda: stop.asked > 0)
     print(f"worker finished {finished} trials of {study!r}", file=sys.stderr)
 
 

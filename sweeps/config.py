@@ -4,18 +4,55 @@ It is what the store keeps, what a resumed trial compares, and what an export wr
 so that a search-space file is checked without opening the room that implements them (`sweeps.nn`).
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 Activation = Literal["relu", "elu", "selu", "tanh", "sigmoid", "gelu", "swish", "leaky_relu"]
-Initializer = Literal["lecun_normal", "lecun_uniform", "he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
+Initializer = Literal[
+    "lecun_normal",
+    "lecun_uniform",
+    "he_normal",
+    "he_uniform",
+    "glorot_normal",
+    "glorot_uniform",
+    "standard_normal",
+]
 Constraint = Literal[
     "none", "centralize_layer", "centralize_unit", "standardize_unit", "selu_domain", "unit_norm", "max_norm"
 ]
 Optimizer = Literal["adam", "nadam", "adadelta", "sgd", "rmsprop"]
 Dropout = Literal["none", "dropout", "alpha_dropout"]
 Dtype = Literal["float32", "mixed_float16", "mixed_bfloat16"]
+Inputs = Literal["unit", "centred", "standardized_set", "standardized_pixel"]
+SOURCES = (
+    "procedural",
+    "digits",
+    "store",
+    "arrays",
+    "fashion_mnist",
+    "cifar10",
+    "boston_housing",
+    "california_housing",
+    "diabetes",
+    "csv",
+)
+IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+
+def _source(value: str) -> str:
+    if value not in SOURCES and not re.match(IMPORT_PATH, value):
+        raise ValueError(f"{value!r} is not among {', '.join(SOURCES)}, nor written as package.module:function")
+    return value
+
+
+Source = Annotated[
+    str, AfterValidator(_source), WithJsonSchema({"anyOf": [{"enum": list(SOURCES)}, {"pattern": IMPORT_PATH}]})
+]
+REGRESSION = {"boston_housing", "california_housing", "diabetes"}  # sources whose labels are numbers
+NEEDS_PATH = {"store", "arrays", "csv"}
+MOST_CLASSES = {"digits": 10, "fashion_mnist": 10, "cifar10": 10}
 
 # The initialiser each activation is usually given, and tau = 1 / E[f(z)^2] for z ~ N(0, 1): the sum of squared incoming
 # weights at which a unit hands on its inputs' second moment unchanged (He et al. 2015, arXiv:1502.01852, section 2.2).
@@ -43,55 +80,119 @@ class Frozen(BaseModel):
 
 
 class DataConfig(Frozen):
-    """Which images are learnt.
+    """Which images, or rows of a table, are learnt.
 
     Attributes:
-        source: `procedural` (gratings and discs, made on the spot) or `digits` (scikit-learn's 8x8 handwritten digits).
-        classes: how many classes; the first ones where the source has more.
-        images: images to train on.
-        image_size: height and width in pixels.
+        source: `procedural` (gratings and discs, made on the spot); `digits` (scikit-learn's 8x8 handwritten digits);
+            `store` (made by sweeps data prepare); `arrays` (.npz file or folder of .npy files); `fashion_mnist`,
+            `cifar10`, `boston_housing`, `california_housing` (Keras's files); `diabetes` (scikit-learn's table); `csv`
+            (a table, the target in its last column); or `package.module:function`, called with this table and the
+            number of hold-out images, which returns Arrays.
+        path: of the store, the arrays or the table.
+        task: whether labels are classes or numbers to be predicted.
+        classes: how many classes; the first ones where the source has more. Of no meaning in regression.
+        images: images (or rows) to train on; all there are where the source has fewer, unless it makes its own.
+        image_size: height and width in pixels; of no meaning for tables.
         noise: standard deviation of the procedural images' Gaussian noise; 1 is the whole range from black to white.
-        seed: of the procedural images; the images are the same for all trials of a study.
+        seed: of the procedural images, or of the choice of images; they are the same for all trials of a study.
     """
 
-    source: Literal["procedural", "digits", "store"] = "procedural"
+    source: Source = "procedural"
     path: str = ""
+    task: Literal["classification", "regression"] = "classification"
     classes: Annotated[int, Field(ge=2)] = 365
     images: Count = 16_384
     image_size: Annotated[int, Field(ge=8)] = 32
     noise: Share = 0.08
     seed: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers a net gives for one image: its logits, or the predicted target."""
+        return self.classes if self.task == "classification" else 1
+
     @model_validator(mode="after")
-    def _digits_are_ten(self) -> Self:
-        if self.source == "digits" and self.classes > 10:
-            raise ValueError(f"the digits have 10 classes, not {self.classes}; set data.classes = 10")
+    def _source_fits(self) -> Self:
+        most = MOST_CLASSES.get(self.source, self.classes)
+        if self.classes > most:
+            raise ValueError(f"{self.source} has {most} classes, not {self.classes}; set data.classes = {most}")
         if self.source == "digits" and self.image_size % 8:
             raise ValueError(f"digits grow by whole factors: data.image_size is a multiple of 8, not {self.image_size}")
-        if self.images < self.classes:
+        if self.source in NEEDS_PATH and not self.path:
+            raise ValueError(f'source = "{self.source}" needs a place; set data.path')
+        if self.path and self.source not in NEEDS_PATH:
+            raise ValueError(f'source = "{self.source}" reads no file of yours; drop data.path')
+        if self.source in REGRESSION and self.task != "regression":
+            raise ValueError(f'{self.source} has numbers to predict; set data.task = "regression"')
+        if self.source in MOST_CLASSES and self.task == "regression":
+            raise ValueError(f'{self.source} has classes; set data.task = "classification"')
+        if self.task == "classification" and self.images < self.classes:
             raise ValueError(f"{self.images} images cannot show {self.classes} classes; raise data.images")
         return self
 
 
+# What each architecture takes of [model]; a key that has no say in it is refused rather than ignored.
+ALEXNET_FIELDS = {"width", "stem_kernel", "stem_stride", "dense", "dense_units"}
+EXCITATION_FIELDS = {"excitation", "excitation_ratio"}
+ARCHITECTURE_FIELDS: dict[str, set[str]] = {
+    "cnn": {"convolutions", "stages", "width", "dense", "dense_units"},
+    "dense": {"dense", "dense_units"},
+    "alexnet": ALEXNET_FIELDS,
+    "se_resnet": ALEXNET_FIELDS | EXCITATION_FIELDS,
+    "se_blocks": {"stages", "width", "dense", "dense_units"} | EXCITATION_FIELDS,
+    "custom": {"build"},
+}
+
+
 class ModelConfig(Frozen):
-    """The net: `convolutions` 3x3 layers in `stages`, a 2x2 max-pool after each, then dense layers and logits.
+    """The net.
 
     Attributes:
+        architecture: `cnn`: `convolutions` 3x3 layers in `stages`, a 2x2 max-pool after each stage, dense layers;
+            `dense`: dense layers alone; `alexnet`: five convolutions and dense layers (Krizhevsky et al. 2012);
+            `se_resnet`: ten convolutions in the manner of AlexNet with squeeze-and-excitation (Hu et al. 2018,
+            arXiv:1709.01507) and two residual joins; `se_blocks`: in each stage a convolution, squeeze-and-excitation
+            and a max-pool; `custom`: what `build` returns. All but the last end in logits.
         convolutions, stages: layers, spread over the stages as evenly as can be, the earlier stages first.
-        width: channels of the first stage; the second has twice, all later ones four times as many.
+        width: channels of the first convolution; later ones have a fixed multiple.
         dense, dense_units: hidden dense layers and their width.
+        stem_kernel, stem_stride: of the first convolution of `alexnet` and `se_resnet`; 11 and 4 at full size.
+        excitation: the gate's activation.
+        excitation_ratio: channels per unit of the squeezed layer.
+        build: `package.module:function`, called with the Config, returns a functional Keras model.
     """
 
-    architecture: Literal["cnn"] = "cnn"
+    architecture: Literal["cnn", "dense", "alexnet", "se_resnet", "se_blocks", "custom"] = "cnn"
     convolutions: Count = 12
     stages: Count = 4
     width: Count = 16
     dense: Annotated[int, Field(ge=0)] = 3
     dense_units: Count = 128
+    stem_kernel: Count = 3
+    stem_stride: Count = 1
+    excitation: Literal["sigmoid", "relu", "elu"] = "sigmoid"
+    excitation_ratio: Count = 16
+    build: Annotated[str, Field(pattern=rf"^$|{IMPORT_PATH}")] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _build_makes_it_custom(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("build"):
+            return {"architecture": "custom", **values}
+        return values
 
     @model_validator(mode="after")
-    def _a_convolution_per_stage(self) -> Self:
-        if self.convolutions < self.stages:
+    def _fields_fit(self) -> Self:
+        known = ARCHITECTURE_FIELDS[self.architecture]
+        fields = type(self).model_fields
+        for name in sorted(self.model_fields_set - known - {"architecture"}):
+            if getattr(self, name) != fields[name].default:
+                raise ValueError(
+                    f"{self.architecture} has no {name}; it has {', '.join(sorted(known))}; drop model.{name}"
+                )
+        if self.architecture == "custom" and not self.build:
+            raise ValueError('architecture = "custom" needs model.build = "package.module:function"')
+        if self.architecture == "cnn" and self.convolutions < self.stages:
             raise ValueError(f"{self.convolutions} convolutions cannot fill {self.stages} stages; lower model.stages")
         return self
 
@@ -102,6 +203,10 @@ class Config(Frozen):
     Attributes:
         seed: of weights, batch order and dropout.
         steps: optimiser steps; report_interval: steps from one reading to the next.
+        channel_vitals: whether readings hold minimum, maximum and spread of every channel.
+        inputs: how images enter the net: `unit` in [0, 1], `centred` in [-0.5, 0.5], `standardized_set` to mean 0 and
+            variance 1 over all training images and pixels, `standardized_pixel` for each pixel (or column of a table,
+            for which `unit` is the range of the training rows) by itself. A custom net gets them as they are stored.
         holdout_images: images that are never trained on; a reading counts hits and loss on all of them.
         initializer: of the kernels; the activation's usual one unless given. Biases start at zero.
         constraint: on the kernels, applied after initialisation and after each step.
@@ -113,8 +218,13 @@ class Config(Frozen):
         l2: factor of the sum of squared kernels that is added to the loss.
         weight_decay: decoupled decay of all weights, per step and learning rate, as Keras's optimisers have it.
         dropout, dropout_rate: after each hidden dense layer.
-        batch_normalization: before each hidden activation.
-        output: whether the model ends in a softmax or in logits; the loss is set to match.
+        batch_normalization: before or after each hidden activation.
+        batch_normalization_affine: whether it has a learnt scale and shift.
+        excitation_bias: of the gates of squeeze-and-excitation: zeros, or normal with mean 1 and spread 1/256, which
+            starts relu and elu gates near 1, where they change nothing.
+        excitation_penalty: c of the gates' activity regulariser c mean((1 - a)^2), added to the loss for each gate.
+        output: whether a classifier ends in a softmax or in logits; the loss is set to match. In regression the
+            loss is the mean squared error of the standardised target, whatever stands here.
     """
 
     version: Literal[1] = 1
@@ -124,6 +234,8 @@ class Config(Frozen):
     steps: Count = 200
     report_interval: Count = 10
     holdout_images: Annotated[int, Field(ge=64)] = 1024
+    channel_vitals: bool = False
+    inputs: Inputs = "unit"
     activation: Activation = "relu"
     initializer: Initializer
     constraint: Constraint = "none"
@@ -140,7 +252,10 @@ class Config(Frozen):
     weight_decay: NonNegative = 0.0
     dropout: Dropout = "none"
     dropout_rate: Share = 0.1
-    batch_normalization: bool = False
+    batch_normalization: Literal["none", "before", "after"] = "none"
+    batch_normalization_affine: bool = True
+    excitation_bias: Literal["zeros", "one_plus_noise"] = "zeros"
+    excitation_penalty: NonNegative = 0.0
     dtype: Dtype = "float32"
     output: Literal["softmax", "logits"] = "softmax"
 
@@ -156,9 +271,10 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        if self.data.image_size < 2**self.model.stages:
+        stages = self.model.stages if self.model.architecture in ("cnn", "se_blocks") else 0
+        if self.data.image_size < 2**stages:
             raise ValueError(
-                f"{self.model.stages} poolings need {2**self.model.stages} pixels, not {self.data.image_size}; "
+                f"{stages} poolings need {2**stages} pixels, not {self.data.image_size}; "
                 "raise data.image_size or lower model.stages"
             )
         if self.batch_size > self.data.images:

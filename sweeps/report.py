@@ -17,19 +17,36 @@ from sweeps.verdict import Fate
 
 FATES = (Fate.LEARNED, Fate.AT_CHANCE, Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED, store.FAILED)
 COLOURS: dict[str, str] = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
-NAMES = {"top1": "top-1", "top5": "top-5", "loss": "loss", "gain": "information gain"}
+NAMES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "f1": "macro F1",
+    "loss": "loss",
+    "gain": "information gain",
+    "r2": "R^2",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """One finished trial; the numbers are those of its last look, None where it had none."""
+    """One finished trial; the numbers are those of its last look, None where it had none.
+
+    Attributes:
+        gain: information gain, or R^2 in regression, which has no top-1.
+        best_step, best_epoch: where the objective was best; epochs count passes over the training images.
+    """
 
     number: int
     fate: str
     reason: str
     value: float | None
     top1: float | None
+    f1: float | None
     loss: float | None
+    gain: float | None
+    best_value: float | None
+    best_step: int | None
+    best_epoch: float | None
     steps: int
     seconds: float
     config: Mapping[str, Any]
@@ -81,8 +98,8 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     steps_run = sum(trial.steps for trial in done)
     stopped = [trial for trial in done if trial.fate in (Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED)]
-    under_way = sum(trial.last_step or 0 for trial in running)
     budget = space.budget
+    under_way = sum((trial.last_step or 0) / budget.resource[1] for trial in running)
     return Summary(
         study=space.name,
         question=space.question,
@@ -93,8 +110,8 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         interrupted=sum(map(_interrupted, trials)),
         fates=dict(Counter(trial.fate for trial in done)),
         steps_run=steps_run,
-        steps_saved=sum(budget.steps - trial.steps for trial in stopped),
-        step_share=min(1.0, (len(done) * budget.steps + under_way) / (budget.trials * budget.steps)),
+        steps_saved=sum(trial.config["steps"] - trial.steps for trial in stopped),
+        step_share=min(1.0, (len(done) + under_way) / budget.trials),
         chance_top1=next((t.user_attrs[store.CHANCE_TOP1] for t in trials if store.CHANCE_TOP1 in t.user_attrs), None),
         best=_best(space, done),
         learned_of_tried=_learned_of_tried(done),
@@ -117,7 +134,7 @@ def best_line(space: Space, summary: Summary) -> Text:
         return Text("best: none yet")
     return Text.assemble(
         f"best: {NAMES[summary.objective]} {_value(summary.objective, summary.best.value)}, ",
-        f"trial {summary.best.number}: ",
+        f"trial {summary.best.number}{_reached(space, summary.best)}: ",
         (drawn(space, summary.best), "bold"),
     )
 
@@ -125,6 +142,8 @@ def best_line(space: Space, summary: Summary) -> Text:
 def trial_line(space: Space, trial: Finished) -> Text:
     """A finished trial in one line."""
     accuracy = f"top-1 {trial.top1:7.2%}" if trial.top1 is not None else " " * 13
+    if trial.top1 is None and trial.gain is not None:
+        accuracy = f"R^2 {trial.gain:9.3f}"
     loss = f"loss {trial.loss:6.3g}" if trial.loss is not None else " " * 11
     return Text.assemble(
         f"{trial.number:4d}  ",
@@ -191,7 +210,12 @@ def _finished(trial: FrozenTrial) -> Finished:
         reason=attributes.get(store.REASON, ""),
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         top1=attributes.get(store.TOP1),
+        f1=attributes.get(store.F1),
         loss=attributes.get(store.LOSS),
+        gain=attributes.get(store.GAIN),
+        best_value=attributes.get(store.BEST_VALUE),
+        best_step=attributes.get(store.BEST_STEP),
+        best_epoch=attributes.get(store.BEST_EPOCH),
         steps=attributes.get(store.STEPS, 0),
         seconds=attributes.get(store.SECONDS, 0.0),
         config=json.loads(attributes.get(store.CONFIG, "{}")),
@@ -205,6 +229,14 @@ def _best(space: Space, done: Sequence[Finished]) -> Finished | None:
         key=lambda trial: sign * (trial.value or 0.0),
         default=None,
     )
+
+
+def _reached(space: Space, best: Finished) -> str:
+    """Where its own best value was, if that was before its end."""
+    if best.best_value is None or best.best_step in (None, best.steps):
+        return ""
+    where = f"epoch {best.best_epoch:.3g}" if space.budget.epochs else f"step {best.best_step}"
+    return f" (its best {_value(space.objective, best.best_value)} at {where})"
 
 
 def _learned_of_tried(done: Iterable[Finished]) -> dict[tuple[str, str], tuple[int, int]]:

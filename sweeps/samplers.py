@@ -15,7 +15,8 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from sweeps.errors import did_you_mean, one_line
-from sweeps.space import Case, Range, Scalar, Space, derived_seed
+from sweeps.parameters import Case, Range, Scalar
+from sweeps.space import Space, derived_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each study and trial; we show them ourselves
 
@@ -84,7 +85,7 @@ def _draws(space: Space) -> list[tuple[str, str]]:
                 trial = study.ask()
                 space.draw(trial)
                 at_work = "pruner"
-                trial.report(0.0, space.budget.report_interval)
+                trial.report(0.0, space.budget.resource[0])
                 trial.should_prune()
                 study.tell(trial, 0.0)
     except Exception as exc:  # noqa: BLE001  whatever Optuna says of its options is the file's mistake
@@ -108,7 +109,7 @@ def pruner(space: Space) -> BasePruner:
     made: BasePruner = _make(
         space.pruner,
         optuna.pruners,
-        {"min_resource": space.budget.report_interval, "max_resource": space.budget.steps},
+        dict(zip(("min_resource", "max_resource"), space.budget.resource, strict=True)),
     )
     return made
 

@@ -6,6 +6,15 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelVitals:
+    """Minimum, maximum and standard deviation of each channel (or unit) over the probe batch and all positions."""
+
+    minimum: tuple[float, ...]
+    maximum: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LayerVitals:
     """The vital signs of one layer's output on the probe batch (activation included; the last layer's are the logits).
 
@@ -18,6 +27,7 @@ class LayerVitals:
         dead: share of units (channels of a convolution) whose output is the same for every input.
         gradient_norm: Euclidean norm of the last batch's gradient of the layer's kernel.
         update_ratio: norm of the last update of the kernel divided by the norm of the kernel.
+        channels: of the channels one by one, where a study asks for it.
     """
 
     name: str
@@ -27,6 +37,15 @@ class LayerVitals:
     dead: float
     gradient_norm: float
     update_ratio: float
+    channels: ChannelVitals | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict`."""
+        channels = values.get("channels")
+        if channels is None:
+            return cls(**values)
+        return cls(**{**values, "channels": ChannelVitals(**{name: tuple(each) for name, each in channels.items()})})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +54,18 @@ class Reading:
 
     Attributes:
         step: optimiser steps done.
-        train_loss: mean cross-entropy (nats, without regularisation) of the batches since the last reading;
-            not a number at step 0.
-        loss: cross-entropy on the hold-out set (nats, without regularisation).
-        hits1, hits5: hold-out images whose class is the first, or among the first five, of the prediction.
+        train_loss: mean loss of the batches since the last reading, without regularisation; not a number at step 0.
+        loss: on the hold-out set, without regularisation: cross-entropy in nats, or in regression the mean squared
+            error of the standardised target.
+        hits1, hits5: hold-out images whose class is the first, or among the first five, of the prediction; 0 in
+            regression.
         count: hold-out images.
         gradient_norm: global norm of the last batch's gradient, regularisation included; not a number at step 0.
         update_ratio: largest `update_ratio` of the layers.
         finite: whether every trainable weight is a finite number.
         seconds: wall-clock time of this trial so far; the only field that differs when a trial is repeated.
         layers: vital signs from the first layer to the logits.
+        f1: macro F1, the mean over the classes in the hold-out set; not a number in regression.
     """
 
     step: int
@@ -58,6 +79,7 @@ class Reading:
     finite: bool
     seconds: float
     layers: tuple[LayerVitals, ...]
+    f1: float = float("nan")
 
     @property
     def top1(self) -> float:
@@ -81,5 +103,5 @@ class Reading:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`."""
-        layers = tuple(LayerVitals(**layer) for layer in values["layers"])
+        layers = tuple(LayerVitals.from_dict(layer) for layer in values["layers"])
         return cls(**{**values, "layers": layers})

@@ -10,14 +10,20 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from sweeps import samplers, space_parameters
 from sweeps.config import Count, DataConfig, Frozen, ModelConfig
 from sweeps.errors import SpaceError, one_line, reason, unknown_key
-from sweeps.space import Budget, Objective, Parameter, Space, ValidationProblem
+from sweeps.parameters import Parameter
+from sweeps.space import Budget, Objective, Space, ValidationProblem
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "top1": "maximize",
     "top5": "maximize",
+    "f1": "maximize",
     "gain": "maximize",
+    "r2": "maximize",
     "loss": "minimize",
 }
+
+
+CLASSIFICATION: set[Objective] = {"top1", "top5", "f1"}  # without a meaning for numbers
 
 
 class StudyTable(Frozen):
@@ -38,16 +44,23 @@ class StudyTable(Frozen):
 
 
 class BudgetTable(Frozen):
-    """[budget]: finished trials; per trial the optimiser steps, the steps between looks, a look's hold-out images."""
+    """[budget]: see `sweeps.space.Budget`; either steps and report_interval, or epochs and epoch_images."""
 
     trials: Count = 50
     steps: Count = 200
     report_interval: Count = 10
+    epochs: Count | None = None
+    epoch_images: Count | None = None
     holdout_images: Annotated[int, Field(ge=64)] = 1024
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    channel_vitals: bool = False
 
     @model_validator(mode="after")
     def _looks_fit(self) -> "BudgetTable":
+        if self.epochs is not None and {"steps", "report_interval"} & self.model_fields_set:
+            raise ValueError("epochs takes the place of steps and report_interval; drop those, or drop epochs")
+        if self.epochs is None and self.epoch_images is not None:
+            raise ValueError("epoch_images says how long an epoch is; set epochs too")
         if self.report_interval > self.steps:
             raise ValueError(
                 f"report_interval = {self.report_interval} leaves no look within steps = {self.steps}; lower it"
@@ -106,6 +119,8 @@ def parse(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
     parts = {key: _table(key, tables.get(key, {}), problems) for key in TABLES if key in tables or key != "study"}
     _engines(tables, problems)
     parameters = space_parameters.parameters(tables.get("space", {}), problems)
+    if not problems:
+        problems += _objective_fits(parts)
     if problems:
         raise SpaceError(source, problems)
     space = _space(parts, tables, parameters)
@@ -125,7 +140,7 @@ def _space(parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[P
         question=study.question,
         objective=study.objective,
         direction=DIRECTIONS[study.objective],
-        budget=Budget(**parts["budget"].model_dump()),
+        budget=_budget(parts["budget"], parts["data"]),
         data=parts["data"],
         model=parts["model"],
         sampler={"name": samplers.DEFAULT_SAMPLER, **tables.get("sampler", {})},
@@ -133,6 +148,21 @@ def _space(parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[P
         parameters=parameters,
         tables={**tables, "budget": tables.get("budget", {})},
     )
+
+
+def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    objective, task = parts["study"].objective, parts["data"].task
+    if objective in CLASSIFICATION if task == "regression" else objective == "r2":
+        other = "r2" if task == "regression" else "top1"
+        return [("study.objective", f'{objective} is of no meaning in {task}; take "{other}" or "loss"')]
+    return []
+
+
+def _budget(table: BudgetTable, data: DataConfig) -> Budget:
+    if table.epochs is None:
+        return Budget(**{**table.model_dump(), "epochs": 0, "epoch_images": 0})
+    images = table.epoch_images or data.images
+    return Budget(**{**table.model_dump(), "steps": 0, "report_interval": 0, "epoch_images": images})
 
 
 def _override(tables: dict[str, Any], override: str) -> None:

@@ -8,10 +8,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sweeps.config import Config, ModelConfig
 from sweeps.errors import reason, short, unknown_key
-from sweeps.space import Case, Choices, Parameter, Range, Scalar
+from sweeps.parameters import Case, Choices, Parameter, Range, Scalar
 
 # What a study decides for all its trials; everything else in Config is a hyperparameter that [space] may name.
-NOT_IN_SPACE = {"version", "data", "model", "seed", "steps", "report_interval", "holdout_images"}
+NOT_IN_SPACE = {"version", "data", "model", "seed", "steps", "report_interval", "holdout_images", "channel_vitals"}
 MOST_CHOICES = 1000  # a rehearsal tries each
 
 

@@ -31,6 +31,7 @@ SPACE_TEXT, SPACE_SHA256, SPACE_OVERRIDES, QUESTION = "space", "space_sha256", "
 # Attributes of a trial.
 CONFIG, SLOT, HOST, PID, FATE, REASON = "config", "slot", "host", "pid", "fate", "reason"
 STEPS, SECONDS, TOP1, TOP5, LOSS, GAIN, CHANCE_TOP1 = "steps", "seconds", "top1", "top5", "loss", "gain", "chance_top1"
+F1, BEST_VALUE, BEST_STEP, BEST_EPOCH = "f1", "best_value", "best_step", "best_epoch"
 TRACEBACK = "traceback"
 DEAD = "dead"  # Optuna's constraint: above zero is infeasible
 INTERRUPTED, FAILED = "interrupted", "failed"  # fates that a worker gives, not a verdict

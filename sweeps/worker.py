@@ -3,11 +3,12 @@
 `train` comes in as an argument, so that nothing here opens the heavy room; a test gives a generator of three lines.
 """
 
+import math
 import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,13 +94,13 @@ def _run(
     study_id = storage.get_study_id_from_name(study.study_name)
     tables.assign(storage.engine, study_id, slot, trial.number)
     store.set_attributes(trial, {store.SLOT: slot, store.HOST: socket.gethostname(), store.PID: os.getpid()})
-    chance = None
+    chance = config = None
     try:
         config = space.config(space.draw(trial), slot)
         trial.set_user_attr(store.CONFIG, config.to_json())
         arrays = load(config.data, config.holdout_images)
         chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
-        outcome = follow(trial, train(config, arrays), chance, space, stopping)
+        outcome = follow(trial, train(config, arrays), chance, space, config.steps, stopping)
     except ValidationError as exc:
         reason = str(exc.errors()[0]["msg"]).removeprefix("Value error, ")
         outcome = Outcome(TrialState.FAIL, store.FAILED, f"these values do not go together: {reason}")
@@ -107,7 +108,8 @@ def _run(
         reason = f"{type(exc).__name__}: {one_line(exc)}"
         outcome = Outcome(TrialState.FAIL, store.FAILED, reason, traceback=traceback.format_exc())
     tables.write_readings(storage.engine, study_id, trial.number, outcome.readings)
-    store.set_attributes(trial, _attributes(outcome, chance, time.monotonic() - started))
+    seconds = {store.SECONDS: round(time.monotonic() - started, 2)}
+    store.set_attributes(trial, _attributes(outcome, chance, space, config) | seconds)
     _tell(study, trial, space, outcome, chance)
     return outcome
 
@@ -117,6 +119,7 @@ def follow(
     run: Generator[Reading, None, None],
     chance: Chance,
     space: Space,
+    steps: int,
     stopping: Callable[[], bool],
 ) -> Outcome:
     """Pull readings until the run is over or a verdict, the pruner or the person stops it; each is reported to Optuna.
@@ -133,8 +136,10 @@ def follow(
             return Outcome(TrialState.FAIL, store.INTERRUPTED, reason, tuple(readings))
         gain = chance.gain(reading.loss)
         if reading.step > 0 and abs(gain) < float("inf"):
-            trial.report(gain if space.direction == "maximize" else -gain, reading.step)
-        if reading.step == space.budget.steps:
+            # Epochs are counted where there are any: their steps depend on the batch.
+            at = len(readings) - 1 if space.budget.epochs else reading.step
+            trial.report(gain if space.direction == "maximize" else -gain, at)
+        if reading.step == steps:
             break
         verdict = judge(readings, chance)
         if not verdict.stops and reading.step > 0 and trial.should_prune():
@@ -154,29 +159,43 @@ def objective(space: Space, reading: Reading, chance: Chance) -> float:
     values: dict[Objective, float] = {
         "top1": reading.top1,
         "top5": reading.top5,
+        "f1": reading.f1,
         "loss": reading.loss,
         "gain": chance.gain(reading.loss),
+        "r2": chance.gain(reading.loss),
     }
     return values[space.objective]
 
 
-def _attributes(outcome: Outcome, chance: Chance | None, seconds: float) -> dict[str, Any]:
+def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Reading:
+    """The look with the best value, the first of equals; the last where none has a number."""
+    sign = 1 if space.direction == "maximize" else -1
+    with_number = [look for look in readings if math.isfinite(objective(space, look, chance))]
+    return max(with_number, key=lambda look: sign * objective(space, look, chance), default=readings[-1])
+
+
+def _attributes(outcome: Outcome, chance: Chance | None, space: Space, config: Config | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {store.FATE: str(outcome.fate), store.REASON: outcome.reason}
     if outcome.traceback:
         attributes[store.TRACEBACK] = outcome.traceback
-    if outcome.readings and chance is not None:
+    if outcome.readings and chance is not None and config is not None:
         last = outcome.readings[-1]
+        best = best_look(space, outcome.readings, chance)
         numbers = {
-            store.TOP1: last.top1,
-            store.TOP5: last.top5,
+            store.TOP1: last.top1 if chance.classes else math.nan,
+            store.TOP5: last.top5 if chance.classes else math.nan,
+            store.F1: last.f1,
             store.LOSS: last.loss,
             store.GAIN: chance.gain(last.loss),
             store.CHANCE_TOP1: chance.top1,
+            store.BEST_VALUE: objective(space, best, chance),
+            store.BEST_STEP: best.step,
+            store.BEST_EPOCH: best.step * config.batch_size / config.data.images,
         }
         # JSON has no NaN: a loss that is none is told by the fate.
         attributes |= {name: value for name, value in numbers.items() if abs(value) < float("inf")}
         attributes[store.STEPS] = last.step
-    return attributes | {store.SECONDS: round(seconds, 2)}
+    return attributes
 
 
 def _tell(study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outcome, chance: Chance | None) -> None:

@@ -14,17 +14,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "signals": set(),
     "config": set(),
-    "space": {"config"},
-    "samplers": {"errors", "space"},
-    "space_parameters": {"config", "errors", "space"},
-    "space_file": {"config", "errors", "samplers", "space", "space_parameters"},
+    "imports": {"errors"},
+    "parameters": set(),
+    "space": {"config", "parameters"},
+    "samplers": {"errors", "parameters", "space"},
+    "space_parameters": {"config", "errors", "parameters"},
+    "space_file": {"config", "errors", "parameters", "samplers", "space", "space_parameters"},
     "space_schema": {"samplers", "space_file", "space_parameters"},
     "verdict": {"signals"},
-    "data": {"config", "errors"},
+    "data": {"config", "errors", "imports"},
     "tables": {"signals"},
     "store": {"errors", "space", "space_file", "tables"},
     "launch": {"errors"},
-    "nn": {"config", "data", "errors", "signals"},
+    "nn": {"config", "data", "errors", "imports", "signals"},
     "worker": {"config", "data", "errors", "samplers", "signals", "space", "store", "tables", "verdict"},
     "rehearsal": {"errors", "space", "worker"},
     "report": {"space", "store", "verdict"},
@@ -48,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 # Within the heavy room the parts know nothing of models, models nothing of training.
-NN_ORDER = ["parts", "models", "trainer", "train"]
+NN_ORDER = ["parts", "models", "net", "trainer", "train"]
 HEAVY = {"tensorflow", "keras", "optuna_dashboard", "sklearn"}
 # Which rooms may open what is heavy at all: elsewhere not even a function may.
 MAY_OPEN = {"nn": {"tensorflow", "keras"}, "data": {"sklearn"}}

@@ -19,7 +19,7 @@ def trial(
 ) -> FrozenTrial:
     states = {"learned": TrialState.COMPLETE, "at chance": TrialState.COMPLETE, "failed": TrialState.FAIL}
     state = states.get(fate, TrialState.FAIL if fate == store.INTERRUPTED else TrialState.PRUNED)
-    config = {"activation": activation, "constraint": constraint, "learning_rate": 0.00123456}
+    config = {"activation": activation, "constraint": constraint, "learning_rate": 0.00123456, "steps": 100}
     attributes = {"fate": fate, "reason": "so", "steps": steps, "top1": top1, "chance_top1": 0.1, "loss": 2.0}
     return create_trial(
         state=state,

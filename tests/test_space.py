@@ -9,7 +9,8 @@ from optuna.samplers import RandomSampler
 from pydantic import ValidationError
 
 from sweeps import space_file
-from sweeps.space import Case, Choices, Parameter, Range, derived_seed
+from sweeps.parameters import Case, Choices, Parameter, Range
+from sweeps.space import derived_seed
 
 CONDITIONS = """
 [space]

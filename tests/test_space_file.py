@@ -11,7 +11,7 @@ from optuna.trial import FixedTrial
 
 from sweeps import samplers, space_file
 from sweeps.errors import SpaceError
-from sweeps.space import Choices, Range
+from sweeps.parameters import Choices, Range
 
 MISTAKES = [
     ("budget.trialz=6", "budget.trialz", "did you mean 'trials'"),

@@ -1,6 +1,7 @@
 """Our tables: a slot has one owner, readings come back as they went in."""
 
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from sweeps import store, tables
+from sweeps.signals import ChannelVitals
 
 
 @pytest.fixture
@@ -56,7 +58,9 @@ FLOATS = st.floats(allow_nan=False, width=64)
 def test_readings_come_back_as_they_went_in(losses: list[float], finite: bool) -> None:
     engine = sqlalchemy.create_engine("sqlite://")
     tables.create(engine)
-    readings = [reading(step, loss=loss, finite=finite) for step, loss in enumerate(losses)]
+    readings = [replace(reading(step, loss=loss, finite=finite), f1=loss) for step, loss in enumerate(losses)]
+    channels = ChannelVitals((0.0, -1.5), (1.0, losses[0]), (0.25, 1e-30))
+    readings[0] = replace(readings[0], layers=tuple(replace(layer, channels=channels) for layer in readings[0].layers))
     tables.write_readings(engine, 1, 3, readings)
     assert tables.readings(engine, 1, 3) == readings
     engine.dispose()

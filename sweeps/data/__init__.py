@@ -4,15 +4,20 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from sweeps.config import DataConfig
+from sweeps.data import own
 from sweeps.data.arrays import Arrays
 from sweeps.data.digits import digits
 from sweeps.data.image_store import store
 from sweeps.data.procedural import procedural
+from sweeps.data.tables import csv, diabetes
 
 SOURCES: dict[str, Callable[[DataConfig, int], Arrays]] = {
     "procedural": procedural,
     "digits": digits,
     "store": store,
+    "arrays": own.arrays,
+    "diabetes": diabetes,
+    "csv": csv,
 }
 
 
@@ -21,6 +26,6 @@ def load(config: DataConfig, holdout_images: int) -> Arrays:
     """The data set of a study; the last two stay in memory, since the trials of a study share theirs.
 
     Raises:
-        TrialError: the source has too few images.
+        InputError, TrialError: the source is not there, of another kind, or has too few images.
     """
-    return SOURCES[config.source](config, holdout_images)
+    return SOURCES.get(config.source, own.function)(config, holdout_images)

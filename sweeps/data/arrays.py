@@ -1,10 +1,14 @@
-"""Arrays: images and labels as the trainer takes them, and the order in which a trial sees them."""
+"""Arrays: images and labels as the trainer takes them, their scaling, and the order in which a trial sees them."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sweeps.config import Inputs
+
+SAMPLED = 10_000  # images whose statistics stand for all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,16 +41,51 @@ class Arrays:
     """A data set in memory or mapped from files.
 
     Attributes:
-        train_images, holdout_images: uint8, (images, height, width, channels), 0 black to 255 white.
-        train_labels, holdout_labels: int32, (images,), each in [0, classes).
-        classes: how many classes there are.
+        train_images, holdout_images: uint8, (images, height, width, channels), 0 black to 255 white; or the rows of a
+            table, float32, (rows, columns).
+        train_labels, holdout_labels: int32, (images,), each in [0, classes); in regression the targets, float32,
+            standardised by mean and spread of the training rows.
+        classes: how many classes there are; 0 in regression.
     """
 
-    train_images: NDArray[np.uint8] | Rows
-    train_labels: NDArray[np.int32]
-    holdout_images: NDArray[np.uint8]
-    holdout_labels: NDArray[np.int32]
+    train_images: NDArray[np.uint8] | NDArray[np.float32] | Rows
+    train_labels: NDArray[np.int32] | NDArray[np.float32]
+    holdout_images: NDArray[np.uint8] | NDArray[np.float32]
+    holdout_labels: NDArray[np.int32] | NDArray[np.float32]
     classes: int
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one image or row."""
+        return self.train_images.shape[1:]
+
+
+def input_scaling(inputs: Inputs, arrays: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scale and offset, so that `images * scale + offset` is what `inputs` names (see `Config`).
+
+    Mean, spread and range are those of up to 10 000 training images, evenly spaced. What is constant in them is not
+    scaled up.
+
+    Returns:
+        float32, each of one number or of the shape of an image, with which it can be multiplied.
+    """
+    images, table = arrays.train_images, len(arrays.input_shape) == 1
+    low, high = np.zeros(1), np.full(1, 255.0)
+    if table or inputs.startswith("standardized"):
+        sample = images[np.linspace(0, len(images) - 1, min(SAMPLED, len(images))).astype(np.int64)].astype(np.float64)
+        low, high = (sample.min(axis=0), sample.max(axis=0)) if table else (low, high)
+    match inputs:
+        case "unit" | "centred":
+            scale = 1 / np.where(high > low, high - low, 1.0)
+            offset = -low * scale - (0.5 if inputs == "centred" else 0.0)
+        case "standardized_set":
+            scale = 1 / np.where(sample.std() > 0, sample.std(), 1.0).reshape(1)
+            offset = -sample.mean() * scale
+        case "standardized_pixel":
+            spread = sample.std(axis=0)
+            scale = 1 / np.where(spread > 0, spread, 1.0)
+            offset = -sample.mean(axis=0) * scale
+    return scale.astype(np.float32), offset.astype(np.float32)
 
 
 def batch_indices(seed: int, images: int, batch_size: int, start: int, stop: int) -> NDArray[np.int64]:
@@ -65,7 +104,7 @@ def batch_indices(seed: int, images: int, batch_size: int, start: int, stop: int
     return order[offset : offset + last - first].reshape(stop - start, batch_size)
 
 
-def balanced_order(labels: NDArray[np.int32], seed: int) -> NDArray[np.int64]:
+def balanced_order(labels: NDArray[Any], seed: int) -> NDArray[np.int64]:
     """A random order in which every beginning holds the classes in equal numbers, until one of them runs out."""
     generator = np.random.default_rng(seed)
     turn = np.empty(len(labels), np.int64)

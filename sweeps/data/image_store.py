@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.config import DataConfig
-from sweeps.data.arrays import Arrays, Rows, balanced_order
+from sweeps.data.arrays import Arrays
+from sweeps.data.assemble import Raw, assemble
 from sweeps.errors import InputError
 
 FORMAT = 1
@@ -103,24 +104,5 @@ def store(config: DataConfig, holdout_images: int) -> Arrays:
     """
     path = Path(config.path)
     info = StoreInfo.read(path)
-    if info.shape[:2] != (config.image_size,) * 2:
-        raise InputError(f"{path}: images have {info.shape[0]} pixels a side; set data.image_size = {info.shape[0]}")
-    if config.classes > len(info.classes):
-        raise InputError(f"{path}: {len(info.classes)} classes; set data.classes to that or less")
-    images, labels = open_split(path, info, "train")
-    rows = _chosen(labels, config, config.images)
-    kept, kept_labels = open_split(path, info, "holdout")
-    kept_rows = _chosen(kept_labels, config, holdout_images)
-    if len(kept_rows) < holdout_images:
-        raise InputError(
-            f"{path}: {len(kept_rows)} hold-out images of the first {config.classes} classes; "
-            f"set budget.holdout_images = {len(kept_rows)} or less"
-        )
-    return Arrays(Rows(images, rows), labels[rows], kept[kept_rows], kept_labels[kept_rows], config.classes)
-
-
-def _chosen(labels: NDArray[np.int32], config: DataConfig, most: int) -> NDArray[np.int64]:
-    members = np.flatnonzero(labels < config.classes)
-    if len(members) <= most:
-        return members
-    return np.sort(members[balanced_order(labels[members], config.seed)[:most]])
+    raw = Raw(*(array for split in SPLITS for array in open_split(path, info, split)))
+    return assemble(raw, config, holdout_images, str(path))

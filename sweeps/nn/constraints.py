@@ -35,6 +35,12 @@ def _fan_in(w: Any) -> tuple[tuple[int, ...], int]:
     return tuple(range(len(w.shape) - 1)), prod(w.shape[:-1])
 
 
+def _centred(values: Any, axes: tuple[int, ...]) -> Any:
+    """Each unit's weights without their mean; twice, since scaling up would enlarge the first's rounding."""
+    once = values - ops.mean(values, axis=axes, keepdims=True)
+    return once - ops.mean(once, axis=axes, keepdims=True)
+
+
 @keras.saving.register_keras_serializable("sweeps")
 class CentralizeLayer(keras.constraints.Constraint):
     """W - mean of all entries of W: the mean of omega over the units is 0, each single omega is free."""
@@ -75,7 +81,7 @@ class StandardizeUnit(keras.constraints.Constraint):
         axes, n = _fan_in(values)
         if n == 1:
             return ops.cast(values, w.dtype)
-        centred = values - ops.mean(values, axis=axes, keepdims=True)
+        centred = _centred(values, axes)
         squares = ops.sum(ops.square(centred), axis=axes, keepdims=True)
         scale = ops.sqrt(ops.cast(self.tau, values.dtype) / ops.maximum(squares, NO_VARIANCE))
         return ops.cast(ops.where(squares < NO_VARIANCE, 0.0, centred * scale), w.dtype)
@@ -100,9 +106,8 @@ class SeluDomain(keras.constraints.Constraint):
         axes, n = _fan_in(values)
         if n == 1:
             return ops.cast(values, w.dtype)
-        mean = ops.mean(values, axis=axes, keepdims=True)
-        centred = values - mean
-        a = mean * n**0.5
+        centred = _centred(values, axes)
+        a = ops.mean(values, axis=axes, keepdims=True) * n**0.5
         b = ops.sqrt(ops.sum(ops.square(centred), axis=axes, keepdims=True))
         inside, new_a, new_b = _nearest_in_domain(a, b, SELU_OMEGA / n**0.5)
         scale = ops.where(b > NO_VARIANCE**0.5, new_b / ops.maximum(b, NO_VARIANCE**0.5), 1.0)

@@ -13,7 +13,17 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "dropout": get_args(Dropout),
     "optimizer": get_args(Optimizer),
 }
-NUMBERS = ("learning_rate", "epsilon", "momentum", "l2", "weight_decay", "tau", "max_norm", "dropout_rate")
+NUMBERS = (
+    "learning_rate",
+    "epsilon",
+    "momentum",
+    "l2",
+    "weight_decay",
+    "tau",
+    "max_norm",
+    "dropout_rate",
+    "excitation_penalty",
+)
 SWITCHES = ("constrain_first", "constrain_last")
 
 

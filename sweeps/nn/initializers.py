@@ -30,6 +30,22 @@ class Constrained(keras.initializers.Initializer):
         return cls(**{name: keras.saving.deserialize_keras_object(part) for name, part in config.items()})
 
 
+@keras.saving.register_keras_serializable("sweeps")
+class OnePlusNoise(keras.initializers.RandomNormal):
+    """Normal with mean 1 and spread 1/256: a gate that starts out open, and no two alike."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(mean=1.0, stddev=1 / 256, seed=seed)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": self.seed}
+
+
+def _standard_normal(seed: int) -> keras.initializers.Initializer:
+    """N(0, 1), whatever the fan-in: what ordinary nets of the 1990s started from."""
+    return keras.initializers.RandomNormal(mean=0.0, stddev=1.0, seed=seed)
+
+
 INITIALIZERS: dict[Initializer, Callable[..., keras.initializers.Initializer]] = {
     "lecun_normal": keras.initializers.LecunNormal,
     "lecun_uniform": keras.initializers.LecunUniform,
@@ -37,4 +53,5 @@ INITIALIZERS: dict[Initializer, Callable[..., keras.initializers.Initializer]] =
     "he_uniform": keras.initializers.HeUniform,
     "glorot_normal": keras.initializers.GlorotNormal,
     "glorot_uniform": keras.initializers.GlorotUniform,
+    "standard_normal": _standard_normal,
 }

@@ -10,15 +10,17 @@ FINISHING = (keras.layers.BatchNormalization, keras.layers.Activation, SwitchedA
 
 
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that hold a kernel, from the input to the logits."""
-    return [layer for layer in model.layers if getattr(layer, "kernel", None) is not None]
+    """The layers that hold a trained kernel, from the input to the logits."""
+    trained = {id(variable) for variable in model.trainable_variables}
+    return [layer for layer in model.layers if id(getattr(layer, "kernel", None)) in trained]
 
 
 def outputs(model: keras.Model) -> list[keras.KerasTensor]:
     """The output of each layer with a kernel, activation and normalisation included, but no pooling and no dropout."""
     found: list[keras.KerasTensor] = []
+    kernels = {id(layer) for layer in kernel_layers(model)}
     for layer in model.layers:
-        if getattr(layer, "kernel", None) is not None:
+        if id(layer) in kernels:
             found.append(layer.output)
         elif found and isinstance(layer, FINISHING) and layer.input is found[-1] and layer.output is not model.output:
             found[-1] = layer.output
@@ -43,8 +45,18 @@ def vital_signs(output: tf.Tensor) -> tf.Tensor:
     return tf.stack([mean, tf.math.reduce_std(x), signal, tf.reduce_mean(tf.cast(same, tf.float32))])
 
 
+def channel_signs(output: tf.Tensor) -> tf.Tensor:
+    """Minimum, maximum and std of each channel of an output, over inputs and positions; float32, (3, channels)."""
+    x = tf.cast(output, tf.float32)
+    axes = list(range(x.shape.rank - 1))
+    return tf.stack([tf.reduce_min(x, axes), tf.reduce_max(x, axes), tf.math.reduce_std(x, axes)])
+
+
 def losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy in nats of each image; labels int32 (images,), logits float32 (images, classes)."""
+    """Cross-entropy in nats of each image, labels int32 (images,), logits float32 (images, classes); for labels of
+    float32 the squared error of predictions (images, 1)."""
+    if tf.as_dtype(labels.dtype).is_floating:
+        return tf.square(logits[:, 0] - labels)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
@@ -63,7 +75,9 @@ def ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def score(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Sum of the losses, top-1 hits and top-5 hits of a batch; float32, (3,)."""
+    """Sum of the losses, top-1 hits and top-5 hits of a batch, in regression none; float32, (3,)."""
+    if tf.as_dtype(labels.dtype).is_floating:
+        return tf.stack([tf.reduce_sum(losses(labels, logits)), 0.0, 0.0])
     rank = ranks(labels, logits)
     hits = [tf.reduce_sum(tf.cast(rank < k, tf.float32)) for k in (1, 5)]
     return tf.stack([tf.reduce_sum(losses(labels, logits)), *hits])

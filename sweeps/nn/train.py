@@ -6,30 +6,67 @@ The same config and arrays give the same readings (but for the seconds), whateve
 import gc
 import time
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
+import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from sweeps.config import Config
-from sweeps.data.arrays import Arrays, batch_indices
+from sweeps.config import Config, Inputs
+from sweeps.data.arrays import Arrays, batch_indices, input_scaling
 from sweeps.errors import TrialError
 from sweeps.nn import device
 from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.models.custom import custom
+from sweeps.nn.net import CustomNet, Scales, SwitchedNet, structure
 from sweeps.nn.trainer import Progress, Trainer
-from sweeps.signals import LayerVitals, Reading
+from sweeps.signals import ChannelVitals, LayerVitals, Reading
 
 PROBE_IMAGES = 64
 EVALUATION_BATCH = 64  # as large as the probe: inference then needs less memory than a usual step
 CHUNK_BYTES = 64 * 2**20  # of images handed to the device at once, however long the interval
 
 
+def trainer_for(config: Config, architecture: Architecture) -> Trainer:
+    """The process's trainer of an architecture, or of a user's net: made once, then used for trial after trial."""
+    if architecture.model.architecture != "custom":
+        return _trainer(architecture, None)
+    model = custom(config)
+    try:
+        text = f"{config.output} {structure(model)}"
+    except (TypeError, ValueError, NotImplementedError):  # a net that Keras cannot describe serves one trial
+        return Trainer(architecture, CustomNet(config, model))
+    return _trainer(architecture, _Described(text, config, model))
+
+
+@dataclass(frozen=True, eq=False)
+class _Described:
+    """A user's model; equal to another of the same structure."""
+
+    text: str
+    config: Config
+    model: keras.Model
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Described) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
 @lru_cache(maxsize=4)  # each holds some 50 to 200 MiB of traced graph
-def trainer_for(architecture: Architecture) -> Trainer:
-    """The process's trainer of an architecture: made once, then used for trial after trial."""
+def _trainer(architecture: Architecture, described: _Described | None) -> Trainer:
     # Graphs are full of reference cycles; without this those of a dropped trainer would stay for a long time.
     gc.collect()
-    return Trainer(architecture)
+    net = SwitchedNet(architecture) if described is None else CustomNet(described.config, described.model)
+    return Trainer(architecture, net)
+
+
+@lru_cache(maxsize=8)
+def _scaling(inputs: Inputs, arrays: Arrays) -> Scales:
+    return input_scaling(inputs, arrays)
 
 
 def train(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
@@ -42,25 +79,28 @@ def train(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     started = time.perf_counter()
     _check(config, arrays)
     device.prepare()
-    trainer = trainer_for(Architecture.of(config, channels=arrays.train_images.shape[-1]))
-    trial = trainer.reset(config)
-    yield _reading(trainer, arrays, 0, None, started)
+    trainer = trainer_for(config, Architecture.of(config, arrays.input_shape))
+    trial = trainer.reset(config, _scaling(config.inputs, arrays))
+    yield _reading(trainer, config, arrays, 0, None, started)
     for start in range(0, config.steps, config.report_interval):
         if trainer.trial != trial:
             raise RuntimeError("another trial has taken over the net; finish or close one trial before the next")
         stop = min(start + config.report_interval, config.steps)
         progress = _advance(trainer, config, arrays, start, stop)
-        yield _reading(trainer, arrays, stop, progress, started)
+        yield _reading(trainer, config, arrays, stop, progress, started)
 
 
 def _check(config: Config, arrays: Arrays) -> None:
-    shape, size = arrays.train_images.shape, config.data.image_size
-    if shape[1:3] != (size, size) or arrays.holdout_images.shape[1:] != shape[1:]:
-        raise TrialError(f"images are {shape[1]}x{shape[2]}, data.image_size is {size}; they must agree")
-    if arrays.classes != config.data.classes:
+    shape, size = arrays.input_shape, config.data.image_size
+    if len(shape) == 3 and (shape[:2] != (size, size) or arrays.holdout_images.shape[1:] != shape):
+        raise TrialError(f"images are {shape[0]}x{shape[1]}, data.image_size is {size}; they must agree")
+    if len(shape) == 1 and config.model.architecture not in ("dense", "custom"):
         raise TrialError(
-            f"the images have {arrays.classes} classes, data.classes is {config.data.classes}; they must agree"
+            f'{config.model.architecture} needs images, not rows of a table; set model.architecture = "dense"'
         )
+    wanted = config.data.classes if config.data.task == "classification" else 0
+    if arrays.classes != wanted:
+        raise TrialError(f"the images have {arrays.classes} classes, data.classes is {wanted}; they must agree")
 
 
 def _advance(trainer: Trainer, config: Config, arrays: Arrays, start: int, stop: int) -> Progress:
@@ -75,12 +115,15 @@ def _advance(trainer: Trainer, config: Config, arrays: Arrays, start: int, stop:
     return replace(progress, loss=loss)
 
 
-def _reading(trainer: Trainer, arrays: Arrays, step: int, progress: Progress | None, started: float) -> Reading:
-    loss, hits1, hits5 = _evaluate(trainer, arrays)
-    signs, finite = trainer.vitals(arrays.holdout_images[:PROBE_IMAGES])
+def _reading(
+    trainer: Trainer, config: Config, arrays: Arrays, step: int, progress: Progress | None, started: float
+) -> Reading:
+    loss, hits1, hits5, f1 = _evaluate(trainer, arrays)
+    signs, finite, channels = trainer.vitals(arrays.holdout_images[:PROBE_IMAGES])
     if progress is None:
         progress = Progress.none(kernels=len(trainer.layers))
-    rows = zip(trainer.layers, signs.tolist(), progress.gradient_norms, progress.update_ratios, strict=True)
+    each = channels if config.channel_vitals else [None] * len(channels)
+    rows = zip(trainer.layers, signs.tolist(), progress.gradient_norms, progress.update_ratios, each, strict=True)
     return Reading(
         step=step,
         train_loss=progress.loss,
@@ -93,17 +136,35 @@ def _reading(trainer: Trainer, arrays: Arrays, step: int, progress: Progress | N
         finite=finite,
         seconds=time.perf_counter() - started,
         layers=tuple(
-            LayerVitals(name, mean, std, signal, dead, float(norm), float(ratio))
-            for name, (mean, std, signal, dead), norm, ratio in rows
+            LayerVitals(name, mean, std, signal, dead, float(norm), float(ratio), _channel_vitals(channel))
+            for name, (mean, std, signal, dead), norm, ratio, channel in rows
         ),
+        f1=f1,
     )
 
 
-def _evaluate(trainer: Trainer, arrays: Arrays) -> tuple[float, int, int]:
-    """Mean loss, top-1 hits and top-5 hits on the hold-out set."""
+def _channel_vitals(signs: NDArray[np.float32] | None) -> ChannelVitals | None:
+    """Four digits are enough for a picture, and a third of the text in the store."""
+    if signs is None:
+        return None
+    return ChannelVitals(*(tuple(float(f"{value:.4g}") for value in row) for row in signs))
+
+
+def _evaluate(trainer: Trainer, arrays: Arrays) -> tuple[float, int, int, float]:
+    """Mean loss, top-1 hits, top-5 hits and macro F1 on the hold-out set."""
     images, labels = arrays.holdout_images, arrays.holdout_labels
     batches = [slice(at, at + EVALUATION_BATCH) for at in range(0, len(images), EVALUATION_BATCH)]
     # All batches are sent before the first result is waited for.
-    scores = [trainer.evaluate(images[batch], labels[batch]) for batch in batches]
-    loss, hits1, hits5 = np.stack([score.numpy() for score in scores]).astype(np.float64).sum(axis=0).tolist()
-    return loss / len(images), int(hits1), int(hits5)
+    results = [trainer.evaluate(images[batch], labels[batch]) for batch in batches]
+    scores = np.stack([score.numpy() for score, _ in results]).astype(np.float64)
+    loss, hits1, hits5 = scores.sum(axis=0).tolist()
+    predicted = np.concatenate([classes.numpy() for _, classes in results])
+    f1 = macro_f1(labels, predicted, arrays.classes) if arrays.classes else float("nan")
+    return loss / len(images), int(hits1), int(hits5), f1
+
+
+def macro_f1(labels: NDArray[Any], predicted: NDArray[Any], classes: int) -> float:
+    """Mean over the classes that occur in `labels` of 2 TP / (2 TP + FP + FN); both arrays (images,)."""
+    right = np.bincount(labels[labels == predicted], minlength=classes)
+    there, said = np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
+    return float(np.mean((2 * right / np.maximum(there + said, 1))[there > 0]))

@@ -1,7 +1,7 @@
-"""Chance: what a model scores on the hold-out set that has learnt the classes' frequencies and nothing else."""
+"""Chance: what a model scores on the hold-out set that has learnt the labels' distribution and nothing else."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ class Chance:
     """The scores of guessing.
 
     Attributes:
-        top1: share of the most frequent hold-out class, the best that one answer to all inputs can score.
-        top5: sum of the five largest shares.
+        top1: share of the most frequent hold-out class, the best that one answer to all inputs can score; not a number
+            in regression.
+        top5: sum of the five largest shares; not a number in regression.
         loss: cross-entropy (nats) on the hold-out set of predicting the training set's class frequencies for every
-            input; ln(classes) where they are balanced.
-        classes: how many classes there are.
+            input; ln(classes) where they are balanced. In regression the mean squared error of predicting the training
+            rows' mean for every row: the variance, but for what the two sets differ.
+        classes: how many classes there are; 0 in regression.
     """
 
     top1: float
@@ -25,7 +27,15 @@ class Chance:
     classes: int
 
     @classmethod
-    def of(cls, train_labels: NDArray[np.int32], holdout_labels: NDArray[np.int32], classes: int) -> Self:
+    def of(cls, train_labels: NDArray[Any], holdout_labels: NDArray[Any], classes: int) -> Self:
+        """Chance of a data set; with no classes its labels are numbers to be predicted."""
+        if not classes:
+            loss = float(np.mean((holdout_labels - train_labels.mean(dtype=np.float64)) ** 2))
+            return cls(float("nan"), float("nan"), loss, 0)
+        return cls._of_classes(train_labels, holdout_labels, classes)
+
+    @classmethod
+    def _of_classes(cls, train_labels: NDArray[np.int32], holdout_labels: NDArray[np.int32], classes: int) -> Self:
         """Count it.
 
         A class without training images counts as if it had one: a frequency of zero would make the loss infinite as
@@ -41,9 +51,9 @@ class Chance:
         return cls(float(largest[0]), float(largest[:5].sum()), float(loss), classes)
 
     def gain(self, loss: float) -> float:
-        """Information gain over the class frequencies: 1 is perfect, 0 no better than they are, below 0 worse.
+        """Information gain over the class frequencies, or R^2: 1 is perfect, 0 no better than chance, below 0 worse.
 
         Args:
-            loss: cross-entropy on the hold-out set in nats, without regularisation.
+            loss: on the hold-out set, without regularisation.
         """
         return 1 - loss / self.loss

@@ -83,7 +83,12 @@ def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DE
 
 
 def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
-    """Whether the looks together score well above chance, or one of them has a loss well below it."""
+    """Whether the looks together score well above chance, or one of them has a loss well below it.
+
+    In regression the loss alone tells: at 98 % of chance R^2 is 0.02.
+    """
+    if not chance.classes:
+        return _lowest_loss(looks) <= rules.learned_loss * chance.loss
     top1 = sum(look.hits1 for look in looks) / sum(look.count for look in looks)
     # Three times chance is more than all images where one class makes up a third: then half of the way to all will do.
     bar = min(rules.learned_factor * chance.top1, (1 + chance.top1) / 2)
@@ -97,6 +102,11 @@ def _lowest_loss(readings: Sequence[Reading]) -> float:
 def _score(readings: Sequence[Reading], chance: Chance) -> str:
     last = readings[-1]
     best = 100 * chance.gain(_lowest_loss(readings))
+    if not chance.classes:
+        return (
+            f"R^2 {chance.gain(last.loss):z.3f}, loss {_nats(last.loss)} (predicting the mean {_nats(chance.loss)}), "
+            f"best R^2 {best / 100:z.3f}"
+        )
     return (
         f"top-1 {_percent(last.top1)} (chance {_percent(chance.top1)}), "
         f"loss {_nats(last.loss)} (class prior {_nats(chance.loss)}), best gain {best:z.1f} %"

@@ -28,8 +28,7 @@ def config(store: Path, **values: Any) -> DataConfig:
 
 def test_the_whole_store_is_mapped_in_its_order(path: Path) -> None:
     arrays = data.load(config(path), 120)
-    assert isinstance(arrays.train_images, Rows)
-    assert isinstance(arrays.train_images.array, np.memmap)
+    assert isinstance(arrays.train_images, np.memmap)
     assert arrays.train_images.shape == (80, 16, 16, 3)
     wanted = np.array([[3, 70], [0, 12]])
     assert np.array_equal(arrays.train_images[wanted], np.load(path / "train-images.npy")[wanted])
@@ -42,7 +41,9 @@ def test_fewer_classes_and_images_are_a_balanced_part(path: Path) -> None:
     assert np.bincount(arrays.train_labels).tolist() == [10, 10, 10]
     assert np.bincount(arrays.holdout_labels).tolist() == [30, 30, 30]
     assert arrays.classes == 3
-    rows = arrays.train_images.chosen  # type: ignore[union-attr]
+    assert isinstance(arrays.train_images, Rows)
+    assert isinstance(arrays.train_images.array, np.memmap)
+    rows = arrays.train_images.chosen
     assert np.array_equal(np.load(path / "train-labels.npy")[rows], arrays.train_labels)
     other = data.load(config(path, classes=3, images=30, seed=1), 90)
     assert not np.array_equal(rows, other.train_images.chosen)  # type: ignore[union-attr]
@@ -56,8 +57,8 @@ def test_asking_for_more_images_than_there_are_takes_all(path: Path) -> None:
     ("change", "message"),
     [
         ({"path": "nowhere"}, "nowhere: no image store; make one with sweeps data prepare"),
-        ({"image_size": 32}, r"images have 16 pixels a side; set data.image_size = 16"),
-        ({"classes": 5}, r"4 classes; set data.classes to that or less"),
+        ({"image_size": 32}, r"images of 16x16 pixels; set data.image_size = 16"),
+        ({"classes": 5}, r"4 classes; set data.classes = 4 or less"),
     ],
 )
 def test_a_store_that_does_not_fit_is_refused_with_the_mend(path: Path, change: dict[str, Any], message: str) -> None:

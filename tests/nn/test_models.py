@@ -37,7 +37,7 @@ def test_a_net_without_dense_layers_goes_from_the_last_pool_to_the_logits():
 
 
 def test_a_model_holds_keras_s_own_layers_only():
-    model = models.build(tiny(dropout="alpha_dropout", batch_normalization=True))
+    model = models.build(tiny(dropout="alpha_dropout", batch_normalization="before"))
     assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
 
 
@@ -73,7 +73,9 @@ def test_mixed_precision_computes_in_halves_but_keeps_weights_logits_and_output_
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own, under NumPy 2
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
 def test_a_model_survives_json_and_a_keras_file(constraint, tmp_path):
-    config = tiny(constraint=constraint, l2=1e-3, dropout="alpha_dropout", batch_normalization=True, activation="swish")
+    config = tiny(
+        constraint=constraint, l2=1e-3, dropout="alpha_dropout", batch_normalization="before", activation="swish"
+    )
     model = models.build(config)
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), dtype=np.uint8)
     from_json = keras.models.model_from_json(model.to_json())

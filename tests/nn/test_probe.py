@@ -35,7 +35,7 @@ def test_an_output_that_is_the_same_for_all_inputs_has_a_signal_of_exactly_zero(
 
 
 def test_the_outputs_are_those_of_the_activations_and_the_last_are_the_logits():
-    model = models.build(tiny(batch_normalization=True, dropout="dropout"))
+    model = models.build(tiny(batch_normalization="before", dropout="dropout"))
     names = [tensor._keras_history.operation.name for tensor in probe.outputs(model)]
     hidden = ["convolution_1", "convolution_2", "convolution_3", "convolution_4", "dense_1"]
     assert names == [*(f"{name}_activation" for name in hidden), "logits"]

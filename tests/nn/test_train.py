@@ -61,7 +61,7 @@ def test_the_reading_of_a_start_is_that_of_the_exported_model(arrays):
         assert [layer.mean, layer.std, layer.signal] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("batch_normalization", [False, True])
+@pytest.mark.parametrize("batch_normalization", ["none", "before"])
 def test_a_trial_is_bitwise_the_same_after_other_trials(batch_normalization, arrays):
     config = tiny(activation="gelu", dropout="dropout", optimizer="nadam", batch_normalization=batch_normalization)
     first = without_seconds(list(train(config, arrays)))
@@ -111,7 +111,7 @@ def test_images_may_be_mapped_from_a_file(arrays, tmp_path):
 
 @pytest.mark.parametrize(
     ("more", "finite"),
-    [({}, False), ({"activation": "relu"}, False), ({"batch_normalization": True, "learning_rate": 1e38}, False)],
+    [({}, False), ({"activation": "relu"}, False), ({"batch_normalization": "before", "learning_rate": 1e38}, False)],
     ids=str,
 )
 def test_a_run_that_explodes_gives_readings_that_say_so(more, finite, arrays):

@@ -1,7 +1,7 @@
 """The switched trainer against plain Keras: the same start, the same batches, the same weights and losses."""
 
 import gc
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -9,12 +9,14 @@ import pytest
 from tensorflow.python.framework.func_graph import FuncGraph
 from tiny_net import tiny, trainer_of
 
-from sweeps.data.arrays import batch_indices
+from sweeps.config import DataConfig, Inputs
+from sweeps.data.arrays import Arrays, batch_indices, input_scaling
 from sweeps.nn import models, optimizers
 from sweeps.nn.activations import ACTIVATIONS
 from sweeps.nn.constraints import CONSTRAINTS
 from sweeps.nn.dropout import DROPOUTS
 from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.net import SwitchedNet
 from sweeps.nn.optimizers import OPTIMIZERS
 from sweeps.nn.train import train
 from sweeps.nn.trainer import Trainer
@@ -35,9 +37,24 @@ CASES = [
     {"l2": 0.01},
     {"weight_decay": 0.1},
     {"output": "logits"},
-    {"batch_normalization": True, "constraint": "centralize_unit", **SMOOTH},
+    {"batch_normalization": "before", "constraint": "centralize_unit", **SMOOTH},
+    {"batch_normalization": "after", **SMOOTH},
+    {"batch_normalization": "after", "batch_normalization_affine": False, "optimizer": "sgd", "learning_rate": 2e-3},
+    *({"inputs": name, **SMOOTH} for name in get_args(Inputs)),
     {"epsilon": 0.1, "momentum": 0.0, "optimizer": "sgd"},
 ]
+GATES = {"width": 4, "excitation_ratio": 2, "dense": 1, "dense_units": 16}
+NETS: list[dict[str, Any]] = [
+    {"model": {"architecture": "dense", "dense": 4, "dense_units": 12}, "activation": "selu"},
+    {"model": {"architecture": "dense", "dense": 2, "dense_units": 12}, "initializer": "standard_normal", **SMOOTH},
+    {"model": {"architecture": "alexnet", "width": 2, "dense": 1, "stem_kernel": 5, "stem_stride": 2}},
+    {"model": {"architecture": "se_blocks", "stages": 2, **GATES}, "excitation_penalty": 0.01},
+    {"model": {"architecture": "se_blocks", "stages": 2, "excitation": "relu", **GATES}, "excitation_penalty": 0.1,
+     "excitation_bias": "one_plus_noise"},
+    {"model": {"architecture": "se_resnet", "excitation": "elu", **GATES}, "excitation_bias": "one_plus_noise"},
+    {"model": {"architecture": "se_resnet", **GATES}, "constraint": "centralize_unit", "l2": 1e-3,
+     "batch_normalization": "before", **SMOOTH},
+]  # fmt: skip
 MIXED = [
     {"dtype": dtype, **SMOOTH, **more}
     for dtype in ("mixed_float16", "mixed_bfloat16")
@@ -47,11 +64,14 @@ MIXED = [
 
 def plain_run(config, arrays, eagerly=True):
     """The exported model and optimiser, trained by Keras; the model and the loss of each step."""
-    model = models.build(config)
+    model = models.build(config, arrays.input_shape, input_scaling(config.inputs, arrays))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")
+    if not arrays.classes:
+        loss = keras.losses.MeanSquaredError()
     model.compile(optimizer=optimizers.build(config), loss=loss, run_eagerly=eagerly, jit_compile=False)
     losses = []
     for batch in batch_indices(config.seed, len(arrays.train_images), config.batch_size, 0, config.steps):
+        model(arrays.train_images[batch], training=False)  # leaves the penalties of this batch in model.losses
         penalty = float(sum(model.losses))
         losses.append(model.train_on_batch(arrays.train_images[batch], arrays.train_labels[batch]) - penalty)
         model.reset_metrics()
@@ -59,24 +79,44 @@ def plain_run(config, arrays, eagerly=True):
 
 
 def variables(model):
-    """Weights, and the moving averages of batch normalisation, but no states of random generators."""
-    return [v.numpy() for v in model.variables if "seed_generator" not in v.path]
+    """Weights, and moving averages of batch normalisation, but no states of random generators, no scale of inputs."""
+    return [v.numpy() for v in model.variables if "seed_generator" not in v.path and not v.path.startswith("scale/")]
 
 
 def assert_equal_runs(config, arrays, tolerance, eagerly=True):
     readings = list(train(config, arrays))
-    ours = variables(trainer_of(config).model)
+    ours = variables(trainer_of(config, arrays.input_shape).net.model)
     model, losses = plain_run(config, arrays, eagerly)
     for mine, theirs in zip(ours, variables(model), strict=True):
         assert np.allclose(mine, theirs, rtol=tolerance, atol=tolerance)
     means = np.reshape(losses, (-1, config.report_interval)).mean(1)
     assert np.allclose([reading.train_loss for reading in readings[1:]], means, rtol=10 * tolerance)
-    assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(ours, variables(models.build(config)), strict=True))
+    assert any(
+        np.abs(a - b).max() > 1e-4
+        for a, b in zip(ours, variables(models.build(config, arrays.input_shape)), strict=True)
+    )
 
 
 @pytest.mark.parametrize("choices", CASES, ids=str)
 def test_four_steps_equal_plain_keras(choices, arrays):
     assert_equal_runs(tiny(**choices), arrays, tolerance=5e-6)
+
+
+@pytest.mark.parametrize("choices", NETS, ids=str)
+def test_four_steps_of_each_architecture_equal_plain_keras(choices, arrays):
+    assert_equal_runs(tiny(**choices), arrays, tolerance=1e-5)
+
+
+def test_four_steps_of_a_regression_equal_plain_keras(arrays):
+    rng = np.random.default_rng(0)
+    rows, kept = rng.normal(3, 2, (256, 7)).astype(np.float32), rng.normal(3, 2, (100, 7)).astype(np.float32)
+    table = Arrays(rows, rows[:, 0] - rows[:, 1], kept, kept[:, 0] - kept[:, 1], 0)
+    config = tiny(
+        data=DataConfig(source="csv", path="x", task="regression", images=256),
+        model={"architecture": "dense", "dense": 3, "dense_units": 8},
+        inputs="standardized_pixel",
+    )
+    assert_equal_runs(config, table, tolerance=5e-6)
 
 
 @pytest.mark.parametrize("choices", MIXED, ids=str)
@@ -92,8 +132,8 @@ def test_four_steps_equal_keras_s_own_traced_step(arrays):
 def test_a_reset_gives_the_weights_of_the_exported_model():
     config = tiny(activation="selu", constraint="selu_domain", seed=5)
     trainer = trainer_of(config)
-    trainer.reset(config)
-    pairs = zip(variables(trainer.model), variables(models.build(config)), strict=True)
+    trainer.reset(config, models.UNIT)
+    pairs = zip(variables(trainer.net.model), variables(models.build(config)), strict=True)
     assert all(np.array_equal(ours, plain) for ours, plain in pairs)
 
 
@@ -103,7 +143,7 @@ def test_every_choice_of_every_dial_runs_in_one_trace(arrays):
     before = trainer.traces
     choices = [*CASES, {"steps": 3, "report_interval": 3}, {"batch_size": 5}, {"steps": 1}]
     for more in choices:
-        if not more.get("batch_normalization"):
+        if "batch_normalization" not in more:
             list(train(tiny(**{"steps": 1, **more}), arrays))
     assert (trainer_of(tiny()), trainer.traces) == (trainer, before)
     assert before == 3, "the loop of steps, the score and the vital signs, once each"
@@ -113,11 +153,11 @@ def test_norms_of_gradient_and_update_are_those_of_the_last_step(arrays):
     config = tiny(optimizer="sgd", momentum=0.0, learning_rate=0.1, steps=2, report_interval=2)
     batches = batch_indices(config.seed, 256, config.batch_size, 0, 2)
     trainer = trainer_of(config)
-    trainer.reset(config)
+    trainer.reset(config, models.UNIT)
     trainer.advance(arrays.train_images[batches[:1]], arrays.train_labels[batches[:1]])
-    before = [variable.numpy() for variable in trainer.model.trainable_variables]
+    before = [variable.numpy() for variable in trainer.net.model.trainable_variables]
     progress = trainer.advance(arrays.train_images[batches[1:]], arrays.train_labels[batches[1:]])
-    after = [variable.numpy() for variable in trainer.model.trainable_variables]
+    after = [variable.numpy() for variable in trainer.net.model.trainable_variables]
     updates = [np.linalg.norm(new - old) for new, old in zip(after, before, strict=True)]
     kernels, norms = updates[::2], [np.linalg.norm(old) for old in before[::2]]
     assert progress.gradient_norm == pytest.approx(np.linalg.norm(updates) / 0.1, rel=1e-4)
@@ -129,7 +169,8 @@ def test_norms_of_gradient_and_update_are_those_of_the_last_step(arrays):
 
 
 def test_a_dropped_trainer_takes_its_graphs_with_it(arrays):
-    trainer = Trainer(Architecture.of(tiny(model=tiny().model.model_copy(update={"width": 3})), channels=1))
+    architecture = Architecture.of(tiny(model=tiny().model.model_copy(update={"width": 3})), arrays.input_shape)
+    trainer = Trainer(architecture, SwitchedNet(architecture))
     trainer.advance(arrays.train_images[None, :8], arrays.train_labels[None, :8])
     gc.collect()
     before = sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())

@@ -39,9 +39,9 @@ def patterns() -> Arrays:
     return Arrays(*draw(256), *draw(100), CLASSES)
 
 
-def trainer_of(config: Config) -> Trainer:
+def trainer_of(config: Config, input_shape: tuple[int, ...] = (SIZE, SIZE, 1)) -> Trainer:
     """The trainer that `train` uses for the trial."""
-    return trainer_for(Architecture.of(config, channels=1))
+    return trainer_for(config, Architecture.of(config, input_shape))
 
 
 def without_seconds(readings: list[Reading]) -> str:

@@ -3,28 +3,52 @@
 from collections.abc import Callable
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from sweeps.config import Config
 from sweeps.nn.dials import Dials
-from sweeps.nn.models.architecture import Architecture, Parts
+from sweeps.nn.models.alexnet import alexnet, se_blocks, se_resnet
+from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.models.builder import Builder
 from sweeps.nn.models.cnn import cnn
+from sweeps.nn.models.custom import custom
+from sweeps.nn.models.dense import dense
 from sweeps.nn.models.parts import PlainParts, SwitchedParts
 
+UNIT = (np.full(1, 1 / 255, np.float32), np.zeros(1, np.float32))
 
-def build(config: Config, channels: int = 1) -> keras.Model:
+
+def build(
+    config: Config,
+    input_shape: tuple[int, ...] | None = None,
+    scaling: tuple[NDArray[np.float32], NDArray[np.float32]] = UNIT,
+) -> keras.Model:
     """The trial's model of plain Keras layers, with the weights that the trial starts from.
 
-    It round-trips through `to_json` and `.keras` files wherever `sweeps.nn.constraints` and `sweeps.nn.initializers`
-    are imported.
+    It round-trips through `to_json` and `.keras` files wherever `sweeps.nn` is imported.
+
+    Args:
+        input_shape: of an image or row; by default one channel of `config.data.image_size` pixels a side.
+        scaling: scale and offset of the inputs, see `sweeps.data.arrays.input_scaling`.
     """
-    architecture = Architecture.of(config, channels)
-    parts = PlainParts(config, architecture.kernels)
-    return ARCHITECTURES[config.model.architecture](architecture, config.output, parts)
+    if config.model.architecture == "custom":
+        return custom(config)
+    size = config.data.image_size
+    architecture = Architecture.of(config, input_shape or (size, size, 1))
+    parts = PlainParts(config, *scaling)
+    return ARCHITECTURES[config.model.architecture](Builder(architecture, parts), config.output)
 
 
 def switchable(architecture: Architecture, dials: Dials) -> keras.Model:
     """The model that the trainer uses for every trial of the architecture; its kernels are zero until it is reset."""
-    return ARCHITECTURES[architecture.model.architecture](architecture, "logits", SwitchedParts(dials))
+    return ARCHITECTURES[architecture.model.architecture](Builder(architecture, SwitchedParts(dials)), "logits")
 
 
-ARCHITECTURES: dict[str, Callable[[Architecture, str, Parts], keras.Model]] = {"cnn": cnn}
+ARCHITECTURES: dict[str, Callable[[Builder, str], keras.Model]] = {
+    "cnn": cnn,
+    "dense": dense,
+    "alexnet": alexnet,
+    "se_resnet": se_resnet,
+    "se_blocks": se_blocks,
+}

@@ -1,46 +1,102 @@
-"""The two sets of parts that an architecture is built from."""
+"""The two sets of parts that an architecture is built from: plain Keras for people, dialled parts for the trainer."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from sweeps.config import Config
 from sweeps.nn.activations import SwitchedActivation
 from sweeps.nn.constraints import CONSTRAINTS, Limits
 from sweeps.nn.dials import Dials
 from sweeps.nn.dropout import SwitchedDropout
-from sweeps.nn.initializers import INITIALIZERS, Constrained
+from sweeps.nn.initializers import INITIALIZERS, Constrained, OnePlusNoise
+from sweeps.nn.regularizers import OpenGate
+from sweeps.nn.scaling import Scaling
 from sweeps.nn.seeds import layer_seed
 
 
-def kernel_constraint(config: Config, index: int, kernels: int, rank: int) -> keras.constraints.Constraint | None:
-    """The constraint on kernel `index` of `kernels`, or None where the trial leaves it free."""
-    free = (index == 0 and not config.constrain_first) or (index == kernels - 1 and not config.constrain_last)
+class Parts(Protocol):
+    """The parts of a net that trials choose."""
+
+    def scaling(self, **kwargs: Any) -> keras.layers.Layer:
+        """The layer that turns stored images into inputs."""
+        ...
+
+    def kernel(self, index: int, rank: int, last: bool) -> dict[str, Any]:
+        """Arguments `kernel_...` of the layer that holds kernel `index`, a tensor with `rank` axes."""
+        ...
+
+    def gate_bias(self, index: int) -> keras.initializers.Initializer:
+        """What the bias of the gate that holds kernel `index` is drawn from."""
+        ...
+
+    def gate_penalty(self) -> keras.regularizers.Regularizer | None:
+        """The activity regulariser of a gate."""
+        ...
+
+    def activation(self, **kwargs: Any) -> keras.layers.Layer:
+        """The layer after each hidden kernel."""
+        ...
+
+    def dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
+        """The layer after the activation of a hidden dense layer, if any."""
+        ...
+
+
+def kernel_constraint(config: Config, index: int, last: bool, rank: int) -> keras.constraints.Constraint | None:
+    """The constraint on kernel `index`, or None where the trial leaves it free."""
+    free = (index == 0 and not config.constrain_first) or (last and not config.constrain_last)
     return None if free else CONSTRAINTS[config.constraint](Limits(rank, config.tau, config.max_norm))
 
 
-def kernel_initializer(config: Config, index: int, kernels: int, rank: int) -> keras.initializers.Initializer:
-    """What kernel `index` of `kernels` is drawn from, its constraint included."""
+def kernel_initializer(config: Config, index: int, last: bool, rank: int) -> keras.initializers.Initializer:
+    """What kernel `index` is drawn from, its constraint included."""
     drawn = INITIALIZERS[config.initializer](seed=layer_seed(config.seed, index, "kernel"))
-    constraint = kernel_constraint(config, index, kernels, rank)
+    constraint = kernel_constraint(config, index, last, rank)
     return drawn if constraint is None else Constrained(drawn, constraint)
+
+
+def gate_bias(config: Config, index: int) -> keras.initializers.Initializer:
+    """What the bias of the gate that holds kernel `index` is drawn from."""
+    if config.excitation_bias == "zeros":
+        return keras.initializers.Zeros()
+    return OnePlusNoise(seed=layer_seed(config.seed, index, "gate"))
 
 
 @dataclass(frozen=True, slots=True)
 class PlainParts:
-    """Keras's own layers, set to one trial's choices."""
+    """Keras's own layers, set to one trial's choices.
+
+    Attributes:
+        scale, offset: of the inputs, see `sweeps.data.arrays.input_scaling`.
+    """
 
     config: Config
-    kernels: int
+    scale: NDArray[np.float32]
+    offset: NDArray[np.float32]
 
-    def kernel(self, index: int, rank: int) -> dict[str, Any]:
+    def scaling(self, **kwargs: Any) -> keras.layers.Layer:
+        """See `Parts`."""
+        return keras.layers.Rescaling(_number_or_list(self.scale), _number_or_list(self.offset), **kwargs)
+
+    def kernel(self, index: int, rank: int, last: bool) -> dict[str, Any]:
         """See `Parts`."""
         return {
-            "kernel_initializer": kernel_initializer(self.config, index, self.kernels, rank),
-            "kernel_constraint": kernel_constraint(self.config, index, self.kernels, rank),
+            "kernel_initializer": kernel_initializer(self.config, index, last, rank),
+            "kernel_constraint": kernel_constraint(self.config, index, last, rank),
             "kernel_regularizer": keras.regularizers.L2(self.config.l2) if self.config.l2 else None,
         }
+
+    def gate_bias(self, index: int) -> keras.initializers.Initializer:
+        """See `Parts`."""
+        return gate_bias(self.config, index)
+
+    def gate_penalty(self) -> keras.regularizers.Regularizer | None:
+        """See `Parts`."""
+        return OpenGate(self.config.excitation_penalty) if self.config.excitation_penalty else None
 
     def activation(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""
@@ -54,15 +110,31 @@ class PlainParts:
         return kind(self.config.dropout_rate, seed=layer_seed(self.config.seed, index, "dropout"), **kwargs)
 
 
+def _number_or_list(values: NDArray[np.float32]) -> Any:
+    return float(values[0]) if values.shape == (1,) else values.tolist()
+
+
 @dataclass(frozen=True, slots=True)
 class SwitchedParts:
-    """Layers that read dials; the trainer itself draws, regularises and constrains the kernels."""
+    """Layers that read dials; the trainer itself draws, regularises and constrains the kernels and gates."""
 
     dials: Dials
 
-    def kernel(self, index: int, rank: int) -> dict[str, Any]:  # noqa: ARG002  (the signature is that of Parts)
+    def scaling(self, **kwargs: Any) -> keras.layers.Layer:
+        """See `Parts`."""
+        return Scaling(**kwargs)
+
+    def kernel(self, index: int, rank: int, last: bool) -> dict[str, Any]:  # noqa: ARG002  (the signature of Parts)
         """See `Parts`."""
         return {"kernel_initializer": "zeros"}
+
+    def gate_bias(self, index: int) -> keras.initializers.Initializer:  # noqa: ARG002
+        """See `Parts`."""
+        return keras.initializers.Zeros()
+
+    def gate_penalty(self) -> keras.regularizers.Regularizer | None:
+        """See `Parts`."""
+        return None
 
     def activation(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""

@@ -1,0 +1,47 @@
+"""Users' own data: arrays in .npz or .npy files, or a function of theirs that returns them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sweeps.config import DataConfig
+from sweeps.data.arrays import Arrays
+from sweeps.data.assemble import Raw, assemble
+from sweeps.errors import InputError
+from sweeps.imports import load_function
+
+NAMES = ("train_images", "train_labels", "holdout_images", "holdout_labels")
+
+
+def arrays(config: DataConfig, holdout_images: int) -> Arrays:
+    """The four arrays of an .npz file, or of a folder with `train_images.npy` and so on, which are mapped; see `Raw`.
+
+    Raises:
+        InputError: a file or an array is missing or of another kind.
+    """
+    path = Path(config.path)
+    try:
+        if path.is_dir():
+            found = [np.load(path / f"{name}.npy", mmap_mode="r") for name in NAMES]
+        else:
+            with np.load(path) as archive:
+                found = [archive[name] for name in NAMES]
+    except KeyError as exc:
+        raise InputError(f"{path}: {exc.args[0]}; it must hold {', '.join(NAMES)}") from exc
+    except (OSError, EOFError, ValueError) as exc:
+        raise InputError(f"{path}: cannot be read ({exc}); give an .npz file or a folder of .npy files") from exc
+    return assemble(Raw(*found), config, holdout_images, str(path))
+
+
+def function(config: DataConfig, holdout_images: int) -> Arrays:
+    """What the user's function at `config.source` makes of this table: a `Raw`, or four arrays in its order.
+
+    Raises:
+        InputError: it cannot be found, or returns something else.
+    """
+    result = load_function(config.source)(config, holdout_images)
+    if not isinstance(result, Raw):
+        if not isinstance(result, tuple) or len(result) != len(NAMES):
+            raise InputError(f"{config.source}: returned {type(result).__name__}; return {', '.join(NAMES)}")
+        result = Raw(*map(np.asarray, result))
+    return assemble(result, config, holdout_images, config.source)

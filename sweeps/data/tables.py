@@ -1,0 +1,57 @@
+"""Tables of numbers with a target to predict: CSV files, and scikit-learn's diabetes table."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sweeps.config import DataConfig
+from sweeps.data.arrays import Arrays
+from sweeps.data.assemble import Raw, assemble
+from sweeps.errors import InputError, one_line
+
+
+def csv(config: DataConfig, holdout_images: int) -> Arrays:
+    """Rows of numbers separated by commas, the target in the last column; a first line with names is passed over.
+
+    `config.seed` decides which rows are held out.
+
+    Raises:
+        InputError: no such file, something that is no number, or too few rows.
+    """
+    path = Path(config.path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        table = np.loadtxt(lines[_header(lines) :], delimiter=",", ndmin=2)
+    except (OSError, ValueError) as exc:
+        raise InputError(f"{path}: not a table of numbers ({one_line(exc)}); write rows of numbers and commas") from exc
+    if table.shape[1] < 2 or len(table) <= holdout_images:
+        raise InputError(
+            f"{path}: {table.shape[0]} rows of {table.shape[1]} columns; more than are held out are needed"
+        )
+    target = table[:, -1]
+    if config.task == "classification" and np.array_equal(target, target.astype(np.int64)):
+        target = target.astype(np.int64)
+    return assemble(Raw.split(table[:, :-1], target, holdout_images, config.seed), config, holdout_images, str(path))
+
+
+def _header(lines: list[str]) -> int:
+    """How many lines of names come first: 1 if the first line holds something that is no number."""
+    try:
+        [float(cell) for cell in lines[0].split(",")]
+    except (ValueError, IndexError):
+        return 1
+    return 0
+
+
+def diabetes(config: DataConfig, holdout_images: int) -> Arrays:
+    """442 patients, 10 measures, and how far the disease went on in a year (Efron et al. 2004); nothing to download.
+
+    `config.seed` decides which rows are held out.
+
+    Raises:
+        InputError: fewer rows than asked for.
+    """
+    from sklearn.datasets import load_diabetes  # here, since only this source needs it and it takes a second
+
+    rows, target = load_diabetes(return_X_y=True, scaled=False)
+    return assemble(Raw.split(rows, target, holdout_images, config.seed), config, holdout_images, "diabetes")

@@ -1,0 +1,108 @@
+"""Builder: the layers that architectures are made of, numbered and named as they are added."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.models.parts import Parts
+
+# Keras's momentum of 0.99 would leave the moving averages behind for most of a trial of some hundred steps.
+NORMALIZATION_MOMENTUM = 0.9
+
+
+class Builder:
+    """Adds layers one after the other; kernels are numbered from the input to the logits.
+
+    Hidden layers are followed by the trial's activation, with batch normalisation before or after it.
+    """
+
+    def __init__(self, architecture: Architecture, parts: Parts) -> None:
+        self.architecture = architecture
+        self.parts = parts
+        self._kernels = 0
+
+    def inputs(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """The images as they are stored, and as the net's first layer sees them."""
+        shape = self.architecture.input_shape
+        images = layers.Input(shape, dtype="uint8" if len(shape) == 3 else "float32", name="images")
+        return images, self.parts.scaling(dtype=self.architecture.dtype, name="scale")(images)
+
+    def convolution(self, x: Any, channels: int, size: int, name: str, stride: int = 1) -> Any:
+        """A convolution that keeps the borders, activated."""
+        kernel = self._kernel(rank=4)
+        kwargs = {"strides": stride, "padding": "same", "dtype": self.architecture.dtype, "name": name}
+        return self.activated(layers.Conv2D(channels, size, **kwargs, **kernel)(x), name)
+
+    def dense(self, x: Any, units: int, name: str, dropout: bool = True) -> Any:
+        """A dense layer, activated; with the trial's dropout behind it."""
+        index, kernel = self._kernels, self._kernel(rank=2)
+        x = self.activated(layers.Dense(units, dtype=self.architecture.dtype, name=name, **kernel)(x), name)
+        layer = self.parts.dropout(index, dtype=self.architecture.dtype, name=f"{name}_dropout") if dropout else None
+        return x if layer is None else layer(x)
+
+    def dense_head(self, x: Any) -> Any:
+        """The hidden dense layers `dense_1`, ... of the trial's table."""
+        table = self.architecture.model
+        for number in range(1, table.dense + 1):
+            x = self.dense(x, table.dense_units, f"dense_{number}")
+        return x
+
+    def excitation(self, x: Any, name: str) -> Any:
+        """Squeeze-and-excitation: each channel times a gate that sees the mean of all (arXiv:1709.01507, section 3)."""
+        table, dtype, channels = self.architecture.model, self.architecture.dtype, x.shape[-1]
+        squeezed = layers.GlobalAveragePooling2D(dtype=dtype, name=f"{name}_mean")(x)
+        units = max(1, channels // table.excitation_ratio)
+        squeezed = self.dense(squeezed, units, f"{name}_squeeze", dropout=False)
+        bias, kernel = self.parts.gate_bias(self._kernels), self._kernel(rank=2)
+        gate = layers.Dense(channels, dtype=dtype, bias_initializer=bias, name=f"{name}_excitation", **kernel)(squeezed)
+        activation = layers.Activation(
+            table.excitation, dtype=dtype, name=f"{name}_gate", activity_regularizer=self.parts.gate_penalty()
+        )
+        gate = layers.Reshape((1, 1, channels), dtype=dtype, name=f"{name}_channels")(activation(gate))
+        return layers.Multiply(dtype=dtype, name=f"{name}_scaled")([x, gate])
+
+    def pool(self, x: Any, name: str, size: int = 2) -> Any:
+        """A max-pool with stride 2; one that overlaps keeps the borders, so that small images survive several."""
+        padding = "valid" if size == 2 else "same"
+        return layers.MaxPooling2D(size, 2, padding=padding, dtype=self.architecture.dtype, name=name)(x)
+
+    def flat(self, x: Any) -> Any:
+        """One row per image."""
+        return layers.Flatten(dtype=self.architecture.dtype, name="flatten")(x)
+
+    def model(self, images: Any, x: Any, output: str) -> keras.Model:
+        """The model that ends in logits, or in a prediction, of float32: halves have too few digits to rank classes.
+
+        Args:
+            output: `softmax` or `logits`; has no say in regression.
+        """
+        name = "prediction" if self.architecture.regression else "logits"
+        kernel = self._kernel(rank=2, last=True)
+        x = layers.Dense(self.architecture.outputs, dtype="float32", name=name, **kernel)(x)
+        activation = "softmax" if output == "softmax" and not self.architecture.regression else "linear"
+        x = layers.Activation(activation, dtype="float32", name="output")(x)
+        return keras.Model(images, x, name=self.architecture.model.architecture)
+
+    def activated(self, x: Any, name: str) -> Any:
+        """The trial's activation, with batch normalisation where the trial has it."""
+        where = self.architecture.batch_normalization
+        if where == "before":
+            x = self._normalized(x, name)
+        x = self.parts.activation(dtype=self.architecture.dtype, name=f"{name}_activation")(x)
+        return self._normalized(x, name) if where == "after" else x
+
+    def _normalized(self, x: Any, name: str) -> Any:
+        affine = self.architecture.batch_normalization_affine
+        return layers.BatchNormalization(
+            momentum=NORMALIZATION_MOMENTUM,
+            center=affine,
+            scale=affine,
+            dtype=self.architecture.dtype,
+            name=f"{name}_normalization",
+        )(x)
+
+    def _kernel(self, rank: int, last: bool = False) -> dict[str, Any]:
+        self._kernels += 1
+        return self.parts.kernel(self._kernels - 1, rank, last)

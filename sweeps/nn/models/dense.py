@@ -1,0 +1,11 @@
+"""Dense layers alone, as in the comparison of self-normalising nets with ordinary ones (Klambauer et al. 2017)."""
+
+import keras
+
+from sweeps.nn.models.builder import Builder
+
+
+def dense(build: Builder, output: str) -> keras.Model:
+    """Images or rows of a table -> probabilities, logits or a prediction, float32, (batch, outputs)."""
+    images, x = build.inputs()
+    return build.model(images, build.dense_head(build.flat(x)), output)

@@ -1,0 +1,176 @@
+"""The net that a trainer trains: one of ours, whose parts turn with dials, or a user's own."""
+
+import json
+from functools import partial
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from sweeps.config import Config, Constraint
+from sweeps.nn import probe
+from sweeps.nn.constraints import CONSTRAINTS, Limits
+from sweeps.nn.dials import Dials
+from sweeps.nn.dropout import SwitchedDropout
+from sweeps.nn.models import switchable
+from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.models.custom import custom
+from sweeps.nn.models.parts import gate_bias, kernel_initializer
+from sweeps.nn.scaling import Scaling
+
+Scales = tuple[NDArray[np.float32], NDArray[np.float32]]
+LEAST_PROBABILITY = 1e-30  # below it a float32 logarithm is infinite
+
+
+class Net(Protocol):
+    """What a trainer needs of a net.
+
+    Attributes:
+        model: holds all variables.
+        watched: images -> the output of each layer with a trained kernel, then what `logits` and `penalty` need.
+        layers: those layers.
+    """
+
+    dials: Dials
+    model: keras.Model
+    watched: keras.Model
+    layers: list[keras.layers.Layer]
+
+    def reset(self, config: Config, scaling: Scales) -> None:
+        """Set the trial's choices and its first weights."""
+        ...
+
+    def logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+        """Logits or predictions, float32, (batch, outputs), out of what `watched` gives."""
+        ...
+
+    def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+        """What regularisation adds to the loss."""
+        ...
+
+    def constrain(self) -> None:
+        """Put the kernels under their constraints, after an update."""
+        ...
+
+
+class SwitchedNet:
+    """One of our architectures, for every trial that has it."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.dials = Dials()
+        self.model = switchable(architecture, self.dials)
+        self.layers = probe.kernel_layers(self.model)
+        self._gates = [layer for layer in self.model.layers if layer.name.endswith("_gate")]
+        outputs = [*probe.outputs(self.model), *(gate.output for gate in self._gates)]
+        self.watched = keras.Model(self.model.input, outputs)
+        self._kernels = [layer.kernel.value for layer in self.layers]
+        self._pristine = [(variable, variable.numpy()) for variable in self.model.variables]
+
+    def reset(self, config: Config, scaling: Scales) -> None:
+        """See `Net`."""
+        self.dials.set(config)
+        for variable, value in self._pristine:
+            variable.assign(value)
+        for index, kernel in enumerate(self._kernels):
+            last = index == len(self._kernels) - 1
+            draw = kernel_initializer(config, index, last, len(kernel.shape))
+            kernel.assign(draw(tuple(kernel.shape), dtype=kernel.dtype.name))
+        for index, layer in enumerate(self.layers):
+            if layer.name.endswith("_excitation"):
+                layer.bias.assign(gate_bias(config, index)(layer.bias.shape, dtype="float32"))
+        for layer in self.model.layers:
+            if isinstance(layer, SwitchedDropout):
+                layer.reset(config.seed)
+            elif isinstance(layer, Scaling):
+                layer.set(*scaling)
+
+    def logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+        """See `Net`."""
+        return outputs[len(self.layers) - 1]
+
+    def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+        """See `Net`."""
+        squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in self._kernels])
+        gates = [tf.reduce_mean(tf.square(1 - tf.cast(gate, tf.float32))) for gate in outputs[len(self.layers) :]]
+        closed = self.dials["excitation_penalty"] * tf.add_n(gates) if gates else 0.0
+        return self.dials["l2"] * squares + closed
+
+    def constrain(self) -> None:
+        """See `Net`."""
+        self.dials.choose("constraint", {name: partial(self._constrain, name) for name in CONSTRAINTS})
+
+    def _constrain(self, name: Constraint) -> None:
+        for index, kernel in enumerate(self._kernels):
+            limits = Limits(len(kernel.shape), self.dials["tau"], self.dials["max_norm"])
+            constraint = CONSTRAINTS[name](limits)
+            if constraint is None:
+                continue
+            bound = constraint(kernel)
+            if index == 0:
+                bound = tf.where(self.dials["constrain_first"], bound, kernel)
+            if index == len(self._kernels) - 1:
+                bound = tf.where(self.dials["constrain_last"], bound, kernel)
+            kernel.assign(bound)
+
+
+class CustomNet:
+    """A user's net, with its own constraints and regularisers, for all trials whose models differ in weights only.
+
+    Raises:
+        InputError: there is no layer with a trained kernel to watch.
+    """
+
+    def __init__(self, config: Config, model: keras.Model) -> None:
+        self.dials = Dials()
+        self.model = model
+        self.layers = probe.kernel_layers(model)
+        self._softmax = config.output == "softmax" and config.data.task == "classification"
+        self.watched = keras.Model(model.input, [*probe.outputs(model), model.output])
+
+    def reset(self, config: Config, scaling: Scales) -> None:  # noqa: ARG002  (a user's net scales its own inputs)
+        """See `Net`."""
+        self.dials.set(config)
+        fresh = custom(config)
+        for variable, value in zip(self.model.variables, fresh.variables, strict=True):
+            variable.assign(value)
+        for variable in self.model.trainable_variables:
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable))
+
+    def logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+        """See `Net`; of probabilities the logarithm, less its mean, which are logits of the same probabilities."""
+        scores = tf.cast(outputs[-1], tf.float32)
+        if not self._softmax:
+            return scores
+        logs = tf.math.log(tf.maximum(scores, LEAST_PROBABILITY))
+        return logs - tf.reduce_mean(logs, axis=-1, keepdims=True)
+
+    def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:  # noqa: ARG002
+        """See `Net`."""
+        return tf.add_n(self.watched.losses) if self.watched.losses else tf.constant(0.0)
+
+    def constrain(self) -> None:
+        """See `Net`."""
+        for variable in self.model.trainable_variables:
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable))
+
+
+def structure(model: keras.Model) -> str:
+    """The same text for models that differ in their weights, seeds and automatic names only."""
+    names = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(_names(model)))}
+    return json.dumps(_without_seeds(json.loads(model.to_json()), names))
+
+
+def _names(layer: Any) -> list[str]:
+    return [layer.name, *(name for inner in getattr(layer, "layers", ()) for name in _names(inner))]
+
+
+def _without_seeds(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: None if key == "seed" else _without_seeds(part, names) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_seeds(part, names) for part in value]
+    return names.get(value, value) if isinstance(value, str) else value
