@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from sweeps.errors import SpaceError, one_line
+from sweeps.config import Config
+from sweeps.errors import SpaceError, SweepsError, one_line
 from sweeps.space import Space
 from sweeps.worker import Load, Train
 
@@ -16,28 +17,34 @@ def rehearse(space: Space, train: Train, load: Load, source: str) -> int:
         How many configurations that took.
 
     Raises:
-        SpaceError: one of them cannot be trained; the message names its values.
+        SpaceError: the data cannot be read, or a configuration cannot be trained; the message names its values.
     """
     configs = list(space.rehearsals())
+    try:
+        arrays = load(space.data, space.budget.holdout_images)
+    except Exception as exc:  # users' files and functions may raise anything; a person wants one line
+        raise SpaceError(source, [("data", _reason(exc))]) from exc
+    few = replace(
+        arrays, holdout_images=arrays.holdout_images[:LOOK_IMAGES], holdout_labels=arrays.holdout_labels[:LOOK_IMAGES]
+    )
     for config in configs:
         brief = config.model_copy(update={"steps": 1, "report_interval": 1})
         try:
-            arrays = load(config.data, config.holdout_images)
-            few = replace(
-                arrays,
-                holdout_images=arrays.holdout_images[:LOOK_IMAGES],
-                holdout_labels=arrays.holdout_labels[:LOOK_IMAGES],
-            )
             for _ in train(brief, few):
                 pass
-        except Exception as exc:  # user code and TensorFlow may raise anything; a person wants one line
+        except Exception as exc:  # and so may their nets, and TensorFlow
             values = ", ".join(f"{p.name} = {_value(config, p.name)}" for p in space.parameters)
-            reason = f"{type(exc).__name__}: {one_line(exc)[:300]}"
-            raise SpaceError(source, [("space", f"cannot be trained with {values}: {reason}")]) from exc
+            raise SpaceError(source, [("space", f"cannot be trained with {values}: {_reason(exc)}")]) from exc
     return len(configs)
 
 
-def _value(config: object, name: str) -> object:
+def _reason(exc: Exception) -> str:
+    text = one_line(exc)[:300]
+    return text if isinstance(exc, SweepsError) else f"{type(exc).__name__}: {text}"
+
+
+def _value(config: Config, name: str) -> object:
+    value: object = config
     for key in name.split("."):
-        config = getattr(config, key)
-    return config
+        value = getattr(value, key)
+    return value

@@ -25,9 +25,7 @@ def csv(config: DataConfig, holdout_images: int) -> Arrays:
     except (OSError, ValueError) as exc:
         raise InputError(f"{path}: not a table of numbers ({one_line(exc)}); write rows of numbers and commas") from exc
     if table.shape[1] < 2 or len(table) <= holdout_images:
-        raise InputError(
-            f"{path}: {table.shape[0]} rows of {table.shape[1]} columns; more than are held out are needed"
-        )
+        raise InputError(f"{path}: {table.shape[0]} rows of {table.shape[1]} columns; lower budget.holdout_images")
     target = table[:, -1]
     if config.task == "classification" and np.array_equal(target, target.astype(np.int64)):
         target = target.astype(np.int64)

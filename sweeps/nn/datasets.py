@@ -1,5 +1,8 @@
 """Data sets that come with Keras; its loaders use the files in its cache, and fetch those that are missing."""
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -30,11 +33,12 @@ def load(config: DataConfig, holdout_images: int) -> Arrays:
     if config.source not in DATASETS:
         return data.load(config, holdout_images)
     try:
-        (train, train_labels), (kept, kept_labels) = DATASETS[config.source]()
+        with contextlib.redirect_stdout(sys.stderr):  # its progress bar
+            (train, train_labels), (kept, kept_labels) = DATASETS[config.source]()
     except Exception as exc:  # Keras raises a plain Exception where there is no network
         raise InputError(
-            f"{config.source}: neither in {keras.config.keras_home() or '~/.keras'}/datasets nor to be fetched "
-            f"({one_line(exc)[:150]}); put the file there, or give the machine a network"
+            f"{config.source}: neither in {os.environ.get('KERAS_HOME', '~/.keras')}/datasets nor to be fetched "
+            f"({one_line(exc)[:180]}); put the file there, or give the machine a network"
         ) from exc
     if train.ndim == 3:
         train, kept = train[..., None], kept[..., None]

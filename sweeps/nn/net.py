@@ -116,18 +116,14 @@ class SwitchedNet:
 
 
 class CustomNet:
-    """A user's net, with its own constraints and regularisers, for all trials whose models differ in weights only.
-
-    Raises:
-        InputError: there is no layer with a trained kernel to watch.
-    """
+    """A user's net, with its own constraints and regularisers, for all trials whose models differ in weights only."""
 
     def __init__(self, config: Config, model: keras.Model) -> None:
         self.dials = Dials()
         self.model = model
         self.layers = probe.kernel_layers(model)
         self._softmax = config.output == "softmax" and config.data.task == "classification"
-        self.watched = keras.Model(model.input, [*probe.outputs(model), model.output])
+        self.watched = keras.Model(model.inputs[0], [*probe.outputs(model), model.outputs[0]])
 
     def reset(self, config: Config, scaling: Scales) -> None:  # noqa: ARG002  (a user's net scales its own inputs)
         """See `Net`."""
@@ -160,12 +156,19 @@ class CustomNet:
 
 def structure(model: keras.Model) -> str:
     """The same text for models that differ in their weights, seeds and automatic names only."""
-    names = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(_names(model)))}
-    return json.dumps(_without_seeds(json.loads(model.to_json()), names))
+    described = json.loads(model.to_json())
+    names = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(_names(described)))}
+    return json.dumps(_without_seeds(described, names))
 
 
-def _names(layer: Any) -> list[str]:
-    return [layer.name, *(name for inner in getattr(layer, "layers", ()) for name in _names(inner))]
+def _names(value: Any) -> list[str]:
+    """What is called a name anywhere in a description."""
+    if isinstance(value, list):
+        return [name for part in value for name in _names(part)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["name"]] if isinstance(value.get("name"), str) else []
+    return own + [name for part in value.values() for name in _names(part)]
 
 
 def _without_seeds(value: Any, names: dict[str, str]) -> Any:

@@ -18,11 +18,12 @@ def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def outputs(model: keras.Model) -> list[keras.KerasTensor]:
     """The output of each layer with a kernel, activation and normalisation included, but no pooling and no dropout."""
     found: list[keras.KerasTensor] = []
+    last = model.outputs[0]
     kernels = {id(layer) for layer in kernel_layers(model)}
     for layer in model.layers:
         if id(layer) in kernels:
             found.append(layer.output)
-        elif found and isinstance(layer, FINISHING) and layer.input is found[-1] and layer.output is not model.output:
+        elif found and isinstance(layer, FINISHING) and layer.input is found[-1] and layer.output is not last:
             found[-1] = layer.output
     return found
 

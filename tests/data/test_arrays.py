@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.data.arrays import batch_indices
+from sweeps.data.arrays import Arrays, Rows, batch_indices, input_scaling
 
 sizes = st.integers(1, 40)
 
@@ -31,3 +32,45 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     first, second = batch_indices(0, 100, 100, 0, 2)
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, batch_indices(1, 100, 100, 0, 1)[0])
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (500, 6, 5, 3), dtype=np.uint8)
+TABLE = np.random.default_rng(0).normal([5, -2, 0], [3, 1, 100], (400, 3)).astype(np.float32)
+
+
+def scaled(inputs: str, images: np.ndarray) -> np.ndarray:
+    labels = np.zeros(len(images), np.int32)
+    scale, offset = input_scaling(inputs, Arrays(images, labels, images, labels, 2))  # type: ignore[arg-type]
+    return images * scale.astype(np.float64) + offset
+
+
+def test_images_are_scaled_as_their_name_says() -> None:
+    images = IMAGES.copy()
+    images[:, 0, 0, 0] = 9  # a pixel that is the same in all images
+    assert np.allclose(scaled("unit", images), images / 255)
+    assert np.allclose(scaled("centred", images), images / 255 - 0.5, atol=1e-6)
+    whole = scaled("standardized_set", images)
+    assert whole.mean() == pytest.approx(0, abs=1e-5)
+    assert whole.std() == pytest.approx(1, abs=1e-5)
+    pixels = scaled("standardized_pixel", images)
+    assert np.allclose(pixels.mean(axis=0), 0, atol=1e-4)
+    spread = pixels.std(axis=0)
+    assert spread[0, 0, 0] == 0
+    assert np.allclose(np.delete(spread.ravel(), 0), 1, atol=1e-4)
+
+
+def test_columns_of_a_table_are_scaled_by_their_own_range() -> None:
+    unit = scaled("unit", TABLE)
+    assert np.allclose(unit.min(axis=0), 0, atol=1e-5)
+    assert np.allclose(unit.max(axis=0), 1, atol=1e-5)
+    assert np.allclose(scaled("centred", TABLE), unit - 0.5, atol=1e-5)
+    columns = scaled("standardized_pixel", TABLE)
+    assert np.allclose(columns.mean(axis=0), 0, atol=1e-4)
+    assert np.allclose(columns.std(axis=0), 1, atol=1e-4)
+
+
+def test_rows_are_read_when_they_are_asked_for() -> None:
+    rows = Rows(IMAGES, np.array([7, 3, 3, 499]))
+    assert len(rows) == 4
+    assert rows.shape == (4, 6, 5, 3)
+    assert np.array_equal(rows[np.array([[0, 3], [2, 1]])], IMAGES[np.array([[7, 499], [3, 3]])])

@@ -9,13 +9,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 from tiny_net import SIZE, tiny, trainer_of, without_seconds
 
+from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.errors import TrialError
 from sweeps.nn import models, probe
 from sweeps.nn import train as train_module
-from sweeps.nn.train import train
+from sweeps.nn.train import macro_f1, train
 
 OTHERS = [
     tiny(activation="selu", constraint="standardize_unit", optimizer="nadam", dropout="alpha_dropout", seed=1),
@@ -161,3 +163,41 @@ def test_arrays_that_the_config_does_not_describe_are_refused(arrays):
 
 def test_a_trainer_is_kept_for_its_architecture():
     assert trainer_of(tiny(seed=1, optimizer="sgd")) is trainer_of(tiny(output="logits"))
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+def test_macro_f1_is_scikit_learn_s_over_the_classes_that_occur(classes):
+    rng = np.random.default_rng(classes)
+    for there in range(1, classes + 1):
+        labels, predicted = rng.integers(0, there, 200), rng.integers(0, classes, 200)
+        predicted = np.where(rng.random(200) < 0.5, labels, predicted)
+        theirs = f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+        assert macro_f1(labels, predicted, classes) == pytest.approx(theirs)
+
+
+def test_a_regression_is_learnt_and_says_how_well(arrays):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(3, 2, (400, 5)).astype(np.float32)
+    target = (rows[:, 0] - rows[:, 1]) / np.sqrt(8)
+    table = Arrays(rows[:300], target[:300].astype(np.float32), rows[300:], target[300:].astype(np.float32), 0)
+    config = tiny(
+        data=DataConfig(source="csv", path="x", task="regression", images=300),
+        model={"architecture": "dense", "dense": 2, "dense_units": 32},
+        inputs="standardized_pixel", steps=300, report_interval=100, learning_rate=0.01,
+    )  # fmt: skip
+    readings = list(train(config, table))
+    assert readings[0].loss > 0.5
+    assert readings[-1].loss < 0.02
+    assert np.isnan(readings[-1].f1)
+    assert readings[-1].layers[-1].name == "prediction"
+
+
+def test_vital_signs_of_channels_are_those_of_the_layer_s_output(arrays):
+    reading = next(train(tiny(channel_vitals=True), arrays))
+    model = models.build(tiny())
+    layer = keras.Model(model.input, model.get_layer("convolution_2_activation").output)
+    output = np.asarray(layer(arrays.holdout_images[:64]))
+    assert np.allclose(reading.layers[1].channels.minimum, output.min((0, 1, 2)), rtol=1e-3)
+    assert np.allclose(reading.layers[1].channels.maximum, output.max((0, 1, 2)), rtol=1e-3)
+    assert np.allclose(reading.layers[1].channels.std, output.std((0, 1, 2)), rtol=1e-3)
+    assert next(train(tiny(), arrays)).layers[1].channels is None

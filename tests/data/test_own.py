@@ -1,0 +1,109 @@
+"""Users' own arrays and functions."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sweeps import data
+from sweeps.config import DataConfig
+from sweeps.data.own import NAMES
+from sweeps.errors import InputError
+
+RNG = np.random.default_rng(0)
+WHOLE = {
+    "train_images": RNG.integers(0, 256, (300, 12, 12, 3), dtype=np.uint8),
+    "train_labels": np.arange(300) % 5,
+    "holdout_images": RNG.integers(0, 256, (100, 12, 12, 3), dtype=np.uint8),
+    "holdout_labels": np.arange(100) % 5,
+}
+
+
+def config(path: Path, **values: Any) -> DataConfig:
+    return DataConfig(
+        **{"source": "arrays", "path": str(path), "classes": 5, "images": 300, "image_size": 12, **values}
+    )
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "own.npz", **WHOLE)
+    return tmp_path / "own.npz"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, array in WHOLE.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    return tmp_path
+
+
+def test_an_npz_file_and_a_folder_hold_the_same(npz: Path, folder: Path) -> None:
+    for path in (npz, folder):
+        arrays = data.load(config(path), 100)
+        for name in NAMES:
+            assert np.array_equal(getattr(arrays, name), WHOLE[name])
+        assert arrays.classes == 5
+        assert arrays.train_labels.dtype == np.int32
+    assert isinstance(data.load(config(folder), 100).train_images, np.memmap)
+
+
+def test_classes_and_counts_can_be_cut(npz: Path) -> None:
+    arrays = data.load(config(npz, classes=3, images=60), 64 - 4)
+    assert np.bincount(arrays.train_labels).tolist() == [20, 20, 20]
+    assert np.bincount(arrays.holdout_labels).tolist() == [20, 20, 20]
+    chosen = arrays.train_images[np.arange(60)]
+    assert {image.tobytes() for image in chosen} < {image.tobytes() for image in WHOLE["train_images"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"train_labels": None}, "train_labels is not a file in the archive; it must hold train_images"),
+        ({"train_labels": WHOLE["train_labels"][:-1]}, r"train_labels is \(299,\) for 300 images"),
+        ({"train_images": WHOLE["train_images"][..., 0]}, r"train_images is \(300, 12, 12\); \(n, height"),
+        ({"train_images": WHOLE["train_images"] / 255}, "float64; images are uint8"),
+        ({"holdout_images": WHOLE["holdout_images"][:, :8]}, r"holdout_images is \(100, 8, 12, 3\)"),
+        ({"holdout_labels": WHOLE["holdout_labels"] - 1}, "holdout_labels are not whole numbers from 0"),
+        ({"train_labels": WHOLE["train_labels"] * 0.5}, "train_labels are not whole numbers from 0"),
+        ({"train_labels": WHOLE["train_labels"] % 4}, "4 classes; set data.classes = 4 or less"),
+        ({"train_labels": WHOLE["train_labels"].astype(str)}, "give numbers"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_with_the_mend(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    whole = {name: array for name, array in {**WHOLE, **change}.items() if array is not None}
+    np.savez(tmp_path / "bad.npz", **whole)
+    with pytest.raises(InputError, match=words):
+        data.load(config(tmp_path / "bad.npz"), 100)
+
+
+def test_files_that_are_none_are_refused(tmp_path: Path, npz: Path) -> None:
+    (tmp_path / "text.npz").write_text("no arrays")
+    for path in (tmp_path / "nowhere.npz", tmp_path / "text.npz", tmp_path / "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match="cannot be read"):
+            data.load(config(path), 100)
+    with pytest.raises(InputError, match=r"set data.image_size = 12"):
+        data.load(config(npz, image_size=16), 100)
+    with pytest.raises(InputError, match=r"set budget.holdout_images = 100 or less"):
+        data.load(config(npz), 101)
+
+
+def test_a_function_is_found_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_data.py").write_text(
+        "import numpy as np\n"
+        "def load(config, holdout_images):\n"
+        "    def part(n): return np.full((n, config.image_size, config.image_size, 1), 7, np.uint8), np.arange(n) % 2\n"
+        "    return (*part(config.images), *part(holdout_images))\n"
+        "def nothing(config, holdout_images): return None\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    table = DataConfig(source="their_data:load", classes=2, images=10, image_size=8)
+    arrays = data.load(table, 64)
+    assert arrays.train_images.shape == (10, 8, 8, 1)
+    assert arrays.holdout_labels.tolist() == [0, 1] * 32
+    with pytest.raises(InputError, match="returned NoneType; return train_images, train_labels"):
+        data.load(table.model_copy(update={"source": "their_data:nothing"}), 64)
+    with pytest.raises(InputError, match="their_data has no missing"):
+        data.load(table.model_copy(update={"source": "their_data:missing"}), 64)

@@ -1,0 +1,91 @@
+"""Users' own nets: trained as Keras would train them, watched and judged as ours are."""
+
+import keras
+import numpy as np
+import own_net
+import pytest
+from tiny_net import tiny, without_seconds
+
+from sweeps.data.arrays import batch_indices
+from sweeps.errors import InputError
+from sweeps.nn import optimizers
+from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.net import structure
+from sweeps.nn.train import train, trainer_for
+
+
+def own(**choices):
+    return tiny(**{"model": {"build": "own_net:build"}, "l2": 1e-3, **choices})
+
+
+def trainer_of(config):
+    return trainer_for(config, Architecture.of(config, (16, 16, 1)))
+
+
+@pytest.mark.parametrize("output", ["softmax", "logits"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_four_steps_equal_keras_s_own(output, optimizer, arrays):
+    config = own(output=output, optimizer=optimizer, learning_rate=0.01)
+    readings = list(train(config, arrays))
+    ours = trainer_of(config).net.model
+    model = own_net.build(config)
+    for layer in model.layers:  # ours obey their constraints from the start
+        if getattr(layer, "kernel_constraint", None) is not None:
+            layer.kernel.assign(layer.kernel_constraint(layer.kernel))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=output == "logits")
+    model.compile(optimizers.build(config), loss, jit_compile=False)
+    for batch in batch_indices(config.seed, 256, config.batch_size, 0, config.steps):
+        model.train_on_batch(arrays.train_images[batch], arrays.train_labels[batch])
+    for mine, theirs in zip(ours.weights, model.weights, strict=True):
+        assert np.allclose(mine, theirs, atol=2e-5)
+    outputs = keras.ops.convert_to_numpy(model(arrays.holdout_images, training=False))
+    assert readings[-1].loss == pytest.approx(float(np.mean(loss(arrays.holdout_labels, outputs))), abs=1e-4)
+
+
+def test_readings_have_a_row_for_each_layer_with_a_kernel(arrays):
+    reading = list(train(own(channel_vitals=True), arrays))[-1]
+    assert len(reading.layers) == 3
+    assert [len(layer.channels.std) for layer in reading.layers] == [4, 8, 10]
+    assert all(0 < layer.signal <= 1 for layer in reading.layers)
+
+
+def test_signal_and_loss_do_not_depend_on_how_the_output_is_written(arrays):
+    softmax, logits = (next(train(own(output=output), arrays)) for output in ("softmax", "logits"))
+    assert softmax.loss == pytest.approx(logits.loss, abs=1e-5)
+    assert (softmax.hits1, softmax.hits5) == (logits.hits1, logits.hits5)
+
+
+def test_trials_that_differ_in_seed_and_numbers_share_a_trace_and_others_do_not(arrays):
+    first = trainer_of(own())
+    list(train(own(), arrays))
+    traces = first.traces
+    list(train(own(seed=5, learning_rate=0.02, optimizer="rmsprop"), arrays))
+    assert (trainer_of(own(seed=7)), first.traces) == (first, traces)
+    assert trainer_of(own(activation="tanh")) is not first
+    assert trainer_of(own(l2=1e-2)) is not first
+
+
+def test_a_trial_is_the_same_whatever_ran_before(arrays):
+    fresh = list(train(own(seed=3), arrays))
+    list(train(own(seed=4, optimizer="sgd"), arrays))
+    assert without_seconds(list(train(own(seed=3), arrays))) == without_seconds(fresh)
+
+
+def test_structure_tells_nets_apart_but_not_their_names_and_seeds():
+    assert structure(own_net.build(own(seed=1))) == structure(own_net.build(own(seed=2)))
+    assert structure(own_net.build(own(activation="relu"))) != structure(own_net.build(own(activation="elu")))
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("nowhere.at_all:build", "cannot be imported"),
+        ("own_net:nothing", "own_net has no nothing"),
+        ("own_net:not_a_model", "returned str; return a functional or Sequential Keras model"),
+        ("own_net:subclassed", "returned Subclassed; return a functional or Sequential"),
+        ("own_net:wrong_outputs", r"outputs are \[\(None, 7\)\]; one input and one output \(None, 10\)"),
+    ],
+)
+def test_what_is_no_net_is_refused_with_the_mend(path, words, arrays):
+    with pytest.raises(InputError, match=words):
+        next(train(own(model={"build": path}), arrays))
