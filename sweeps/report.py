@@ -60,7 +60,8 @@ class Summary:
         done, running, interrupted: trials that count in the budget, that run, and that gave their slot back.
         steps_run, steps_saved: of the finished trials; saved is what stopping early left of their budgets.
         step_share: share of the whole budget's steps that need not be waited for any more.
-        learned_of_tried: (activation, constraint) -> (trials that learned, trials), failed ones left out.
+        against: what the table of activations has as columns: the constraint, or what else the space chooses among.
+        learned_of_tried: (activation, column) -> (trials that learned, trials), failed ones left out.
     """
 
     study: str
@@ -76,13 +77,14 @@ class Summary:
     step_share: float
     chance_top1: float | None
     best: Finished | None
+    against: str
     learned_of_tried: dict[tuple[str, str], tuple[int, int]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON encoder."""
         table = [
-            {"activation": activation, "constraint": constraint, "learned": learned, "tried": tried}
-            for (activation, constraint), (learned, tried) in self.learned_of_tried.items()
+            {"activation": activation, self.against: column, "learned": learned, "tried": tried}
+            for (activation, column), (learned, tried) in self.learned_of_tried.items()
         ]
         return {**asdict(self), "learned_of_tried": table}
 
@@ -114,7 +116,8 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         step_share=min(1.0, (len(done) + under_way) / budget.trials),
         chance_top1=next((t.user_attrs[store.CHANCE_TOP1] for t in trials if store.CHANCE_TOP1 in t.user_attrs), None),
         best=_best(space, done),
-        learned_of_tried=_learned_of_tried(done),
+        against=_against(space),
+        learned_of_tried=_learned_of_tried(done, _against(space)),
     )
 
 
@@ -175,9 +178,7 @@ def drawn(space: Space, trial: Finished) -> str:
     words = []
     for parameter in space.parameters:
         varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
-        value: Any = trial.config
-        for key in parameter.name.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
+        value = _value_of(trial.config, parameter.name)
         if not varies or value is None or (parameter.name == "constraint" and value == "none"):
             continue
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
@@ -185,15 +186,23 @@ def drawn(space: Space, trial: Finished) -> str:
     return " ".join(words)
 
 
+def _value_of(config: Mapping[str, Any], name: str) -> Any:
+    """A config's value by a parameter's name (`model.width`); None if it has none."""
+    value: Any = config
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
 def _table(summary: Summary) -> Table:
     activations = sorted({activation for activation, _ in summary.learned_of_tried})
-    constraints = sorted({constraint for _, constraint in summary.learned_of_tried}, key=lambda c: (c != "none", c))
-    table = Table(title="learned / tried", title_justify="left")
+    columns = sorted({column for _, column in summary.learned_of_tried}, key=lambda c: (c != "none", c))
+    table = Table(title=f"learned / tried, by {summary.against.replace('_', ' ')}", title_justify="left")
     table.add_column("activation")
-    for constraint in constraints:
-        table.add_column(constraint, justify="right")
+    for column in columns:
+        table.add_column(column, justify="right")
     for activation in activations:
-        cells = [summary.learned_of_tried.get((activation, constraint)) for constraint in constraints]
+        cells = [summary.learned_of_tried.get((activation, column)) for column in columns]
         table.add_row(activation, *(f"{cell[0]} / {cell[1]}" if cell else "" for cell in cells))
     return table
 
@@ -239,11 +248,22 @@ def _reached(space: Space, best: Finished) -> str:
     return f" (its best {_value(space.objective, best.best_value)} at {where})"
 
 
-def _learned_of_tried(done: Iterable[Finished]) -> dict[tuple[str, str], tuple[int, int]]:
+def _against(space: Space) -> str:
+    """The constraint if the space varies it, else the first other choice among names, else the constraint after all."""
+    named = [
+        parameter.name
+        for parameter in space.parameters
+        if parameter.name != "activation"
+        and len({value for case in parameter.cases for value in case.domain.ends() if isinstance(value, str)}) > 1
+    ]
+    return "constraint" if "constraint" in named or not named else named[0]
+
+
+def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str, str], tuple[int, int]]:
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     for trial in done:
         if trial.config and trial.fate != store.FAILED:
-            key = (trial.config["activation"], trial.config["constraint"])
+            key = (trial.config["activation"], str(_value_of(trial.config, against)))
             learned, tried = counts.get(key, (0, 0))
             counts[key] = (learned + (trial.fate == Fate.LEARNED), tried + 1)
     return counts
