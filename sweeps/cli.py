@@ -163,6 +163,25 @@ def status(
 
 
 @app.command()
+def vitals(
+    study: StudyName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The picture to write: .png, .svg or .pdf.")],
+    storage: StorageUrl = None,
+) -> None:
+    """Draw the vital signs of a finished trial: of each layer, and of each channel if the study recorded them."""
+    from sweeps import store
+
+    opened = store.connect(store.url(storage))
+    found = store.load_study(opened, study)
+    readings, reason = store.readings_of(opened, found, trial)
+    from sweeps import pictures
+
+    pictures.draw_vitals(readings, f"{study}, trial {trial}: {reason}", to)
+    print(to)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of search-space files, for editors."""
     from sweeps.space_schema import json_schema

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from sweeps import space_file, tables
 from sweeps.errors import NoStoreError, StoreError, one_line
+from sweeps.signals import Reading
 from sweeps.space import Space
 
 DEFAULT_URL = "sqlite:///sweeps.db"
@@ -106,6 +107,19 @@ def record_space(study: optuna.Study, space: Space, text: str, overrides: Sequen
     study.set_user_attr(SPACE_OVERRIDES, list(overrides))
     study.set_user_attr(SPACE_SHA256, space.digest())
     study.set_user_attr(SPACE_TEXT, text)
+
+
+def readings_of(storage: RDBStorage, study: optuna.Study, number: int) -> tuple[list[Reading], str]:
+    """A finished trial's readings, and the reason for its fate.
+
+    Raises:
+        StoreError: no such trial, or it left no readings.
+    """
+    trials = study.get_trials(deepcopy=False)
+    found = tables.readings(storage.engine, storage.get_study_id_from_name(study.study_name), number)
+    if number >= len(trials) or not found:
+        raise StoreError(f"study {study.study_name!r} has no readings of a trial {number}; see sweeps status")
+    return found, str(trials[number].user_attrs.get(REASON, ""))
 
 
 def study_names(storage: RDBStorage) -> list[str]:
