@@ -16,6 +16,8 @@ from sweeps.space import Space
 from sweeps.verdict import Fate
 
 FATES = (Fate.LEARNED, Fate.AT_CHANCE, Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED, store.FAILED)
+# Parameters whose values need no name beside them.
+SPEAK_FOR_THEMSELVES = {"activation", "constraint", "optimizer", "initializer", "dropout", "output", "dtype"}
 COLOURS: dict[str, str] = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
 NAMES = {
     "top1": "top-1",
@@ -179,10 +181,10 @@ def drawn(space: Space, trial: Finished) -> str:
     for parameter in space.parameters:
         varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
         value = _value_of(trial.config, parameter.name)
-        if not varies or value is None or (parameter.name == "constraint" and value == "none"):
+        if not varies or value is None or value == "none":
             continue
         shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-        words.append(shown if isinstance(value, str) else f"{parameter.name}={shown}")
+        words.append(shown if parameter.name in SPEAK_FOR_THEMSELVES else f"{parameter.name}={shown}")
     return " ".join(words)
 
 

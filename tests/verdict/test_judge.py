@@ -130,3 +130,16 @@ def test_a_run_that_ends_without_a_loss_diverged() -> None:
 def test_a_huge_loss_stays_short() -> None:
     reason = judge([look(10, 123456.0)], MANY).reason
     assert "loss 1.2e+05" in reason
+
+
+PREDICTIONS = [(0.5, Fate.LEARNED), (0.97, Fate.LEARNED), (0.99, Fate.AT_CHANCE), (33.0, Fate.AT_CHANCE)]
+
+
+@pytest.mark.parametrize(("loss", "fate"), PREDICTIONS)
+def test_a_regression_has_learned_when_it_beats_the_mean_by_two_percent(loss: float, fate: Fate) -> None:
+    looks = [look(step, loss=1.0 if step < 40 else loss, hits1=0) for step in (0, 20, 40, 60, 80)]
+    verdict = final_verdict(looks, Chance(nan, nan, 1.0, 0))
+    assert verdict.fate == fate
+    assert f"R^2 {1 - loss:z.3f}" in verdict.reason
+    assert "predicting the mean 1.00" in verdict.reason
+    assert "top-1" not in verdict.reason
