@@ -35,7 +35,7 @@ class Finished:
 
     Attributes:
         gain: information gain, or R^2 in regression, which has no top-1.
-        best_step, best_epoch: where the objective was best; epochs count passes over the training images.
+        best_step, best_epoch: where the objective was best; in the budget's epochs, or passes over the training images.
     """
 
     number: int

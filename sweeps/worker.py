@@ -181,6 +181,8 @@ def _attributes(outcome: Outcome, chance: Chance | None, space: Space, config: C
     if outcome.readings and chance is not None and config is not None:
         last = outcome.readings[-1]
         best = best_look(space, outcome.readings, chance)
+        passes = best.step * config.batch_size / config.data.images
+        epochs = best.step / config.report_interval if space.budget.epochs else passes
         numbers = {
             store.TOP1: last.top1 if chance.classes else math.nan,
             store.TOP5: last.top5 if chance.classes else math.nan,
@@ -190,7 +192,7 @@ def _attributes(outcome: Outcome, chance: Chance | None, space: Space, config: C
             store.CHANCE_TOP1: chance.top1,
             store.BEST_VALUE: objective(space, best, chance),
             store.BEST_STEP: best.step,
-            store.BEST_EPOCH: best.step * config.batch_size / config.data.images,
+            store.BEST_EPOCH: epochs,
         }
         # JSON has no NaN: a loss that is none is told by the fate.
         attributes |= {name: value for name, value in numbers.items() if abs(value) < float("inf")}
