@@ -23,6 +23,9 @@ def json_schema() -> dict[str, Any]:
             "properties": {"name": {"enum": list(names)}},
         }
     parameters = {name: _parameter(adapter) for name, adapter in space_parameters.hyperparameters().items()}
+    # As TOML reads `model.width = ...`; with quotes around the name it stays flat.
+    inner = {name.removeprefix("model."): each for name, each in parameters.items() if name.startswith("model.")}
+    parameters["model"] = {"type": "object", "properties": inner, "additionalProperties": False}
     tables["space"] = {
         "type": "object",
         "description": "What varies: a value, a list of choices, a range, or a list of cases with conditions.",
@@ -47,7 +50,9 @@ def _parameter(adapter: TypeAdapter[Any]) -> dict[str, Any]:
         number = {"type": value["type"]}
         extra = {"log": {"type": "boolean"}, "step": {**number, "exclusiveMinimum": 0}}
         cases.append(_case({"low": number, "high": number}, extra))
-    return {"anyOf": [value, values, *cases, {"type": "array", "items": {"anyOf": [value, *cases]}, "minItems": 1}]}
+    return {
+        "anyOf": [value, values, *cases, {"type": "array", "items": {"anyOf": [value, values, *cases]}, "minItems": 1}]
+    }
 
 
 def _case(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "launch": {"errors"},
     "nn": {"config", "data", "errors", "imports", "signals"},
     "worker": {"config", "data", "errors", "samplers", "signals", "space", "store", "tables", "verdict"},
-    "rehearsal": {"errors", "space", "worker"},
+    "rehearsal": {"config", "errors", "space", "worker"},
     "report": {"space", "store", "verdict"},
     "run": {"errors", "launch", "report", "space", "space_file", "store"},
     "cli_data": {"data", "errors"},
