@@ -1,6 +1,7 @@
 """Every file in search_spaces/ says what it asks, how it is run and what to expect, and can be trained."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,6 +41,20 @@ def test_it_is_valid_and_asks_a_question(file: Path) -> None:
     space, _ = space_file.read(file)
     assert space.name == file.stem
     assert space.question.endswith("?")
+
+
+def full_size(file: Path) -> list[str]:
+    """The settings that the first comment gives for full size."""
+    comment = first_comment(file).partition("Full size:")[2].partition("Expect:")[0]
+    return re.findall(r"--set ([^\s;,]+)", comment)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if full_size(file)], ids=lambda file: file.stem)
+def test_at_full_size_every_choice_is_valid_too(file: Path) -> None:
+    space, _ = space_file.read(file, full_size(file))
+    assert space.data.image_size >= 224
+    assert space.model.width == 64
+    assert list(space.rehearsals())
 
 
 def procedural(folder: Path) -> list[str]:
