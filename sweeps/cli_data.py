@@ -85,11 +85,10 @@ class _Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console: Console = Console(stderr=True)
-        columns = ("[progress.description]{task.description}", "{task.fields[rate]} images/s", "{task.fields[skipped]}")
-        self._bar = Progress(
-            TextColumn(columns[0]), BarColumn(), MofNCompleteColumn(), TextColumn(columns[1]), TimeRemainingColumn(),
-            TextColumn(columns[2]), console=self._console,
-        )  # fmt: skip
+        name = TextColumn("{task.description}", markup=False)
+        rate, skipped = TextColumn("{task.fields[rate]} images/s"), TextColumn("{task.fields[skipped]}")
+        columns = (name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), skipped)
+        self._bar = Progress(*columns, console=self._console)
         self._task = self._bar.add_task(str(to), total=None, rate="-", skipped="")
         self._first: tuple[float, int] | None = None
         self._shown = 0.0

@@ -43,6 +43,15 @@ class Outcome:
     traceback: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a trial is trained by, and measured against; `images` are those to train on."""
+
+    config: Config
+    chance: Chance
+    images: int
+
+
 def work(storage: RDBStorage, study: optuna.Study, train: Train, load: Load, stopping: Callable[[], bool]) -> int:
     """Run trials of a study until its budget is met.
 
@@ -94,12 +103,13 @@ def _run(
     study_id = storage.get_study_id_from_name(study.study_name)
     tables.assign(storage.engine, study_id, slot, trial.number)
     store.set_attributes(trial, {store.SLOT: slot, store.HOST: socket.gethostname(), store.PID: os.getpid()})
-    chance = config = None
+    setting = None
     try:
         config = space.config(space.draw(trial), slot)
         trial.set_user_attr(store.CONFIG, config.to_json())
         arrays = load(config.data, config.holdout_images)
         chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
+        setting = Setting(config, chance, len(arrays.train_labels))
         outcome = follow(trial, train(config, arrays), chance, space, config.steps, stopping)
     except ValidationError as exc:
         reason = str(exc.errors()[0]["msg"]).removeprefix("Value error, ")
@@ -109,8 +119,8 @@ def _run(
         outcome = Outcome(TrialState.FAIL, store.FAILED, reason, traceback=traceback.format_exc())
     tables.write_readings(storage.engine, study_id, trial.number, outcome.readings)
     seconds = {store.SECONDS: round(time.monotonic() - started, 2)}
-    store.set_attributes(trial, _attributes(outcome, chance, space, config) | seconds)
-    _tell(study, trial, space, outcome, chance)
+    store.set_attributes(trial, _attributes(outcome, space, setting) | seconds)
+    _tell(study, trial, space, outcome, setting)
     return outcome
 
 
@@ -174,14 +184,17 @@ def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Read
     return max(with_number, key=lambda look: sign * objective(space, look, chance), default=readings[-1])
 
 
-def _attributes(outcome: Outcome, chance: Chance | None, space: Space, config: Config | None) -> dict[str, Any]:
+def _attributes(
+    outcome: Outcome, chance: Chance | None, space: Space, config: Config | None, images: int
+) -> dict[str, Any]:
     attributes: dict[str, Any] = {store.FATE: str(outcome.fate), store.REASON: outcome.reason}
     if outcome.traceback:
         attributes[store.TRACEBACK] = outcome.traceback
-    if outcome.readings and chance is not None and config is not None:
+    if outcome.readings and setting is not None:
+        config, chance = setting.config, setting.chance
         last = outcome.readings[-1]
         best = best_look(space, outcome.readings, chance)
-        passes = best.step * config.batch_size / config.data.images
+        passes = best.step * config.batch_size / setting.images
         epochs = best.step / config.report_interval if space.budget.epochs else passes
         numbers = {
             store.TOP1: last.top1 if chance.classes else math.nan,
@@ -200,9 +213,9 @@ def _attributes(outcome: Outcome, chance: Chance | None, space: Space, config: C
     return attributes
 
 
-def _tell(study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outcome, chance: Chance | None) -> None:
+def _tell(study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outcome, setting: Setting | None) -> None:
     """The end, in Optuna's terms: a dead region is infeasible, which is what makes a sampler leave it."""
-    if outcome.state == TrialState.FAIL or chance is None:
+    if outcome.state == TrialState.FAIL or setting is None:
         study.tell(trial, state=TrialState.FAIL)
         return
     dead = outcome.fate in (Fate.COLLAPSED, Fate.DIVERGED)
@@ -210,4 +223,4 @@ def _tell(study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outco
     if outcome.state == TrialState.PRUNED:
         study.tell(trial, state=TrialState.PRUNED)
         return
-    study.tell(trial, objective(space, outcome.readings[-1], chance))
+    study.tell(trial, objective(space, outcome.readings[-1], setting.chance))

@@ -5,12 +5,12 @@ The same config and arrays give the same readings (but for the seconds), whateve
 
 import gc
 import time
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,48 +20,45 @@ from sweeps.errors import TrialError
 from sweeps.nn import device
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.custom import custom
-from sweeps.nn.net import CustomNet, Scales, SwitchedNet, structure
+from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, structure
 from sweeps.nn.trainer import Progress, Trainer
 from sweeps.signals import ChannelVitals, LayerVitals, Reading
 
+MOST_TRAINERS = 8  # each holds some 50 to 200 MiB of traced graph
+MOST_PARAMETERS = 50_000_000  # of the trainers kept beside a new one: weights, slots and a copy of each
 PROBE_IMAGES = 64
 EVALUATION_BATCH = 64  # as large as the probe: inference then needs less memory than a usual step
 CHUNK_BYTES = 64 * 2**20  # of images handed to the device at once, however long the interval
 
 
+_trainers: OrderedDict[tuple[Architecture, str], Trainer] = OrderedDict()  # the least recently used first
+
+
 def trainer_for(config: Config, architecture: Architecture) -> Trainer:
     """The process's trainer of an architecture, or of a user's net: made once, then used for trial after trial."""
     if architecture.model.architecture != "custom":
-        return _trainer(architecture, None)
+        return _kept((architecture, ""), lambda: SwitchedNet(architecture))
     model = custom(config)
     try:
-        text = f"{config.output} {structure(model)}"
+        text = structure(model)
     except (TypeError, ValueError, NotImplementedError):  # a net that Keras cannot describe serves one trial
         return Trainer(architecture, CustomNet(config, model))
-    return _trainer(architecture, _Described(text, config, model))
+    return _kept((architecture, f"{config.output} {text}"), lambda: CustomNet(config, model))
 
 
-@dataclass(frozen=True, eq=False)
-class _Described:
-    """A user's model; equal to another of the same structure."""
-
-    text: str
-    config: Config
-    model: keras.Model
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Described) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
+def _kept(key: tuple[Architecture, str], net: Callable[[], Net]) -> Trainer:
+    if key in _trainers:
+        _trainers.move_to_end(key)
+        return _trainers[key]
+    while len(_trainers) >= MOST_TRAINERS or sum(map(_parameters, _trainers.values())) > MOST_PARAMETERS:
+        _trainers.popitem(last=False)
+    gc.collect()  # graphs are full of reference cycles: without this those of a dropped trainer would stay for long
+    _trainers[key] = Trainer(key[0], net())
+    return _trainers[key]
 
 
-@lru_cache(maxsize=4)  # each holds some 50 to 200 MiB of traced graph
-def _trainer(architecture: Architecture, described: _Described | None) -> Trainer:
-    # Graphs are full of reference cycles; without this those of a dropped trainer would stay for a long time.
-    gc.collect()
-    net = SwitchedNet(architecture) if described is None else CustomNet(described.config, described.model)
-    return Trainer(architecture, net)
+def _parameters(trainer: Trainer) -> int:
+    return int(trainer.net.model.count_params())
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from multiprocessing import get_context
@@ -21,6 +22,7 @@ from sweeps.data.prepare.layouts import File, Layout, Listing
 from sweeps.errors import InputError, one_line
 
 CHUNK = 256  # files per task: a second of work for one process
+POLL_S = 0.2  # how long a Ctrl-C may wait to be seen
 AHEAD = 4  # tasks per process that wait; a million at once would fill the memory
 HEADER = 128  # bytes of a .npy file before its data, for every shape that we write
 
@@ -158,23 +160,36 @@ def _decoded(
         return
     waiting = iter(chunks)
     running: dict[Future[list[Skipped]], Chunk] = {}
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_leave_ctrl_c_to_the_parent) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool, _ctrl_c_between_chunks(pool) as asked:
         try:
-            while True:
+            while not asked:
                 while len(running) < AHEAD * processes and (chunk := next(waiting, None)) is not None:
                     running[pool.submit(_decode_chunk, chunk, plan, partial)] = chunk
                 if not running:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in wait(running, POLL_S, FIRST_COMPLETED).done:
                     yield running.pop(future), future.result()
         except BrokenProcessPool as exc:
             raise InputError("a decoding process died (out of memory?); the same command goes on from here") from exc
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+    raise KeyboardInterrupt
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _ctrl_c_between_chunks(pool: ProcessPoolExecutor) -> Iterator[list[int]]:
+    """A list that fills when Ctrl-C is pressed; an exception in the midst of the pool's own code would hang it.
+
+    The pool's processes are started deaf to it; they end with the pool.
+    """
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        pool.submit(int)  # starts the processes, which inherit what is ignored
+        signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _decode_chunk(chunk: Chunk, plan: Plan, partial: Path) -> list[Skipped]:

@@ -211,3 +211,20 @@ def test_a_store_that_was_tampered_with_is_told(tmp_path: Path) -> None:
     images[0, 0, 0, 0] ^= 1
     images.flush()
     assert describe.damaged(store) == ["train-images.npy"]
+
+
+def test_ctrl_c_stops_between_chunks_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    class_folders(tmp_path / "tree", classes=3, train=500, holdout=100)
+    command = [sys.executable, "-m", "sweeps", "data", "prepare", "tree", "--to", "store", "--layout", "folders"]
+    command += ["--size", "32", "--processes", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (tmp_path / "store.partial" / "done.jsonl").exists():
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the decoding processes too
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped; the same command goes on from here" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "store").exists()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "1,500 train and 300 holdout images" in done.stdout
