@@ -184,9 +184,7 @@ def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Read
     return max(with_number, key=lambda look: sign * objective(space, look, chance), default=readings[-1])
 
 
-def _attributes(
-    outcome: Outcome, chance: Chance | None, space: Space, config: Config | None, images: int
-) -> dict[str, Any]:
+def _attributes(outcome: Outcome, space: Space, setting: Setting | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {store.FATE: str(outcome.fate), store.REASON: outcome.reason}
     if outcome.traceback:
         attributes[store.TRACEBACK] = outcome.traceback
