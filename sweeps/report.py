@@ -171,6 +171,8 @@ def render(space: Space, summary: Summary) -> RenderableType:
     if summary.best is not None and summary.best.top1 is not None and summary.chance_top1 is not None:
         lines.append(Text(f"chance level of top-1: {summary.chance_top1:.2%}", "dim"))
     if summary.learned_of_tried:
+        columns = len({column for _, column in summary.learned_of_tried})
+        lines.append(Text("learned / tried" + (f", by {summary.against.replace('_', ' ')}" if columns > 1 else "")))
         lines.append(_table(summary))
     return Group(*lines)
 
@@ -199,8 +201,7 @@ def _value_of(config: Mapping[str, Any], name: str) -> Any:
 def _table(summary: Summary) -> Table:
     activations = sorted({activation for activation, _ in summary.learned_of_tried})
     columns = sorted({column for _, column in summary.learned_of_tried}, key=lambda c: (c != "none", c))
-    table = Table(title=f"learned / tried, by {summary.against.replace('_', ' ')}", title_justify="left")
-    table.add_column("activation")
+    table = Table("activation")
     for column in columns:
         table.add_column(column, justify="right")
     for activation in activations:
