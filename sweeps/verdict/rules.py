@@ -5,7 +5,7 @@ A rule speaks of what can be seen, never of a guess that a run will not leave ch
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 from sweeps.signals import Reading
 
@@ -19,6 +19,8 @@ class Rules:
             overflow, and the signal dips. Three save 94 % of the steps that two would.
         least_signal: signal of the logits below which a run is collapsed. Runs that went down to 2.7e-6 came back and
             learned, so it must be lower than that; at 1e-10, which is rounding, half of the collapsed would be missed.
+        lost_share: of the highest signal before, to which it must have sunk too. A net may start below the limit and
+            rise: one of logistic units went from 3e-8 through 1e-6 at its third look to 100 % top-1.
         learned_factor: how many times chance a run that learned is above, in top-1. The hits of dead runs scatter
             around chance, up to 2.4 times as many.
         learned_loss: share of chance's loss that a run that learned is at or below. Most runs that stay at chance stay
@@ -27,6 +29,7 @@ class Rules:
 
     looks: int = 3
     least_signal: float = 1e-6
+    lost_share: float = 1e-2
     learned_factor: float = 3.0
     learned_loss: float = 0.98
 
@@ -50,12 +53,15 @@ def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
 
 
 def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """Every input gives the same output: the logits' signal is below the limit at the last looks in a row.
+    """Every input gives the same output: the logits had a signal and lost it, at the last looks in a row.
 
-    A signal that is not a number is no collapse.
+    A signal that is not a number is no collapse, and one that was never there may still come.
     """
     looks = _last_looks(readings, rules)
     if not looks or not all(look.signal < rules.least_signal for look in looks):
+        return None
+    before = max((look.signal for look in readings[: -len(looks)] if isfinite(look.signal)), default=inf)
+    if looks[-1].signal > rules.lost_share * before:
         return None
     last = looks[-1]
     signals = ", ".join(f"{look.signal:.1e}" for look in looks)

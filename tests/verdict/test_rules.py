@@ -83,12 +83,31 @@ def test_a_net_without_any_output_is_collapsed() -> None:
 
 
 def test_the_look_before_the_first_step_does_not_count() -> None:
-    readings = logits(1e-9, 1e-9, 1e-9, 1e-9, first_step=0)
-    assert collapsed(readings[:3], RULES) is None
-    assert collapsed(readings, RULES) is not None
+    assert collapsed(logits(0.0, 0.0, 0.0, first_step=0), RULES) is None
+    assert collapsed(logits(0.5, 1e-9, 1e-9, first_step=0), RULES) is None
+    assert collapsed(logits(0.5, 1e-9, 1e-9, 1e-9, first_step=0), RULES) is not None
 
 
 def test_the_numbers_can_be_changed() -> None:
     patient = Rules(looks=5, least_signal=1e-3)
     assert collapsed(logits(*[1e-4] * 4), patient) is None
     assert collapsed(logits(*[1e-4] * 5), patient) is not None
+
+
+# Recorded: a net of logistic units with squeeze-and-excitation, Adam 4.9e-4, a look every 32 steps; it ended at 100 %.
+SLOW_START = (3.1e-8, 3.6e-7, 6.3e-7, 9.7e-7, 1.6e-6, 2.8e-6)
+
+
+def test_a_signal_that_starts_below_the_limit_and_rises_is_no_collapse() -> None:
+    looks = [look(32 * index, signals=(0.5, signal)) for index, signal in enumerate(SLOW_START)]
+    assert all(collapsed(looks[:count], Rules()) is None for count in range(1, len(looks) + 1))
+
+
+def test_the_same_signals_in_a_run_that_had_one_a_hundred_times_higher_are_a_collapse() -> None:
+    looks = [look(32 * index, signals=(0.5, signal)) for index, signal in enumerate((1e-4, *SLOW_START[1:4]))]
+    assert collapsed(looks, Rules())
+    assert collapsed([look(0, signals=(0.5, 9e-5)), *looks[1:]], Rules()) is None
+
+
+def test_a_net_whose_units_are_dead_from_the_start_has_collapsed() -> None:
+    assert collapsed([look(32 * index, signals=(0.5, 0.0)) for index in range(4)], Rules())
