@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import nan
 from typing import Any, Self
 
 
@@ -12,6 +13,23 @@ class ChannelVitals:
     minimum: tuple[float, ...]
     maximum: tuple[float, ...]
     std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingWeights:
+    """Omega, the sum, and tau, the sum of squares, of each unit's incoming weights (Klambauer et al. 2017,
+    arXiv:1706.02515).
+
+    Attributes:
+        omega_mean, omega_std, tau_mean, tau_std: over the units of the layer.
+        in_domain: share of units with omega in [-0.1, 0.1] and tau in [0.95, 1.1], where the paper's Theorem 1 holds.
+    """
+
+    omega_mean: float
+    omega_std: float
+    tau_mean: float
+    tau_std: float
+    in_domain: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +45,9 @@ class LayerVitals:
         dead: share of units (channels of a convolution) whose output is the same for every input.
         gradient_norm: Euclidean norm of the last batch's gradient of the layer's kernel.
         update_ratio: norm of the last update of the kernel divided by the norm of the kernel.
+        saturated: share of outputs within a hundredth of a flat end of the activation: tanh's -1 and 1, sigmoid's 0 and
+            1, selu's -1.758, elu's -1; not a number where the output is no such activation's.
+        weights: what comes into each unit; None where it is not known.
         channels: of the channels one by one, where a study asks for it.
     """
 
@@ -37,15 +58,21 @@ class LayerVitals:
     dead: float
     gradient_norm: float
     update_ratio: float
+    saturated: float = nan
+    weights: IncomingWeights | None = None
     channels: ChannelVitals | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `dataclasses.asdict`."""
-        channels = values.get("channels")
-        if channels is None:
-            return cls(**values)
-        return cls(**{**values, "channels": ChannelVitals(**{name: tuple(each) for name, each in channels.items()})})
+        channels, weights = values.get("channels"), values.get("weights")
+        return cls(
+            **{
+                **values,
+                "weights": weights and IncomingWeights(**weights),
+                "channels": channels and ChannelVitals(**{name: tuple(each) for name, each in channels.items()}),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +106,7 @@ class Reading:
     finite: bool
     seconds: float
     layers: tuple[LayerVitals, ...]
-    f1: float = float("nan")
+    f1: float = nan
 
     @property
     def top1(self) -> float:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any
 
 import keras
 
 from sweeps.config import Activation
-from sweeps.nn.dials import Dials
+from sweeps.nn.dials import CHOICES, Dials
 
 
 class SwitchedActivation(keras.layers.Layer):
@@ -20,6 +21,11 @@ class SwitchedActivation(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         return self._dials.choose("activation", {name: partial(f, inputs) for name, f in ACTIVATIONS.items()})
 
+    def flat_ends(self) -> Any:
+        """Lower and upper end of the activation in use, float32, (2,); infinite where there is none."""
+        ends = [FLAT_ENDS.get(name, NO_FLAT_ENDS) for name in CHOICES["activation"]]
+        return keras.ops.take(keras.ops.convert_to_tensor(ends, "float32"), self._dials["activation"], axis=0)
+
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
@@ -28,6 +34,16 @@ def _swish(inputs: Any) -> Any:
     """x sigmoid(x). TensorFlow's own registers a gradient for good, and with it the graph of a trainer long gone."""
     return inputs * keras.activations.sigmoid(inputs)
 
+
+# Where an activation is flat: (lower end, upper end).
+FLAT_ENDS: dict[str, tuple[float, float]] = {
+    "tanh": (-1.0, 1.0),
+    "sigmoid": (0.0, 1.0),
+    "selu": (-1.7580993408473766, inf),
+    "elu": (-1.0, inf),
+}
+
+NO_FLAT_ENDS = (-inf, inf)
 
 ACTIVATIONS: dict[Activation, Callable[[Any], Any]] = {
     "relu": keras.activations.relu,

@@ -1,9 +1,13 @@
 """The probe: what a net's outputs say of its health, and how its predictions are counted."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from sweeps.nn.activations import SwitchedActivation
+from sweeps.nn.activations import FLAT_ENDS, NO_FLAT_ENDS, SwitchedActivation
+
+AT_THE_END = 0.01  # of an activation: how near an output must be to its flat end to count as saturated
 
 # Layers that finish the output of the layer before; the model's last one does not, since the logits are wanted.
 FINISHING = (keras.layers.BatchNormalization, keras.layers.Activation, SwitchedActivation)
@@ -28,14 +32,23 @@ def outputs(model: keras.Model) -> list[keras.KerasTensor]:
     return found
 
 
-def vital_signs(output: tf.Tensor) -> tf.Tensor:
-    """Mean, std, signal and dead share (see `LayerVitals`) of one layer's output on the probe batch.
+def flat_ends(output: keras.KerasTensor) -> Any:
+    """Where the activation that made an output is flat: lower and upper end, infinite where there is none."""
+    layer = output._keras_history.operation
+    if isinstance(layer, SwitchedActivation):
+        return layer.flat_ends()
+    return FLAT_ENDS.get(getattr(getattr(layer, "activation", None), "__name__", ""), NO_FLAT_ENDS)
+
+
+def vital_signs(output: tf.Tensor, ends: Any) -> tf.Tensor:
+    """Mean, std, signal, dead and saturated share (see `LayerVitals`) of one layer's output on the probe batch.
 
     Args:
         output: (inputs, positions..., channels), any float dtype.
+        ends: lower and upper flat end of its activation, (2,).
 
     Returns:
-        float32, (4,).
+        float32, (5,).
     """
     x = tf.cast(output, tf.float32)
     mean = tf.reduce_mean(x)
@@ -43,7 +56,22 @@ def vital_signs(output: tf.Tensor) -> tf.Tensor:
     over_inputs = tf.reduce_mean(tf.math.reduce_variance(x - x[:1], axis=0))
     signal = tf.math.divide_no_nan(over_inputs, tf.reduce_mean(tf.square(x)))
     same = tf.reduce_all(tf.equal(x, x[:1]), axis=list(range(x.shape.rank - 1)))
-    return tf.stack([mean, tf.math.reduce_std(x), signal, tf.reduce_mean(tf.cast(same, tf.float32))])
+    at_end = tf.reduce_mean(tf.cast((x <= ends[0] + AT_THE_END) | (x >= ends[1] - AT_THE_END), tf.float32))
+    saturated = tf.where(tf.reduce_any(tf.math.is_finite(ends)), at_end, float("nan"))
+    return tf.stack([mean, tf.math.reduce_std(x), signal, tf.reduce_mean(tf.cast(same, tf.float32)), saturated])
+
+
+def incoming_weights(kernel: tf.Tensor) -> tf.Tensor:
+    """Mean and std of omega and of tau, and the share of units in the domain (see `IncomingWeights`); float32, (5,).
+
+    Args:
+        kernel: (..., units).
+    """
+    weights = tf.reshape(tf.cast(kernel, tf.float32), [-1, kernel.shape[-1]])
+    omega, tau = tf.reduce_sum(weights, axis=0), tf.reduce_sum(tf.square(weights), axis=0)
+    inside = (tf.abs(omega) <= 0.1) & (tau >= 0.95) & (tau <= 1.1)
+    moments = [f(sums) for sums in (omega, tau) for f in (tf.reduce_mean, tf.math.reduce_std)]
+    return tf.stack([*moments, tf.reduce_mean(tf.cast(inside, tf.float32))])
 
 
 def channel_signs(output: tf.Tensor) -> tf.Tensor:

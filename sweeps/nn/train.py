@@ -22,7 +22,7 @@ from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.custom import custom
 from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, structure
 from sweeps.nn.trainer import Progress, Trainer
-from sweeps.signals import ChannelVitals, LayerVitals, Reading
+from sweeps.signals import ChannelVitals, IncomingWeights, LayerVitals, Reading
 
 MOST_TRAINERS = 8  # each holds some 50 to 200 MiB of traced graph
 MOST_PARAMETERS = 50_000_000  # of the trainers kept beside a new one: weights, slots and a copy of each
@@ -133,8 +133,12 @@ def _reading(
         finite=finite,
         seconds=time.perf_counter() - started,
         layers=tuple(
-            LayerVitals(name, mean, std, signal, dead, float(norm), float(ratio), _channel_vitals(channel))
-            for name, (mean, std, signal, dead), norm, ratio, channel in rows
+            LayerVitals(
+                *(name, mean, std, signal, dead, float(norm), float(ratio), saturated),
+                weights=IncomingWeights(*weights),
+                channels=_channel_vitals(channel),
+            )
+            for name, (mean, std, signal, dead, saturated, *weights), norm, ratio, channel in rows
         ),
         f1=f1,
     )

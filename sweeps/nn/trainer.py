@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sweeps.config import Config
 from sweeps.nn import probe
+from sweeps.nn.activations import NO_FLAT_ENDS
 from sweeps.nn.loss_scale import LossScale
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.net import Net, Scales
@@ -80,8 +81,8 @@ class Trainer:
         return self._evaluate(images, labels)
 
     def vitals(self, images: NDArray[Any]) -> tuple[NDArray[np.float32], bool, list[NDArray[np.float32]]]:
-        """Mean, std, signal and dead share per layer, (layers, 4); whether every trainable weight is finite; and
-        minimum, maximum and std of each channel, (3, channels) per layer."""
+        """What `probe.vital_signs` and then `probe.incoming_weights` say of each layer, (layers, 10); whether every
+        trainable weight is finite; and minimum, maximum and std of each channel, (3, channels) per layer."""
         signs, finite, channels = self._examine(images)
         return signs.numpy(), bool(finite), [each.numpy() for each in channels]
 
@@ -135,7 +136,13 @@ class Trainer:
         outputs = self.net.watched(images, training=False)
         watched = [*outputs[: len(self._kernels) - 1], self.net.logits(outputs)]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable)) for variable in self._variables])
-        signs = tf.stack([probe.vital_signs(output) for output in watched])
+        ends = [*map(probe.flat_ends, self.net.watched.outputs[: len(self._kernels) - 1]), NO_FLAT_ENDS]
+        signs = tf.stack(
+            [
+                tf.concat([probe.vital_signs(output, flat), probe.incoming_weights(kernel)], axis=0)
+                for output, flat, kernel in zip(watched, ends, self._kernels, strict=True)
+            ]
+        )
         return signs, finite, [probe.channel_signs(output) for output in watched]
 
 

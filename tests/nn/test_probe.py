@@ -1,11 +1,14 @@
 """Vital signs and scores against NumPy."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_net import tiny
+from tiny_net import patterns, tiny
 
 from sweeps.nn import models, probe
+from sweeps.nn.activations import FLAT_ENDS, NO_FLAT_ENDS
+from sweeps.nn.train import train
 
 
 def vital_signs(x):
@@ -19,19 +22,52 @@ def vital_signs(x):
 def test_vital_signs_are_their_formulas(shape):
     x = np.random.default_rng(0).normal(0.5, 2, shape).astype(np.float32)
     x[..., :2] = np.maximum(x[..., :2], 100)
-    assert np.allclose(probe.vital_signs(tf.constant(x)), vital_signs(x), rtol=1e-5)
+    assert np.allclose(probe.vital_signs(tf.constant(x), NO_FLAT_ENDS)[:4], vital_signs(x), rtol=1e-5)
 
 
 def test_a_channel_whose_map_is_the_same_for_all_inputs_is_dead_though_its_positions_differ():
     x = np.random.default_rng(0).normal(size=(8, 3, 3, 4)).astype(np.float32)
     x[..., 1] = np.arange(9).reshape(3, 3)
-    assert float(probe.vital_signs(tf.constant(x))[3]) == 0.25
+    assert float(probe.vital_signs(tf.constant(x), NO_FLAT_ENDS)[3]) == 0.25
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e-20, 1e15])
 def test_an_output_that_is_the_same_for_all_inputs_has_a_signal_of_exactly_zero(value):
     x = tf.fill([64, 30], tf.constant(value)) * tf.range(1.0, 31.0)
-    assert probe.vital_signs(x)[2:].numpy().tolist() == [0.0, 1.0]
+    assert probe.vital_signs(x, NO_FLAT_ENDS)[2:4].numpy().tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("activation", "flat"),
+    [
+        ("tanh", lambda x: np.abs(np.tanh(x)) >= 0.99),
+        ("sigmoid", lambda x: np.abs(1 / (1 + np.exp(-x)) - 0.5) >= 0.49),
+        ("selu", lambda x: 1.0507 * 1.67326 * (1 - np.exp(np.minimum(x, 0))) >= 1.0507 * 1.67326 - 0.01),
+        ("elu", lambda x: 1 - np.exp(np.minimum(x, 0)) >= 0.99),
+    ],
+)
+def test_saturated_is_the_share_of_outputs_at_a_flat_end(activation, flat):
+    x = np.random.default_rng(0).normal(0, 4, (64, 500)).astype(np.float32)
+    output = getattr(keras.activations, activation)(x)
+    ends = tf.constant(FLAT_ENDS[activation])
+    assert float(probe.vital_signs(output, ends)[4]) == pytest.approx(flat(x.astype(np.float64)).mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("activation", "known"), [("relu", False), ("selu", True), ("sigmoid", True)])
+def test_a_trial_knows_where_its_activation_is_flat(activation, known):
+    first = next(iter(train(tiny(activation=activation), patterns())))
+    assert [not np.isnan(layer.saturated) for layer in first.layers] == [*[known] * 5, False]
+
+
+def test_incoming_weights_are_summed_per_unit_and_compared_with_the_domain():
+    kernel = np.random.default_rng(0).normal(0, 1 / 6, (3, 3, 4, 50))
+    kernel[..., :10] -= kernel[..., :10].mean((0, 1, 2))
+    kernel[..., :10] /= np.sqrt((kernel[..., :10] ** 2).sum((0, 1, 2)))
+    omega, tau = kernel.sum((0, 1, 2)), (kernel**2).sum((0, 1, 2))
+    inside = np.mean((np.abs(omega) <= 0.1) & (tau >= 0.95) & (tau <= 1.1))
+    assert inside >= 0.2
+    expected = [omega.mean(), omega.std(), tau.mean(), tau.std(), inside]
+    assert np.allclose(probe.incoming_weights(tf.constant(kernel)), expected, atol=1e-5)
 
 
 def test_the_outputs_are_those_of_the_activations_and_the_last_are_the_logits():
