@@ -182,6 +182,48 @@ def vitals(
 
 
 @app.command()
+def autopsy(
+    study: StudyName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")],
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="A picture to write too: .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    storage: StorageUrl = None,
+) -> None:
+    """Say why a finished trial died and what the study's other trials support, and rewrite its note in the dashboard."""
+    from sweeps import autopsies, store
+
+    opened = store.connect(store.url(storage))
+    loaded = store.load_study(opened, study)
+    found = autopsies.examine(opened, loaded, trial)
+    if to is not None:
+        from sweeps import pictures
+
+        readings, _ = store.readings_of(opened, loaded, trial)
+        pictures.draw_autopsy(readings, found.chance, f"{study}, trial {trial}: {found.cause}", to)
+    autopsies.write(opened, loaded, trial, found)
+    print(found.markdown())
+
+
+@app.command()
+def survey(
+    study: StudyName,
+    storage: StorageUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show what decides between dying and learning in a study, over all its finished trials, stopped ones too."""
+    from sweeps import autopsies, store
+    from sweeps import run as running
+
+    found = autopsies.look_over(store.load_study(store.connect(store.url(storage)), study))
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=2))
+        return
+    running.stdout_console().print(autopsies.render(found))
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of search-space files, for editors."""
     from sweeps.space_schema import json_schema

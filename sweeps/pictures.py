@@ -1,22 +1,27 @@
-"""Pictures of one trial: what each layer, and each of its channels, did over the steps."""
+"""Pictures of one trial: what each layer, and each of its channels, did over the steps; and how it was lost."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sweeps.errors import InputError
 from sweeps.signals import ChannelVitals, Reading
+from sweeps.verdict import Chance
 
 matplotlib.use("Agg")  # files only: no window is ever opened
 
 COLUMNS = 4
 # Colours that the colour-blind tell apart (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+LEAST_SIGNAL = 1e-12  # a smaller one is drawn as this: float32 has nothing to tell below
+WIDE = 20.0  # times chance's loss, from which on losses are drawn in log scale
 
 
 def draw_vitals(readings: Sequence[Reading], title: str, path: Path) -> None:
@@ -46,10 +51,106 @@ def draw_vitals(readings: Sequence[Reading], title: str, path: Path) -> None:
     handles = [panels[0].plot([], [], color=colour, label=label)[0] for colour, label in _legend(readings)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: Path) -> None:
+    """Three panels: losses against chance; top-1 (in regression R^2) against chance; each layer's signal over the steps.
+
+    Args:
+        readings: all looks, at least one, in the order of their steps.
+        path: its ending decides the format: .png, .svg or .pdf.
+
+    Raises:
+        InputError: the file cannot be written, or has another ending.
+    """
+    names = [layer.name for layer in max(readings, key=lambda look: len(look.layers)).layers]
+    figure = Figure(figsize=(15, max(4.2, 0.24 * len(names) + 1.4)), layout="constrained")
+    losses, scores, signals = figure.subplots(1, 3, width_ratios=(1, 1, 1.6))
+    _losses(losses, readings, chance)
+    _scores(scores, readings, chance)
+    _signals(signals, readings, names)
+    for panel in (losses, scores, signals):
+        panel.set_xlabel("step")
+        panel.title.set_fontsize(10)
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as exc:
         raise InputError(f"{path}: {getattr(exc, 'strerror', None) or exc}; give --to a .png, .svg or .pdf") from exc
+
+
+def _losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
+    steps = [look.step for look in readings]
+    for colour, name, values in (
+        (ORANGE, "training", [look.train_loss for look in readings]),
+        (BLUE, "hold-out", [look.loss for look in readings]),
+    ):
+        panel.plot(steps, _finite(values), color=colour, label=name, marker=".", markersize=4)
+        if np.nanmax(_finite(values), initial=0) > WIDE * chance.loss:
+            panel.set_yscale("log")
+    _chance_line(panel, chance.loss)
+    panel.set_title("loss" + (", nats" if chance.classes else ", mean squared error"))
+
+
+def _scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
+    if chance.classes:
+        values, level = _finite([100 * look.top1 for look in readings]), 100 * chance.top1
+        panel.set_title("hold-out top-1, %")
+        panel.set_ylim(0, max(5 * level, 1.1 * np.nanmax(values, initial=0)) if level > 0 else None)
+    else:
+        values, level = _finite([chance.gain(look.loss) for look in readings]), 0.0
+        panel.set_title("hold-out R^2")
+        panel.set_ylim(max(-1.0, np.nanmin(values, initial=0) - 0.1), 1)  # far below the mean is all the same
+    panel.plot([look.step for look in readings], values, color=BLUE, label="hold-out", marker=".", markersize=4)
+    _chance_line(panel, level)
+
+
+def _chance_line(panel: Axes, level: float) -> None:
+    if np.isfinite(level):
+        panel.axhline(level, color="black", linestyle="--", linewidth=1, label="chance")
+    panel.legend(fontsize=8)
+
+
+def _signals(panel: Axes, readings: Sequence[Reading], names: Sequence[str]) -> None:
+    """A map of the layers, the first on top, over the steps; each look is as wide as it is far from the next."""
+    looks = [look for look in readings if look.layers]
+    panel.set_title("signal of each layer: 1 inputs differ, 0 all look the same")
+    if not looks:
+        panel.text(0.5, 0.5, "no layer was watched", ha="center", transform=panel.transAxes)
+        return
+    found = [{layer.name: layer.signal for layer in look.layers} for look in looks]
+    rows = np.array([_finite([each.get(name, np.nan) for each in found]) for name in names])
+    lowest = max(LEAST_SIGNAL, min(1e-3, float(np.nanmin(rows, initial=1))))
+    shown = panel.pcolormesh(
+        _edges([look.step for look in looks]),
+        np.arange(len(names) + 1),
+        np.ma.masked_invalid(np.maximum(rows, lowest)),
+        cmap=colormaps["cividis"],
+        norm=LogNorm(lowest, 1),
+    )
+    panel.set_facecolor("lightgrey")  # what is no number
+    panel.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
+    panel.invert_yaxis()
+    panel.figure.colorbar(shown, ax=panel, label="signal", pad=0.01)
+
+
+def _edges(steps: Sequence[int]) -> NDArray[np.float64]:
+    """Half-way between the looks; the outer ones as far out as in."""
+    if len(steps) == 1:
+        return np.array([steps[0] - 0.5, steps[0] + 0.5])
+    middles = (np.array(steps[:-1]) + np.array(steps[1:])) / 2
+    return np.concatenate([[2 * steps[0] - middles[0]], middles, [2 * steps[-1] - middles[-1]]])
+
+
+def _finite(values: Sequence[float]) -> NDArray[np.float64]:
+    """What is no finite number is not drawn."""
+    array = np.array(values, np.float64)
+    return np.where(np.isfinite(array), array, np.nan)
 
 
 def _legend(readings: Sequence[Reading]) -> list[tuple[str, str]]:
@@ -74,5 +175,4 @@ def _panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index
 
 def _lines(channels: Sequence[ChannelVitals | None], name: str) -> NDArray[np.float64]:
     """(steps, channels); what is no number is not drawn."""
-    values = np.array([getattr(each, name) for each in channels], np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
+    return _finite([getattr(each, name) for each in channels])

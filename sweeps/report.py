@@ -15,7 +15,10 @@ from sweeps import store
 from sweeps.space import Space
 from sweeps.verdict import Fate
 
-FATES = (Fate.LEARNED, Fate.AT_CHANCE, Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED, store.FAILED)
+FATES = (
+    *(Fate.LEARNED, Fate.AT_CHANCE, Fate.COLLAPSED, Fate.FROZEN, Fate.DIVERGED, Fate.OUTRANKED),
+    store.FAILED,
+)
 # Parameters whose values need no name beside them.
 SPEAK_FOR_THEMSELVES = {"activation", "constraint", "optimizer", "initializer", "dropout", "output", "dtype"}
 COLOURS: dict[str, str] = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
@@ -101,7 +104,7 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
     done = finished_trials(trials)
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     steps_run = sum(trial.steps for trial in done)
-    stopped = [trial for trial in done if trial.fate in (Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED)]
+    stopped = [trial for trial in done if trial.fate not in (Fate.LEARNED, store.FAILED)]
     budget = space.budget
     under_way = sum((trial.last_step or 0) / budget.resource[1] for trial in running)
     return Summary(

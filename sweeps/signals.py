@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import nan
+from math import isnan, nan
 from typing import Any, Self
 
 
@@ -93,6 +93,7 @@ class Reading:
         seconds: wall-clock time of this trial so far; the only field that differs when a trial is repeated.
         layers: vital signs from the first layer to the logits.
         f1: macro F1, the mean over the classes in the hold-out set; not a number in regression.
+        loss_std: standard deviation of the loss over the hold-out images; not a number where unknown.
     """
 
     step: int
@@ -107,21 +108,27 @@ class Reading:
     seconds: float
     layers: tuple[LayerVitals, ...]
     f1: float = nan
+    loss_std: float = nan
 
     @property
     def top1(self) -> float:
-        """Share of hold-out images classified rightly."""
-        return self.hits1 / self.count
+        """Share of hold-out images classified rightly; not a number where none were counted."""
+        return self.hits1 / self.count if self.count else nan
 
     @property
     def top5(self) -> float:
         """Share of hold-out images whose class is among the five most probable."""
-        return self.hits5 / self.count
+        return self.hits5 / self.count if self.count else nan
 
     @property
     def signal(self) -> float:
-        """Signal of the logits."""
-        return self.layers[-1].signal
+        """Signal of the logits; not a number where no layer was watched."""
+        return self.layers[-1].signal if self.layers else nan
+
+    @property
+    def measured(self) -> bool:
+        """Whether the hold-out set was looked at: a recorded look may hold layers alone."""
+        return self.count > 0 or not isnan(self.loss)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON encoder; not-a-number stays a float."""

@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from sweeps.config import Config, DataConfig, ModelConfig
 from sweeps.parameters import Parameter, Scalar, Suggests
+from sweeps.verdict.rules import Rules
 
 Objective = Literal["top1", "top5", "f1", "loss", "gain", "r2"]
 
@@ -68,6 +69,7 @@ class Space:
     model: ModelConfig
     sampler: Mapping[str, Any]
     pruner: Mapping[str, Any]
+    verdict: Rules
     parameters: tuple[Parameter, ...]
     tables: Mapping[str, Any]
 

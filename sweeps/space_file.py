@@ -12,6 +12,7 @@ from sweeps.config import Count, DataConfig, Frozen, ModelConfig
 from sweeps.errors import SpaceError, one_line, reason, unknown_key
 from sweeps.parameters import Parameter
 from sweeps.space import Budget, Objective, Space, ValidationProblem
+from sweeps.verdict.rules import Rules
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
     "top1": "maximize",
@@ -68,9 +69,22 @@ class BudgetTable(Frozen):
         return self
 
 
+USUAL = Rules()
+
+
+class VerdictTable(Frozen):
+    """[verdict]: how patient the judge is; see `sweeps.verdict.Rules`."""
+
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = USUAL.alpha
+    control: Annotated[float, Field(ge=0, le=1)] = USUAL.control
+    economy: bool = USUAL.economy
+    rejections: Annotated[int, Field(ge=0)] = USUAL.rejections
+
+
 TABLES: dict[str, type[BaseModel]] = {
     "study": StudyTable,
     "budget": BudgetTable,
+    "verdict": VerdictTable,
     "data": DataConfig,
     "model": ModelConfig,
 }
@@ -145,6 +159,7 @@ def _space(parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[P
         model=parts["model"],
         sampler={"name": samplers.DEFAULT_SAMPLER, **tables.get("sampler", {})},
         pruner={"name": samplers.DEFAULT_PRUNER, **tables.get("pruner", {})},
+        verdict=Rules(**parts["verdict"].model_dump()),
         parameters=parameters,
         tables={**tables, "budget": tables.get("budget", {})},
     )

@@ -34,6 +34,8 @@ CONFIG, SLOT, HOST, PID, FATE, REASON = "config", "slot", "host", "pid", "fate",
 STEPS, SECONDS, TOP1, TOP5, LOSS, GAIN, CHANCE_TOP1 = "steps", "seconds", "top1", "top5", "loss", "gain", "chance_top1"
 F1, BEST_VALUE, BEST_STEP, BEST_EPOCH = "f1", "best_value", "best_step", "best_epoch"
 TRACEBACK = "traceback"
+LEARNER, CONTROL, LOWEST_PROGNOSIS, BEST_GAIN = "learner", "control", "lowest_prognosis", "best_gain"
+WOULD_STOP, WOULD_STOP_REASON = "would_stop_at_step", "would_stop_reason"  # of a control
 DEAD = "dead"  # Optuna's constraint: above zero is infeasible
 INTERRUPTED, FAILED = "interrupted", "failed"  # fates that a worker gives, not a verdict
 

@@ -17,13 +17,14 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
-from sweeps import samplers, store, tables
+from sweeps import history, samplers, store, tables
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.errors import WorkerError, one_line
 from sweeps.signals import Reading
 from sweeps.space import Objective, Space
-from sweeps.verdict import Chance, Fate, Verdict, final_verdict, judge
+from sweeps.verdict import NO_LIMIT, Chance, Fate, Limit, Rules, Verdict, ended, final_verdict, judge
+from sweeps.verdict import limit as calibrated
 
 Train = Callable[[Config, Arrays], Generator[Reading, None, None]]
 Load = Callable[[DataConfig, int], Arrays]
@@ -34,22 +35,26 @@ MOST_FAILURES_IN_A_ROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one trial ended; `readings` as far as it came."""
+    """How one trial ended; `readings` as far as it came, `would_stop` where a control would have been stopped."""
 
     state: TrialState
     fate: str
     reason: str
     readings: tuple[Reading, ...] = ()
     traceback: str = ""
+    would_stop: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a trial is trained by, and measured against; `images` are those to train on."""
+    """What a trial is trained by, measured against and judged by; `images` are those to train on."""
 
     config: Config
     chance: Chance
     images: int
+    rules: Rules
+    limit: Limit
+    control: bool
 
 
 def work(storage: RDBStorage, study: optuna.Study, train: Train, load: Load, stopping: Callable[[], bool]) -> int:
@@ -109,8 +114,11 @@ def _run(
         trial.set_user_attr(store.CONFIG, config.to_json())
         arrays = load(config.data, config.holdout_images)
         chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
-        setting = Setting(config, chance, len(arrays.train_labels))
-        outcome = follow(trial, train(config, arrays), chance, space, config.steps, stopping)
+        finished = study.get_trials(deepcopy=False)
+        rules, control = history.rules_of(space, slot, config, finished)
+        limit = calibrated(history.ended_trials(finished), rules)
+        setting = Setting(config, chance, len(arrays.train_labels), rules, limit, control)
+        outcome = follow(trial, train(config, arrays), setting, space, stopping)
     except ValidationError as exc:
         reason = str(exc.errors()[0]["msg"]).removeprefix("Value error, ")
         outcome = Outcome(TrialState.FAIL, store.FAILED, f"these values do not go together: {reason}")
@@ -127,17 +135,17 @@ def _run(
 def follow(
     trial: optuna.Trial,
     run: Generator[Reading, None, None],
-    chance: Chance,
+    setting: Setting,
     space: Space,
-    steps: int,
     stopping: Callable[[], bool],
 ) -> Outcome:
     """Pull readings until the run is over or a verdict, the pruner or the person stops it; each is reported to Optuna.
 
     What is reported is continuous (information gain, or its counterpart where less is better): accuracies tie at
-    chance, and ties blind every pruner.
+    chance, and ties blind every pruner. A control goes on whatever the judge says, unless it diverged.
     """
     readings: list[Reading] = []
+    chance, steps, would_stop = setting.chance, setting.config.steps, None
     for reading in run:
         readings.append(reading)
         if stopping():
@@ -151,17 +159,22 @@ def follow(
             trial.report(gain if space.direction == "maximize" else -gain, at)
         if reading.step == steps:
             break
-        verdict = judge(readings, chance)
-        if not verdict.stops and reading.step > 0 and trial.should_prune():
+        verdict = judge(readings, chance, steps, setting.limit, setting.rules)
+        if setting.control and verdict.stops and verdict.fate != Fate.DIVERGED:
+            would_stop = would_stop or (reading.step, verdict.reason)
+            continue
+        if not verdict.stops and not setting.control and reading.step > 0 and trial.should_prune():
             verdict = Verdict(
-                Fate.OUTRANKED, f"other trials were better at step {reading.step} ({space.pruner['name']})"
+                Fate.OUTRANKED,
+                f"other trials were better at step {reading.step} ({space.pruner['name']})",
+                stops=True,
             )
         if verdict.stops:
             run.close()
             return Outcome(TrialState.PRUNED, verdict.fate, verdict.reason, tuple(readings))
-    verdict = final_verdict(readings, chance)
+    verdict = final_verdict(readings, chance, setting.rules)
     state = TrialState.PRUNED if verdict.stops else TrialState.COMPLETE
-    return Outcome(state, verdict.fate, verdict.reason, tuple(readings))
+    return Outcome(state, verdict.fate, verdict.reason, tuple(readings), would_stop=would_stop)
 
 
 def objective(space: Space, reading: Reading, chance: Chance) -> float:
@@ -208,6 +221,19 @@ def _attributes(outcome: Outcome, space: Space, setting: Setting | None) -> dict
         # JSON has no NaN: a loss that is none is told by the fate.
         attributes |= {name: value for name, value in numbers.items() if abs(value) < float("inf")}
         attributes[store.STEPS] = last.step
+        attributes |= _lessons(outcome, setting)
+    return attributes
+
+
+def _lessons(outcome: Outcome, setting: Setting) -> dict[str, Any]:
+    """What later trials are judged by; an outranked one teaches nothing, since nobody knows its end."""
+    if outcome.fate == Fate.OUTRANKED:
+        return {}
+    safe = setting.control or setting.limit == NO_LIMIT
+    end = ended(outcome.readings, setting.chance, setting.config.steps, safe, setting.rules)
+    attributes = history.attributes(end)
+    if outcome.would_stop:
+        attributes[store.WOULD_STOP], attributes[store.WOULD_STOP_REASON] = outcome.would_stop
     return attributes
 
 
@@ -216,7 +242,7 @@ def _tell(study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outco
     if outcome.state == TrialState.FAIL or setting is None:
         study.tell(trial, state=TrialState.FAIL)
         return
-    dead = outcome.fate in (Fate.COLLAPSED, Fate.DIVERGED)
+    dead = outcome.state == TrialState.PRUNED and outcome.fate != Fate.OUTRANKED
     trial.set_constraint(store.DEAD, 1.0 if dead else -1.0)
     if outcome.state == TrialState.PRUNED:
         study.tell(trial, state=TrialState.PRUNED)

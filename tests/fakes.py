@@ -91,7 +91,7 @@ def learning(config: Config, arrays: Arrays) -> Iterator[Reading]:
 def collapsing(config: Config, arrays: Arrays) -> Iterator[Reading]:
     """A run whose logits stop telling inputs apart."""
     for step in range(0, config.steps + 1, config.report_interval):
-        yield reading(step, loss=2.4, signal=1e-9 if step else 0.5)
+        yield reading(step, loss=2.4, signal=1e-11 if step else 0.5)
 
 
 def diverging(config: Config, arrays: Arrays) -> Iterator[Reading]:

@@ -104,9 +104,10 @@ def ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def score(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Sum of the losses, top-1 hits and top-5 hits of a batch, in regression none; float32, (3,)."""
+    """Sum of the losses and of their squares, top-1 and top-5 hits (in regression none) of a batch; float32, (4,)."""
+    each = losses(labels, logits)
+    sums = [tf.reduce_sum(each), tf.reduce_sum(tf.square(each))]
     if tf.as_dtype(labels.dtype).is_floating:
-        return tf.stack([tf.reduce_sum(losses(labels, logits)), 0.0, 0.0])
+        return tf.stack([*sums, 0.0, 0.0])
     rank = ranks(labels, logits)
-    hits = [tf.reduce_sum(tf.cast(rank < k, tf.float32)) for k in (1, 5)]
-    return tf.stack([tf.reduce_sum(losses(labels, logits)), *hits])
+    return tf.stack([*sums, *(tf.reduce_sum(tf.cast(rank < k, tf.float32)) for k in (1, 5))])

@@ -4,6 +4,7 @@ The same config and arrays give the same readings (but for the seconds), whateve
 """
 
 import gc
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
@@ -115,7 +116,7 @@ def _advance(trainer: Trainer, config: Config, arrays: Arrays, start: int, stop:
 def _reading(
     trainer: Trainer, config: Config, arrays: Arrays, step: int, progress: Progress | None, started: float
 ) -> Reading:
-    loss, hits1, hits5, f1 = _evaluate(trainer, arrays)
+    loss, loss_std, hits1, hits5, f1 = _evaluate(trainer, arrays)
     signs, finite, channels = trainer.vitals(arrays.holdout_images[:PROBE_IMAGES])
     if progress is None:
         progress = Progress.none(kernels=len(trainer.layers))
@@ -141,6 +142,7 @@ def _reading(
             for name, (mean, std, signal, dead, saturated, *weights), norm, ratio, channel in rows
         ),
         f1=f1,
+        loss_std=loss_std,
     )
 
 
@@ -151,17 +153,19 @@ def _channel_vitals(signs: NDArray[np.float32] | None) -> ChannelVitals | None:
     return ChannelVitals(*(tuple(float(f"{value:.4g}") for value in row) for row in signs))
 
 
-def _evaluate(trainer: Trainer, arrays: Arrays) -> tuple[float, int, int, float]:
-    """Mean loss, top-1 hits, top-5 hits and macro F1 on the hold-out set."""
+def _evaluate(trainer: Trainer, arrays: Arrays) -> tuple[float, float, int, int, float]:
+    """Mean and spread of the loss, top-1 hits, top-5 hits and macro F1 on the hold-out set."""
     images, labels = arrays.holdout_images, arrays.holdout_labels
     batches = [slice(at, at + EVALUATION_BATCH) for at in range(0, len(images), EVALUATION_BATCH)]
     # All batches are sent before the first result is waited for.
     results = [trainer.evaluate(images[batch], labels[batch]) for batch in batches]
     scores = np.stack([score.numpy() for score, _ in results]).astype(np.float64)
-    loss, hits1, hits5 = scores.sum(axis=0).tolist()
+    total, squares, hits1, hits5 = scores.sum(axis=0).tolist()
+    loss = total / len(images)
+    loss_std = max(0.0, squares / len(images) - loss**2) ** 0.5 if math.isfinite(loss) else math.nan
     predicted = np.concatenate([classes.numpy() for _, classes in results])
     f1 = macro_f1(labels, predicted, arrays.classes) if arrays.classes else float("nan")
-    return loss / len(images), int(hits1), int(hits5), f1
+    return loss, loss_std, int(hits1), int(hits5), f1
 
 
 def macro_f1(labels: NDArray[Any], predicted: NDArray[Any], classes: int) -> float:

@@ -77,7 +77,7 @@ class Trainer:
         return Progress(float(loss_sum) / len(images), float(gradient_norms[-1]), gradient_norms[:-1], update_ratios)
 
     def evaluate(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Of a batch in inference mode, still on the device: sum of losses, top-1 and top-5 hits; classes, (batch,)."""
+        """Of a batch in inference mode, still on the device: what `probe.score` sums; classes, (batch,)."""
         return self._evaluate(images, labels)
 
     def vitals(self, images: NDArray[Any]) -> tuple[NDArray[np.float32], bool, list[NDArray[np.float32]]]:

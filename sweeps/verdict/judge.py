@@ -1,16 +1,19 @@
 """The judge: a run's readings -> its fate and the reason, while it runs and at the end of its budget.
 
-To add a rule: a function in `rules`, and a line in `judge`.
+To add a mechanism: a function in `rules`, and a line in its MECHANISMS.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
+from math import exp, inf, isfinite, log
 
 from sweeps.signals import Reading
+from sweeps.verdict.calibration import NO_LIMIT, Ended, Limit
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.rules import Rules, collapsed, diverged
+from sweeps.verdict.evidence import above_chance
+from sweeps.verdict.prognosis import prognosis
+from sweeps.verdict.rules import MECHANISMS, Rules, diverged, frozen
 
 
 class Fate(StrEnum):
@@ -21,15 +24,16 @@ class Fate(StrEnum):
     AT_CHANCE = "at chance"
     COLLAPSED = "collapsed"
     DIVERGED = "diverged"
+    FROZEN = "frozen"
     OUTRANKED = "outranked"
-
-
-STOPPING = frozenset({Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED})
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A fate and the reason for it, for a person to act on.
+
+    Attributes:
+        stops: whether the run ends here.
 
     Raises:
         ValueError: a run is to be stopped without a reason.
@@ -37,49 +41,116 @@ class Verdict:
 
     fate: Fate
     reason: str
+    stops: bool = False
 
     def __post_init__(self) -> None:
         if self.stops and not self.reason.strip():
             raise ValueError(f"a run that is stopped as {self.fate} needs a reason")
 
-    @property
-    def stops(self) -> bool:
-        """Whether the run ends here."""
-        return self.fate in STOPPING
-
 
 DEFAULT_RULES = Rules()
+# Evidence (an e-value) that a run is above chance, from which on it is not stopped for its prognosis.
+ENOUGH_EVIDENCE = 100.0
 
 
-def judge(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> Verdict:
+def judge(
+    readings: Sequence[Reading],
+    chance: Chance,
+    budget: int,
+    limit: Limit = NO_LIMIT,
+    rules: Rules = DEFAULT_RULES,
+) -> Verdict:
     """The verdict on a run so far: `learning`, or a fate that stops it.
 
     Args:
         readings: all looks so far, at least one, in the order of their steps.
+        budget: steps of the whole run.
+        limit: on the prognosis, from `calibration.limit`; without it only mechanisms stop a run.
     """
+    if mechanism := by_mechanism(readings, chance, budget, rules):
+        return mechanism
+    last = readings[-1]
+    score = prognosis_at_chance(readings, chance, budget, rules)
+    if score < limit.log_odds and rules.grace * budget <= last.step < budget:
+        reason = (
+            f"still at chance at step {last.step} of {budget}, with a prognosis of {_odds(score)} to learn in the rest "
+            f"(limit {_odds(limit.log_odds)}, from {limit.grounds}): {_score(readings, chance)}"
+        )
+        return Verdict(Fate.AT_CHANCE, reason, stops=True)
+    return Verdict(Fate.LEARNING, f"at step {last.step}: {_score(readings, chance)}")
+
+
+def by_mechanism(
+    readings: Sequence[Reading], chance: Chance, budget: int, rules: Rules = DEFAULT_RULES
+) -> Verdict | None:
+    """The verdict on a run that cannot recover, if a mechanism says so."""
     if reason := diverged(readings, rules):
-        return Verdict(Fate.DIVERGED, reason)
-    if reason := collapsed(readings, rules):
-        return Verdict(Fate.COLLAPSED, reason)
-    return Verdict(Fate.LEARNING, f"at step {readings[-1].step}: {_score(readings, chance)}")
+        return Verdict(Fate.DIVERGED, reason, stops=True)
+    for mechanism in MECHANISMS:
+        if reason := mechanism(readings, rules):
+            return Verdict(Fate.COLLAPSED, reason, stops=True)
+    if not _has_learned(readings, chance, rules) and (reason := frozen(readings, budget, rules)):
+        return Verdict(Fate.FROZEN, reason, stops=True)
+    return None
+
+
+def prognosis_at_chance(
+    readings: Sequence[Reading], chance: Chance, budget: int, rules: Rules = DEFAULT_RULES
+) -> float:
+    """Log odds that the run is a learner at its end; infinite where its loss or its hits have shown that it is.
+
+    In economy mode: that it is among the best quarter of the learners.
+    """
+    if rules.economy:
+        return prognosis(readings, budget, chance, best=True)
+    return inf if shows_life(readings, chance, rules) else prognosis(readings, budget, chance)
+
+
+def ended(
+    readings: Sequence[Reading], chance: Chance, budget: int, control: bool, rules: Rules = DEFAULT_RULES
+) -> Ended:
+    """What a finished run teaches the study's later ones; one that was stopped teaches that it was no learner.
+
+    Args:
+        control: whether it could not have been stopped for its prognosis.
+    """
+    counts = [end for end, look in enumerate(readings, 1) if rules.grace * budget <= look.step < budget]
+    scores = [prognosis_at_chance(readings[:end], chance, budget, rules) for end in counts]
+    learned = readings[-1].step >= budget and is_learner(readings, chance, rules)
+    return Ended(min(scores, default=inf), learned, control, chance.gain(_lowest_loss(readings)))
+
+
+def shows_life(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
+    """Whether a run has shown that it is no longer at chance: in its loss, or by its hits, as far as can be proved."""
+    return _has_learned(readings, chance, rules) or above_chance(readings, chance) >= log(ENOUGH_EVIDENCE)
 
 
 def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> Verdict:
-    """The verdict on a run whose budget is used up: one that would stop it, else `learned` or `at chance`.
+    """The verdict on a run whose budget is used up: a mechanism's, else `learned` or `at chance`.
 
     Args:
         readings: all looks, at least one, in the order of their steps.
     """
-    verdict = judge(readings, chance, rules)
-    if verdict.stops:
-        return verdict
     step = readings[-1].step
+    if mechanism := by_mechanism(readings, chance, step, rules):
+        return mechanism
     if not isfinite(readings[-1].loss):  # no look is left in which it could become a number again
-        return Verdict(Fate.DIVERGED, f"diverged at step {step}, the end: the hold-out loss is {readings[-1].loss}")
+        reason = f"diverged at step {step}, the end: the hold-out loss is {readings[-1].loss}"
+        return Verdict(Fate.DIVERGED, reason, stops=True)
     if _learned(readings[-rules.looks :], chance, rules):
         return Verdict(Fate.LEARNED, f"learned within {step} steps: {_score(readings, chance)}")
-    how = "back" if _lowest_loss(readings) <= rules.learned_loss * chance.loss else "still"
+    how = "back" if _has_learned(readings, chance, rules) else "still"
     return Verdict(Fate.AT_CHANCE, f"{how} at chance after {step} steps: {_score(readings, chance)}")
+
+
+def is_learner(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
+    """Whether a run trained to its end counts as a learner: above chance at the end, or a low loss at any time."""
+    looks = [look for look in readings if look.measured]
+    return _has_learned(looks, chance, rules) or (bool(looks) and _learned(looks[-rules.looks :], chance, rules))
+
+
+def _has_learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
+    return _lowest_loss(readings) <= rules.learned_loss * chance.loss
 
 
 def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
@@ -87,16 +158,17 @@ def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
 
     In regression the loss alone tells: at 98 % of chance R^2 is 0.02.
     """
-    if not chance.classes:
-        return _lowest_loss(looks) <= rules.learned_loss * chance.loss
-    top1 = sum(look.hits1 for look in looks) / sum(look.count for look in looks)
+    count = sum(look.count for look in looks)
+    if not chance.classes or not count:
+        return _has_learned(looks, chance, rules)
+    top1 = sum(look.hits1 for look in looks) / count
     # Three times chance is more than all images where one class makes up a third: then half of the way to all will do.
     bar = min(rules.learned_factor * chance.top1, (1 + chance.top1) / 2)
-    return top1 > bar or _lowest_loss(looks) <= rules.learned_loss * chance.loss
+    return top1 > bar or _has_learned(looks, chance, rules)
 
 
 def _lowest_loss(readings: Sequence[Reading]) -> float:
-    return min((reading.loss for reading in readings if isfinite(reading.loss)), default=float("inf"))
+    return min((reading.loss for reading in readings if isfinite(reading.loss)), default=inf)
 
 
 def _score(readings: Sequence[Reading], chance: Chance) -> str:
@@ -111,6 +183,11 @@ def _score(readings: Sequence[Reading], chance: Chance) -> str:
         f"top-1 {_percent(last.top1)} (chance {_percent(chance.top1)}), "
         f"loss {_nats(last.loss)} (class prior {_nats(chance.loss)}), best gain {best:z.1f} %"
     )
+
+
+def _odds(log_odds: float) -> str:
+    """As a probability."""
+    return f"{100 / (1 + exp(-log_odds)):.2g} %"
 
 
 def _percent(share: float) -> str:

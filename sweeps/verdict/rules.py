@@ -1,13 +1,14 @@
-"""Rules that end a run: each looks at the readings so far and answers with the reason, or None.
+"""Rules that end a run on a mechanism: each looks at the readings so far and answers with the reason, or None.
 
-A rule speaks of what can be seen, never of a guess that a run will not leave chance; the judge asks them in order.
+A rule says why such a run cannot recover, and was tried on recorded runs to their full horizon: a sign that a learner
+ever showed is no mechanism. Patience with a run that is at chance for no such reason is a matter of `calibration`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from sweeps.signals import Reading
+from sweeps.signals import LayerVitals, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,21 +16,39 @@ class Rules:
     """The numbers of the rules.
 
     Attributes:
+        alpha: probability with which a run that would have learned may be stopped for its prognosis.
+        control: share of trials that are never stopped but for NaN: they show what stopping loses.
+        economy: whether only the best configurations matter: then a run is stopped unless it may be among the best
+            quarter of the learners.
+        rejections: trials that may be rejected before their first step, for a signal that is not there.
+        unborn_signal: of the logits before training, below which such a trial is rejected. Of runs without batch
+            normalisation none below 3e-10 learned; one that started at 3e-8 did.
+        grace: share of the budget before which no prognosis counts.
         looks: looks in a row that must agree before a run is stopped. One look may be a fluke: float16 skips steps that
-            overflow, and the signal dips. Three save 94 % of the steps that two would.
-        least_signal: signal of the logits below which a run is collapsed. Runs that went down to 2.7e-6 came back and
-            learned, so it must be lower than that; at 1e-10, which is rounding, half of the collapsed would be missed.
+            overflow, and the signal dips.
+        least_signal: signal of the logits below which a run is collapsed: float32's rounding. Above it runs come back:
+            one of swish units fell from .6 to 1.6e-9, rose at each look and ended at an information gain of .93.
         lost_share: of the highest signal before, to which it must have sunk too. A net may start below the limit and
             rise: one of logistic units went from 3e-8 through 1e-6 at its third look to 100 % top-1.
+        saturated: share of a layer's outputs at the flat ends of its activation from which on the layer is saturated.
+        least_movement: of the largest kernel, in the rest of the budget at this pace: below it a run is frozen.
         learned_factor: how many times chance a run that learned is above, in top-1. The hits of dead runs scatter
             around chance, up to 2.4 times as many.
         learned_loss: share of chance's loss that a run that learned is at or below. Most runs that stay at chance stay
             above 99 %; those between are on the point of leaving it.
     """
 
+    alpha: float = 0.01
+    control: float = 0.05
+    economy: bool = False
+    rejections: int = 0
+    unborn_signal: float = 1e-11
+    grace: float = 0.05
     looks: int = 3
-    least_signal: float = 1e-6
+    least_signal: float = 1e-10
     lost_share: float = 1e-2
+    saturated: float = 0.999
+    least_movement: float = 1e-3
     learned_factor: float = 3.0
     learned_loss: float = 0.98
 
@@ -38,32 +57,56 @@ def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
     """NaN or Inf: in a weight at the last look, or in the hold-out loss at the last looks in a row.
 
     A weight needs no second look: no optimiser of ours turns NaN or Inf back into a finite number. The training loss
-    has no say: under mixed_float16 a single batch may overflow, its step is skipped, and the run goes on soundly.
+    has no say: under mixed_float16 a single batch may overflow, its step is skipped, and the run goes on soundly. A
+    loss scale that is exhausted shows as a hold-out loss that is no number at every look.
     """
     last = readings[-1]
     if not last.finite:
         sound = [reading for reading in readings if reading.finite]
         before = f"finite until step {sound[-1].step}, loss {sound[-1].loss:.3g} there" if sound else "from the start"
         return f"diverged at step {last.step}: a weight is NaN or infinite ({before})"
-    looks = _last_looks(readings, rules)
+    looks = _last_looks([look for look in readings if look.measured or not look.layers], rules.looks)
     if looks and not any(isfinite(look.loss) for look in looks):
         losses = ", ".join(f"{look.loss:.3g}" for look in looks)
         return f"diverged at step {last.step}: the hold-out loss at the last {len(looks)} looks is {losses}"
     return None
 
 
-def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """Every input gives the same output: the logits had a signal and lost it, at the last looks in a row.
+def cut_off(readings: Sequence[Reading], rules: Rules) -> str | None:
+    """All units of a layer give the same output whatever the input, and so do the logits, at the last looks in a row.
 
-    A signal that is not a number is no collapse, and one that was never there may still come.
+    A ReLU that is off for every input passes no gradient: where a whole layer is off, and no path leads around it, the
+    gradient of every kernel up to it is exactly zero. Only the biases behind it still learn the class frequencies.
     """
-    looks = _last_looks(readings, rules)
+    looks = _last_looks(_with_layers(readings), rules.looks)
+    if not looks or not all(_constant(look.layers) for look in looks):
+        return None
+    layer = next(layer for layer in looks[-1].layers if layer.dead >= 1)
+    return (
+        f"collapsed at step {looks[-1].step}: every unit of {layer.name} gives the same output for every input, so "
+        f"that no gradient passes it (at the last {len(looks)} looks)"
+    )
+
+
+def _constant(layers: Sequence[LayerVitals]) -> bool:
+    return layers[-1].dead >= 1 and any(layer.dead >= 1 for layer in layers[:-1])
+
+
+def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
+    """Every input gives the same output: the logits had a signal and lost it to rounding, at the last looks in a row.
+
+    The gradient of a kernel is a sum over inputs of what came in times what goes back; where all inputs look the same,
+    it cannot tell one class from another. A signal that is not a number is no collapse, one that was never there may
+    still come, and so may one that rises.
+    """
+    known = _with_layers(readings)
+    looks = _last_looks(known, rules.looks)
     if not looks or not all(look.signal < rules.least_signal for look in looks):
         return None
-    before = max((look.signal for look in readings[: -len(looks)] if isfinite(look.signal)), default=inf)
-    if looks[-1].signal > rules.lost_share * before:
-        return None
+    before = max((look.signal for look in known[: -len(looks)] if isfinite(look.signal)), default=inf)
     last = looks[-1]
+    if last.signal > rules.lost_share * before or last.signal > 2 * looks[0].signal:
+        return None
     signals = ", ".join(f"{look.signal:.1e}" for look in looks)
     layer = next(layer.name for layer in last.layers if layer.signal < rules.least_signal)
     return (
@@ -72,11 +115,72 @@ def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
     )
 
 
-def _last_looks(readings: Sequence[Reading], rules: Rules) -> Sequence[Reading]:
+def saturated(readings: Sequence[Reading], rules: Rules) -> str | None:
+    """A layer's outputs are all at the flat ends of its activation, at the last looks in a row.
+
+    The derivative there is at most .02 (tanh) of its largest, for every input: what goes back through the layer is that
+    much smaller, and what would move the layer itself too.
+    """
+    looks = _last_looks(_with_layers(readings), rules.looks)
+    layers = {layer.name for layer in looks[-1].layers} if looks else set()
+    for look in looks:
+        layers &= {layer.name for layer in look.layers if layer.saturated >= rules.saturated}
+    if not layers:
+        return None
+    name = next(layer.name for layer in looks[-1].layers if layer.name in layers)
+    return (
+        f"collapsed at step {looks[-1].step}: {rules.saturated:.1%} of the outputs of {name} or more are at the flat "
+        f"ends of its activation (at the last {len(looks)} looks)"
+    )
+
+
+def frozen(readings: Sequence[Reading], budget: int, rules: Rules) -> str | None:
+    """The steps left, each as large as the last, would not move any kernel by a thousandth of its size.
+
+    The size of a step is its learning rate's and epsilon's doing; with a constant rate, a pace that did not grow over
+    the looks will not grow a thousandfold later. Adadelta's grows from nothing: a pace that grows is not frozen.
+    """
+    looks = _last_looks(readings, rules.looks)
+    if not looks or not all(look.update_ratio * (budget - look.step) < rules.least_movement for look in looks):
+        return None
+    if looks[-1].update_ratio > 1.5 * looks[0].update_ratio or 10 * looks[-1].step > 9 * budget:
+        return None
+    last = looks[-1]
+    return (
+        f"frozen at step {last.step}: the last step changed no kernel by more than {last.update_ratio:.1e} of its "
+        f"size; the {budget - last.step} steps left would move none by {rules.least_movement:g}"
+    )
+
+
+def unborn(readings: Sequence[Reading], rules: Rules) -> str | None:
+    """Before the first step the logits already give the same output for every input, where that may be judged.
+
+    It is rounding that tells the inputs apart, and gradients are sums over inputs that look the same.
+    """
+    first = readings[0]
+    if not rules.rejections or len(readings) > 1 or first.step > 0 or not first.layers:
+        return None
+    if not first.signal < rules.unborn_signal:
+        return None
+    layer = next((layer.name for layer in first.layers if layer.signal < rules.unborn_signal), first.layers[-1].name)
+    return (
+        f"rejected before training: every input gives the same output (signal of the logits {first.signal:.1e}, limit "
+        f"{rules.unborn_signal:g}); the signal is first lost in {layer}"
+    )
+
+
+MECHANISMS: tuple[Callable[[Sequence[Reading], Rules], str | None], ...] = (unborn, cut_off, collapsed, saturated)
+
+
+def _with_layers(readings: Sequence[Reading]) -> list[Reading]:
+    return [reading for reading in readings if reading.layers]
+
+
+def _last_looks(readings: Sequence[Reading], count: int) -> Sequence[Reading]:
     """The last looks after training began, as many as must agree; none while there are fewer.
 
     The look at step 0 does not count: it tells of the initialiser, not of training, there is no training loss yet, and
     batch normalisation has no statistics. Leaving it out costs one interval.
     """
-    looks = readings[-rules.looks :]
-    return looks if len(looks) == rules.looks and looks[0].step > 0 else ()
+    looks = readings[-count:]
+    return looks if len(looks) == count and looks[0].step > 0 else ()

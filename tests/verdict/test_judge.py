@@ -3,7 +3,8 @@ from math import inf, log, nan
 import pytest
 from looks import look
 
-from sweeps.verdict import Chance, Fate, Verdict, final_verdict, judge
+from sweeps.verdict import Chance, Fate, Limit, Rules, Verdict, ended, final_verdict, judge
+from sweeps.verdict.judge import prognosis_at_chance
 
 MANY = Chance(top1=3 / 1024, top5=15 / 1024, loss=log(365), classes=365)
 
@@ -12,25 +13,22 @@ def even(classes: int) -> Chance:
     return Chance(1 / classes, min(1.0, 5 / classes), log(classes), classes)
 
 
-@pytest.mark.parametrize("fate", [Fate.COLLAPSED, Fate.DIVERGED, Fate.OUTRANKED])
+@pytest.mark.parametrize("fate", Fate)
 def test_a_stopping_verdict_needs_a_reason(fate: Fate) -> None:
-    assert Verdict(fate, "because").stops
+    assert Verdict(fate, "because", stops=True).stops
+    assert not Verdict(fate, "").stops
     for empty in ("", "  "):
         with pytest.raises(ValueError, match="needs a reason"):
-            Verdict(fate, empty)
-
-
-@pytest.mark.parametrize("fate", [Fate.LEARNING, Fate.LEARNED, Fate.AT_CHANCE])
-def test_other_verdicts_do_not_stop(fate: Fate) -> None:
-    assert not Verdict(fate, "").stops
+            Verdict(fate, empty, stops=True)
 
 
 def test_fates_are_words_for_people() -> None:
-    assert [str(fate) for fate in Fate] == ["learning", "learned", "at chance", "collapsed", "diverged", "outranked"]
+    words = ["learning", "learned", "at chance", "collapsed", "diverged", "frozen", "outranked"]
+    assert [str(fate) for fate in Fate] == words
 
 
 def test_a_run_is_learning_from_its_first_look_on() -> None:
-    verdict = judge([look(0, loss=6.08)], MANY)
+    verdict = judge([look(0, loss=6.08)], MANY, 500)
     assert verdict.fate == Fate.LEARNING
     assert "step 0" in verdict.reason
 
@@ -38,11 +36,11 @@ def test_a_run_is_learning_from_its_first_look_on() -> None:
 def test_a_run_at_chance_goes_on() -> None:
     # A recorded run: ReLU with Adadelta at .026; it crawls, its signal is well.
     losses = [6.136, 5.899896, 5.899898, 5.899892, 5.899888, 5.899893]
-    assert judge([look(10 * index, loss) for index, loss in enumerate(losses)], MANY).fate == Fate.LEARNING
+    assert judge([look(10 * index, loss) for index, loss in enumerate(losses)], MANY, 500).fate == Fate.LEARNING
 
 
 def test_a_collapsed_run_is_stopped() -> None:
-    verdict = judge([look(step, 6.1, signals=(0.2, 1e-8, 1e-9)) for step in (10, 20, 30)], MANY)
+    verdict = judge([look(step, 6.1, signals=(0.2, 1e-12, 1e-12)) for step in (10, 20, 30)], MANY, 500)
     assert verdict.fate == Fate.COLLAPSED
     assert verdict.stops
     assert verdict.reason.endswith("first lost in conv_2")
@@ -50,7 +48,7 @@ def test_a_collapsed_run_is_stopped() -> None:
 
 def test_a_run_that_diverged_is_not_called_collapsed() -> None:
     readings = [look(step, nan, signals=(0.2, 0.0, 0.0), finite=False) for step in (10, 20, 30)]
-    assert judge(readings, MANY).fate == Fate.DIVERGED
+    assert judge(readings, MANY, 500).fate == Fate.DIVERGED
 
 
 def test_the_end_of_a_run_at_chance() -> None:
@@ -118,17 +116,17 @@ def test_shares_of_few_classes_are_readable() -> None:
 
 
 def test_a_run_that_collapsed_after_it_had_learned_is_collapsed() -> None:
-    readings = [look(10, 3.0, 200), *(look(step, 6.0, signals=(0.1, 1e-9, 1e-9)) for step in (20, 30, 40))]
+    readings = [look(10, 3.0, 200), *(look(step, 6.0, signals=(0.1, 1e-11, 1e-11)) for step in (20, 30, 40))]
     assert final_verdict(readings, MANY).fate == Fate.COLLAPSED
 
 
 def test_a_run_that_ends_without_a_loss_diverged() -> None:
     verdict = final_verdict([look(10, 3.0, 300), look(20, inf)], MANY)
-    assert verdict == Verdict(Fate.DIVERGED, "diverged at step 20, the end: the hold-out loss is inf")
+    assert verdict == Verdict(Fate.DIVERGED, "diverged at step 20, the end: the hold-out loss is inf", stops=True)
 
 
 def test_a_huge_loss_stays_short() -> None:
-    reason = judge([look(10, 123456.0)], MANY).reason
+    reason = judge([look(10, 123456.0)], MANY, 500).reason
     assert "loss 1.2e+05" in reason
 
 
@@ -143,3 +141,43 @@ def test_a_regression_has_learned_when_it_beats_the_mean_by_two_percent(loss: fl
     assert f"R^2 {1 - loss:z.3f}" in verdict.reason
     assert "predicting the mean 1.00" in verdict.reason
     assert "top-1" not in verdict.reason
+
+
+FLAT = [look(step, 5.9 + 1e-4 * (step % 3), signals=(0.3, 0.3, 1e-5)) for step in range(0, 260, 20)]
+
+
+def test_a_prognosis_below_the_limit_stops_a_run_at_chance_and_says_whose_limit() -> None:
+    verdict = judge(FLAT, MANY, 500, Limit(50.0, "12 learners"))
+    assert (verdict.fate, verdict.stops) == (Fate.AT_CHANCE, True)
+    assert "step 240 of 500" in verdict.reason
+    assert "from 12 learners" in verdict.reason
+    assert judge(FLAT, MANY, 500, Limit(-50.0, "12 learners")).fate == Fate.LEARNING
+
+
+def test_no_prognosis_counts_in_the_first_twentieth_of_the_budget() -> None:
+    assert judge(FLAT[:2], MANY, 500, Limit(50.0, "12 learners")).fate == Fate.LEARNING
+
+
+@pytest.mark.parametrize("life", [{"loss": 5.77}, {"hits1": 15}])
+def test_a_run_that_has_shown_life_is_not_stopped_whatever_the_limit(life: dict[str, float]) -> None:
+    # 15 hits of 1024 where 2.8 are expected: an e-value far above 100.
+    readings = [*FLAT[:6], look(120, **life), *FLAT[7:]]  # type: ignore[arg-type]
+    assert judge(readings, MANY, 500, Limit(50.0, "12 learners")).fate == Fate.LEARNING
+
+
+def test_economy_asks_for_the_best_whatever_life_is_shown() -> None:
+    readings = [*FLAT[:6], look(120, 5.77), *FLAT[7:]]
+    assert judge(readings, MANY, 500, Limit(50.0, "12 learners"), Rules(economy=True)).stops
+
+
+def test_what_a_finished_run_teaches() -> None:
+    learned = ended([*FLAT, look(500, 3.0, 300)], MANY, 500, control=True)
+    assert (learned.learned, learned.control) == (True, True)
+    assert learned.gain == pytest.approx(1 - 3.0 / log(365))
+    assert learned.lowest == min(prognosis_at_chance(FLAT[:end], MANY, 500) for end in range(3, len(FLAT) + 1))
+    stopped = ended(FLAT, MANY, 500, control=False)
+    assert not stopped.learned
+
+
+def test_a_run_that_escapes_before_anything_counts_has_no_lowest_prognosis() -> None:
+    assert ended([look(0), look(20, 3.0, 300), look(500, 2.0, 500)], MANY, 500, control=False).lowest == inf

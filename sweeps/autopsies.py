@@ -1,0 +1,182 @@
+"""Autopsies of a store's trials, kept with them, and what a study's trials say together about dying and learning."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import ceil, isfinite, nan
+from typing import Any
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeps import store
+from sweeps.signals import Reading
+from sweeps.verdict import Chance, Fate, survey
+from sweeps.verdict.autopsy import Autopsy, autopsy
+
+# Fates that say nothing about whether a trial would have learned.
+LEFT_OUT = (Fate.OUTRANKED, store.FAILED, store.INTERRUPTED)
+CHANCE_LOSS = "autopsy_chance_loss"
+FEWEST = 8  # trials, below which a survey is silent
+# optuna-dashboard keeps notes as system attributes of the study, cut into pieces that any database takes.
+NOTE_PIECE = 2045
+END_OF_NOTE = "*`sweeps autopsy` rewrites what stands above; what is written below this line stays.*"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What decides between dying and learning in one study.
+
+    Attributes:
+        note: why nothing can be said; empty where something can.
+        interactions: (one, other, share of the outcome's entropy that they explain beyond what each does).
+        region: conditions under which most runs learned, each rule with those before it.
+    """
+
+    study: str
+    trials: int
+    learned: int
+    note: str
+    deciders: tuple[survey.Decider, ...] = ()
+    interactions: tuple[tuple[str, str, float], ...] = ()
+    region: tuple[survey.Rule, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON encoder."""
+        pairs = [{"parameters": [one, other], "importance": share} for one, other, share in self.interactions]
+        return {**asdict(self), "interactions": pairs}
+
+
+def tried(trials: Iterable[FrozenTrial]) -> list[survey.Tried]:
+    """The finished trials that tell something; outranked, failed and interrupted ones do not."""
+    return [
+        _tried(trial)
+        for trial in trials
+        if trial.state.is_finished() and trial.user_attrs.get(store.FATE, store.INTERRUPTED) not in LEFT_OUT
+    ]
+
+
+def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
+    """The autopsy of a trial, with what the study knows as of now.
+
+    Raises:
+        StoreError: no such trial, or it left no readings.
+    """
+    readings, reason = store.readings_of(storage, study, number)
+    trials = study.get_trials(deepcopy=False)
+    trial = trials[number]
+    config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
+    known = tried(trials)
+    dead = trial.user_attrs.get(store.FATE) != Fate.LEARNED
+    changes = survey.supported_changes(_tried(trial), known) if dead and known else []
+    return autopsy(
+        readings,
+        chance_of(trial, trials, readings),
+        str(trial.user_attrs.get(store.FATE, store.INTERRUPTED)),
+        reason,
+        changes,
+        config.get("activation"),
+        {value for value in config.values() if isinstance(value, str)},
+    )
+
+
+def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> None:
+    """Keep an autopsy as the trial's note, which optuna-dashboard shows; and as its attributes while it still runs.
+
+    Optuna refuses attributes of a finished trial. What a person wrote into the note stays, below ours.
+    """
+    study_id = storage.get_study_id_from_name(study.study_name)
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+    if not storage.get_trial(trial_id).state.is_finished():
+        for name, value in found.attributes().items():
+            storage.set_trial_user_attr(trial_id, name, value)
+    before = _note(storage, study_id, trial_id)
+    theirs = before.split(END_OF_NOTE, 1)[-1].strip()
+    ours = f"{found.markdown()}\n\n{END_OF_NOTE}\n"
+    _save_note(storage, study_id, trial_id, f"{ours}\n{theirs}\n" if theirs else ours)
+
+
+def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial], readings: Sequence[Reading]) -> Chance:
+    """Chance as a trial's worker counted it, as far as the store tells: its loss is NaN where no trial noted it.
+
+    All trials of a study have the same labels, so another's loss and gain tell it as well.
+    """
+    attributes = trial.user_attrs
+    known = (value for each in (trial, *trials) if isfinite(value := _chance_loss(each.user_attrs)))
+    classes = 0
+    if store.CHANCE_TOP1 in attributes or any(look.hits1 for look in readings):
+        classes = json.loads(attributes.get(store.CONFIG, "{}")).get("data", {}).get("classes", 0)
+    return Chance(attributes.get(store.CHANCE_TOP1, nan), nan, next(known, nan), classes)
+
+
+def look_over(study: Study) -> Survey:
+    """What all finished trials of a study say together about dying and learning."""
+    known = tried(study.get_trials(deepcopy=False))
+    learned = sum(each.learned for each in known)
+    counts = (study.study_name, len(known), learned)
+    if len(known) < FEWEST:
+        return Survey(*counts, f"{len(known)} finished trials say too little; {FEWEST} are the fewest")
+    if learned in (0, len(known)):
+        return Survey(*counts, f"{'all' if learned else 'none'} of {len(known)} trials learned: nothing to compare")
+    found = (survey.deciders(known), survey.interactions(known), survey.region(known))
+    return Survey(*counts, "", *map(tuple, found))  # type: ignore[arg-type]
+
+
+def render(found: Survey) -> RenderableType:
+    """A survey for a terminal."""
+    head = Text(f"{found.study}: {found.learned} of {found.trials} trials learned", "bold")
+    if found.note:
+        return Text(f"{found.study}: {found.note}")
+    return Group(head, *_lines(found))
+
+
+def _lines(found: Survey) -> Iterator[RenderableType]:
+    table = Table("hyperparameter", "decides", "most learned where")
+    for each in found.deciders:
+        table.add_row(each.name, f"{each.importance:.0%}", each.best)
+    yield Text("share of the outcome (learned or not) that each explains alone, less what chance would")
+    yield table
+    for one, other, share in found.interactions:
+        yield Text(f"together {one} and {other} explain another {share:.0%}, which neither does alone")
+    for number, rule in enumerate(found.region):
+        lead = "where runs live: " if not number else "  and narrower:  "
+        least = survey.wilson(rule.learned, rule.tried)
+        yield Text(f"{lead}{rule.words}: {rule.learned} of {rule.tried} learned (95 % sure of at least {least:.0%})")
+    if not found.region:
+        yield Text("no condition singles out where runs live")
+
+
+def _tried(trial: FrozenTrial) -> survey.Tried:
+    fate = str(trial.user_attrs.get(store.FATE, store.INTERRUPTED))
+    values = {name: value for name, value in trial.params.items() if value is not None}
+    return survey.Tried(trial.number, values, fate, fate == Fate.LEARNED)
+
+
+def _chance_loss(attributes: Mapping[str, Any]) -> float:
+    """As noted, else from loss and gain, which is 1 - loss / chance; NaN where they do not tell."""
+    if CHANCE_LOSS in attributes:
+        return float(attributes[CHANCE_LOSS])
+    loss, gain = attributes.get(store.LOSS, nan), attributes.get(store.GAIN, nan)
+    return float(loss / (1 - gain)) if loss > 0 and gain < 1 else nan
+
+
+def _note(storage: RDBStorage, study_id: int, trial_id: int) -> str:
+    attributes = storage.get_study_system_attrs(study_id)
+    prefix = f"dashboard:{trial_id}:note_str:"
+    count = sum(name.startswith(prefix) for name in attributes)
+    return "".join(attributes.get(f"{prefix}{piece}", "") for piece in range(count))
+
+
+def _save_note(storage: RDBStorage, study_id: int, trial_id: int, body: str) -> None:
+    """As `optuna_dashboard.save_note`, whose import would cost a light command two seconds."""
+    attributes = storage.get_study_system_attrs(study_id)
+    version, prefix = f"dashboard:{trial_id}:note_ver", f"dashboard:{trial_id}:note_str:"
+    before = sum(name.startswith(prefix) for name in attributes)
+    storage.set_study_system_attr(study_id, version, attributes.get(version, 0) + 1)
+    for piece in range(max(before, ceil(len(body) / NOTE_PIECE))):
+        text = body[piece * NOTE_PIECE : (piece + 1) * NOTE_PIECE]  # empty where the note before was longer
+        storage.set_study_system_attr(study_id, f"{prefix}{piece}", text)

@@ -1,0 +1,112 @@
+"""Calibration: from the prognoses of runs that did learn to a limit below which a run is stopped.
+
+Each learner has one number: its lowest prognosis while it was at chance. If the learners of a study are exchangeable
+(their order says nothing), a new learner's lowest is below the k-th lowest of n others with probability at most
+k / (n + 1) (conformal prediction: Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world", chapter 2;
+Lei et al. 2018, JASA 113). One number per run makes this hold over all looks together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib.resources import files
+from math import floor, inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.verdict.rules import Rules
+
+OWN_WEIGHT = 10  # recorded learners that one of the study's own counts for
+FEWEST_OWN = 5  # learners of the study before the recorded ones are believed to be like them
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What calibration keeps of a finished run.
+
+    Attributes:
+        lowest: its lowest prognosis (log odds) while at chance; infinite if it was never looked at there.
+        learned: whether it was a learner at its end; one that was stopped was not.
+        control: whether it could not have been stopped: only such runs tell what stopping loses.
+        gain: its best information gain, or R^2.
+    """
+
+    lowest: float
+    learned: bool
+    control: bool
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Below which log odds a run at chance is stopped, and whose runs say so.
+
+    Attributes:
+        log_odds: minus infinity where no run is stopped for its prognosis.
+        grounds: in words, for the reason of a verdict.
+    """
+
+    log_odds: float
+    grounds: str
+
+
+NO_LIMIT = Limit(-inf, "no limit")
+
+
+def is_control(key: str, rules: Rules) -> bool:
+    """Whether the run of this key is a control: the same answer wherever it is asked.
+
+    Args:
+        key: names the run, as `study/number`.
+    """
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) < rules.control * 2**64
+
+
+@cache
+def recorded_learners(economy: bool, kind: str) -> NDArray[np.float64]:
+    """The lowest prognoses of the recorded learners (of the best quarter of them), by trees that had not seen them.
+
+    Args:
+        kind: what the looks hold: `full`, `hits` (no layers) or `loss` (alone).
+    """
+    with np.load(str(files("sweeps.verdict") / "prognosis.npz")) as arrays:
+        return np.sort(arrays[f"{'best' if economy else 'learners'}_{kind}"].astype(np.float64))
+
+
+def limit(ended: Sequence[Ended], rules: Rules, kind: str = "full") -> Limit:
+    """The limit for the next run of a study.
+
+    With 1 / alpha - 1 learners among the controls it is theirs alone, and the probability that a learner is stopped is
+    at most alpha, assuming exchangeability: that the sampler does not drift to learners of another kind. Before that
+    the recorded learners count too, and the bound holds as far as the study's learners are like those; no run is
+    stopped for its prognosis until FEWEST_OWN have learned, nor ever on a prognosis that a control learned from.
+
+    In economy mode only the best quarter of the learners is kept safe, and nothing is waited for.
+
+    Args:
+        ended: the finished runs of the study.
+        kind: see `recorded_learners`.
+    """
+    learners = [run for run in ended if run.learned]
+    if rules.economy:
+        learners = sorted(learners, key=lambda run: -run.gain)[: -(-len(learners) // 4)]
+    elif len(learners) < FEWEST_OWN:
+        return NO_LIMIT
+    controls = np.sort([run.lowest for run in learners if run.control])
+    if len(controls) + 1 >= 1 / rules.alpha:
+        place = floor(rules.alpha * (len(controls) + 1)) - 1
+        return Limit(float(controls[place]), f"{len(controls)} learners of this study that could not be stopped")
+    recorded = recorded_learners(rules.economy, kind)
+    pooled = np.concatenate([recorded, np.array([run.lowest for run in learners])])
+    weight = np.concatenate([np.ones(len(recorded)), np.full(len(learners), float(OWN_WEIGHT))])
+    value = min([_weighted_quantile(pooled, weight, rules.alpha), *controls[:1]])
+    return Limit(value, f"{len(recorded)} recorded learners and {len(learners)} of this study")
+
+
+def _weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
+    """The largest of the values with at most this share of all weight, and one more, below it."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) / (weights.sum() + weights.max())
+    return float(values[order][np.searchsorted(below, share)])

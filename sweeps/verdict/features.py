@@ -1,0 +1,170 @@
+"""Features: what a run's readings so far say of its future, as numbers that mean the same on every net and task.
+
+Losses count as information gain over chance (R^2 in regression), steps as shares of the budget, layers as ratios. What
+was not measured is not a number.
+"""
+
+from collections.abc import Sequence
+from math import isfinite, log10, nan, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.signals import LayerVitals, Reading
+from sweeps.verdict.chance import Chance
+
+NAMES = (
+    "progress",  # share of the budget's steps done
+    "gain",  # at the last look, in [-1, 1]
+    "best_gain",
+    "slope",  # of the gain over the recent looks, per budget
+    "projected",  # gain at the end, if it goes on like that
+    "projected_last",  # the same from the last two looks
+    "rising",  # share of the recent looks at which the gain rose
+    "unrest",  # log10 of the mean change of the gain from look to look
+    "above_lowest",  # gain above its lowest
+    "since_start",  # gain above that of the first look
+    "bend",  # second half's slope less the first's, over the recent looks
+    "train_gain",  # of the training loss over the last three intervals
+    "hits_recent",  # standard deviations above chance, over the last five looks
+    "hits_all",
+    "signal",  # log10, of the logits
+    "signal_trend",  # against three looks before
+    "signal_lowest",
+    "signal_highest",
+    "signal_layers",  # of the layer with the least
+    "dead",  # share of units in the layer with the most
+    "spread",  # log10 of the logits' standard deviation
+    "gradient",  # log10 of its global norm
+    "gradient_ratio",  # log10, first layer to last
+    "update",  # log10 of the largest update against its kernel
+    "movement",  # log10 of how far the layer that changes most would move in the rest of the budget, at this pace
+    "movement_median",  # the same of the layer in the middle
+    "movement_growth",  # log10, against the interval before
+    "movement_total",  # log10, since the start
+)
+RECENT = 0.15  # share of the budget that counts as recent
+FEWEST = 3  # looks that count as recent, however long ago
+LOWEST_SIGNAL = 1e-13  # float32's rounding, squared
+STILL = 1e-5  # movement below which a layer stands still
+
+
+def features(readings: Sequence[Reading], budget: int, chance: Chance) -> NDArray[np.float64]:
+    """The features of a run at its last look, in the order of NAMES.
+
+    Args:
+        readings: all looks so far, at least one, in the order of their steps.
+        budget: steps of the whole run.
+    """
+    last = readings[-1]
+    progress = last.step / budget
+    values = {"progress": progress, **_of_loss(readings, budget, chance), **_of_hits(readings, chance)}
+    if last.layers:
+        values |= _of_signal([look for look in readings if look.layers])
+        values |= _of_movement([look for look in readings if look.layers], budget)
+    values["gradient"] = _log(last.gradient_norm, 1e-12)
+    values["update"] = _log(last.update_ratio, 1e-12)
+    return np.array([values.get(name, nan) for name in NAMES])
+
+
+def _of_loss(readings: Sequence[Reading], budget: int, chance: Chance) -> dict[str, float]:
+    looks = [look for look in readings if look.measured]
+    train = [look.train_loss for look in readings if isfinite(look.train_loss)][-3:]
+    values = {"train_gain": _gain(float(np.mean(train)), chance)} if train else {}
+    if not looks:
+        return values
+    gains = np.array([_gain(look.loss, chance) for look in looks])
+    at = np.array([look.step / budget for look in looks])
+    values |= {
+        "gain": float(gains[-1]),
+        "best_gain": float(gains.max()),
+        "above_lowest": float(gains[-1] - gains.min()),
+        "since_start": float(gains[-1] - gains[0]),
+    }
+    if len(looks) < FEWEST:
+        return values
+    recent = max(FEWEST, int(np.sum(at >= at[-1] - RECENT)))
+    return values | _of_slope(gains[-recent:], at[-recent:])
+
+
+def _of_slope(gains: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, float]:
+    left, changes, middle = 1 - at[-1], np.diff(gains), len(at) // 2
+    slope = float(np.polyfit(at, gains, 1)[0])
+    first, second = (
+        (gains[middle] - gains[0]) / (at[middle] - at[0]),
+        (gains[-1] - gains[middle]) / (at[-1] - at[middle]),
+    )
+    return {
+        "slope": slope,
+        "projected": float(gains[-1] + slope * left),
+        "projected_last": float(gains[-1] + changes[-1] / (at[-1] - at[-2]) * left),
+        "rising": float(np.mean(changes > 0)),
+        "unrest": log10(float(np.abs(changes).mean()) + 1e-7),
+        "bend": float(second - first),
+    }
+
+
+def _of_hits(readings: Sequence[Reading], chance: Chance) -> dict[str, float]:
+    looks = [look for look in readings if look.count]
+    if not looks or not chance.classes:
+        return {}
+    return {"hits_recent": _deviations(looks[-5:], chance.top1), "hits_all": _deviations(looks, chance.top1)}
+
+
+def _deviations(looks: Sequence[Reading], top1: float) -> float:
+    count, hits = sum(look.count for look in looks), sum(look.hits1 for look in looks)
+    return (hits - count * top1) / sqrt(count * top1 * (1 - top1))
+
+
+def _of_signal(looks: Sequence[Reading]) -> dict[str, float]:
+    signals, layers = [_signal(look.layers[-1]) for look in looks], looks[-1].layers
+    return {
+        "signal": signals[-1],
+        "signal_trend": signals[-1] - signals[max(0, len(signals) - 4)],
+        "signal_lowest": min(signals),
+        "signal_highest": max(signals),
+        "signal_layers": min(map(_signal, layers)),
+        "dead": max((layer.dead for layer in layers if isfinite(layer.dead)), default=nan),
+        "spread": _log(layers[-1].std, 1e-9),
+        "gradient_ratio": _log(layers[0].gradient_norm, 1e-15) - _log(layers[-1].gradient_norm, 1e-15),
+    }
+
+
+def _signal(layer: LayerVitals) -> float:
+    return log10(max(layer.signal, LOWEST_SIGNAL)) if isfinite(layer.signal) else log10(LOWEST_SIGNAL)
+
+
+def _of_movement(looks: Sequence[Reading], budget: int) -> dict[str, float]:
+    """How fast the layers' outputs on the probe batch change: the net's movement as its function shows it."""
+    if len(looks) < FEWEST:
+        return {}
+    before, now = _moved(looks[-3], looks[-2]), _moved(looks[-2], looks[-1])
+    interval = (looks[-1].step - looks[-2].step) / budget
+    interval_before = (looks[-2].step - looks[-3].step) / budget
+    left = 1 - looks[-1].step / budget
+    started = looks[0] if looks[0].step else looks[1]
+    return {
+        "movement": log10(max(now) / interval * left + STILL),
+        "movement_median": log10(float(np.median(now)) / interval * left + STILL),
+        "movement_growth": log10((max(now) / interval + STILL) / (max(before) / interval_before + STILL)),
+        "movement_total": log10(max(_moved(started, looks[-1])) + STILL),
+    }
+
+
+def _moved(old: Reading, new: Reading) -> list[float]:
+    """By how much each layer's mean and spread changed, against their size, and its signal."""
+    return [_change(before, after) for before, after in zip(old.layers, new.layers, strict=False)]
+
+
+def _change(old: LayerVitals, new: LayerVitals) -> float:
+    size = abs(old.std) + abs(old.mean) + 1e-12
+    change = (abs(new.mean - old.mean) + abs(new.std - old.std)) / size + abs(new.signal - old.signal)
+    return min(change, 10.0) if isfinite(change) else 10.0
+
+
+def _gain(loss: float, chance: Chance) -> float:
+    return min(1.0, max(-1.0, chance.gain(loss))) if isfinite(loss) else -1.0
+
+
+def _log(value: float, least: float) -> float:
+    return log10(value + least) if isfinite(value) and value >= 0 else nan

@@ -1,0 +1,175 @@
+"""Recorded runs: readings as one JSON object per line, so that rules can be tried on runs that are long over."""
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, log, nan
+from pathlib import Path
+from typing import Any
+
+from sweeps.errors import InputError
+from sweeps.signals import LayerVitals, Reading
+from sweeps.verdict.chance import Chance
+
+DIGITS = 4  # of a recorded number
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run as it was recorded.
+
+    Attributes:
+        id: of the run, unique within a file.
+        budget: steps that it was given; it may have been watched for fewer.
+        config: its hyperparameters, under whatever names.
+        superseded: whether a longer copy of it exists.
+        censored: whether it was given up while a longer horizon might have shown that it learns.
+    """
+
+    id: str
+    readings: tuple[Reading, ...]
+    chance: Chance
+    budget: int
+    config: Mapping[str, Any]
+    superseded: bool = False
+    censored: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was watched to the end of its budget, and its end tells what it is."""
+        return self.readings[-1].step >= self.budget and not self.superseded and not self.censored
+
+    @property
+    def gain(self) -> float:
+        """The best information gain, or R^2, of any look; minus infinity if none was a number."""
+        losses = [look.loss for look in self.readings if isfinite(look.loss)]
+        return self.chance.gain(min(losses)) if losses else -inf
+
+
+def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write what `record` gives, one per line; compressed where the name ends in .gz."""
+    text = "".join(json.dumps(each, separators=(",", ":"), allow_nan=False) + "\n" for each in records)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
+
+
+def record(run_id: str, config: Mapping[str, Any], readings: Sequence[Reading], chance: Chance) -> dict[str, Any]:
+    """A finished run in the form that `read` takes; numbers to four digits, null where not finite."""
+    task = {
+        "kind": "classification" if chance.classes else "regression",
+        "classes": chance.classes,
+        "prior_entropy": chance.loss,
+        "chance_top1": _number(chance.top1),
+        "chance_top5": _number(chance.top5),
+        "budget_steps": readings[-1].step,
+    }
+    looks = [_look(reading, bool(chance.classes)) for reading in readings]
+    return {"id": run_id, "task": task, "config": dict(config), "looks": looks}
+
+
+def _look(reading: Reading, hits: bool) -> dict[str, Any]:
+    names = ("mean", "std", "signal", "dead", "update_ratio", "saturated")
+    return {
+        "step": reading.step,
+        "n": reading.count,
+        "hits1": reading.hits1 if hits else None,
+        "hits5": reading.hits5 if hits else None,
+        "loss": _number(reading.loss, 6),
+        "loss_std": _number(reading.loss_std),
+        "train_loss": _number(reading.train_loss, 6),
+        "finite": reading.finite,
+        "layers": [
+            {"name": layer.name, **{name: _number(getattr(layer, name)) for name in names}} for layer in reading.layers
+        ],
+        "grad_norms": [_number(layer.gradient_norm) for layer in reading.layers],
+    }
+
+
+def _number(value: float, digits: int = DIGITS) -> float | None:
+    return float(f"{value:.{digits}g}") if isfinite(value) else None
+
+
+def read(path: Path) -> Iterator[Recorded]:
+    """The runs of a file, compressed or not.
+
+    A record holds `id`, `task` and `looks`; anything else may be missing or null: loss, hits, layers, gradients. A look
+    at which nothing was counted has a loss that is no number and a count of 0.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no record; the message names the line and the key.
+    """
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
+    except (OSError, EOFError, ValueError) as exc:
+        raise InputError(f"{path}: {getattr(exc, 'strerror', None) or exc}; give a file of recorded runs") from exc
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                yield _run(json.loads(line))
+            except (KeyError, TypeError, ValueError, AttributeError) as exc:
+                what = f"no {exc}" if isinstance(exc, KeyError) else exc
+                raise InputError(f"{path}: line {number}: {what}; a record needs id, task and looks") from exc
+
+
+def _run(values: Mapping[str, Any]) -> Recorded:
+    task, looks = values["task"], values["looks"]
+    classes = int(task.get("classes") or 0) if task.get("kind") != "regression" else 0
+    chance = Chance(
+        top1=_float(task.get("chance_top1"), 1 / classes if classes else nan),
+        top5=_float(task.get("chance_top5"), min(1.0, 5 / classes) if classes else nan),
+        loss=_float(task.get("prior_entropy"), log(classes) if classes else 1.0),
+        classes=classes,
+    )
+    train_loss = values.get("train_loss") or []
+    before, readings = 0, []
+    for look in looks:
+        readings.append(_reading(look, _train_loss(look, train_loss[before : look["step"]]), chance))
+        before = look["step"]
+    budget = int(task.get("budget_steps") or before)
+    marks = (values.get("superseded_by") is not None, bool(values.get("censored")))
+    return Recorded(str(values["id"]), tuple(readings), chance, budget, values.get("config") or {}, *marks)
+
+
+def _train_loss(look: Mapping[str, Any], since: Sequence[float | None]) -> float:
+    """Mean since the look before; infinite where one step's was not finite."""
+    if "train_loss" in look or not since:
+        return _float(look.get("train_loss"), nan)
+    return sum(each for each in since if each is not None) / len(since) if None not in since else float("inf")
+
+
+def _reading(look: Mapping[str, Any], train_loss: float, chance: Chance) -> Reading:
+    layers, norms = look.get("layers") or [], look.get("grad_norms") or []
+    per_layer = norms if len(norms) == len(layers) else [None] * len(layers)
+    known = [float(norm) for norm in norms if norm is not None]
+    counted = look.get("hits1") is not None or not chance.classes
+    # Null is a loss that is not finite, but where only the layers were looked at.
+    unknown = inf if look.get("n") is not None or not layers else nan
+    ratios = [float(layer["update_ratio"]) for layer in layers if layer.get("update_ratio") is not None]
+    return Reading(
+        step=int(look["step"]),
+        train_loss=train_loss,
+        loss=_float(look.get("loss"), unknown),
+        hits1=int(look.get("hits1") or 0),
+        hits5=int(look.get("hits5") or 0),
+        count=int(look.get("n") or 0) if counted else 0,
+        gradient_norm=sum(norm**2 for norm in known) ** 0.5 if known else nan,
+        update_ratio=max(ratios, default=nan),
+        finite=bool(look.get("finite", True)),
+        seconds=nan,
+        loss_std=_float(look.get("loss_std"), nan),
+        layers=tuple(
+            _layer(index, layer, norm) for index, (layer, norm) in enumerate(zip(layers, per_layer, strict=True))
+        ),
+    )
+
+
+def _layer(index: int, layer: Mapping[str, Any], norm: float | None) -> LayerVitals:
+    names = ("mean", "std", "signal", "dead", "update_ratio", "saturated")
+    numbers = {name: _float(layer.get(name), nan) for name in names}
+    name = str(layer.get("name") or f"layer_{index + 1}")
+    return LayerVitals(name, gradient_norm=_float(norm, nan), **numbers)
+
+
+def _float(value: Any, missing: float) -> float:
+    return missing if value is None else float(value)
