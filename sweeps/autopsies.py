@@ -1,19 +1,22 @@
 """Autopsies of a store's trials, kept with them, and what a study's trials say together about dying and learning."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil, isfinite, nan
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from optuna import Study
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweeps import store
+from sweeps import history, store
 from sweeps.signals import Reading
 from sweeps.verdict import Chance, Fate, survey
 from sweeps.verdict.autopsy import Autopsy, autopsy
@@ -25,6 +28,9 @@ FEWEST = 8  # trials, below which a survey is silent
 # optuna-dashboard keeps notes as system attributes of the study, cut into pieces that any database takes.
 NOTE_PIECE = 2045
 END_OF_NOTE = "*`sweeps autopsy` rewrites what stands above; what is written below this line stays.*"
+
+
+Draw = Callable[[Sequence[Reading], Chance, str, Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
     Raises:
         StoreError: no such trial, or it left no readings.
     """
-    readings, reason = store.readings_of(storage, study, number)
+    readings, reason = history.readings_of(storage, study, number)
     trials = study.get_trials(deepcopy=False)
     trial = trials[number]
     config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
@@ -75,7 +81,7 @@ def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
     changes = survey.supported_changes(_tried(trial), known) if dead and known else []
     return autopsy(
         readings,
-        chance_of(trial, trials, readings),
+        chance_of(trial, trials),
         str(trial.user_attrs.get(store.FATE, store.INTERRUPTED)),
         reason,
         changes,
@@ -94,23 +100,51 @@ def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> Non
     if not storage.get_trial(trial_id).state.is_finished():
         for name, value in found.attributes().items():
             storage.set_trial_user_attr(trial_id, name, value)
-    before = _note(storage, study_id, trial_id)
-    theirs = before.split(END_OF_NOTE, 1)[-1].strip()
+    attributes = storage.get_study_system_attrs(study_id)
+    version, pieces = _note(attributes, trial_id)
+    theirs = "".join(pieces).split(END_OF_NOTE, 1)[-1].strip()
     ours = f"{found.markdown()}\n\n{END_OF_NOTE}\n"
-    _save_note(storage, study_id, trial_id, f"{ours}\n{theirs}\n" if theirs else ours)
+    body = f"{ours}\n{theirs}\n" if theirs else ours
+    for name, value in _pieces(body, trial_id, version + 1, len(pieces)).items():
+        storage.set_study_system_attr(study_id, name, value)
 
 
-def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial], readings: Sequence[Reading]) -> Chance:
+def keep(storage: RDBStorage, study: Study, trial: Trial, draw: Draw) -> None:
+    """Examine a trial that is about to end: attributes, note and, where there is a folder for it, the picture.
+
+    Args:
+        draw: (readings, chance, title, path) -> the picture, written.
+
+    Raises:
+        StoreError: it left no readings.
+        OSError: the picture cannot be written.
+    """
+    found = examine(storage, study, trial.number)
+    write(storage, study, trial.number, found)
+    folder = store.artifact_folder(storage.url)
+    if folder is None:
+        return
+    readings, reason = history.readings_of(storage, study, trial.number)
+    trials = study.get_trials(deepcopy=False)
+    folder.mkdir(exist_ok=True)
+    with TemporaryDirectory() as place:
+        path = Path(place) / "autopsy.png"
+        draw(readings, chance_of(trials[trial.number], trials), reason, path)
+        artifacts = FileSystemArtifactStore(str(folder))
+        upload_artifact(artifact_store=artifacts, file_path=str(path), study_or_trial=trial, storage=storage)
+
+
+def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
     """Chance as a trial's worker counted it, as far as the store tells: its loss is NaN where no trial noted it.
 
-    All trials of a study have the same labels, so another's loss and gain tell it as well.
+    All trials of a study have the same labels, so another's attributes tell it as well.
     """
-    attributes = trial.user_attrs
     known = (value for each in (trial, *trials) if isfinite(value := _chance_loss(each.user_attrs)))
-    classes = 0
-    if store.CHANCE_TOP1 in attributes or any(look.hits1 for look in readings):
-        classes = json.loads(attributes.get(store.CONFIG, "{}")).get("data", {}).get("classes", 0)
-    return Chance(attributes.get(store.CHANCE_TOP1, nan), nan, next(known, nan), classes)
+    attributes = (each.user_attrs for each in (trial, *trials))
+    top1 = next((each[store.CHANCE_TOP1] for each in attributes if store.CHANCE_TOP1 in each), nan)
+    data = json.loads(trial.user_attrs.get(store.CONFIG, "{}")).get("data", {})
+    classes = data.get("classes", 0) if data.get("task") != "regression" else 0
+    return Chance(top1 if classes else nan, nan, next(known, nan), classes)
 
 
 def look_over(study: Study) -> Survey:
@@ -145,8 +179,10 @@ def _lines(found: Survey) -> Iterator[RenderableType]:
     for number, rule in enumerate(found.region):
         lead = "where runs live: " if not number else "  and narrower:  "
         least = survey.wilson(rule.learned, rule.tried)
-        yield Text(f"{lead}{rule.words}: {rule.learned} of {rule.tried} learned (95 % sure of at least {least:.0%})")
-    if not found.region:
+        yield Text(f"{lead}{rule.words}: {rule.learned} of {rule.tried} learned (95 % interval from {least:.0%} up)")
+    if found.region:
+        yield Text("these are the best of many conditions looked at: try them on new trials")
+    else:
         yield Text("no condition singles out where runs live")
 
 
@@ -164,19 +200,21 @@ def _chance_loss(attributes: Mapping[str, Any]) -> float:
     return float(loss / (1 - gain)) if loss > 0 and gain < 1 else nan
 
 
-def _note(storage: RDBStorage, study_id: int, trial_id: int) -> str:
-    attributes = storage.get_study_system_attrs(study_id)
+def _note(attributes: Mapping[str, Any], trial_id: int) -> tuple[int, list[str]]:
+    """Version and pieces of a trial's note, from the study's system attributes; (0, []) where there is none."""
     prefix = f"dashboard:{trial_id}:note_str:"
     count = sum(name.startswith(prefix) for name in attributes)
-    return "".join(attributes.get(f"{prefix}{piece}", "") for piece in range(count))
+    pieces = [attributes.get(f"{prefix}{piece}", "") for piece in range(count)]
+    return attributes.get(f"dashboard:{trial_id}:note_ver", 0), pieces
 
 
-def _save_note(storage: RDBStorage, study_id: int, trial_id: int, body: str) -> None:
-    """As `optuna_dashboard.save_note`, whose import would cost a light command two seconds."""
-    attributes = storage.get_study_system_attrs(study_id)
-    version, prefix = f"dashboard:{trial_id}:note_ver", f"dashboard:{trial_id}:note_str:"
-    before = sum(name.startswith(prefix) for name in attributes)
-    storage.set_study_system_attr(study_id, version, attributes.get(version, 0) + 1)
-    for piece in range(max(before, ceil(len(body) / NOTE_PIECE))):
-        text = body[piece * NOTE_PIECE : (piece + 1) * NOTE_PIECE]  # empty where the note before was longer
-        storage.set_study_system_attr(study_id, f"{prefix}{piece}", text)
+def _pieces(body: str, trial_id: int, version: int, before: int) -> dict[str, Any]:
+    """The attributes that `optuna_dashboard.save_note` would set; importing it costs a light command two seconds.
+
+    Args:
+        before: how many pieces the note had; those too many become empty.
+    """
+    count = max(before, ceil(len(body) / NOTE_PIECE))
+    cut = [body[piece * NOTE_PIECE : (piece + 1) * NOTE_PIECE] for piece in range(count)]
+    texts = {f"dashboard:{trial_id}:note_str:{piece}": text for piece, text in enumerate(cut)}
+    return {f"dashboard:{trial_id}:note_ver": version, **texts}

@@ -170,11 +170,11 @@ def vitals(
     storage: StorageUrl = None,
 ) -> None:
     """Draw the vital signs of a finished trial: of each layer, and of each channel if the study recorded them."""
-    from sweeps import store
+    from sweeps import history, store
 
     opened = store.connect(store.url(storage))
     found = store.load_study(opened, study)
-    readings, reason = store.readings_of(opened, found, trial)
+    readings, reason = history.readings_of(opened, found, trial)
     from sweeps import pictures
 
     pictures.draw_vitals(readings, f"{study}, trial {trial}: {reason}", to)
@@ -191,16 +191,16 @@ def autopsy(
     ] = None,
     storage: StorageUrl = None,
 ) -> None:
-    """Say why a finished trial died and what the study's other trials support, and rewrite its note in the dashboard."""
+    """Say why a finished trial died and what the study's other trials support; rewrite its note in the dashboard."""
     from sweeps import autopsies, store
 
     opened = store.connect(store.url(storage))
     loaded = store.load_study(opened, study)
     found = autopsies.examine(opened, loaded, trial)
     if to is not None:
-        from sweeps import pictures
+        from sweeps import history, pictures
 
-        readings, _ = store.readings_of(opened, loaded, trial)
+        readings, _ = history.readings_of(opened, loaded, trial)
         pictures.draw_autopsy(readings, found.chance, f"{study}, trial {trial}: {found.cause}", to)
     autopsies.write(opened, loaded, trial, found)
     print(found.markdown())

@@ -1,16 +1,33 @@
-"""What a study's finished trials teach the judge: their lowest prognoses, kept with them as attributes."""
+"""What a study's finished trials left: their readings, and their lowest prognoses, which teach the judge."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import Any
 
+from optuna import Study
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps import store
+from sweeps import store, tables
 from sweeps.config import Config
+from sweeps.errors import StoreError
+from sweeps.signals import Reading
 from sweeps.space import Space
 from sweeps.verdict import Ended, Rules, is_control
+
+
+def readings_of(storage: RDBStorage, study: Study, number: int) -> tuple[list[Reading], str]:
+    """A finished trial's readings, and the reason for its fate.
+
+    Raises:
+        StoreError: no such trial, or it left no readings.
+    """
+    trials = study.get_trials(deepcopy=False)
+    found = tables.readings(storage.engine, storage.get_study_id_from_name(study.study_name), number)
+    if number >= len(trials) or not found:
+        raise StoreError(f"study {study.study_name!r} has no readings of a trial {number}; see sweeps status")
+    return found, str(trials[number].user_attrs.get(store.REASON, ""))
 
 
 def ended_trials(trials: Iterable[FrozenTrial]) -> list[Ended]:

@@ -21,6 +21,7 @@ COLUMNS = 4
 # Colours that the colour-blind tell apart (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 LEAST_SIGNAL = 1e-12  # a smaller one is drawn as this: float32 has nothing to tell below
+LEAST_R2 = -1.0  # how far a prediction is worse than the mean does not matter, and would flatten the rest
 WIDE = 20.0  # times chance's loss, from which on losses are drawn in log scale
 
 
@@ -55,7 +56,7 @@ def draw_vitals(readings: Sequence[Reading], title: str, path: Path) -> None:
 
 
 def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: Path) -> None:
-    """Three panels: losses against chance; top-1 (in regression R^2) against chance; each layer's signal over the steps.
+    """Three panels: losses and top-1 (in regression R^2) against chance, and each layer's signal over the steps.
 
     Args:
         readings: all looks, at least one, in the order of their steps.
@@ -70,7 +71,9 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
     _losses(losses, readings, chance)
     _scores(scores, readings, chance)
     _signals(signals, readings, names)
+    ends = _edges([look.step for look in readings])[[0, -1]]
     for panel in (losses, scores, signals):
+        panel.set_xlim(*ends)
         panel.set_xlabel("step")
         panel.title.set_fontsize(10)
     figure.suptitle(title, fontsize=11)
@@ -103,9 +106,9 @@ def _scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
         panel.set_title("hold-out top-1, %")
         panel.set_ylim(0, max(5 * level, 1.1 * np.nanmax(values, initial=0)) if level > 0 else None)
     else:
-        values, level = _finite([chance.gain(look.loss) for look in readings]), 0.0
-        panel.set_title("hold-out R^2")
-        panel.set_ylim(max(-1.0, np.nanmin(values, initial=0) - 0.1), 1)  # far below the mean is all the same
+        values, level = np.maximum(_finite([chance.gain(look.loss) for look in readings]), LEAST_R2), 0.0
+        panel.set_title(f"hold-out R^2 (drawn as {LEAST_R2:g} where below)")
+        panel.set_ylim(1.05 * LEAST_R2, 1)
     panel.plot([look.step for look in readings], values, color=BLUE, label="hold-out", marker=".", markersize=4)
     _chance_line(panel, level)
 
@@ -136,7 +139,9 @@ def _signals(panel: Axes, readings: Sequence[Reading], names: Sequence[str]) -> 
     panel.set_facecolor("lightgrey")  # what is no number
     panel.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
     panel.invert_yaxis()
-    panel.figure.colorbar(shown, ax=panel, label="signal", pad=0.01)
+    panel.figure.colorbar(
+        shown, ax=panel, label=f"signal{' (grey: not a number)' if np.isnan(rows).any() else ''}", pad=0.01
+    )
 
 
 def _edges(steps: Sequence[int]) -> NDArray[np.float64]:

@@ -213,12 +213,14 @@ def next_commands(storage_url: str, space: Space, path: Path, overrides: Sequenc
     kept.append(f"budget.trials={2 * space.budget.trials}")
     settings = _set_options(kept)
     place = '"$SWEEPS_STORAGE"' if _is_secret(storage_url) else shlex.quote(storage_url)
+    folder = None if _is_secret(storage_url) else store.artifact_folder(storage_url)
+    pictures = f" --artifact-dir {shlex.quote(str(folder))}" if folder and folder.is_dir() else ""
     return "\n".join(
         [
             "next, with the store's URL in SWEEPS_STORAGE:" if _is_secret(storage_url) else "next:",
             f"  {sweeps} status {shlex.quote(space.name)}{where}",
             f"  {sweeps} run {shlex.quote(str(path))}{where} {shlex.join(settings)}   # go on with twice the trials",
-            f"  {dashboard} {place}",
+            f"  {dashboard} {place}{pictures}",
         ]
     )
 

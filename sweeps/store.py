@@ -21,7 +21,6 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from sweeps import space_file, tables
 from sweeps.errors import NoStoreError, StoreError, one_line
-from sweeps.signals import Reading
 from sweeps.space import Space
 
 DEFAULT_URL = "sqlite:///sweeps.db"
@@ -79,6 +78,12 @@ def connect(storage_url: str, *, create: bool = False) -> RDBStorage:
     return storage
 
 
+def artifact_folder(storage_url: str) -> Path | None:
+    """Where pictures go that optuna-dashboard shows with a trial: beside a SQLite file; a server has no such place."""
+    parsed = _parsed(storage_url)
+    return Path(f"{parsed.database}.artifacts") if parsed.get_backend_name() == "sqlite" else None
+
+
 def require_creatable(storage_url: str) -> None:
     """Make sure that `connect` can create a store here, and leave nothing behind.
 
@@ -109,19 +114,6 @@ def record_space(study: optuna.Study, space: Space, text: str, overrides: Sequen
     study.set_user_attr(SPACE_OVERRIDES, list(overrides))
     study.set_user_attr(SPACE_SHA256, space.digest())
     study.set_user_attr(SPACE_TEXT, text)
-
-
-def readings_of(storage: RDBStorage, study: optuna.Study, number: int) -> tuple[list[Reading], str]:
-    """A finished trial's readings, and the reason for its fate.
-
-    Raises:
-        StoreError: no such trial, or it left no readings.
-    """
-    trials = study.get_trials(deepcopy=False)
-    found = tables.readings(storage.engine, storage.get_study_id_from_name(study.study_name), number)
-    if number >= len(trials) or not found:
-        raise StoreError(f"study {study.study_name!r} has no readings of a trial {number}; see sweeps status")
-    return found, str(trials[number].user_attrs.get(REASON, ""))
 
 
 def study_names(storage: RDBStorage) -> list[str]:

@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
-from sweeps import history, samplers, store, tables
+from sweeps import autopsies, history, pictures, samplers, store, tables
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.errors import WorkerError, one_line
@@ -31,6 +31,7 @@ Load = Callable[[DataConfig, int], Arrays]
 
 # One bad configuration is bad luck; three trials in a row that cannot be trained mean that data or code are broken.
 MOST_FAILURES_IN_A_ROW = 3
+DEAD = (Fate.AT_CHANCE, Fate.COLLAPSED, Fate.FROZEN, Fate.DIVERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,18 @@ def _run(
     tables.write_readings(storage.engine, study_id, trial.number, outcome.readings)
     seconds = {store.SECONDS: round(time.monotonic() - started, 2)}
     store.set_attributes(trial, _attributes(outcome, space, setting) | seconds)
+    if outcome.readings and outcome.fate in DEAD:
+        _examine(storage, study, trial)
     _tell(study, trial, space, outcome, setting)
     return outcome
+
+
+def _examine(storage: RDBStorage, study: optuna.Study, trial: optuna.Trial) -> None:
+    """The autopsy of a dead trial; whatever goes wrong with it, the trial itself is not lost."""
+    try:
+        autopsies.keep(storage, study, trial, pictures.draw_autopsy)
+    except Exception:  # noqa: BLE001
+        trial.set_user_attr(store.TRACEBACK, traceback.format_exc())
 
 
 def follow(

@@ -25,14 +25,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"config", "errors", "imports"},
     "tables": {"signals"},
     "pictures": {"errors", "signals", "verdict"},
-    "store": {"errors", "signals", "space", "space_file", "tables"},
-    "history": {"config", "space", "store", "verdict"},
+    "store": {"errors", "space", "space_file", "tables"},
+    "history": {"config", "errors", "signals", "space", "store", "tables", "verdict"},
     "launch": {"errors"},
     "nn": {"config", "data", "errors", "imports", "signals"},
-    "worker": {"config", "data", "errors", "history", "samplers", "signals", "space", "store", "tables", "verdict"},
+    "worker": {
+        *("autopsies", "config", "data", "errors", "history", "pictures", "samplers", "signals", "space", "store"),
+        *("tables", "verdict"),
+    },
+    "integrations": {"nn", "signals", "verdict"},
     "rehearsal": {"config", "errors", "space", "worker"},
     "report": {"space", "store", "verdict"},
-    "autopsies": {"signals", "store", "verdict"},
+    "autopsies": {"history", "signals", "store", "verdict"},
     "run": {"errors", "launch", "report", "space", "space_file", "store"},
     "cli_data": {"data", "errors"},
     "cli": {
@@ -40,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cli_data",
         "data",
         "errors",
+        "history",
         "launch",
         "nn",
         "pictures",
@@ -58,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 NN_ORDER = ["parts", "models", "net", "trainer", "train"]
 HEAVY = {"tensorflow", "keras", "optuna_dashboard", "sklearn"}
 # Which rooms may open what is heavy at all: elsewhere not even a function may.
-MAY_OPEN = {"nn": {"tensorflow", "keras"}, "data": {"sklearn"}}
+MAY_OPEN = {"nn": {"tensorflow", "keras"}, "data": {"sklearn"}, "integrations": {"tensorflow", "keras"}}
 DATABASES = {"sqlalchemy", "sqlite3"}
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 45
 
@@ -125,6 +130,12 @@ def test_in_the_heavy_room_parts_come_before_models_and_models_before_training(m
 def test_only_their_rooms_open_what_is_heavy(module: str) -> None:
     packages = {other.split(".")[0] for other in imports(MODULES[module])}
     assert packages & HEAVY <= MAY_OPEN.get(room(module), set())
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "integrations"])
+def test_of_the_integrations_only_that_of_keras_is_heavy(module: str) -> None:
+    opened = {other.split(".")[0] for other in imports(MODULES[module])} | {room(other) for other in ours(module)}
+    assert module == "sweeps.integrations.keras" or not opened & (HEAVY | {"nn"})
 
 
 @pytest.mark.parametrize("module", MODULES)

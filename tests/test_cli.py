@@ -130,6 +130,6 @@ def test_the_schema_accepts_what_the_parser_accepts() -> None:
             [sys.executable, "-m", "sweeps", "schema"], capture_output=True, text=True, check=True, env=dict(os.environ)
         ).stdout
     )
-    assert set(shown["properties"]) == {"study", "budget", "data", "model", "sampler", "pruner", "space"}
+    assert set(shown["properties"]) == {"study", "budget", "verdict", "data", "model", "sampler", "pruner", "space"}
     assert "selu" in json.dumps(shown["properties"]["space"]["properties"]["activation"])
     assert shown["additionalProperties"] is False

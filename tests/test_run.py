@@ -97,7 +97,8 @@ def test_the_next_commands_work_as_they_are_printed(
     for line, expected in zip(words, ("4 of 4 trials", "8 of 8 trials"), strict=True):
         done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
         assert expected in done.stdout
-    assert dashboard.split()[-1] == "sqlite:///sweeps.db"
+    assert "sqlite:///sweeps.db" in dashboard.split()
+    assert dashboard.split()[-2:] == ["--artifact-dir", "sweeps.db.artifacts"]
 
 
 def test_the_next_commands_keep_what_was_set_and_show_no_password() -> None:

@@ -1,6 +1,7 @@
 """The worker, with fake runs: how each kind of trial ends in the store, and what is exact about a budget."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from fakes import TINY
 from optuna.trial import TrialState
 
 from sweeps import space_file, store, tables, worker
+from sweeps.config import Config
+from sweeps.data.arrays import Arrays
 from sweeps.errors import WorkerError
+from sweeps.signals import Reading
 
 
 def never() -> bool:
@@ -123,3 +127,82 @@ def test_no_seed_occurs_twice(make: Any) -> None:
     storage, study = make("budget.trials=20")
     worker.work(storage, study, fakes.learning, fakes.load, never)
     assert len({trial.user_attrs["config"] for trial in study.trials}) == 20
+
+
+LONG = ("budget.steps=100", "budget.report_interval=5", "verdict.control=0")
+
+
+def flat(config: Config, arrays: Arrays) -> Iterator[Reading]:
+    """A run that stays at chance while its signal sinks, never to rounding."""
+    for step in range(0, config.steps + 1, config.report_interval):
+        yield fakes.reading(step, loss=2.31, hits1=6, signal=10 ** (-1 - step / 20))
+
+
+def test_a_run_with_a_prognosis_no_learner_had_is_stopped_once_some_have_learned(make: Any) -> None:
+    storage, study = make("budget.trials=6", *LONG)
+    runs = iter([flat, *[fakes.learning] * 3, flat, flat])
+    worker.work(storage, study, lambda config, arrays: next(runs)(config, arrays), fakes.load, never)
+    first, *learners, late, _ = study.trials
+    assert (first.state, first.user_attrs["fate"]) == (TrialState.COMPLETE, "at chance"), "nothing was known then"
+    assert all(trial.user_attrs["learner"] for trial in learners)
+    assert (late.state, late.user_attrs["fate"]) == (TrialState.PRUNED, "at chance")
+    assert late.user_attrs["steps"] < 100
+    assert "recorded learners and 3 of this study" in late.user_attrs["reason"]
+    assert late.constraints == {"dead": 1.0}
+    assert late.user_attrs["autopsy_cause"]
+
+
+def test_a_control_goes_on_and_tells_where_it_would_have_been_stopped(make: Any) -> None:
+    storage, study = make("budget.trials=1", "verdict.control=1")
+    worker.work(storage, study, fakes.collapsing, fakes.load, never)
+    attributes = study.trials[0].user_attrs
+    assert (attributes["steps"], attributes["control"], attributes["learner"]) == (6, True, False)
+    storage, study = make("budget.trials=1", "verdict.control=1", "budget.steps=20", name="longer")
+    worker.work(storage, study, fakes.collapsing, fakes.load, never)
+    attributes = study.trials[0].user_attrs
+    assert (attributes["steps"], attributes["would_stop_at_step"]) == (20, 6)
+    assert attributes["would_stop_reason"].startswith("collapsed at step 6")
+
+
+def test_not_even_a_control_goes_on_with_weights_that_are_no_numbers(make: Any) -> None:
+    storage, study = make("budget.trials=1", "verdict.control=1")
+    worker.work(storage, study, fakes.diverging, fakes.load, never)
+    assert (study.trials[0].user_attrs["fate"], study.trials[0].user_attrs["steps"]) == ("diverged", 2)
+
+
+def unborn(config: Config, arrays: Arrays) -> Iterator[Reading]:
+    for step in range(0, config.steps + 1, config.report_interval):
+        yield fakes.reading(step, signal=1e-13)
+
+
+def test_as_many_as_the_study_allows_are_rejected_before_their_first_step(make: Any) -> None:
+    storage, study = make("budget.trials=4", "verdict.rejections=2", "verdict.control=0")
+    worker.work(storage, study, unborn, fakes.load, never)
+    assert [trial.user_attrs["steps"] for trial in study.trials] == [0, 0, 6, 6]
+    assert study.trials[0].user_attrs["reason"].startswith("rejected before training")
+    assert len(study.trials) == 4, "each is a trial of the budget"
+
+
+def test_with_batch_normalisation_the_start_says_nothing(make: Any) -> None:
+    storage, study = make("budget.trials=1", "verdict.rejections=2", 'space.batch_normalization="before"')
+    worker.work(storage, study, unborn, fakes.load, never)
+    assert study.trials[0].user_attrs["steps"] == 6
+
+
+def test_an_autopsy_that_fails_loses_no_trial(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, study = make("budget.trials=1")
+    monkeypatch.setattr(worker.pictures, "draw_autopsy", lambda *_: 1 / 0)
+    worker.work(storage, study, fakes.collapsing, fakes.load, never)
+    trial = study.trials[0]
+    assert (trial.state, trial.user_attrs["fate"]) == (TrialState.PRUNED, "collapsed")
+    assert "ZeroDivisionError" in trial.user_attrs["traceback"]
+
+
+def test_a_dead_trial_has_a_note_and_a_picture(make: Any, tmp_path: Path) -> None:
+    storage, study = make("budget.trials=1", "verdict.control=0")
+    worker.work(storage, study, fakes.collapsing, fakes.load, never)
+    (picture,) = (tmp_path / "store.db.artifacts").iterdir()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    trial_id = study.trials[0]._trial_id
+    notes = storage.get_study_system_attrs(storage.get_study_id_from_name("tiny"))
+    assert notes[f"dashboard:{trial_id}:note_str:0"].startswith("## Autopsy")

@@ -10,7 +10,10 @@ from sweeps.nn.activations import FLAT_ENDS, NO_FLAT_ENDS, SwitchedActivation
 AT_THE_END = 0.01  # of an activation: how near an output must be to its flat end to count as saturated
 
 # Layers that finish the output of the layer before; the model's last one does not, since the logits are wanted.
-FINISHING = (keras.layers.BatchNormalization, keras.layers.Activation, SwitchedActivation)
+FINISHING = (
+    *(keras.layers.BatchNormalization, keras.layers.Activation, SwitchedActivation),
+    *(keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU, keras.layers.PReLU),
+)
 
 
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:

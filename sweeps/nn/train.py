@@ -22,7 +22,7 @@ from sweeps.nn import device
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.custom import custom
 from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, structure
-from sweeps.nn.trainer import Progress, Trainer
+from sweeps.nn.trainer import Examination, Progress, Trainer
 from sweeps.signals import ChannelVitals, IncomingWeights, LayerVitals, Reading
 
 MOST_TRAINERS = 8  # each holds some 50 to 200 MiB of traced graph
@@ -116,12 +116,13 @@ def _advance(trainer: Trainer, config: Config, arrays: Arrays, start: int, stop:
 def _reading(
     trainer: Trainer, config: Config, arrays: Arrays, step: int, progress: Progress | None, started: float
 ) -> Reading:
-    loss, loss_std, hits1, hits5, f1 = _evaluate(trainer, arrays)
-    signs, finite, channels = trainer.vitals(arrays.holdout_images[:PROBE_IMAGES])
+    probed = arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES]
+    found = trainer.examine(*probed, channels_too=config.channel_vitals)
+    loss, loss_std, hits1, hits5, f1 = _evaluate(trainer, arrays, found)
     if progress is None:
         progress = Progress.none(kernels=len(trainer.layers))
-    each = channels if config.channel_vitals else [None] * len(channels)
-    rows = zip(trainer.layers, signs.tolist(), progress.gradient_norms, progress.update_ratios, each, strict=True)
+    each = found.channels if config.channel_vitals else [None] * len(found.channels)
+    rows = zip(trainer.layers, found.signs.tolist(), progress.gradient_norms, progress.update_ratios, each, strict=True)
     return Reading(
         step=step,
         train_loss=progress.loss,
@@ -131,7 +132,7 @@ def _reading(
         count=len(arrays.holdout_images),
         gradient_norm=progress.gradient_norm,
         update_ratio=float(np.max(progress.update_ratios)),
-        finite=finite,
+        finite=found.finite,
         seconds=time.perf_counter() - started,
         layers=tuple(
             LayerVitals(
@@ -153,12 +154,16 @@ def _channel_vitals(signs: NDArray[np.float32] | None) -> ChannelVitals | None:
     return ChannelVitals(*(tuple(float(f"{value:.4g}") for value in row) for row in signs))
 
 
-def _evaluate(trainer: Trainer, arrays: Arrays) -> tuple[float, float, int, int, float]:
-    """Mean and spread of the loss, top-1 hits, top-5 hits and macro F1 on the hold-out set."""
+def _evaluate(trainer: Trainer, arrays: Arrays, probed: Examination) -> tuple[float, float, int, int, float]:
+    """Mean and spread of the loss, top-1 hits, top-5 hits and macro F1 on the hold-out set.
+
+    Args:
+        probed: the first images have been scored.
+    """
     images, labels = arrays.holdout_images, arrays.holdout_labels
-    batches = [slice(at, at + EVALUATION_BATCH) for at in range(0, len(images), EVALUATION_BATCH)]
+    batches = [slice(at, at + EVALUATION_BATCH) for at in range(PROBE_IMAGES, len(images), EVALUATION_BATCH)]
     # All batches are sent before the first result is waited for.
-    results = [trainer.evaluate(images[batch], labels[batch]) for batch in batches]
+    results = [probed.scored, *(trainer.evaluate(images[batch], labels[batch]) for batch in batches)]
     scores = np.stack([score.numpy() for score, _ in results]).astype(np.float64)
     total, squares, hits1, hits5 = scores.sum(axis=0).tolist()
     loss = total / len(images)

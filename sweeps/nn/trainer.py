@@ -38,8 +38,25 @@ class Progress:
         return cls(np.nan, np.nan, unknown, unknown)
 
 
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What the probe batch says.
+
+    Attributes:
+        signs: what `probe.vital_signs` and then `probe.incoming_weights` say of each layer, (layers, 10).
+        finite: whether every trainable weight is.
+        channels: minimum, maximum and std of each channel, (3, channels) per layer; zeros unless asked for.
+        scored: what `Trainer.evaluate` returns of the batch.
+    """
+
+    signs: NDArray[np.float32]
+    finite: bool
+    channels: list[NDArray[np.float32]]
+    scored: tuple[tf.Tensor, tf.Tensor]
+
+
 class Trainer:
-    """One net with dials; `reset` starts a trial, `advance`, `evaluate` and `vitals` serve it.
+    """One net with dials; `reset` starts a trial, `advance`, `evaluate` and `examine` serve it.
 
     Each of the three is traced once for all trials: shapes of batches are left open, choices are dials.
     """
@@ -61,7 +78,8 @@ class Trainer:
         chunk = [tf.TensorSpec((None, None, *image), pixels), tf.TensorSpec((None, None), label)]
         self._advance = tf.function(self._steps, input_signature=chunk, autograph=False)
         self._evaluate = tf.function(self._score, input_signature=[images, labels], autograph=False)
-        self._examine = tf.function(self._vital_signs, input_signature=[images], autograph=False)
+        asked = [images, labels, tf.TensorSpec((), tf.bool)]
+        self._examine = tf.function(self._vital_signs, input_signature=asked, autograph=False)
 
     def reset(self, config: Config, scaling: Scales) -> int:
         """Start a trial: its dials, its weights, an optimiser without a past. Returns the trial's number."""
@@ -80,11 +98,10 @@ class Trainer:
         """Of a batch in inference mode, still on the device: what `probe.score` sums; classes, (batch,)."""
         return self._evaluate(images, labels)
 
-    def vitals(self, images: NDArray[Any]) -> tuple[NDArray[np.float32], bool, list[NDArray[np.float32]]]:
-        """What `probe.vital_signs` and then `probe.incoming_weights` say of each layer, (layers, 10); whether every
-        trainable weight is finite; and minimum, maximum and std of each channel, (3, channels) per layer."""
-        signs, finite, channels = self._examine(images)
-        return signs.numpy(), bool(finite), [each.numpy() for each in channels]
+    def examine(self, images: NDArray[Any], labels: NDArray[Any], channels_too: bool = False) -> Examination:
+        """What `evaluate` says of the probe batch and, from the same pass, its vital signs."""
+        signs, finite, channels, score, classes = self._examine(images, labels, channels_too)
+        return Examination(signs.numpy(), bool(finite), [each.numpy() for each in channels], (score, classes))
 
     def _steps(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
         self.traces += 1
@@ -128,13 +145,13 @@ class Trainer:
 
     def _score(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         self.traces += 1
-        logits = self.net.logits(self.net.watched(images, training=False))
-        return probe.score(labels, logits), tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return _scored(labels, self.net.logits(self.net.watched(images, training=False)))
 
-    def _vital_signs(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    def _vital_signs(self, images: tf.Tensor, labels: tf.Tensor, channels_too: tf.Tensor) -> tuple[Any, ...]:
         self.traces += 1
         outputs = self.net.watched(images, training=False)
-        watched = [*outputs[: len(self._kernels) - 1], self.net.logits(outputs)]
+        logits = self.net.logits(outputs)
+        watched = [*outputs[: len(self._kernels) - 1], logits]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable)) for variable in self._variables])
         ends = [*map(probe.flat_ends, self.net.watched.outputs[: len(self._kernels) - 1]), NO_FLAT_ENDS]
         signs = tf.stack(
@@ -143,7 +160,16 @@ class Trainer:
                 for output, flat, kernel in zip(watched, ends, self._kernels, strict=True)
             ]
         )
-        return signs, finite, [probe.channel_signs(output) for output in watched]
+        channels = tf.cond(
+            channels_too,
+            lambda: [probe.channel_signs(output) for output in watched],
+            lambda: [tf.zeros((3, output.shape[-1])) for output in watched],
+        )
+        return signs, finite, channels, *_scored(labels, logits)
+
+
+def _scored(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return probe.score(labels, logits), tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
 def _flat(tensors: list[tf.Variable]) -> tf.Tensor:

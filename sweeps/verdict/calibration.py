@@ -19,7 +19,11 @@ from numpy.typing import NDArray
 from sweeps.verdict.rules import Rules
 
 OWN_WEIGHT = 10  # recorded learners that one of the study's own counts for
-FEWEST_OWN = 5  # learners of the study before the recorded ones are believed to be like them
+FEWEST_OWN = 3  # learners of the study before the recorded ones are believed to be like them
+MOST_ON_TRUST = 0.01  # alpha as far as the recorded learners are asked; for more the study's own controls are
+# Evidence that they are not, from which on they are not believed: wrongly in at most one study of three.
+DOUBT = 3.0
+POWERS = (0.2, 0.4, 0.6, 0.8)  # of the bets that the evidence is a mixture of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +84,48 @@ def limit(ended: Sequence[Ended], rules: Rules, kind: str = "full") -> Limit:
 
     With 1 / alpha - 1 learners among the controls it is theirs alone, and the probability that a learner is stopped is
     at most alpha, assuming exchangeability: that the sampler does not drift to learners of another kind. Before that
-    the recorded learners count too, and the bound holds as far as the study's learners are like those; no run is
-    stopped for its prognosis until FEWEST_OWN have learned, nor ever on a prognosis that a control learned from.
+    the recorded learners speak for the study's too, if layers were watched, a few have learned and nothing says that
+    they are of another kind (see `doubt`); but never above a prognosis from which a control learned. Losses and hits
+    alone tell too little of why a run is at chance: then nothing is taken on trust.
 
     In economy mode only the best quarter of the learners is kept safe, and nothing is waited for.
 
     Args:
-        ended: the finished runs of the study.
+        ended: the finished runs of the study, in their order.
         kind: see `recorded_learners`.
     """
     learners = [run for run in ended if run.learned]
     if rules.economy:
         learners = sorted(learners, key=lambda run: -run.gain)[: -(-len(learners) // 4)]
-    elif len(learners) < FEWEST_OWN:
-        return NO_LIMIT
     controls = np.sort([run.lowest for run in learners if run.control])
     if len(controls) + 1 >= 1 / rules.alpha:
         place = floor(rules.alpha * (len(controls) + 1)) - 1
         return Limit(float(controls[place]), f"{len(controls)} learners of this study that could not be stopped")
-    recorded = recorded_learners(rules.economy, kind)
-    pooled = np.concatenate([recorded, np.array([run.lowest for run in learners])])
-    weight = np.concatenate([np.ones(len(recorded)), np.full(len(learners), float(OWN_WEIGHT))])
-    value = min([_weighted_quantile(pooled, weight, rules.alpha), *controls[:1]])
+    recorded, own = recorded_learners(rules.economy, kind), np.array([run.lowest for run in learners])
+    if not rules.economy and (kind != "full" or len(own) < FEWEST_OWN or doubt(recorded, own) >= DOUBT):
+        return NO_LIMIT
+    pooled = np.concatenate([recorded, own])
+    weights = np.concatenate([np.ones(len(recorded)), np.full(len(own), float(OWN_WEIGHT))])
+    share = rules.alpha if rules.economy else min(rules.alpha, MOST_ON_TRUST)
+    value = min([_weighted_quantile(pooled, weights, share), *controls[:1]])
     return Limit(value, f"{len(recorded)} recorded learners and {len(learners)} of this study")
+
+
+def doubt(recorded: NDArray[np.float64], own: NDArray[np.float64]) -> float:
+    """Evidence that a study's learners come from lower prognoses than the recorded ones.
+
+    Each is ranked among the recorded, which makes its rank uniform if they are exchangeable; a bet that pays where
+    ranks are small then wins nothing on average, whatever their number: by Ville's inequality it ever reaches 1 / p
+    with probability at most p (the simple mixture of power martingales of Vovk, Nouretdinov & Gammerman 2003, "Testing
+    exchangeability on-line", ICML). Of runs that could be stopped the lowest are missing, which hides a little of it.
+
+    Args:
+        recorded: sorted.
+        own: the lowest prognoses of the study's learners, in the order in which they ended.
+    """
+    ranks = (1 + np.searchsorted(recorded, own, side="right")) / (len(recorded) + 1)
+    bets = [np.exp(np.sum(np.log(power) + (power - 1) * np.log(ranks))) for power in POWERS]
+    return float(np.mean(bets))
 
 
 def _weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:

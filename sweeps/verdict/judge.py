@@ -179,6 +179,8 @@ def _score(readings: Sequence[Reading], chance: Chance) -> str:
             f"R^2 {chance.gain(last.loss):z.3f}, loss {_nats(last.loss)} (predicting the mean {_nats(chance.loss)}), "
             f"best R^2 {best / 100:z.3f}"
         )
+    if not last.count:
+        return f"loss {_nats(last.loss)} (class prior {_nats(chance.loss)}), best gain {best:z.1f} %"
     return (
         f"top-1 {_percent(last.top1)} (chance {_percent(chance.top1)}), "
         f"loss {_nats(last.loss)} (class prior {_nats(chance.loss)}), best gain {best:z.1f} %"

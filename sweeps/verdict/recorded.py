@@ -165,10 +165,19 @@ def _reading(look: Mapping[str, Any], train_loss: float, chance: Chance) -> Read
 
 
 def _layer(index: int, layer: Mapping[str, Any], norm: float | None) -> LayerVitals:
-    names = ("mean", "std", "signal", "dead", "update_ratio", "saturated")
-    numbers = {name: _float(layer.get(name), nan) for name in names}
-    name = str(layer.get("name") or f"layer_{index + 1}")
-    return LayerVitals(name, gradient_norm=_float(norm, nan), **numbers)
+    def number(name: str) -> float:
+        return _float(layer.get(name), nan)
+
+    return LayerVitals(
+        name=str(layer.get("name") or f"layer_{index + 1}"),
+        mean=number("mean"),
+        std=number("std"),
+        signal=number("signal"),
+        dead=number("dead"),
+        gradient_norm=_float(norm, nan),
+        update_ratio=number("update_ratio"),
+        saturated=number("saturated"),
+    )
 
 
 def _float(value: Any, missing: float) -> float:

@@ -1,0 +1,182 @@
+"""A pruner that asks the judge, and where a trial's readings are kept in an Optuna study."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isfinite, log, nan
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps.signals import Reading
+from sweeps.verdict.calibration import Ended, is_control, limit
+from sweeps.verdict.chance import Chance
+from sweeps.verdict.judge import DEFAULT_RULES, Fate, Verdict, ended, is_learner, judge
+from sweeps.verdict.prognosis import kind_of
+from sweeps.verdict.rules import Rules
+
+FATE, REASON = "fate", "reason"  # user attributes, for people
+# System attributes: in a table of the trials or on a dashboard, user attributes would be a column per look.
+STEPS, READING = "sweeps:steps", "sweeps:reading:"
+
+
+class DeadRunPruner(optuna.pruners.BasePruner):
+    """Prunes a trial that is dead, and says why; then asks another pruner, which compares those that are alive.
+
+    What is reported must be the loss on the hold-out set, whatever the study's objective is: the cross-entropy in nats
+    or, without classes, the mean squared error. Count steps from 1, so that the last one is `steps`; 0 is the untrained
+    model. `sweeps.integrations.keras.DeadRunCallback` reports by itself, and more than the loss.
+
+    A trial that the judge stops has the user attributes `fate` (`diverged`, `collapsed`, `frozen` or `at chance`) and
+    `reason`; one that the other pruner stops has neither. Some trials, `rules.control` of them, are stopped by the
+    judge only for NaN or infinity: they show what stopping loses. At chance is a reason only after some trials of the
+    study have learned.
+
+    Args:
+        pruner: asked where the judge stops nothing. It compares losses, so the study must minimise.
+        classes: how many there are, taken to be equally frequent; None in regression.
+        steps: of a whole trial, in whatever unit is reported: epochs or optimiser steps.
+        chance_loss: what guessing scores: the entropy in nats of class frequencies that are not equal, in regression
+            the variance of the target. Default: ln(classes).
+
+    Raises:
+        ValueError: the numbers make no sense, or there are neither classes nor a chance_loss.
+
+    Example:
+        study = optuna.create_study(pruner=DeadRunPruner(classes=10, steps=30))
+
+        def objective(trial):
+            for epoch in range(30):
+                ...  # train for an epoch
+                trial.report(validation_loss, epoch + 1)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+            return validation_loss
+    """
+
+    def __init__(
+        self,
+        pruner: optuna.pruners.BasePruner | None = None,
+        *,
+        classes: int | None,
+        steps: int,
+        chance_loss: float | None = None,
+        rules: Rules = DEFAULT_RULES,
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; a trial has at least one")
+        self.chance = _chance(classes, chance_loss)
+        self.steps = steps
+        self.rules = rules
+        self._pruner = pruner
+        self._ended: dict[tuple[str, int], Ended] = {}
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether to stop the trial now; called by `trial.should_prune()`.
+
+        Raises:
+            ValueError: the study has several objectives, or it maximises and there is another pruner.
+        """
+        if len(study.directions) > 1:
+            raise ValueError(f"the study has {len(study.directions)} objectives; DeadRunPruner serves studies of one")
+        if self._pruner and study.direction == StudyDirection.MAXIMIZE:
+            raise ValueError(
+                "the study maximises, and what is reported is a loss: "
+                f"{type(self._pruner).__name__} would stop the best; minimise the loss, or use DeadRunPruner without it"
+            )
+        if verdict := self._verdict(study, trial):
+            study._storage.set_trial_user_attr(trial._trial_id, FATE, str(verdict.fate))
+            study._storage.set_trial_user_attr(trial._trial_id, REASON, verdict.reason)
+            return True
+        return self._pruner is not None and self._pruner.prune(study, trial)
+
+    def _verdict(self, study: optuna.Study, trial: FrozenTrial) -> Verdict | None:
+        """The judge's, where it stops the trial."""
+        readings = kept_readings(trial)
+        if not readings:
+            return None
+        bound = limit(self._history(study), self.rules, kind_of(readings))
+        verdict = judge(readings, self.chance, self._budget(trial), bound, self.rules)
+        spared = self._is_control(study, trial) and verdict.fate != Fate.DIVERGED
+        return verdict if verdict.stops and not spared else None
+
+    def _history(self, study: optuna.Study) -> list[Ended]:
+        """What the finished trials teach; each is counted once."""
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+            key = (study.study_name, trial.number)
+            if key not in self._ended and (readings := kept_readings(trial)):
+                self._ended[key] = self._end(readings, trial, self._is_control(study, trial))
+        return [end for (name, _), end in self._ended.items() if name == study.study_name]
+
+    def _end(self, readings: Sequence[Reading], trial: FrozenTrial, control: bool) -> Ended:
+        end = ended(readings, self.chance, self._budget(trial), control, self.rules)
+        if trial.state == TrialState.COMPLETE:  # at its end, though its last report may be a step short of it
+            return replace(end, learned=is_learner(readings, self.chance, self.rules))
+        return end
+
+    def _budget(self, trial: FrozenTrial) -> int:
+        return int(trial.system_attrs.get(STEPS, self.steps))
+
+    def _is_control(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        return is_control(f"{study.study_name}/{trial.number}", self.rules)
+
+
+def keep_reading(trial: optuna.trial.BaseTrial, reading: Reading, steps: int) -> None:
+    """Store a look with its trial, for the pruner to judge by; a trial that is only replayed keeps nothing.
+
+    Args:
+        steps: of this trial as a whole, which overrule the pruner's: they may depend on the batch size.
+    """
+    if isinstance(trial, optuna.Trial):
+        trial.storage.set_trial_system_attr(trial._trial_id, STEPS, steps)
+        # As text: JSON has no NaN.
+        text = json.dumps(reading.to_dict())
+        trial.storage.set_trial_system_attr(trial._trial_id, f"{READING}{reading.step}", text)
+
+
+def kept_readings(trial: FrozenTrial) -> list[Reading]:
+    """The looks stored with a trial, in the order of their steps; where there are none, the values it reported."""
+    texts = [text for name, text in trial.system_attrs.items() if name.startswith(READING)]
+    looks = [Reading.from_dict(json.loads(text)) for text in texts]
+    if not looks:
+        return [_of_loss(step, loss) for step, loss in sorted(trial.intermediate_values.items())]
+    # A trial that repeats a failed one inherits its attributes; what it has not reported itself is not its own.
+    reported = trial.last_step or 0
+    return sorted((look for look in looks if look.step <= reported), key=lambda look: look.step)
+
+
+def reason_to_stop(trial: optuna.trial.BaseTrial) -> str:
+    """Why the judge has stopped a trial; empty where it was another pruner."""
+    if isinstance(trial, optuna.Trial) and isinstance(trial.study.pruner, DeadRunPruner):
+        return str(trial.storage.get_trial(trial._trial_id).user_attrs.get(REASON, ""))
+    return ""
+
+
+def _chance(classes: int | None, loss: float | None) -> Chance:
+    if loss is not None and not (loss > 0 and isfinite(loss)):
+        raise ValueError(f"chance_loss is {loss:g}; it must be above 0 and finite")
+    if classes is None:
+        if loss is None:
+            raise ValueError("chance_loss is missing; without classes it is the variance of the target")
+        return Chance(nan, nan, loss, 0)
+    if classes < 2:
+        raise ValueError(f"classes is {classes}; it must be at least 2, or None in regression")
+    return Chance(1 / classes, min(1.0, 5 / classes), log(classes) if loss is None else loss, classes)
+
+
+def _of_loss(step: int, loss: float) -> Reading:
+    """A look that holds nothing but the loss on the hold-out set."""
+    return Reading(
+        step=step,
+        train_loss=nan,
+        loss=loss,
+        hits1=0,
+        hits5=0,
+        count=0,
+        gradient_norm=nan,
+        update_ratio=nan,
+        finite=True,
+        seconds=0.0,
+        layers=(),
+    )
