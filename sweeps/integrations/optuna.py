@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.signals import Reading
-from sweeps.verdict.calibration import Ended, is_control, limit
+from sweeps.verdict.calibration import NO_LIMIT, Ended, is_control, limit
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.judge import DEFAULT_RULES, Fate, Verdict, ended, is_learner, judge
 from sweeps.verdict.prognosis import kind_of
@@ -31,7 +31,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
     A trial that the judge stops has the user attributes `fate` (`diverged`, `collapsed`, `frozen` or `at chance`) and
     `reason`; one that the other pruner stops has neither. Some trials, `rules.control` of them, are stopped by the
     judge only for NaN or infinity: they show what stopping loses. At chance is a reason only after some trials of the
-    study have learned.
+    study have learned: three where layers are watched, 1 / alpha - 1 where there are losses alone.
 
     Args:
         pruner: asked where the judge stops nothing. It compares losses, so the study must minimise.
@@ -106,7 +106,12 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
             key = (study.study_name, trial.number)
             if key not in self._ended and (readings := kept_readings(trial)):
-                self._ended[key] = self._end(readings, trial, self._is_control(study, trial))
+                bound = limit(self._of(study), self.rules, kind_of(readings))
+                control = bound == NO_LIMIT or self._is_control(study, trial)
+                self._ended[key] = self._end(readings, trial, control)
+        return self._of(study)
+
+    def _of(self, study: optuna.Study) -> list[Ended]:
         return [end for (name, _), end in self._ended.items() if name == study.study_name]
 
     def _end(self, readings: Sequence[Reading], trial: FrozenTrial, control: bool) -> Ended:

@@ -20,7 +20,9 @@ from sweeps.verdict.rules import Rules
 
 OWN_WEIGHT = 10  # recorded learners that one of the study's own counts for
 FEWEST_OWN = 3  # learners of the study before the recorded ones are believed to be like them
-MOST_ON_TRUST = 0.01  # alpha as far as the recorded learners are asked; for more the study's own controls are
+# Alpha as far as the recorded learners are asked; for more the study's own controls are. At .004 some 1 % of the
+# learners of a collection were stopped by limits from the others: they are not quite alike.
+MOST_ON_TRUST = 0.004
 # Evidence that they are not, from which on they are not believed: wrongly in at most one study of three.
 DOUBT = 3.0
 POWERS = (0.2, 0.4, 0.6, 0.8)  # of the bets that the evidence is a mixture of

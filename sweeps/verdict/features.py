@@ -5,7 +5,7 @@ was not measured is not a number.
 """
 
 from collections.abc import Sequence
-from math import isfinite, log10, nan, sqrt
+from math import isfinite, log, log10, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from sweeps.verdict.chance import Chance
 
 NAMES = (
     "progress",  # share of the budget's steps done
-    "gain",  # at the last look, in [-1, 1]
+    "gain",  # at the last look; below -1 it is -1 - ln(-gain)
     "best_gain",
     "slope",  # of the gain over the recent looks, per budget
     "projected",  # gain at the end, if it goes on like that
@@ -46,6 +46,7 @@ NAMES = (
 RECENT = 0.15  # share of the budget that counts as recent
 FEWEST = 3  # looks that count as recent, however long ago
 LOWEST_SIGNAL = 1e-13  # float32's rounding, squared
+LOWEST_GAIN = -20.0  # of a loss that is no number
 STILL = 1e-5  # movement below which a layer stands still
 
 
@@ -163,7 +164,11 @@ def _change(old: LayerVitals, new: LayerVitals) -> float:
 
 
 def _gain(loss: float, chance: Chance) -> float:
-    return min(1.0, max(-1.0, chance.gain(loss))) if isfinite(loss) else -1.0
+    """Below -1 on a log scale, so that a loss that comes down from far above chance is seen to come down."""
+    if not isfinite(loss):
+        return LOWEST_GAIN
+    gain = chance.gain(loss)
+    return gain if gain >= -1 else max(LOWEST_GAIN, -1 - log(-gain))
 
 
 def _log(value: float, least: float) -> float:

@@ -83,15 +83,20 @@ def judge(
 def by_mechanism(
     readings: Sequence[Reading], chance: Chance, budget: int, rules: Rules = DEFAULT_RULES
 ) -> Verdict | None:
-    """The verdict on a run that cannot recover, if a mechanism says so."""
+    """The verdict on a run that cannot recover, if a mechanism says so; on one that has learned only NaN and Inf do."""
     if reason := diverged(readings, rules):
         return Verdict(Fate.DIVERGED, reason, stops=True)
-    for mechanism in MECHANISMS:
-        if reason := mechanism(readings, rules):
-            return Verdict(Fate.COLLAPSED, reason, stops=True)
-    if not _has_learned(readings, chance, rules) and (reason := frozen(readings, budget, rules)):
+    if _has_learned(readings, chance, rules):
+        return None
+    if reason := frozen(readings, budget, rules):
         return Verdict(Fate.FROZEN, reason, stops=True)
-    return None
+    return _collapsed(readings, rules)
+
+
+def _collapsed(readings: Sequence[Reading], rules: Rules) -> Verdict | None:
+    reasons = (mechanism(readings, rules) for mechanism in MECHANISMS)
+    reason = next(filter(None, reasons), None)
+    return Verdict(Fate.COLLAPSED, reason, stops=True) if reason else None
 
 
 def prognosis_at_chance(
@@ -132,7 +137,7 @@ def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DE
         readings: all looks, at least one, in the order of their steps.
     """
     step = readings[-1].step
-    if mechanism := by_mechanism(readings, chance, step, rules):
+    if mechanism := by_mechanism(readings, chance, step, rules) or _collapsed(readings, rules):
         return mechanism
     if not isfinite(readings[-1].loss):  # no look is left in which it could become a number again
         reason = f"diverged at step {step}, the end: the hold-out loss is {readings[-1].loss}"
