@@ -20,6 +20,7 @@ from sweeps import history, store
 from sweeps.signals import Reading
 from sweeps.verdict import Chance, Fate, survey
 from sweeps.verdict.autopsy import Autopsy, autopsy
+from sweeps.verdict.shares import wilson
 
 # Fates that say nothing about whether a trial would have learned.
 LEFT_OUT = (Fate.OUTRANKED, store.FAILED, store.INTERRUPTED)
@@ -178,7 +179,7 @@ def _lines(found: Survey) -> Iterator[RenderableType]:
         yield Text(f"together {one} and {other} explain another {share:.0%}, which neither does alone")
     for number, rule in enumerate(found.region):
         lead = "where runs live: " if not number else "  and narrower:  "
-        least = survey.wilson(rule.learned, rule.tried)
+        least = wilson(rule.learned, rule.tried)
         yield Text(f"{lead}{rule.words}: {rule.learned} of {rule.tried} learned (95 % interval from {least:.0%} up)")
     if found.region:
         yield Text("these are the best of many conditions looked at: try them on new trials")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sweeps.verdict.rules import Rules
 
 OWN_WEIGHT = 10  # recorded learners that one of the study's own counts for
+EVEN = 0.0  # log odds
 FEWEST_OWN = 3  # learners of the study before the recorded ones are believed to be like them
 # Alpha as far as the recorded learners are asked; for more the study's own controls are. At .004 some 1 % of the
 # learners of a collection were stopped by limits from the others: they are not quite alike.
@@ -88,7 +89,8 @@ def limit(ended: Sequence[Ended], rules: Rules, kind: str = "full") -> Limit:
     at most alpha, assuming exchangeability: that the sampler does not drift to learners of another kind. Before that
     the recorded learners speak for the study's too, if layers were watched, a few have learned and nothing says that
     they are of another kind (see `doubt`); but never above a prognosis from which a control learned. Losses and hits
-    alone tell too little of why a run is at chance: then nothing is taken on trust.
+    alone tell too little of why a run is at chance: then nothing is taken on trust. A run that is more likely to learn
+    than not is never stopped, however early all others did.
 
     In economy mode only the best quarter of the learners is kept safe, and nothing is waited for.
 
@@ -102,7 +104,8 @@ def limit(ended: Sequence[Ended], rules: Rules, kind: str = "full") -> Limit:
     controls = np.sort([run.lowest for run in learners if run.control])
     if len(controls) + 1 >= 1 / rules.alpha:
         place = floor(rules.alpha * (len(controls) + 1)) - 1
-        return Limit(float(controls[place]), f"{len(controls)} learners of this study that could not be stopped")
+        value = float(controls[place]) if rules.economy else min(float(controls[place]), EVEN)
+        return Limit(value, f"{len(controls)} learners of this study that could not be stopped")
     recorded, own = recorded_learners(rules.economy, kind), np.array([run.lowest for run in learners])
     if not rules.economy and (kind != "full" or len(own) < FEWEST_OWN or doubt(recorded, own) >= DOUBT):
         return NO_LIMIT

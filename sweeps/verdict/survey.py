@@ -6,10 +6,12 @@ All finished trials count, stopped ones too: where most are stopped, an importan
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import ceil, comb, isfinite, sqrt
+from math import ceil, isfinite, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sweeps.verdict.shares import fisher, wilson
 
 Value = str | int | float | bool
 Mask = NDArray[np.bool_]
@@ -20,7 +22,7 @@ BINS, CUTS = 4, 10  # of a number: where information is counted, and in the regi
 LOG_SPAN = 30.0  # highest value over lowest, above which the edges of a number are in log scale
 PERMUTATIONS = 200  # of the outcome
 FEWEST, FEWEST_SHARE, CONDITIONS = 5, 0.1, 3  # trials in the region, also as a share of all; conditions that bound it
-ALIKE, LEVEL = 4, 0.01  # trials that must agree with the dead one, else all are asked; level of Fisher's test
+ALIKE, LEVEL = 4, 0.005  # trials that must agree with the dead one, else all are asked; level of Fisher's test
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Change:
 
     Attributes:
         like_dead, changed: (died, all) of the runs like the dead one, without the change and with it.
-        p: `fisher` of the two, in (0, 0.01]; not corrected for the number of changes that were looked at.
+        p: `fisher` of the two, in (0, 0.005]; not corrected for the number of changes that were looked at.
     """
 
     words: str
@@ -133,8 +135,8 @@ def region(trials: Sequence[Tried]) -> list[Rule]:
 def supported_changes(dead: Tried, trials: Sequence[Tried], most: int = 3) -> list[Change]:
     """Single changes with which more runs like the dead one learned, the surest first; empty where none is supported.
 
-    Runs are like it where they agree on the two parameters that decide most, the changed one apart; on one where fewer
-    than 4 agree on two, then on none. The dead trial counts if it is among the trials.
+    Runs are like it where they agree on the two parameters that decide most, the changed one apart; where those are
+    too few to tell, on one, then on none. The dead trial counts if it is among the trials.
     """
     row = [*(each.number for each in trials), dead.number].index(dead.number)
     rows = [*trials, dead][: max(row + 1, len(trials))]
@@ -144,27 +146,12 @@ def supported_changes(dead: Tried, trials: Sequence[Tried], most: int = 3) -> li
     for each in parameters:
         others = [other for other in ranked if other is not each]
         for direction, now, then in _moves(each, row):
-            shared = _shared(others, row, counted & then[1], counted)
-            change, key = _change(each.name, shared, now, then, learned), (each.name, direction)
-            if change.p <= LEVEL and (key not in found or change.p < found[key].p):
+            groups = _groups(others, row, counted & then[1], counted)
+            changes = [_change(each.name, shared, now, then, learned) for shared in groups]
+            change, key = _supported(changes), (each.name, direction)
+            if change and (key not in found or change.p < found[key].p):
                 found[key] = change
     return sorted(found.values(), key=lambda change: change.p)[:most]
-
-
-def fisher(learned: int, tried: int, learned_before: int, tried_before: int) -> float:
-    """Fisher's exact test (1922), one-sided: probability that so many or more of the learned are among `tried`."""
-    total, both = learned + learned_before, tried + tried_before
-    tail = range(learned, min(tried, total) + 1)
-    return sum(comb(tried, count) * comb(tried_before, total - count) for count in tail) / comb(both, total)
-
-
-def wilson(learned: int, tried: int) -> float:
-    """Lower end in [0, 1] of the 95 % interval of the share that learns (Wilson 1927); 0 where none was tried."""
-    if not learned:
-        return 0.0
-    z, share = 1.959964, learned / tried  # z: of the normal distribution, 97.5 % are below it
-    spread = z * sqrt(share * (1 - share) / tried + (z / (2 * tried)) ** 2)
-    return (share + z**2 / (2 * tried) - spread) / (1 + z**2 / tried)
 
 
 def _counts(mask: Mask, learned: Mask) -> tuple[int, int]:
@@ -281,13 +268,21 @@ def _moves(parameter: _Parameter, row: int) -> Iterator[tuple[str, Condition, Co
         yield from ((then[0], now, then) for then in parameter.conditions()[:-1] if not then[1][row])
 
 
-def _shared(others: Sequence[_Parameter], row: int, moved: Mask, counted: Mask) -> list[Condition]:
-    """What the row shares with trials like it: one or two others, but none that the change switches on or off."""
+def _groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: Mask) -> list[list[Condition]]:
+    """What the row shares with trials like it, the most alike first: two others, one, none that the change switches."""
     possible = [each for each in others if np.any(moved & (each.gaps == each.gaps[row]))][:2]
     shared = [("", counted), *(each.conditions()[each.codes[row]] for each in possible)]
-    while len(shared) > 1 and np.all([mask for _, mask in shared], axis=0).sum() < ALIKE:
-        shared.pop()
-    return shared
+    groups = [shared[:count] for count in range(len(shared), 0, -1)]
+    return [group for group in groups if np.all([mask for _, mask in group], axis=0).sum() >= ALIKE or len(group) == 1]
+
+
+def _supported(changes: Sequence[Change]) -> Change | None:
+    """The first that is beyond chance, unless it is of no use to runs more alike."""
+    for change in changes:
+        (died, all_like), (died_changed, all_changed) = change.like_dead, change.changed
+        if change.p <= LEVEL or died_changed * all_like >= died * all_changed:
+            return change if change.p <= LEVEL else None
+    return None
 
 
 def _change(name: str, shared: Sequence[Condition], now: Condition, then: Condition, learned: Mask) -> Change:

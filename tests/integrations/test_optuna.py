@@ -54,7 +54,7 @@ def dead(seed: int = 0) -> list[float]:
 def taught(pruner: DeadRunPruner, learners: int) -> optuna.Study:
     study = study_of(pruner)
     for seed in range(learners):
-        assert run(study, learner(0.0, seed)).state == TrialState.COMPLETE
+        assert run(study, learner(0.3 * (7 * seed % learners) / learners, seed)).state == TrialState.COMPLETE
     return study
 
 
@@ -83,7 +83,7 @@ def test_a_trial_without_a_report_is_left_alone() -> None:
 
 
 def test_what_stays_at_chance_is_pruned_once_enough_others_have_learned() -> None:
-    study = taught(DeadRunPruner(classes=10, steps=STEPS, rules=NO_CONTROLS), learners=30)
+    study = taught(DeadRunPruner(classes=10, steps=STEPS, rules=NO_CONTROLS), learners=19)
     ended = run(study, dead())
     assert ended.state == TrialState.PRUNED
     assert ended.user_attrs["fate"] == "at chance"
@@ -112,7 +112,7 @@ def test_nothing_is_at_chance_before_enough_others_have_learned() -> None:
 
 
 def test_a_control_is_pruned_for_nan_only() -> None:
-    study = taught(DeadRunPruner(classes=10, steps=STEPS, rules=ONLY_CONTROLS), learners=30)
+    study = taught(DeadRunPruner(classes=10, steps=STEPS, rules=ONLY_CONTROLS), learners=19)
     assert run(study, dead()).state == TrialState.COMPLETE
     ended = run(study, [2.3, nan, nan, nan, nan])
     assert (ended.state, ended.user_attrs["fate"]) == (TrialState.PRUNED, "diverged")

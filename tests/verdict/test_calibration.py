@@ -29,6 +29,10 @@ def test_a_new_learner_is_stopped_with_a_probability_of_at_most_alpha(alpha: flo
     assert stopped > 0, "a limit that stops nobody would pass too"
 
 
+def test_a_run_that_is_more_likely_to_learn_than_not_is_never_stopped() -> None:
+    assert limit(learners([inf] * 120), Rules()).log_odds == 0.0
+
+
 @given(st.lists(st.floats(-20, 20), min_size=99, max_size=300))
 def test_with_enough_controls_at_most_their_share_lies_below_the_limit(lowest: list[float]) -> None:
     value = limit(learners(lowest), Rules()).log_odds
@@ -37,8 +41,8 @@ def test_with_enough_controls_at_most_their_share_lies_below_the_limit(lowest: l
 
 @pytest.mark.parametrize("kind", ["hits", "loss"])
 def test_without_layers_nothing_is_taken_on_trust(kind: str) -> None:
-    assert limit(learners([5.0] * 98), Rules(), kind).log_odds == -inf
-    assert limit(learners([5.0] * 99), Rules(), kind).log_odds == 5.0
+    assert limit(learners([-5.0] * 98), Rules(), kind).log_odds == -inf
+    assert limit(learners([-5.0] * 99), Rules(), kind).log_odds == -5.0
 
 
 def test_the_recorded_learners_speak_once_three_have_learned() -> None:

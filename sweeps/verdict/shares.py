@@ -1,0 +1,19 @@
+"""Shares of runs that learned: how sure one is, and whether two of them differ."""
+
+from math import comb, sqrt
+
+
+def fisher(learned: int, tried: int, learned_before: int, tried_before: int) -> float:
+    """Fisher's exact test (1922), one-sided: probability that so many or more of the learned are among `tried`."""
+    total, both = learned + learned_before, tried + tried_before
+    tail = range(learned, min(tried, total) + 1)
+    return sum(comb(tried, count) * comb(tried_before, total - count) for count in tail) / comb(both, total)
+
+
+def wilson(learned: int, tried: int) -> float:
+    """Lower end in [0, 1] of the 95 % interval of the share that learns (Wilson 1927); 0 where none was tried."""
+    if not learned:
+        return 0.0
+    z, share = 1.959964, learned / tried  # z: of the normal distribution, 97.5 % are below it
+    spread = z * sqrt(share * (1 - share) / tried + (z / (2 * tried)) ** 2)
+    return (share + z**2 / (2 * tried) - spread) / (1 + z**2 / tried)
