@@ -54,14 +54,22 @@ def vital_signs(output: tf.Tensor, ends: Any) -> tf.Tensor:
         float32, (5,).
     """
     x = tf.cast(output, tf.float32)
-    mean = tf.reduce_mean(x)
     # Differences to the first input are exactly zero where all inputs agree: a constant unit has no variance at all.
-    over_inputs = tf.reduce_mean(tf.math.reduce_variance(x - x[:1], axis=0))
-    signal = tf.math.divide_no_nan(over_inputs, tf.reduce_mean(tf.square(x)))
-    same = tf.reduce_all(tf.equal(x, x[:1]), axis=list(range(x.shape.rank - 1)))
-    at_end = tf.reduce_mean(tf.cast((x <= ends[0] + AT_THE_END) | (x >= ends[1] - AT_THE_END), tf.float32))
-    saturated = tf.where(tf.reduce_any(tf.math.is_finite(ends)), at_end, float("nan"))
-    return tf.stack([mean, tf.math.reduce_std(x), signal, tf.reduce_mean(tf.cast(same, tf.float32)), saturated])
+    # All else is read off them, unit by unit: passes over the whole output are what a probe costs.
+    away = x - x[:1]
+    mean_away, square_away = tf.reduce_mean(away, axis=0), tf.reduce_mean(tf.square(away), axis=0)
+    over_inputs = tf.reduce_mean(tf.maximum(square_away - tf.square(mean_away), 0.0))
+    of_units = x[0] + mean_away
+    mean = tf.reduce_mean(of_units)
+    variance = over_inputs + tf.math.reduce_variance(of_units)
+    signal = tf.math.divide_no_nan(over_inputs, variance + tf.square(mean))
+    same = tf.reduce_all(tf.equal(square_away, 0.0), axis=list(range(x.shape.rank - 2)))
+    saturated = tf.cond(
+        tf.reduce_any(tf.math.is_finite(ends)),
+        lambda: tf.reduce_mean(tf.cast((x <= ends[0] + AT_THE_END) | (x >= ends[1] - AT_THE_END), tf.float32)),
+        lambda: float("nan"),
+    )
+    return tf.stack([mean, tf.sqrt(variance), signal, tf.reduce_mean(tf.cast(same, tf.float32)), saturated])
 
 
 def incoming_weights(kernel: tf.Tensor) -> tf.Tensor:
