@@ -68,7 +68,8 @@ def is_control(key: str, rules: Rules) -> bool:
     Args:
         key: names the run, as `study/number`.
     """
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) < rules.control * 2**64
+    share = rules.control / 5 if rules.economy else rules.control
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) < share * 2**64
 
 
 @cache

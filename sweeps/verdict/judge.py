@@ -11,7 +11,7 @@ from math import exp, inf, isfinite, log
 from sweeps.signals import Reading
 from sweeps.verdict.calibration import NO_LIMIT, Ended, Limit
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.evidence import above_chance
+from sweeps.verdict.evidence import above_chance, loss_below_prior
 from sweeps.verdict.prognosis import prognosis
 from sweeps.verdict.rules import MECHANISMS, Rules, diverged, frozen
 
@@ -49,7 +49,7 @@ class Verdict:
 
 
 DEFAULT_RULES = Rules()
-# Evidence (an e-value) that a run is above chance, from which on it is not stopped for its prognosis.
+# Evidence (an e-value, or one over a level) that a run is above chance, from which on its prognosis does not stop it.
 ENOUGH_EVIDENCE = 100.0
 
 
@@ -126,8 +126,12 @@ def ended(
 
 
 def shows_life(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
-    """Whether a run has shown that it is no longer at chance: in its loss, or by its hits, as far as can be proved."""
-    return _has_learned(readings, chance, rules) or above_chance(readings, chance) >= log(ENOUGH_EVIDENCE)
+    """Whether a run has shown that it is no longer at chance: by what it learned, or by a test of its hits or loss."""
+    return (
+        _has_learned(readings, chance, rules)
+        or above_chance(readings, chance) >= log(ENOUGH_EVIDENCE)
+        or loss_below_prior(readings, chance, 1 / ENOUGH_EVIDENCE)
+    )
 
 
 def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> Verdict:

@@ -17,7 +17,8 @@ class Rules:
 
     Attributes:
         alpha: probability with which a run that would have learned may be stopped for its prognosis.
-        control: share of trials that are never stopped but for NaN: they show what stopping loses.
+        control: share of trials that are never stopped but for NaN: they show what stopping loses. In economy mode a
+            fifth of it.
         economy: whether only the best configurations matter: then a run is stopped unless it may be among the best
             quarter of the learners.
         rejections: trials that may be rejected before their first step, for a signal that is not there.

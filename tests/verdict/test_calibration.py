@@ -92,5 +92,7 @@ def test_controls_are_as_many_as_asked_for_and_always_the_same() -> None:
     chosen = [is_control(f"study/{number}", Rules(control=0.1)) for number in range(5000)]
     assert chosen == [is_control(f"study/{number}", Rules(control=0.1)) for number in range(5000)]
     assert 420 <= sum(chosen) <= 580
+    thrifty = Rules(control=0.5, economy=True)
+    assert 420 <= sum(is_control(f"study/{number}", thrifty) for number in range(5000)) <= 580
     assert not any(is_control(f"{number}", Rules(control=0.0)) for number in range(100))
     assert all(is_control(f"{number}", Rules(control=1.0)) for number in range(100))
