@@ -38,6 +38,7 @@ class Finished:
 
     Attributes:
         gain: information gain, or R^2 in regression, which has no top-1.
+        would_stop: the step at which the judge would have stopped a control.
         best_step, best_epoch: where the objective was best; in the budget's epochs, or passes over the training images.
     """
 
@@ -55,6 +56,7 @@ class Finished:
     steps: int
     seconds: float
     config: Mapping[str, Any]
+    would_stop: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Summary:
     Attributes:
         done, running, interrupted: trials that count in the budget, that run, and that gave their slot back.
         steps_run, steps_saved: of the finished trials; saved is what stopping early left of their budgets.
+        would_stop, would_stop_learned: controls that the judge would have stopped, and those of them that learned.
         step_share: share of the whole budget's steps that need not be waited for any more.
         against: what the table of activations has as columns: the constraint, or what else the space chooses among.
         learned_of_tried: (activation, column) -> (trials that learned, trials), failed ones left out.
@@ -79,6 +82,8 @@ class Summary:
     fates: dict[str, int]
     steps_run: int
     steps_saved: int
+    would_stop: int
+    would_stop_learned: int
     step_share: float
     chance_top1: float | None
     best: Finished | None
@@ -105,6 +110,7 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     steps_run = sum(trial.steps for trial in done)
     stopped = [trial for trial in done if trial.fate not in (Fate.LEARNED, store.FAILED)]
+    spared = [trial for trial in done if trial.would_stop is not None]
     budget = space.budget
     under_way = sum((trial.last_step or 0) / budget.resource[1] for trial in running)
     return Summary(
@@ -118,6 +124,8 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         fates=dict(Counter(trial.fate for trial in done)),
         steps_run=steps_run,
         steps_saved=sum(trial.config["steps"] - trial.steps for trial in stopped),
+        would_stop=len(spared),
+        would_stop_learned=sum(trial.fate == Fate.LEARNED for trial in spared),
         step_share=min(1.0, (len(done) + under_way) / budget.trials),
         chance_top1=next((t.user_attrs[store.CHANCE_TOP1] for t in trials if store.CHANCE_TOP1 in t.user_attrs), None),
         best=_best(space, done),
@@ -170,7 +178,11 @@ def render(space: Space, summary: Summary) -> RenderableType:
     lines: list[RenderableType] = [head]
     if summary.question:
         lines.append(Text(summary.question, "italic"))
-    lines += [fates_line(summary), best_line(space, summary)]
+    lines.append(fates_line(summary))
+    if summary.would_stop:
+        spared = f"{summary.would_stop} controls would have been stopped; {summary.would_stop_learned} of them learned"
+        lines.append(Text(spared, "dim"))
+    lines.append(best_line(space, summary))
     if summary.best is not None and summary.best.top1 is not None and summary.chance_top1 is not None:
         lines.append(Text(f"chance level of top-1: {summary.chance_top1:.2%}", "dim"))
     if summary.learned_of_tried:
@@ -234,6 +246,7 @@ def _finished(trial: FrozenTrial) -> Finished:
         steps=attributes.get(store.STEPS, 0),
         seconds=attributes.get(store.SECONDS, 0.0),
         config=json.loads(attributes.get(store.CONFIG, "{}")),
+        would_stop=attributes.get(store.WOULD_STOP),
     )
 
 

@@ -101,3 +101,20 @@ def test_json_holds_the_same() -> None:
     values = json.loads(json.dumps(report.summarise(SPACE, TRIALS).to_dict()))
     assert values["learned_of_tried"][0] == {"activation": "selu", "constraint": "unit_norm", "learned": 2, "tried": 2}
     assert values["best"]["config"]["constraint"] == "unit_norm"
+
+
+def test_controls_that_would_have_been_stopped_show_what_stopping_loses() -> None:
+    spared = [
+        trial("learned", 100, 0.5, would_stop_at_step=40),
+        trial("at chance", 100, 0.1, would_stop_at_step=60),
+        trial("learned", 100, 0.5),
+    ]
+    summary = report.summarise(SPACE, spared)
+    assert (summary.would_stop, summary.would_stop_learned) == (2, 1)
+    assert "2 controls would have been stopped; 1 of them learned" in text(SPACE, spared)
+    assert "controls" not in text(SPACE, spared[2:])
+
+
+def test_a_trial_stopped_at_chance_saves_steps() -> None:
+    stopped = create_trial(state=TrialState.PRUNED, user_attrs=trial("at chance", 40, 0.1).user_attrs)
+    assert report.summarise(SPACE, [stopped]).steps_saved == 60
