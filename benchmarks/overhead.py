@@ -1,6 +1,6 @@
 """What does watching a run cost? Probe, statistics and judgement as a share of a trial's time.
 
-    python benchmarks/overhead.py                 # the quickstart's net, data and interval between looks
+    python benchmarks/overhead.py                 # the quickstart's net and data
 
 The probe batch is the first batch of the hold-out set, which is scored anyway: what it costs is the difference between
 examining that batch and scoring it, measured in turns. Judgement is asked at each look as a worker asks it.
@@ -30,9 +30,10 @@ def main() -> None:
     """Train, measure, print shares."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--space", type=Path, default=Path("search_spaces/quickstart.toml"))
+    parser.add_argument("--interval", type=int, default=10, help="steps between looks")
     parser.add_argument("--rounds", type=int, default=40, help="calls that a median is taken of")
     args = parser.parse_args()
-    space, _ = space_file.read(args.space, [])
+    space, _ = space_file.read(args.space, [f"budget.report_interval={args.interval}"])
     values = {"activation": "selu", "optimizer": "adam", "constraint": "standardize_unit"}
     config = space.config({**values, "learning_rate": 1e-3, "batch_size": 64}, 0)
     arrays = data.load(config.data, config.holdout_images)

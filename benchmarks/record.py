@@ -50,6 +50,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, help="runs per file; default: the file's budget")
     parser.add_argument("--to", type=Path, help="folder; default: beside each file")
     args = parser.parse_args()
+    if args.trials is not None and args.trials < 1:
+        parser.error(f"--trials is {args.trials}; give 1 or more")
+    if args.to is not None:
+        args.to.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(default_workers(), multiprocessing.get_context("spawn")) as pool:
         for path in args.spaces:
             try:
@@ -57,11 +61,13 @@ def main() -> None:
             except SweepsError as exc:
                 sys.exit(str(exc))
             drawn, records = configs(space, args.trials or space.budget.trials), []
+            target = (args.to or path.parent) / f"{path.stem}.jsonl.gz"
+            partial = target.with_name(f"partial_{target.name}")
             for done in pool.map(run, drawn):
                 records.append(done)
+                recorded.write(partial, records)  # whatever happens, the runs so far are there
                 print(f"\r{space.name}: {len(records)}/{len(drawn)} runs", end="", file=sys.stderr, flush=True)
-            target = (args.to or path.parent) / f"{path.stem}.jsonl.gz"
-            recorded.write(target, records)
+            partial.replace(target)
             print(f"\n{target}", file=sys.stderr)
 
 

@@ -30,6 +30,7 @@ from sweeps.verdict.recorded import Recorded
 
 ORDERS = 6
 ECONOMY = Rules(economy=True)
+BELOW = {False: str(Fate.AT_CHANCE), True: "not among the best"}  # why a run below the limit is stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +128,12 @@ def sweeps_rule(runs: Sequence[Run], key: str, rules: Rules) -> list[tuple[int, 
     stops: list[tuple[int, str] | None] = []
     for number, run in enumerate(runs):
         limit = calibration.limit(history, rules, kind_of(run.of.readings))
-        control = calibration.is_control(f"{key}/{number}", rules)
+        control = calibration.is_control(key, number, rules)
         stop = (run.diverged, str(Fate.DIVERGED)) if control and run.diverged is not None else None
         if not control:
             below = next((step for step, score in run.scores[rules.economy] if score < limit.log_odds), math.inf)
             stop = run.mechanism if run.mechanism and run.mechanism[0] <= below else None
-            stop = stop or ((int(below), str(Fate.AT_CHANCE)) if below < math.inf else None)
+            stop = stop or ((int(below), BELOW[rules.economy]) if below < math.inf else None)
         stops.append(stop)
         readings = [look for look in run.of.readings if stop is None or look.step <= stop[0]]
         safe = control or limit.log_odds == -math.inf
@@ -228,7 +229,7 @@ def main() -> None:
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    tallies: dict[str, Tally] = {}
+    tallies = {name: Tally() for name in ("sweeps", "economy", "mechanisms")}
     for path in args.files:
         try:
             replay(path, tallies)

@@ -58,7 +58,7 @@ def rules_of(space: Space, slot: int, config: Config, trials: Sequence[FrozenTri
     no statistics yet. No more are rejected than the study allows, and no control.
     """
     rules = space.verdict
-    control = is_control(f"{space.budget.seed}/{slot}", rules)
+    control = is_control(f"{space.name}/{space.budget.seed}", slot, rules)
     rejected = sum(trial.user_attrs.get(store.STEPS) == 0 for trial in trials)
     plain = config.batch_normalization == "none" and config.model.architecture != "custom"
     if control or not plain or rejected >= rules.rejections:

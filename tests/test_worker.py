@@ -156,7 +156,7 @@ def test_a_control_goes_on_and_tells_where_it_would_have_been_stopped(make: Any)
     storage, study = make("budget.trials=1", "verdict.control=1")
     worker.work(storage, study, fakes.collapsing, fakes.load, never)
     attributes = study.trials[0].user_attrs
-    assert (attributes["steps"], attributes["control"], attributes["learner"]) == (6, True, False)
+    assert (attributes["steps"], attributes["could_not_be_stopped"], attributes["learner"]) == (6, True, False)
     storage, study = make("budget.trials=1", "verdict.control=1", "budget.steps=20", name="longer")
     worker.work(storage, study, fakes.collapsing, fakes.load, never)
     attributes = study.trials[0].user_attrs

@@ -89,7 +89,9 @@ class DeadRunPruner(optuna.pruners.BasePruner):
             study._storage.set_trial_user_attr(trial._trial_id, FATE, str(verdict.fate))
             study._storage.set_trial_user_attr(trial._trial_id, REASON, verdict.reason)
             return True
-        return self._pruner is not None and self._pruner.prune(study, trial)
+        if self._pruner is None or self._is_control(study, trial):
+            return False
+        return self._pruner.prune(study, trial)
 
     def _verdict(self, study: optuna.Study, trial: FrozenTrial) -> Verdict | None:
         """The judge's, where it stops the trial."""
@@ -124,7 +126,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         return int(trial.system_attrs.get(STEPS, self.steps))
 
     def _is_control(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        return is_control(f"{study.study_name}/{trial.number}", self.rules)
+        return is_control(study.study_name, trial.number, self.rules)
 
 
 def keep_reading(trial: optuna.trial.BaseTrial, reading: Reading, steps: int) -> None:

@@ -138,7 +138,7 @@ def _cause(readings: Sequence[Reading], chance: Chance, fate: str, found: Findin
     # One dead or saturated layer is no cause where a path leads around it: then the logits still tell inputs apart.
     if lost and found.most_dead and found.most_dead.vitals.dead >= DEAD:
         return Cause.CUT_OFF
-    if found.most_saturated and found.most_saturated.vitals.saturated >= SATURATED:
+    if lost and found.most_saturated and found.most_saturated.vitals.saturated >= SATURATED:
         return Cause.SATURATED
     if lost or fate == Fate.COLLAPSED:
         return Cause.SIGNAL_LOST

@@ -21,9 +21,9 @@ from sweeps.verdict.rules import Rules
 OWN_WEIGHT = 10  # recorded learners that one of the study's own counts for
 EVEN = 0.0  # log odds
 FEWEST_OWN = 3  # learners of the study before the recorded ones are believed to be like them
-# Alpha as far as the recorded learners are asked; for more the study's own controls are. At .004 some 1 % of the
+# Alpha as far as the recorded learners are asked; for more the study's own controls are. At .006 some 1 % of the
 # learners of a collection were stopped by limits from the others: they are not quite alike.
-MOST_ON_TRUST = 0.004
+MOST_ON_TRUST = 0.006
 # Evidence that they are not, from which on they are not believed: wrongly in at most one study of three.
 DOUBT = 3.0
 POWERS = (0.2, 0.4, 0.6, 0.8)  # of the bets that the evidence is a mixture of
@@ -62,14 +62,11 @@ class Limit:
 NO_LIMIT = Limit(-inf, "no limit")
 
 
-def is_control(key: str, rules: Rules) -> bool:
-    """Whether the run of this key is a control: the same answer wherever it is asked.
-
-    Args:
-        key: names the run, as `study/number`.
-    """
+def is_control(study: str, number: int, rules: Rules) -> bool:
+    """Whether a study's run of this number is a control: evenly spread, and the same answer wherever it is asked."""
     share = rules.control / 5 if rules.economy else rules.control
-    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) < share * 2**64
+    start = int.from_bytes(blake2b(study.encode(), digest_size=8).digest()) / 2**64
+    return floor(start + (number + 1) * share) > floor(start + number * share)
 
 
 @cache
@@ -135,7 +132,8 @@ def doubt(recorded: NDArray[np.float64], own: NDArray[np.float64]) -> float:
 
 
 def _weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    """The largest of the values with at most this share of all weight, and one more, below it."""
+    """The largest of the values up to which, itself included, lies at most this share of all weight and one more's."""
     order = np.argsort(values)
-    below = np.cumsum(weights[order]) / (weights.sum() + weights.max())
-    return float(values[order][np.searchsorted(below, share)])
+    up_to = np.cumsum(weights[order]) / (weights.sum() + weights.max())
+    places = np.searchsorted(up_to, share, side="right")
+    return float(values[order][places - 1]) if places else -inf

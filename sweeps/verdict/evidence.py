@@ -48,7 +48,7 @@ def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
         one class. Below 0 where the hits speak for chance, as without any hit.
     """
     looks = _looks(readings)
-    if not looks or not chance.top1 < 1:
+    if not looks or not 0 < chance.top1 < 1:
         return 0.0
     tops = _alternatives(chance.top1)
     terms = []
@@ -56,37 +56,6 @@ def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
         ratios = [_log_ratio(look, top, chance.top1) for top in tops]
         terms.append(_log_sum(ratios) - log(len(tops)) - log(number * (number + 1)))
     return _log_sum(terms)
-
-
-def below_alive(readings: Sequence[Reading], chance: Chance, ratio: float = 2.0) -> float:
-    """Natural logarithm of the evidence, at the last look, that the run is not clearly above chance.
-
-    The null hypothesis is that the true top-1 is now at least `ratio` times chance, or half-way from chance to 1 where
-    that is less. The e-value is the likelihood ratio of chance to that top-1 (Wald 1945); hits are sums of independent
-    ones, and with more of them it only shrinks. It is weighted for the number of the look, so over all looks together
-    the probability that this reaches ln(1 / alpha) at one where the null hypothesis is true is at most alpha.
-
-    It speaks of the run as it is now. A run at chance may leave it later, and no count of hits can tell which will: to
-    stop one for this alone is a bet on how seldom that happens. Unlike `above_chance` it rises and falls, and at the
-    same hits it falls as looks are added. It wants many images where classes are many: with 365 classes, 1024 are too
-    few for any number of hits to reach 0.05, and 10 000 are enough for nine in ten runs at chance at the first look.
-
-    Args:
-        ratio: above 1.
-
-    Returns:
-        0, no evidence, where there is nothing to judge: no look, regression, or a hold-out set of one class.
-
-    Raises:
-        ValueError: the ratio is not above 1.
-    """
-    if not ratio > 1:
-        raise ValueError(f"ratio is {ratio:g}; it must be above 1")
-    looks = _looks(readings)
-    if not looks or not chance.top1 < 1:
-        return 0.0
-    alive = min(ratio * chance.top1, (1 + chance.top1) / 2)
-    return _log_ratio(looks[-1], chance.top1, alive) - log(len(looks) * (len(looks) + 1))
 
 
 def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) -> bool:

@@ -107,7 +107,7 @@ def _of_slope(gains: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, 
 
 def _of_hits(readings: Sequence[Reading], chance: Chance) -> dict[str, float]:
     looks = [look for look in readings if look.count]
-    if not looks or not chance.classes:
+    if not looks or not 0 < chance.top1 < 1:
         return {}
     return {"hits_recent": _deviations(looks[-5:], chance.top1), "hits_all": _deviations(looks, chance.top1)}
 

@@ -71,22 +71,28 @@ def judge(
         return mechanism
     last = readings[-1]
     score = prognosis_at_chance(readings, chance, budget, rules)
-    if score < limit.log_odds and rules.grace * budget <= last.step < budget:
+    if not (score < limit.log_odds and rules.grace * budget <= last.step < budget):
+        return Verdict(Fate.LEARNING, f"at step {last.step}: {_score(readings, chance)}")
+    if not rules.economy:
         reason = (
             f"still at chance at step {last.step} of {budget}, with a prognosis of {_odds(score)} to learn in the rest "
             f"(limit {_odds(limit.log_odds)}, from {limit.grounds}): {_score(readings, chance)}"
         )
         return Verdict(Fate.AT_CHANCE, reason, stops=True)
-    return Verdict(Fate.LEARNING, f"at step {last.step}: {_score(readings, chance)}")
+    reason = (
+        f"not among the best at step {last.step} of {budget}: a prognosis of {_odds(score)} to end in the best quarter "
+        f"(limit {_odds(limit.log_odds)}, from {limit.grounds}): {_score(readings, chance)}"
+    )
+    return Verdict(Fate.OUTRANKED, reason, stops=True)
 
 
 def by_mechanism(
     readings: Sequence[Reading], chance: Chance, budget: int, rules: Rules = DEFAULT_RULES
 ) -> Verdict | None:
-    """The verdict on a run that cannot recover, if a mechanism says so; on one that has learned only NaN and Inf do."""
+    """The verdict on a run that cannot recover, if a mechanism says so; once it has shown life only NaN or Inf may."""
     if reason := diverged(readings, rules):
         return Verdict(Fate.DIVERGED, reason, stops=True)
-    if _has_learned(readings, chance, rules):
+    if shows_life(readings, chance, rules):
         return None
     if reason := frozen(readings, budget, rules):
         return Verdict(Fate.FROZEN, reason, stops=True)

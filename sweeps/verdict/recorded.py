@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, log, nan
+from math import inf, isfinite, isinf, log, nan
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,10 @@ def _number(value: float, digits: int = DIGITS) -> float | None:
 def read(path: Path) -> Iterator[Recorded]:
     """The runs of a file, compressed or not.
 
-    A record holds `id`, `task` and `looks`; anything else may be missing or null: loss, hits, layers, gradients. A look
-    at which nothing was counted has a loss that is no number and a count of 0.
+    A record holds `id`, `task` and `looks` with their `step`; anything else may be missing or null. A loss that is
+    missing is that of the look before (at first chance's), unless the look says that it was not finite (`finite` false,
+    or a training loss of null since the look before); of a look at layers alone it is not a number, and the count 0.
+    Looks are put in the order of their steps; of two at the same step the later counts.
 
     Raises:
         InputError: the file cannot be read, or a line is no record; the message names the line and the key.
@@ -113,43 +115,59 @@ def read(path: Path) -> Iterator[Recorded]:
 
 
 def _run(values: Mapping[str, Any]) -> Recorded:
-    task, looks = values["task"], values["looks"]
-    classes = int(task.get("classes") or 0) if task.get("kind") != "regression" else 0
+    task = values["task"]
+    looks = sorted({int(look["step"]): look for look in values["looks"] if look is not None}.items())
+    if not looks or looks[0][0] < 0:
+        raise ValueError("no look" if not looks else f"a look at step {looks[0][0]}")
+    classes = _classes(task)
     chance = Chance(
         top1=_float(task.get("chance_top1"), 1 / classes if classes else nan),
         top5=_float(task.get("chance_top5"), min(1.0, 5 / classes) if classes else nan),
         loss=_float(task.get("prior_entropy"), log(classes) if classes else 1.0),
         classes=classes,
     )
+    if not chance.loss > 0:
+        raise ValueError(f"prior_entropy is {chance.loss:g}; it must be above 0")
     train_loss = values.get("train_loss") or []
-    before, readings = 0, []
-    for look in looks:
-        readings.append(_reading(look, _train_loss(look, train_loss[before : look["step"]]), chance))
-        before = look["step"]
+    before, readings, loss = 0, list[Reading](), chance.loss
+    for step, look in looks:
+        readings.append(_reading(look, _train_loss(look, train_loss[before:step]), chance, loss))
+        before, loss = step, readings[-1].loss if isfinite(readings[-1].loss) else loss
     budget = int(task.get("budget_steps") or before)
     marks = (values.get("superseded_by") is not None, bool(values.get("censored")))
     return Recorded(str(values["id"]), tuple(readings), chance, budget, values.get("config") or {}, *marks)
+
+
+def _classes(task: Mapping[str, Any]) -> int:
+    """0 in regression; where the number is missing, as many as chance says."""
+    if task.get("kind") == "regression":
+        return 0
+    if task.get("classes") is None and task.get("chance_top1"):
+        return round(1 / float(task["chance_top1"]))
+    return int(task.get("classes") or 0)
 
 
 def _train_loss(look: Mapping[str, Any], since: Sequence[float | None]) -> float:
     """Mean since the look before; infinite where one step's was not finite."""
     if "train_loss" in look or not since:
         return _float(look.get("train_loss"), nan)
-    return sum(each for each in since if each is not None) / len(since) if None not in since else float("inf")
+    return sum(each for each in since if each is not None) / len(since) if None not in since else inf
 
 
-def _reading(look: Mapping[str, Any], train_loss: float, chance: Chance) -> Reading:
-    layers, norms = look.get("layers") or [], look.get("grad_norms") or []
+def _reading(look: Mapping[str, Any], train_loss: float, chance: Chance, loss: float) -> Reading:
+    layers, norms = [layer or {} for layer in look.get("layers") or []], look.get("grad_norms") or []
     per_layer = norms if len(norms) == len(layers) else [None] * len(layers)
     known = [float(norm) for norm in norms if norm is not None]
     counted = look.get("hits1") is not None or not chance.classes
-    # Null is a loss that is not finite, but where only the layers were looked at.
-    unknown = inf if look.get("n") is not None or not layers else nan
+    if isinf(train_loss) or not look.get("finite", True):
+        loss = inf
+    elif look.get("n") is None and layers:
+        loss = nan
     ratios = [float(layer["update_ratio"]) for layer in layers if layer.get("update_ratio") is not None]
     return Reading(
         step=int(look["step"]),
         train_loss=train_loss,
-        loss=_float(look.get("loss"), unknown),
+        loss=_float(look.get("loss"), loss),
         hits1=int(look.get("hits1") or 0),
         hits5=int(look.get("hits5") or 0),
         count=int(look.get("n") or 0) if counted else 0,

@@ -32,6 +32,7 @@ class Rules:
         lost_share: of the highest signal before, to which it must have sunk too. A net may start below the limit and
             rise: one of logistic units went from 3e-8 through 1e-6 at its third look to 100 % top-1.
         saturated: share of a layer's outputs at the flat ends of its activation from which on the layer is saturated.
+        low_signal: of the logits, below which a saturated layer has cut them off from the inputs.
         least_movement: of the largest kernel, in the rest of the budget at this pace: below it a run is frozen.
         learned_factor: how many times chance a run that learned is above, in top-1. The hits of dead runs scatter
             around chance, up to 2.4 times as many.
@@ -49,6 +50,7 @@ class Rules:
     least_signal: float = 1e-10
     lost_share: float = 1e-2
     saturated: float = 0.999
+    low_signal: float = 1e-2
     least_movement: float = 1e-3
     learned_factor: float = 3.0
     learned_loss: float = 0.98
@@ -117,13 +119,16 @@ def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
 
 
 def saturated(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """A layer's outputs are all at the flat ends of its activation, at the last looks in a row.
+    """A layer's outputs are all at the flat ends of its activation and the logits' signal is low, at the last looks.
 
     The derivative there is at most .02 (tanh) of its largest, for every input: what goes back through the layer is that
-    much smaller, and what would move the layer itself too.
+    much smaller, and what would move the layer itself too. With a signal behind it the layer is a set of fixed features
+    that the rest may learn from, or a gate that stands open: that is no death.
     """
     looks = _last_looks(_with_layers(readings), rules.looks)
-    layers = {layer.name for layer in looks[-1].layers} if looks else set()
+    if not looks or not all(look.signal < rules.low_signal for look in looks):
+        return None
+    layers = {layer.name for layer in looks[-1].layers}
     for look in looks:
         layers &= {layer.name for layer in look.layers if layer.saturated >= rules.saturated}
     if not layers:

@@ -129,7 +129,7 @@ def region(trials: Sequence[Tried]) -> list[Rule]:
             break
         inside, words = mask, f"{words} and {text}" if words else text
         rules.append(Rule(words, *_counts(inside, learned)))
-    return rules
+    return [rule for rule in rules if 2 * rule.learned > rule.tried]
 
 
 def supported_changes(dead: Tried, trials: Sequence[Tried], most: int = 3) -> list[Change]:

@@ -43,7 +43,7 @@ LEARNED = [look(step, 5.9 - step / 20, hits1=3 + 5 * step) for step in STEPS]
 CASES: dict[Cause, tuple[Sequence[Reading], str]] = {
     Cause.DIVERGED: ([*LEARNED[:2], look(40, nan, finite=False, signals=(0.5, nan, nan))], "diverged"),
     Cause.CUT_OFF: (run(*(look(step, signals=(0.5, 0.0, 0.0)) for step in STEPS), dead=1.0), "collapsed"),
-    Cause.SATURATED: (run(*alive(), saturated=0.9995), "collapsed"),
+    Cause.SATURATED: (run(*alive(signals=(0.5, 0.2, 1e-3)), saturated=0.9995), "collapsed"),
     Cause.SIGNAL_LOST: (LOST, "at chance"),
     Cause.FROZEN: ([replace(each, update_ratio=1e-9) for each in alive()], "frozen"),
     Cause.CRAWLING: ([replace(each, update_ratio=1e-5) for each in alive()], "at chance"),

@@ -57,9 +57,9 @@ def test_the_recorded_learners_speak_once_three_have_learned() -> None:
 
 def test_a_prognosis_that_a_control_learned_from_stops_nobody() -> None:
     usual = limit(learners([3.0] * 9), Rules()).log_odds
-    assert limit(learners([usual - 1, *[3.0] * 8]), Rules()).log_odds == usual - 1
+    assert limit(learners([usual - 1, *[3.0] * 8]), Rules()).log_odds <= usual - 1
     lucky = learners([usual - 1], control=False)
-    assert limit([*lucky, *learners([3.0] * 8)], Rules()).log_odds >= usual - 1
+    assert limit([*lucky, *learners([3.0] * 8)], Rules()).log_odds <= usual - 1, "one that was lucky counts as well"
 
 
 def test_learners_of_another_kind_are_noticed() -> None:
@@ -76,6 +76,16 @@ def test_doubt_is_rare_where_the_learners_are_alike() -> None:
     assert doubt(recorded, np.sort(rng.choice(recorded[:60], 10))) > 3
 
 
+@pytest.mark.parametrize("own", [3, 40])
+def test_on_trust_too_a_learner_is_stopped_no_more_often_than_that_if_all_are_alike(own: int) -> None:
+    recorded = recorded_learners(economy=False, kind="full")
+    rng, stopped, runs = np.random.default_rng(0), 0, 4000
+    for _ in range(runs):
+        *known, new = rng.choice(recorded, own + 1).tolist()
+        stopped += new < limit(learners(known, control=False), Rules()).log_odds
+    assert stopped / runs <= 0.006 + 3 * (0.006 / runs) ** 0.5
+
+
 def test_the_dead_and_the_stopped_teach_no_limit() -> None:
     dead = [Ended(-9.0, learned=False, control=True, gain=0.0)] * 200
     assert limit(dead, Rules()).log_odds == -inf
@@ -89,10 +99,11 @@ def test_economy_keeps_the_best_quarter_only() -> None:
 
 
 def test_controls_are_as_many_as_asked_for_and_always_the_same() -> None:
-    chosen = [is_control(f"study/{number}", Rules(control=0.1)) for number in range(5000)]
-    assert chosen == [is_control(f"study/{number}", Rules(control=0.1)) for number in range(5000)]
-    assert 420 <= sum(chosen) <= 580
+    chosen = [is_control("study", number, Rules(control=0.1)) for number in range(5000)]
+    assert chosen == [is_control("study", number, Rules(control=0.1)) for number in range(5000)]
+    assert all(sum(chosen[start : start + 10]) == 1 for start in range(4990)), "evenly spread"
+    assert len({tuple(is_control(f"{name}", n, Rules(control=0.1)) for n in range(10)) for name in range(50)}) > 5
     thrifty = Rules(control=0.5, economy=True)
-    assert 420 <= sum(is_control(f"study/{number}", thrifty) for number in range(5000)) <= 580
-    assert not any(is_control(f"{number}", Rules(control=0.0)) for number in range(100))
-    assert all(is_control(f"{number}", Rules(control=1.0)) for number in range(100))
+    assert sum(is_control("study", number, thrifty) for number in range(5000)) == 500
+    assert not any(is_control("study", number, Rules(control=0.0)) for number in range(100))
+    assert all(is_control("study", number, Rules(control=1.0)) for number in range(100))

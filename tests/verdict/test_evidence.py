@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sweeps.signals import Reading
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.evidence import above_chance, below_alive, loss_below_prior
+from sweeps.verdict.evidence import above_chance, loss_below_prior
 
 RUNS, LOOKS = 4000, 50
 WEIGHTS = 1 / (np.arange(1, LOOKS + 1) * np.arange(2, LOOKS + 2))
@@ -117,48 +117,6 @@ def test_runs_above_chance_are_mostly_found(
     assert np.mean(found) >= least
 
 
-def called_below(top1: float, count: int, redrawn: float, chance: Chance, alpha: float) -> NDArray[np.bool_]:
-    """(RUNS, LOOKS); the value of a single look has its weight of a half in it."""
-    logarithms = of_hits(lambda hits: below_alive(hits_at([hits], count), chance), simulate(top1, count, redrawn))
-    return logarithms + log(2) + np.log(WEIGHTS) >= log(1 / alpha)
-
-
-def test_the_weight_of_the_last_look_is_that_of_its_number() -> None:
-    alone, third = hits_at([2], 1024), hits_at([30, 0, 2], 1024)
-    assert below_alive(third, balanced(365)) == pytest.approx(below_alive(alone, balanced(365)) + log(2) - log(12))
-
-
-@pytest.mark.parametrize("redrawn", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize(("classes", "count"), [(365, 1024), (365, 10_000), (10, 1024)])
-def test_runs_at_twice_chance_are_seldom_called_at_chance(classes: int, count: int, redrawn: float) -> None:
-    chance = balanced(classes)
-    for alpha in (0.05, 0.01):
-        called = called_below(2 * chance.top1, count, redrawn, chance, alpha)
-        assert np.mean(called.any(axis=1)) <= at_most(alpha)
-
-
-def test_runs_at_chance_are_called_so_with_ten_thousand_images() -> None:
-    called = called_below(1 / 365, 10_000, 0.1, balanced(365), 0.05)
-    assert np.mean(called[:, 0]) >= 0.9
-    assert np.mean(called.any(axis=1)) >= 0.99
-
-
-def test_a_thousand_images_of_365_classes_are_too_few_to_call_any_run_dead() -> None:
-    assert below_alive(hits_at([0], 1024), balanced(365)) < log(1 / 0.05)
-
-
-def test_of_two_classes_half_way_to_perfect_is_alive() -> None:
-    assert below_alive(hits_at([512], 1024), balanced(2)) > log(1 / 0.01)
-    assert below_alive(hits_at([768], 1024), balanced(2)) < 0
-    assert below_alive(hits_at([512], 1024), balanced(2), ratio=1.02) < log(1 / 0.05)
-
-
-@pytest.mark.parametrize("ratio", [1.0, 0.5, nan])
-def test_alive_must_be_more_than_chance(ratio: float) -> None:
-    with pytest.raises(ValueError, match="above 1"):
-        below_alive([], balanced(10), ratio)
-
-
 def with_losses(losses: NDArray[np.float64], stds: NDArray[np.float64], count: int) -> list[Reading]:
     pairs = enumerate(zip(losses.tolist(), stds.tolist(), strict=True), 1)
     return [replace(look(10 * index, loss=loss, count=count), loss_std=std) for index, (loss, std) in pairs]
@@ -220,7 +178,6 @@ def test_looks_before_training_and_without_images_do_not_count() -> None:
     nothing = [look(0, hits1=1024), look(5, hits1=0, count=0)]
     hits = hits_at([9], 1024)
     assert above_chance(nothing + hits, chance) == above_chance(hits, chance)
-    assert below_alive(nothing + hits, chance) == below_alive(hits, chance)
     learned = replace(look(0, loss=0.1), loss_std=0.1)
     assert not loss_below_prior([learned, replace(learned, step=5, count=0)], chance, 0.05)
 
@@ -236,7 +193,6 @@ def test_looks_before_training_and_without_images_do_not_count() -> None:
 )
 def test_where_there_is_nothing_to_judge_there_is_no_evidence(readings: list[Reading], chance: Chance) -> None:
     assert above_chance(readings, chance) == 0
-    assert below_alive(readings, chance) == 0
 
 
 def test_a_run_without_any_hit_speaks_for_chance() -> None:
@@ -249,4 +205,3 @@ def test_a_run_without_any_hit_speaks_for_chance() -> None:
 def test_fifty_thousand_images_overflow_nothing(classes: int, hits: int) -> None:
     readings = hits_at([hits] * 3, 50_000)
     assert isfinite(above_chance(readings, balanced(classes)))
-    assert isfinite(below_alive(readings, balanced(classes)))

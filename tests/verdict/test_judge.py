@@ -169,7 +169,17 @@ def test_a_run_that_has_shown_life_is_not_stopped_whatever_the_limit(life: dict[
 
 def test_economy_asks_for_the_best_whatever_life_is_shown() -> None:
     readings = [*FLAT[:6], look(120, 5.77), *FLAT[7:]]
-    assert judge(readings, MANY, 500, Limit(50.0, "12 learners"), Rules(economy=True)).stops
+    verdict = judge(readings, MANY, 500, Limit(50.0, "12 learners"), Rules(economy=True))
+    assert (verdict.fate, verdict.stops) == (Fate.OUTRANKED, True), "it is not called dead"
+    assert "to end in the best quarter" in verdict.reason
+
+
+def test_a_run_that_guesses_better_than_chance_is_no_corpse_whatever_its_layers_say() -> None:
+    signals = (0.3, 1e-12, 1e-12)
+    dead = [look(0), *(look(step, 6.0, 3, signals=signals) for step in (20, 40, 60))]
+    alive = [look(0), *(look(step, 6.0, 60, signals=signals) for step in (20, 40, 60))]
+    assert judge(dead, MANY, 500).fate == Fate.COLLAPSED
+    assert judge(alive, MANY, 500).fate == Fate.LEARNING
 
 
 def test_what_a_finished_run_teaches() -> None:

@@ -12,7 +12,7 @@ from looks import look
 
 from sweeps.errors import InputError
 from sweeps.verdict import Chance, recorded
-from sweeps.verdict.judge import is_learner
+from sweeps.verdict.judge import by_mechanism, is_learner
 
 CHANCE = Chance(1 / 365, 5 / 365, log(365), 365)
 
@@ -64,7 +64,24 @@ def test_a_look_at_layers_alone_says_nothing_of_the_loss(tmp_path: Path) -> None
     ]
     run = read_one(tmp_path, task={"classes": 10, "kind": "classification"}, looks=looks)
     assert not run.readings[0].measured
-    assert run.readings[1].loss == inf
+    assert run.readings[1].loss == run.chance.loss, "unknown, not infinite"
+
+
+def test_a_record_without_losses_is_no_divergence_and_its_hits_count(tmp_path: Path) -> None:
+    hits = {40: 200, 0: 20, 10: 26, 20: 120, 30: 180}
+    looks = [{"step": step, "n": 256, "hits1": each} for step, each in hits.items()]
+    run = read_one(tmp_path, task={"classes": None, "chance_top1": 0.1}, looks=looks)
+    assert [each.step for each in run.readings] == [0, 10, 20, 30, 40], "in order"
+    assert run.chance.classes == 10
+    assert is_learner(run.readings, run.chance)
+    assert not any(by_mechanism(run.readings[:end], run.chance, 40) for end in range(1, 6))
+
+
+def test_an_unknown_loss_is_that_of_the_look_before(tmp_path: Path) -> None:
+    losses = ((0, 2.3), (5, 1.5), (5, 1.4), (10, None))
+    looks = [{"step": step, "n": 64, "hits1": 9, "loss": loss} for step, loss in losses]
+    run = read_one(tmp_path, task={"classes": 10}, looks=looks)
+    assert [each.loss for each in run.readings] == [2.3, 1.4, 1.4], "of two looks at a step the later counts"
 
 
 def test_the_training_loss_is_the_mean_since_the_look_before(tmp_path: Path) -> None:
@@ -73,6 +90,9 @@ def test_the_training_loss_is_the_mean_since_the_look_before(tmp_path: Path) -> 
     run = read_one(tmp_path, task=task, looks=looks, train_loss=[4.0, 2.0, 1.0, None])
     assert isnan(run.readings[0].train_loss)
     assert [each.train_loss for each in run.readings[1:]] == [3.0, inf]
+    unknown = [*looks[:2], {"step": 4, "loss": None}]
+    run = read_one(tmp_path, task=task, looks=unknown, train_loss=[4.0, 2.0, 1.0, None])
+    assert run.readings[2].loss == inf, "the training loss says that it was not finite"
 
 
 def test_a_longer_copy_or_a_run_given_up_is_marked(tmp_path: Path) -> None:
@@ -85,7 +105,10 @@ def test_a_longer_copy_or_a_run_given_up_is_marked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b'{"id": "a", "task": {}, "looks": []}\n{"id": "b", "task": {}}\n', "line 2: no 'looks'"),
+        (b'{"id": "b", "task": {}}\n', "line 1: no 'looks'"),
+        (b'{"id": "a", "task": {}, "looks": []}\n', "line 1: no look"),
+        (b'{"id": "a", "task": {}, "looks": [{"step": -1}]}\n', "a look at step -1"),
+        (b'{"id": "a", "task": {"prior_entropy": 0}, "looks": [{"step": 1}]}\n', "prior_entropy is 0"),
         (b"not json\n", "line 1: "),
         (b"[1]\n", "line 1: "),
         (b"\x1f\x8b rubbish", "recorded runs"),

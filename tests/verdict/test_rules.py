@@ -146,11 +146,13 @@ def test_a_dead_layer_that_a_path_leads_around_cuts_nothing_off() -> None:
 
 
 def test_a_layer_at_its_flat_ends_is_saturated() -> None:
-    looks = [layers(step, saturated=0.9995) for step in (10, 20, 30)]
+    looks = [layers(step, saturated=0.9995, signal=1e-4) for step in (10, 20, 30)]
     reason = saturated(looks, RULES)
     assert reason is not None
     assert "99.9% of the outputs of conv_2 or more are at the flat ends" in reason
-    assert saturated([*looks[:2], layers(30, saturated=0.99)], RULES) is None
+    assert saturated([*looks[:2], layers(30, saturated=0.99, signal=1e-4)], RULES) is None
+    open_gate = [layers(step, saturated=1.0, signal=0.3) for step in (10, 20, 30)]
+    assert saturated(open_gate, RULES) is None, "the logits still tell inputs apart"
     assert saturated([layers(step) for step in (10, 20, 30)], RULES) is None, "not a number is not saturated"
 
 
