@@ -16,6 +16,7 @@ from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import WorkerError
 from sweeps.signals import Reading
+from sweeps.verdict import Limit
 
 
 def never() -> bool:
@@ -206,3 +207,16 @@ def test_a_dead_trial_has_a_note_and_a_picture(make: Any, tmp_path: Path) -> Non
     trial_id = study.trials[0]._trial_id
     notes = storage.get_study_system_attrs(storage.get_study_id_from_name("tiny"))
     assert notes[f"dashboard:{trial_id}:note_str:0"].startswith("## Autopsy")
+
+
+def test_in_economy_mode_a_run_that_is_not_among_the_best_is_outranked_not_dead(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, study = make("budget.trials=1", "verdict.economy=true", *LONG)
+    monkeypatch.setattr(worker, "calibrated", lambda *_: Limit(50.0, "a limit that stops everybody"))
+    worker.work(storage, study, fakes.learning, fakes.load, never)
+    trial = study.trials[0]
+    assert (trial.state, trial.user_attrs["fate"]) == (TrialState.PRUNED, "outranked")
+    assert trial.constraints == {"dead": -1.0}
+    assert not any(name.startswith("autopsy") for name in trial.user_attrs)
+    assert "learner" not in trial.user_attrs, "nobody knows what it would have become"

@@ -17,7 +17,7 @@ from sweeps.verdict.judge import Fate, is_learner
 from sweeps.verdict.survey import Change
 
 # Of 328 recorded runs no one of the 218 learners ended beyond one of these, but 59, 27 and 17 of the dead did.
-LEAST_SIGNAL, DEAD, SATURATED = 1e-2, 0.99, 0.99  # signal of the logits; shares of a layer's units and outputs
+LEAST_SIGNAL, DEAD, SATURATED = 1e-2, 1.0, 0.99  # signal of the logits; shares of a layer's units and outputs
 SMALL_UPDATE, USUAL_UPDATE = 1e-4, 1e-3  # change of a kernel in one step, over its norm
 VANISHING, EXPLODING = 1e-3, 1e3  # gradient norm of the first layer over that of the last
 AT_PRIOR = 0.005  # of chance's loss: within it the loss is that of answering the class frequencies
@@ -149,9 +149,9 @@ def _cause(readings: Sequence[Reading], chance: Chance, fate: str, found: Findin
 def _worst_layers(found: Findings) -> dict[str, Any]:
     """The worst layers' names and numbers."""
     values: dict[str, Any] = {}
-    if each := found.most_dead:
+    if (each := found.most_dead) and each.vitals.dead > 0:
         values |= {"dead": each.vitals.dead, "dead_layer": each.name}
-    if each := found.most_saturated:
+    if (each := found.most_saturated) and each.vitals.saturated > 0:
         values |= {"saturated": each.vitals.saturated, "saturated_layer": each.name}
     if each := found.most_off_unit:
         values |= {"mean": each.vitals.mean, "std": each.vitals.std, "mean_std_layer": each.name}
