@@ -162,7 +162,7 @@ def test_another_pruners_decision_has_no_reason() -> None:
     pruner = optuna.pruners.ThresholdPruner(upper=1e-9)
     for study in (
         optuna.create_study(pruner=pruner),
-        optuna.create_study(pruner=DeadRunPruner(pruner, classes=CLASSES, steps=STEPS)),
+        optuna.create_study(pruner=DeadRunPruner(pruner, classes=CLASSES, steps=STEPS, rules=Rules(control=0.0))),
     ):
         with pytest.raises(optuna.TrialPruned, match=r"^$"):
             fit(sequential(dense()), study.ask())

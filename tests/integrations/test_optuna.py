@@ -119,7 +119,9 @@ def test_a_control_is_pruned_for_nan_only() -> None:
 
 
 def test_the_other_pruner_is_asked_afterwards_and_leaves_no_fate() -> None:
-    study = study_of(DeadRunPruner(optuna.pruners.ThresholdPruner(upper=5.0), classes=10, steps=STEPS))
+    study = study_of(
+        DeadRunPruner(optuna.pruners.ThresholdPruner(upper=5.0), classes=10, steps=STEPS, rules=NO_CONTROLS)
+    )
     ended = run(study, [2.3, 9.0, 2.0])
     assert ended.state == TrialState.PRUNED
     assert len(ended.intermediate_values) == 2
@@ -210,7 +212,7 @@ def test_the_reason_is_the_judges_alone() -> None:
 
 
 def test_several_objectives_and_a_comparison_of_losses_that_are_maximised_are_refused() -> None:
-    pruner = DeadRunPruner(optuna.pruners.MedianPruner(), classes=10, steps=STEPS)
+    pruner = DeadRunPruner(optuna.pruners.MedianPruner(), classes=10, steps=STEPS, rules=NO_CONTROLS)
     two = optuna.create_study(directions=["minimize", "maximize"], pruner=pruner)
     two.add_trial(optuna.create_trial(values=[1.0, 1.0]))
     with pytest.raises(ValueError, match="2 objectives"):
