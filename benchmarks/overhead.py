@@ -15,7 +15,8 @@ from typing import Any
 
 from sweeps import data, space_file
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.train import PROBE_IMAGES, train, trainer_for
+from sweeps.nn.probe import PROBE_IMAGES
+from sweeps.nn.train import train, trainer_for
 from sweeps.verdict import Chance, Limit, judge
 
 

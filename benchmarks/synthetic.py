@@ -20,7 +20,7 @@ from sweeps.verdict import Chance, Rules
 from sweeps.verdict.recorded import Recorded
 
 CLASSES, IMAGES, BUDGET, INTERVAL = 10, 256, 500, 20
-CHANCE = Chance(1 / CLASSES, 5 / CLASSES, log(CLASSES), CLASSES)
+CHANCE = Chance.balanced(CLASSES)
 PLATEAUS = {"none": 0.0, "short": 1 / 3, "long": 0.9}
 
 

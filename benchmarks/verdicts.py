@@ -24,7 +24,7 @@ import optuna
 
 from sweeps.errors import SweepsError
 from sweeps.verdict import Fate, Rules, calibration, recorded
-from sweeps.verdict.judge import by_mechanism, ended, is_learner, prognosis_at_chance
+from sweeps.verdict.judge import by_mechanism, is_learner, prognosis_at_chance
 from sweeps.verdict.prognosis import kind_of
 from sweeps.verdict.recorded import Recorded
 
@@ -71,6 +71,12 @@ class Run:
                     scores[rules.economy].append((look.step, score))
         learner = is_learner(run.readings, run.chance)
         return cls(run, learner, _rank(run), mechanism, diverged, scores)
+
+    def ended(self, stop: tuple[int, str] | None, safe: bool, rules: Rules) -> calibration.Ended:
+        """What `sweeps.verdict.ended` says of the run as far as it came, out of what is known of it."""
+        scores = [score for step, score in self.scores[rules.economy] if stop is None or step <= stop[0]]
+        learned = stop is None and self.learner and self.of.readings[-1].step >= self.of.budget
+        return calibration.Ended(min(scores, default=math.inf), learned, safe, self.of.gain)
 
 
 def _rank(run: Recorded) -> float:
@@ -135,9 +141,7 @@ def sweeps_rule(runs: Sequence[Run], key: str, rules: Rules) -> list[tuple[int, 
             stop = run.mechanism if run.mechanism and run.mechanism[0] <= below else None
             stop = stop or ((int(below), BELOW[rules.economy]) if below < math.inf else None)
         stops.append(stop)
-        readings = [look for look in run.of.readings if stop is None or look.step <= stop[0]]
-        safe = control or limit.log_odds == -math.inf
-        history.append(ended(readings, run.of.chance, run.of.budget, safe, rules))
+        history.append(run.ended(stop, control or limit == calibration.NO_LIMIT, rules))
     return stops
 
 

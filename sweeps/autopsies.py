@@ -73,8 +73,11 @@ def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
     Raises:
         StoreError: no such trial, or it left no readings.
     """
-    readings, reason = history.readings_of(storage, study, number)
-    trials = study.get_trials(deepcopy=False)
+    readings, _ = history.readings_of(storage, study, number)
+    return _examined(readings, study.get_trials(deepcopy=False), number)
+
+
+def _examined(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
     trial = trials[number]
     config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
     known = tried(trials)
@@ -84,7 +87,7 @@ def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
         readings,
         chance_of(trial, trials),
         str(trial.user_attrs.get(store.FATE, store.INTERRUPTED)),
-        reason,
+        str(trial.user_attrs.get(store.REASON, "")),
         changes,
         config.get("activation"),
         {value for value in config.values() if isinstance(value, str)},
@@ -110,27 +113,25 @@ def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> Non
         storage.set_study_system_attr(study_id, name, value)
 
 
-def keep(storage: RDBStorage, study: Study, trial: Trial, draw: Draw) -> None:
+def keep(storage: RDBStorage, study: Study, trial: Trial, readings: Sequence[Reading], draw: Draw) -> None:
     """Examine a trial that is about to end: attributes, note and, where there is a folder for it, the picture.
 
     Args:
+        readings: all looks of the trial, at least one; its fate and reason are noted with it already.
         draw: (readings, chance, title, path) -> the picture, written.
 
     Raises:
-        StoreError: it left no readings.
         OSError: the picture cannot be written.
     """
-    found = examine(storage, study, trial.number)
+    found = _examined(readings, study.get_trials(deepcopy=False), trial.number)
     write(storage, study, trial.number, found)
     folder = store.artifact_folder(storage.url)
     if folder is None:
         return
-    readings, reason = history.readings_of(storage, study, trial.number)
-    trials = study.get_trials(deepcopy=False)
     folder.mkdir(exist_ok=True)
     with TemporaryDirectory() as place:
         path = Path(place) / "autopsy.png"
-        draw(readings, chance_of(trials[trial.number], trials), reason, path)
+        draw(readings, found.chance, found.reason, path)
         artifacts = FileSystemArtifactStore(str(folder))
         upload_artifact(artifact_store=artifacts, file_path=str(path), study_or_trial=trial, storage=storage)
 

@@ -130,15 +130,15 @@ def _run(
     seconds = {store.SECONDS: round(time.monotonic() - started, 2)}
     store.set_attributes(trial, _attributes(outcome, space, setting) | seconds)
     if outcome.readings and outcome.fate in DEAD:
-        _examine(storage, study, trial)
+        _examine(storage, study, trial, outcome.readings)
     _tell(study, trial, space, outcome, setting)
     return outcome
 
 
-def _examine(storage: RDBStorage, study: optuna.Study, trial: optuna.Trial) -> None:
+def _examine(storage: RDBStorage, study: optuna.Study, trial: optuna.Trial, readings: Sequence[Reading]) -> None:
     """The autopsy of a dead trial; whatever goes wrong with it, the trial itself is not lost."""
     try:
-        autopsies.keep(storage, study, trial, pictures.draw_autopsy)
+        autopsies.keep(storage, study, trial, readings, pictures.draw_autopsy)
     except Exception:  # noqa: BLE001
         trial.set_user_attr(store.TRACEBACK, traceback.format_exc())
 

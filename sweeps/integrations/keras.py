@@ -2,7 +2,7 @@
 
 import time
 from functools import cache
-from math import isfinite, nan
+from math import nan
 from typing import Any
 
 import keras  # noqa: TID253
@@ -17,7 +17,6 @@ from sweeps.nn.activations import NO_FLAT_ENDS
 from sweeps.nn.net import LEAST_PROBABILITY
 from sweeps.signals import IncomingWeights, LayerVitals, Reading
 
-PROBE_INPUTS = 64
 EVALUATION_BATCH = 256
 
 
@@ -128,7 +127,7 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
             update_ratio=float(np.max([*ratios.values()])) if ratios else nan,
             finite=self._watched.finite(),
             seconds=time.perf_counter() - self._started,
-            layers=self._watched.vitals(self._inputs[:PROBE_INPUTS], ratios),
+            layers=self._watched.vitals(self._inputs[: probe.PROBE_IMAGES], ratios),
             loss_std=loss_std,
         )
 
@@ -165,10 +164,7 @@ class WatchedModel:
         """Mean and standard deviation of the loss, top-1 and top-5 hits."""
         batches = [slice(at, at + EVALUATION_BATCH) for at in range(0, len(inputs), EVALUATION_BATCH)]
         scores = [self._score(tf.constant(inputs[batch]), tf.constant(labels[batch])) for batch in batches]
-        total, squares, hits1, hits5 = np.stack(scores).astype(np.float64).sum(axis=0).tolist()
-        loss = total / len(inputs)
-        spread = max(0.0, squares / len(inputs) - loss**2) ** 0.5 if isfinite(loss) else nan
-        return loss, spread, int(hits1), int(hits5)
+        return probe.totals([score.numpy() for score in scores], len(inputs))
 
     def vitals(self, inputs: NDArray[Any], ratios: dict[str, float]) -> tuple[LayerVitals, ...]:
         """Of each layer that can be watched, the logits' last."""

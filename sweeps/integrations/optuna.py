@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isfinite, log, nan
+from math import isfinite, nan
 
 import optuna
 from optuna.study import StudyDirection
@@ -169,7 +169,8 @@ def _chance(classes: int | None, loss: float | None) -> Chance:
         return Chance(nan, nan, loss, 0)
     if classes < 2:
         raise ValueError(f"classes is {classes}; it must be at least 2, or None in regression")
-    return Chance(1 / classes, min(1.0, 5 / classes), log(classes) if loss is None else loss, classes)
+    usual = Chance.balanced(classes)
+    return usual if loss is None else replace(usual, loss=loss)
 
 
 def _of_loss(step: int, loss: float) -> Reading:

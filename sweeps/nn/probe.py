@@ -1,12 +1,17 @@
 """The probe: what a net's outputs say of its health, and how its predictions are counted."""
 
+from collections.abc import Sequence
+from math import isfinite, nan
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from sweeps.nn.activations import FLAT_ENDS, NO_FLAT_ENDS, SwitchedActivation
 
+PROBE_IMAGES = 64
 AT_THE_END = 0.01  # of an activation: how near an output must be to its flat end to count as saturated
 
 # Layers that finish the output of the layer before; the model's last one does not, since the logits are wanted.
@@ -122,3 +127,15 @@ def score(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return tf.stack([*sums, 0.0, 0.0])
     rank = ranks(labels, logits)
     return tf.stack([*sums, *(tf.reduce_sum(tf.cast(rank < k, tf.float32)) for k in (1, 5))])
+
+
+def totals(scores: Sequence[NDArray[np.float32]], images: int) -> tuple[float, float, int, int]:
+    """Mean and standard deviation of the loss, top-1 and top-5 hits, out of what `score` gives of each batch.
+
+    Args:
+        images: of all batches together.
+    """
+    total, squares, hits1, hits5 = np.stack(scores).astype(np.float64).sum(axis=0).tolist()
+    loss = total / images
+    spread = max(0.0, squares / images - loss**2) ** 0.5 if isfinite(loss) else nan
+    return loss, spread, int(hits1), int(hits5)

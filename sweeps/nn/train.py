@@ -4,7 +4,6 @@ The same config and arrays give the same readings (but for the seconds), whateve
 """
 
 import gc
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
@@ -22,12 +21,12 @@ from sweeps.nn import device
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.custom import custom
 from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, structure
+from sweeps.nn.probe import PROBE_IMAGES, totals
 from sweeps.nn.trainer import Examination, Progress, Trainer
 from sweeps.signals import ChannelVitals, IncomingWeights, LayerVitals, Reading
 
 MOST_TRAINERS = 8  # each holds some 50 to 200 MiB of traced graph
 MOST_PARAMETERS = 50_000_000  # of the trainers kept beside a new one: weights, slots and a copy of each
-PROBE_IMAGES = 64
 EVALUATION_BATCH = 64  # as large as the probe: inference then needs less memory than a usual step
 CHUNK_BYTES = 64 * 2**20  # of images handed to the device at once, however long the interval
 
@@ -164,13 +163,10 @@ def _evaluate(trainer: Trainer, arrays: Arrays, probed: Examination) -> tuple[fl
     batches = [slice(at, at + EVALUATION_BATCH) for at in range(PROBE_IMAGES, len(images), EVALUATION_BATCH)]
     # All batches are sent before the first result is waited for.
     results = [probed.scored, *(trainer.evaluate(images[batch], labels[batch]) for batch in batches)]
-    scores = np.stack([score.numpy() for score, _ in results]).astype(np.float64)
-    total, squares, hits1, hits5 = scores.sum(axis=0).tolist()
-    loss = total / len(images)
-    loss_std = max(0.0, squares / len(images) - loss**2) ** 0.5 if math.isfinite(loss) else math.nan
+    loss, loss_std, hits1, hits5 = totals([score.numpy() for score, _ in results], len(images))
     predicted = np.concatenate([classes.numpy() for _, classes in results])
     f1 = macro_f1(labels, predicted, arrays.classes) if arrays.classes else float("nan")
-    return loss, loss_std, int(hits1), int(hits5), f1
+    return loss, loss_std, hits1, hits5, f1
 
 
 def macro_f1(labels: NDArray[Any], predicted: NDArray[Any], classes: int) -> float:

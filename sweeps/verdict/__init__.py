@@ -8,7 +8,6 @@ over all runs. recorded: runs in files.
 from sweeps.verdict.calibration import NO_LIMIT, Ended, Limit, is_control, limit
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.judge import Fate, Verdict, ended, final_verdict, judge
-from sweeps.verdict.prognosis import kind_of
 from sweeps.verdict.rules import Rules
 
 __all__ = [
@@ -23,6 +22,5 @@ __all__ = [
     "final_verdict",
     "is_control",
     "judge",
-    "kind_of",
     "limit",
 ]

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from importlib.resources import files
 from math import floor, inf
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeps.verdict.prognosis import fitted
 from sweeps.verdict.rules import Rules
 
 OWN_WEIGHT = 10  # recorded learners that one of the study's own counts for
@@ -76,8 +76,7 @@ def recorded_learners(economy: bool, kind: str) -> NDArray[np.float64]:
     Args:
         kind: what the looks hold: `full`, `hits` (no layers) or `loss` (alone).
     """
-    with np.load(str(files("sweeps.verdict") / "prognosis.npz")) as arrays:
-        return np.sort(arrays[f"{'best' if economy else 'learners'}_{kind}"].astype(np.float64))
+    return np.sort(fitted(f"{'best' if economy else 'learners'}_{kind}").astype(np.float64))
 
 
 def limit(ended: Sequence[Ended], rules: Rules, kind: str = "full") -> Limit:

@@ -1,6 +1,7 @@
 """Chance: what a model scores on the hold-out set that has learnt the labels' distribution and nothing else."""
 
 from dataclasses import dataclass
+from math import log
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,11 @@ class Chance:
     top5: float
     loss: float
     classes: int
+
+    @classmethod
+    def balanced(cls, classes: int) -> Self:
+        """Chance of classes that are equally frequent, in training and hold-out set."""
+        return cls(1 / classes, min(1.0, 5 / classes), log(classes), classes)
 
     @classmethod
     def of(cls, train_labels: NDArray[Any], holdout_labels: NDArray[Any], classes: int) -> Self:

@@ -70,8 +70,9 @@ def judge(
     if mechanism := by_mechanism(readings, chance, budget, rules):
         return mechanism
     last = readings[-1]
-    score = prognosis_at_chance(readings, chance, budget, rules)
-    if not (score < limit.log_odds and rules.grace * budget <= last.step < budget):
+    asked = limit != NO_LIMIT and rules.grace * budget <= last.step < budget
+    score = prognosis_at_chance(readings, chance, budget, rules) if asked else inf
+    if not score < limit.log_odds:
         return Verdict(Fate.LEARNING, f"at step {last.step}: {_score(readings, chance)}")
     if not rules.economy:
         reason = (
@@ -92,11 +93,9 @@ def by_mechanism(
     """The verdict on a run that cannot recover, if a mechanism says so; once it has shown life only NaN or Inf may."""
     if reason := diverged(readings, rules):
         return Verdict(Fate.DIVERGED, reason, stops=True)
-    if shows_life(readings, chance, rules):
-        return None
-    if reason := frozen(readings, budget, rules):
-        return Verdict(Fate.FROZEN, reason, stops=True)
-    return _collapsed(readings, rules)
+    reason = frozen(readings, budget, rules)
+    verdict = Verdict(Fate.FROZEN, reason, stops=True) if reason else _collapsed(readings, rules)
+    return verdict if verdict and not shows_life(readings, chance, rules) else None
 
 
 def _collapsed(readings: Sequence[Reading], rules: Rules) -> Verdict | None:
@@ -128,7 +127,7 @@ def ended(
     counts = [end for end, look in enumerate(readings, 1) if rules.grace * budget <= look.step < budget]
     scores = [prognosis_at_chance(readings[:end], chance, budget, rules) for end in counts]
     learned = readings[-1].step >= budget and is_learner(readings, chance, rules)
-    return Ended(min(scores, default=inf), learned, control, chance.gain(_lowest_loss(readings)))
+    return Ended(min(scores, default=inf), learned, control, chance.gain(lowest_loss(readings)))
 
 
 def shows_life(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
@@ -165,7 +164,7 @@ def is_learner(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAU
 
 
 def _has_learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
-    return _lowest_loss(readings) <= rules.learned_loss * chance.loss
+    return lowest_loss(readings) <= rules.learned_loss * chance.loss
 
 
 def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
@@ -182,13 +181,14 @@ def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
     return top1 > bar or _has_learned(looks, chance, rules)
 
 
-def _lowest_loss(readings: Sequence[Reading]) -> float:
+def lowest_loss(readings: Sequence[Reading]) -> float:
+    """Of all looks that have one; infinite if none has."""
     return min((reading.loss for reading in readings if isfinite(reading.loss)), default=inf)
 
 
 def _score(readings: Sequence[Reading], chance: Chance) -> str:
     last = readings[-1]
-    best = 100 * chance.gain(_lowest_loss(readings))
+    best = 100 * chance.gain(lowest_loss(readings))
     if not chance.classes:
         return (
             f"R^2 {chance.gain(last.loss):z.3f}, loss {_nats(last.loss)} (predicting the mean {_nats(chance.loss)}), "

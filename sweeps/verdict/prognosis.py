@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,17 @@ from numpy.typing import NDArray
 from sweeps.signals import Reading
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.features import features
+
+
+def fitted(name: str) -> NDArray[Any]:
+    """An array that benchmarks/fit_prognosis.py wrote: a field of `Trees`, or the recorded learners' lowest odds."""
+    return _arrays()[name]
+
+
+@cache
+def _arrays() -> dict[str, NDArray[Any]]:
+    with np.load(str(files("sweeps.verdict") / "prognosis.npz")) as arrays:
+        return dict(arrays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +65,7 @@ class Trees:
     @classmethod
     def load(cls, of: str) -> Self:
         """Those that come with the package: of `learner`, or of the `best` quarter of the learners."""
-        with np.load(str(files("sweeps.verdict") / "prognosis.npz")) as arrays:
-            return cls(**{field.name: arrays[f"{of}_{field.name}"] for field in fields(cls)})
+        return cls(**{field.name: fitted(f"{of}_{field.name}") for field in fields(cls)})
 
 
 _trees = cache(Trees.load)

@@ -4,13 +4,14 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, isinf, log, nan
+from math import inf, isfinite, isinf, nan
 from pathlib import Path
 from typing import Any
 
 from sweeps.errors import InputError
 from sweeps.signals import LayerVitals, Reading
 from sweeps.verdict.chance import Chance
+from sweeps.verdict.judge import lowest_loss
 
 DIGITS = 4  # of a recorded number
 
@@ -43,8 +44,7 @@ class Recorded:
     @property
     def gain(self) -> float:
         """The best information gain, or R^2, of any look; minus infinity if none was a number."""
-        losses = [look.loss for look in self.readings if isfinite(look.loss)]
-        return self.chance.gain(min(losses)) if losses else -inf
+        return self.chance.gain(lowest_loss(self.readings))
 
 
 def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
@@ -120,10 +120,11 @@ def _run(values: Mapping[str, Any]) -> Recorded:
     if not looks or looks[0][0] < 0:
         raise ValueError("no look" if not looks else f"a look at step {looks[0][0]}")
     classes = _classes(task)
+    usual = Chance.balanced(classes) if classes else Chance(nan, nan, 1.0, 0)
     chance = Chance(
-        top1=_float(task.get("chance_top1"), 1 / classes if classes else nan),
-        top5=_float(task.get("chance_top5"), min(1.0, 5 / classes) if classes else nan),
-        loss=_float(task.get("prior_entropy"), log(classes) if classes else 1.0),
+        top1=_float(task.get("chance_top1"), usual.top1),
+        top5=_float(task.get("chance_top5"), usual.top5),
+        loss=_float(task.get("prior_entropy"), usual.loss),
         classes=classes,
     )
     if not chance.loss > 0:
