@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from math import ceil, isfinite, nan
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna import Study
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial
 from rich.console import Group, RenderableType
@@ -18,9 +17,13 @@ from rich.text import Text
 
 from sweeps import history, store
 from sweeps.signals import Reading
+from sweeps.store.worker_storage import WorkerStorage
 from sweeps.verdict import Chance, Fate, survey
 from sweeps.verdict.autopsy import Autopsy, autopsy
 from sweeps.verdict.shares import wilson
+
+if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
 
 # Fates that say nothing about whether a trial would have learned.
 LEFT_OUT = (Fate.OUTRANKED, store.FAILED, store.INTERRUPTED)
@@ -95,26 +98,20 @@ def _examined(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number
 
 
 def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> None:
-    """Keep an autopsy as the trial's note, which optuna-dashboard shows; and as its attributes while it still runs.
+    """Keep an autopsy as a finished trial's note, which optuna-dashboard shows.
 
-    Optuna refuses attributes of a finished trial. What a person wrote into the note stays, below ours.
+    What a person wrote into the note stays, below ours.
     """
-    study_id = storage.get_study_id_from_name(study.study_name)
+    study_id = store.id_of(storage, study)
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
-    if not storage.get_trial(trial_id).state.is_finished():
-        for name, value in found.attributes().items():
-            storage.set_trial_user_attr(trial_id, name, value)
-    attributes = storage.get_study_system_attrs(study_id)
-    version, pieces = _note(attributes, trial_id)
-    theirs = "".join(pieces).split(END_OF_NOTE, 1)[-1].strip()
-    ours = f"{found.markdown()}\n\n{END_OF_NOTE}\n"
-    body = f"{ours}\n{theirs}\n" if theirs else ours
-    for name, value in _pieces(body, trial_id, version + 1, len(pieces)).items():
+    for name, value in _noted(found, storage.get_study_system_attrs(study_id), trial_id).items():
         storage.set_study_system_attr(study_id, name, value)
 
 
-def keep(storage: RDBStorage, study: Study, trial: Trial, readings: Sequence[Reading], draw: Draw) -> None:
-    """Examine a trial that is about to end: attributes, note and, where there is a folder for it, the picture.
+def keep(
+    storage: WorkerStorage, trial: Trial, readings: Sequence[Reading], draw: Draw, artifacts: "ArtifactStore | None"
+) -> None:
+    """Examine a trial that is about to end: attributes, note and, where there is a place for it, the picture.
 
     Args:
         readings: all looks of the trial, at least one; its fate and reason are noted with it already.
@@ -123,16 +120,19 @@ def keep(storage: RDBStorage, study: Study, trial: Trial, readings: Sequence[Rea
     Raises:
         OSError: the picture cannot be written.
     """
-    found = _examined(readings, study.get_trials(deepcopy=False), trial.number)
-    write(storage, study, trial.number, found)
-    folder = store.artifact_folder(storage.url)
-    if folder is None:
+    study_id = trial.study._study_id
+    found = _examined(readings, storage.get_all_trials(study_id, deepcopy=False), trial.number)
+    for name, value in found.attributes().items():
+        trial.set_user_attr(name, value)
+    for name, value in _noted(found, storage.note(trial._trial_id), trial._trial_id).items():
+        storage.set_study_system_attr(study_id, name, value)
+    if artifacts is None:
         return
-    folder.mkdir(exist_ok=True)
+    from optuna.artifacts import upload_artifact  # noqa: PLC0415  imports every client that is installed
+
     with TemporaryDirectory() as place:
         path = Path(place) / "autopsy.png"
         draw(readings, found.chance, found.reason, path)
-        artifacts = FileSystemArtifactStore(str(folder))
         upload_artifact(artifact_store=artifacts, file_path=str(path), study_or_trial=trial, storage=storage)
 
 
@@ -200,6 +200,18 @@ def _chance_loss(attributes: Mapping[str, Any]) -> float:
         return float(attributes[CHANCE_LOSS])
     loss, gain = attributes.get(store.LOSS, nan), attributes.get(store.GAIN, nan)
     return float(loss / (1 - gain)) if loss > 0 and gain < 1 else nan
+
+
+def _noted(found: Autopsy, attributes: Mapping[str, Any], trial_id: int) -> dict[str, Any]:
+    """The attributes of a note that holds an autopsy, and below it what a person has written.
+
+    Args:
+        attributes: of the study, those of the note as it is among them.
+    """
+    version, pieces = _note(attributes, trial_id)
+    theirs = "".join(pieces).split(END_OF_NOTE, 1)[-1].strip()
+    ours = f"{found.markdown()}\n\n{END_OF_NOTE}\n"
+    return _pieces(f"{ours}\n{theirs}\n" if theirs else ours, trial_id, version + 1, len(pieces))
 
 
 def _note(attributes: Mapping[str, Any], trial_id: int) -> tuple[int, list[str]]:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sweeps import __version__, cli_data
+from sweeps import __version__, cli_data, cli_workers
+from sweeps.cli_options import Overrides, SpacePath, StorageUrl, StudyName
 from sweeps.errors import SweepsError
 
 app = typer.Typer(
@@ -21,23 +22,8 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_data.app, name="data")
-
-SpacePath = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Set a value of the file, e.g. budget.trials=6; repeatable."),
-]
-StorageUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--storage",
-        metavar="URL",
-        help="The SQL store. Default: $SWEEPS_STORAGE, else sqlite:///sweeps.db. "
-        "Use the variable for a URL with a password: options show in process lists.",
-        show_default=False,
-    ),
-]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
+for command in (cli_workers.worker, cli_workers.pause, cli_workers.resume, cli_workers.stop):
+    app.command()(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -66,12 +52,13 @@ def run(
     from sweeps import report, store
     from sweeps import run as running
     from sweeps.launch import local
+    from sweeps.store.watch import Watch
 
     storage_url = store.url(storage)
     talk = running.stderr_console()
     opened, study, new = running.create(path, overrides or [], storage_url)
     space = store.space_of(study)
-    store.reap(opened, study, local.alive)
+    Watch(opened.engine).reap()
     left = space.budget.trials - report.summarise(space, study.get_trials(deepcopy=False)).done
     talk.print(
         f"{'created' if new else 'going on with'} study {space.name!r} in {store.masked(storage_url)}", markup=False
@@ -115,51 +102,28 @@ def rehearse(path: SpacePath, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def worker(study: StudyName, storage: StorageUrl = None) -> None:
-    """Run trials of a study until its budget is met. SIGTERM or Ctrl-C: mark the running trial, give it back, end."""
-    from sweeps import run as running
-    from sweeps import store
-    from sweeps.launch import local
-
-    with running.interruptible() as stop:
-        opened = store.connect(store.url(storage))
-        found = store.load_study(opened, study)
-        store.space_of(found)
-        store.reap(opened, found, local.alive)
-        from sweeps.nn.datasets import load
-        from sweeps.nn.train import train
-        from sweeps.worker import work
-
-        finished = work(opened, found, train, load, lambda: stop.asked > 0)
-    print(f"worker finished {finished} trials of {study!r}", file=sys.stderr)
-
-
-@app.command()
 def status(
     study: Annotated[
         str | None, typer.Argument(metavar="[STUDY]", help="The study's name; all studies if left out.")
     ] = None,
     storage: StorageUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until nothing is left to do.")] = False,
 ) -> None:
-    """Show how a study stands: fates so far, steps saved, best configuration, learned/tried."""
-    from sweeps import report, store
+    """Show how studies stand and what workers do: fates so far, steps saved, best configuration, learned/tried."""
     from sweeps import run as running
+    from sweeps import status as now
+    from sweeps import store
 
     opened = store.connect(store.url(storage))
-    names = [study] if study else store.study_names(opened)
-    shown = []
-    for name in names:
-        found = store.load_study(opened, name)
-        space = store.space_of(found)
-        shown.append((space, report.summarise(space, found.get_trials(deepcopy=False))))
-    if as_json:
-        values = [summary.to_dict() for _, summary in shown]
-        print(json.dumps(values[0] if study else values, indent=2))
+    if watch:
+        now.watch(opened, study, running.stdout_console())
         return
-    out = running.stdout_console()
-    for space, summary in shown:
-        out.print(report.render(space, summary))
+    found = now.look(opened, study)
+    if as_json:
+        print(json.dumps(found.to_dict(study), indent=2))
+        return
+    running.stdout_console().print(now.render(found))
 
 
 @app.command()

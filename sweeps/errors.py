@@ -5,6 +5,8 @@ SweepsError                 exit 1: something went wrong on our side of the line
 │   ├── SpaceError          the search-space file: file: key: what is wrong; the mend
 │   └── StoreError          the SQL store: its URL, its schema, a study's name
 │       └── NoStoreError    nothing is there yet
+├── OutageError             the store does not answer for longer than is waited for
+├── LostLeaseError          this worker was taken for dead: what it does is another's by now
 ├── TrialError              this trial fails with the reason; the worker goes on
 └── WorkerError             workers keep failing; the message says where to look
 """
@@ -47,6 +49,14 @@ class StoreError(InputError):
 
 class NoStoreError(StoreError):
     """There is no store at the URL yet, or it is empty."""
+
+
+class OutageError(SweepsError):
+    """The store does not answer, and was waited for long enough."""
+
+
+class LostLeaseError(SweepsError):
+    """The trial belongs to another worker by now; nothing more is written of it."""
 
 
 class TrialError(SweepsError):

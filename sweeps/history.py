@@ -9,7 +9,7 @@ from optuna import Study
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps import store, tables
+from sweeps import store
 from sweeps.config import Config
 from sweeps.errors import StoreError
 from sweeps.signals import Reading
@@ -24,7 +24,7 @@ def readings_of(storage: RDBStorage, study: Study, number: int) -> tuple[list[Re
         StoreError: no such trial, or it left no readings.
     """
     trials = study.get_trials(deepcopy=False)
-    found = tables.readings(storage.engine, storage.get_study_id_from_name(study.study_name), number)
+    found = store.readings(storage.engine, store.id_of(storage, study), number)
     if number >= len(trials) or not found:
         raise StoreError(f"study {study.study_name!r} has no readings of a trial {number}; see sweeps status")
     return found, str(trials[number].user_attrs.get(store.REASON, ""))

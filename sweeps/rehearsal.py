@@ -5,7 +5,7 @@ from dataclasses import replace
 from sweeps.config import Config
 from sweeps.errors import SpaceError, SweepsError, one_line
 from sweeps.space import Space
-from sweeps.worker import Load, Train
+from sweeps.training import Load, Train
 
 LOOK_IMAGES = 64  # enough for a look to run through all its code
 
@@ -30,7 +30,7 @@ def rehearse(space: Space, train: Train, load: Load, source: str) -> int:
     for config in configs:
         brief = config.model_copy(update={"steps": 1, "report_interval": 1})
         try:
-            for _ in train(brief, few):
+            for _ in train(brief, few, None):
                 pass
         except Exception as exc:  # and so may their nets, and TensorFlow
             values = ", ".join(f"{p.name} = {_value(config, p.name)}" for p in space.parameters)

@@ -64,7 +64,8 @@ class Summary:
     """A study at one moment.
 
     Attributes:
-        done, running, interrupted: trials that count in the budget, that run, and that gave their slot back.
+        done, running, waiting, given_up: trials that count in the budget, that run, that wait for another worker, and
+            that were given up when the study was stopped.
         steps_run, steps_saved: of the finished trials; saved is what stopping early left of their budgets.
         would_stop, would_stop_learned: controls that the judge would have stopped, and those of them that learned.
         step_share: share of the whole budget's steps that need not be waited for any more.
@@ -78,7 +79,8 @@ class Summary:
     trials: int
     done: int
     running: int
-    interrupted: int
+    waiting: int
+    given_up: int
     fates: dict[str, int]
     steps_run: int
     steps_saved: int
@@ -120,7 +122,8 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         trials=budget.trials,
         done=len(done),
         running=len(running),
-        interrupted=sum(map(_interrupted, trials)),
+        waiting=sum(trial.state == TrialState.WAITING for trial in trials),
+        given_up=sum(map(_interrupted, trials)),
         fates=dict(Counter(trial.fate for trial in done)),
         steps_run=steps_run,
         steps_saved=sum(trial.config["steps"] - trial.steps for trial in stopped),
@@ -173,8 +176,10 @@ def render(space: Space, summary: Summary) -> RenderableType:
     head = Text(f"{summary.study}: {summary.done} of {summary.trials} trials", "bold")
     if summary.running:
         head += Text(f", {summary.running} running")
-    if summary.interrupted:
-        head += Text(f", {summary.interrupted} interrupted and given back")
+    if summary.waiting:
+        head += Text(f", {summary.waiting} waiting for a worker")
+    if summary.given_up:
+        head += Text(f", {summary.given_up} given up")
     lines: list[RenderableType] = [head]
     if summary.question:
         lines.append(Text(summary.question, "italic"))

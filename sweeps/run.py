@@ -25,6 +25,7 @@ from sweeps import report, space_file, store
 from sweeps.errors import NoStoreError, StoreError, SweepsError
 from sweeps.launch import local
 from sweeps.space import Space
+from sweeps.store.watch import Watch
 
 POLL_S = 0.5
 WIDE = 200  # columns
@@ -171,7 +172,7 @@ def follow(
         Said: the person stopped it; exit code 130, as shells have it.
     """
     space = store.space_of(study)
-    follower = Follower(study, space, console)
+    follower, watch = Follower(study, space, console), Watch(storage.engine)
     with interruptible() as stop, Live(console=console, refresh_per_second=4, transient=True) as live:
         try:
             while follower.summary.done < space.budget.trials and not stop.asked:
@@ -180,11 +181,11 @@ def follow(
                 time.sleep(POLL_S)
                 if follower.update():
                     workers.deaths = 0
-                if (workers.died() or not workers.running()) and store.reap(storage, study, local.alive):
+                if (workers.died() or not workers.running()) and watch.reap():
                     workers.count = max(workers.count, 1)
         finally:
             _wind_down(follower, workers, stop, live)
-            store.reap(storage, study, local.alive)
+            watch.reap()
     follower.update()
     if stop.asked:
         console.print(report.render(space, follower.summary))
@@ -194,12 +195,12 @@ def follow(
 
 
 def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live: Live) -> None:
-    """Let workers end after their next look; a second signal, or too long a wait, ends them now."""
+    """Let workers hand their trials back; a second signal, or too long a wait, ends them now."""
     if stop.asked:
         workers.stop()
     asked, deadline = stop.asked, time.monotonic() + PATIENCE_S
     while workers.running() and stop.asked == asked and time.monotonic() < deadline:
-        live.update(follower.bar("stopping after the next look; Ctrl-C again to stop now" if asked else ""))
+        live.update(follower.bar("stopping: checkpoints are being written; Ctrl-C again to stop now" if asked else ""))
         time.sleep(POLL_S / 5)
         follower.update()
     workers.kill()
@@ -213,8 +214,8 @@ def next_commands(storage_url: str, space: Space, path: Path, overrides: Sequenc
     kept.append(f"budget.trials={2 * space.budget.trials}")
     settings = _set_options(kept)
     place = '"$SWEEPS_STORAGE"' if _is_secret(storage_url) else shlex.quote(storage_url)
-    folder = None if _is_secret(storage_url) else store.artifact_folder(storage_url)
-    pictures = f" --artifact-dir {shlex.quote(str(folder))}" if folder and folder.is_dir() else ""
+    folder = store.artifacts(storage_url)
+    pictures = f" --artifact-dir {shlex.quote(folder)}" if folder and Path(folder).is_dir() else ""
     return "\n".join(
         [
             "next, with the store's URL in SWEEPS_STORAGE:" if _is_secret(storage_url) else "next:",

@@ -62,6 +62,7 @@ class Space:
 
     name: str
     question: str
+    priority: int
     objective: Objective
     direction: Literal["maximize", "minimize"]
     budget: Budget
@@ -112,9 +113,9 @@ class Space:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """`tables` without what may change while a study runs: the number of trials, the question's wording."""
+        """`tables` without what may change while a study runs: its number of trials, its question and its priority."""
         budget = {key: value for key, value in self.tables["budget"].items() if key != "trials"}
-        study = {key: value for key, value in self.tables["study"].items() if key != "question"}
+        study = {key: value for key, value in self.tables["study"].items() if key not in ("question", "priority")}
         return {**self.tables, "study": study, "budget": budget}
 
     def rehearsals(self) -> Iterator[Config]:

@@ -32,6 +32,7 @@ class StudyTable(Frozen):
 
     name: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
     question: str = ""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     objective: Objective = "top1"
     direction: Literal["maximize", "minimize"] | None = None
 
@@ -152,6 +153,7 @@ def _space(parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[P
     return Space(
         name=study.name,
         question=study.question,
+        priority=study.priority,
         objective=study.objective,
         direction=DIRECTIONS[study.objective],
         budget=_budget(parts["budget"], parts["data"]),

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 from fakes import TINY
+from servers import fresh_mariadb, fresh_postgres, mariadb, postgres  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SWEEPS_STORAGE", raising=False)
+    monkeypatch.delenv("SWEEPS_ARTIFACTS", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 
 

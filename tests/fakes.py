@@ -1,12 +1,21 @@
 """A search space that trains in a second, and runs and data that need no TensorFlow, for the worker to be given."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Generator
 
 import numpy as np
+import optuna
+from optuna.storages import RDBStorage
 
+from sweeps import store
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
+from sweeps.heartbeat import Patience
 from sweeps.signals import LayerVitals, Reading
+from sweeps.training import Load, Train
+from sweeps.worker import Worker
+
+QUICK = Patience(beat_s=0.2, grace_s=2.0, outage_s=20.0, checkpoint_s=60.0, idle_s=0.05)
 
 TINY = """
 [study]
@@ -81,27 +90,82 @@ def load(config: DataConfig, holdout_images: int) -> Arrays:
     return Arrays(*part(config.images), *part(holdout_images), config.classes)
 
 
-def learning(config: Config, arrays: Arrays) -> Iterator[Reading]:
+class Run:
+    """A generator of readings as a run: its state is how many it has given."""
+
+    def __init__(self, readings: Generator[Reading, None, None], state: bytes | None) -> None:
+        self.readings = readings
+        self.given = 0
+        self.interrupted = threading.Event()
+        while state is not None and self.given < int(state):
+            next(self)
+
+    def __iter__(self) -> "Run":
+        return self
+
+    def __next__(self) -> Reading | None:
+        if self.interrupted.is_set():
+            self.interrupted.clear()
+            return None
+        reading = next(self.readings)
+        self.given += 1
+        return reading
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    def state(self) -> bytes:
+        return str(self.given).encode()
+
+    def close(self) -> None:
+        self.readings.close()
+
+
+def run(
+    generator: Callable[[Config, Arrays], Generator[Reading, None, None]],
+) -> Callable[[Config, Arrays, bytes | None], Run]:
+    """A generator of readings as `training.Train`."""
+    return lambda config, arrays, state: Run(generator(config, arrays), state)
+
+
+@run
+def learning(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     """A run that learns; how well depends on its config alone."""
     for step in range(0, config.steps + 1, config.report_interval):
         progress = step / config.steps
         yield reading(step, loss=2.3 * (1 - 0.5 * progress), hits1=6 + int(40 * progress * (1 + config.seed % 7) / 7))
 
 
-def collapsing(config: Config, arrays: Arrays) -> Iterator[Reading]:
+@run
+def collapsing(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     """A run whose logits stop telling inputs apart."""
     for step in range(0, config.steps + 1, config.report_interval):
         yield reading(step, loss=2.4, signal=1e-11 if step else 0.5)
 
 
-def diverging(config: Config, arrays: Arrays) -> Iterator[Reading]:
+@run
+def diverging(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     """A run whose weights are not numbers after the first steps."""
     yield reading(0)
     for step in range(config.report_interval, config.steps + 1, config.report_interval):
         yield reading(step, loss=float("nan"), finite=False)
 
 
-def raising(config: Config, arrays: Arrays) -> Iterator[Reading]:
+@run
+def raising(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     """A run that cannot be built."""
     raise ValueError("the layer 'dense_9' has no input")
     yield reading(0)
+
+
+def never() -> bool:
+    """A worker that nobody stops."""
+    return False
+
+
+def work(
+    storage: RDBStorage, study: optuna.Study, train: Train, load: Load = load, stopping: Callable[[], bool] = never
+) -> int:
+    """A worker's life, in this process."""
+    place = store.artifacts(storage.url)
+    return Worker(storage, train, load, stopping, place, QUICK).serve([study.study_name])

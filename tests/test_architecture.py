@@ -23,25 +23,37 @@ MAY_IMPORT: dict[str, set[str]] = {
     "space_schema": {"samplers", "space_file", "space_parameters"},
     "verdict": {"errors", "signals"},
     "data": {"config", "errors", "imports"},
-    "tables": {"signals"},
     "pictures": {"errors", "signals", "verdict"},
-    "store": {"errors", "space", "space_file", "tables"},
-    "history": {"config", "errors", "signals", "space", "store", "tables", "verdict"},
+    "store": {"errors", "signals", "space", "space_file"},
+    "buckets": {"errors"},
+    "places": {"buckets", "errors"},
+    "checkpoints": {"places", "signals"},
+    "training": {"config", "data", "signals"},
+    "interruption": set(),
+    "heartbeat": {"errors", "store"},
+    "history": {"config", "errors", "signals", "space", "store", "verdict"},
     "launch": {"errors"},
     "nn": {"config", "data", "errors", "imports", "signals"},
-    "worker": {
-        *("autopsies", "config", "data", "errors", "history", "pictures", "samplers", "signals", "space", "store"),
-        *("tables", "verdict"),
+    "trial": {"config", "history", "samplers", "signals", "space", "store", "training", "verdict"},
+    "attempt": {
+        *("autopsies", "checkpoints", "config", "data", "errors", "heartbeat", "history", "pictures", "samplers"),
+        *("signals", "space", "store", "training", "trial", "verdict"),
     },
+    "worker": {"attempt", "checkpoints", "errors", "heartbeat", "places", "samplers", "store", "training", "trial"},
     "integrations": {"nn", "signals", "verdict"},
-    "rehearsal": {"config", "errors", "space", "worker"},
+    "rehearsal": {"config", "errors", "space", "training"},
     "report": {"space", "store", "verdict"},
+    "status": {"errors", "report", "space", "store"},
     "autopsies": {"history", "signals", "store", "verdict"},
     "run": {"errors", "launch", "report", "space", "space_file", "store"},
+    "cli_options": set(),
     "cli_data": {"data", "errors"},
+    "cli_workers": {"cli_options", "heartbeat", "interruption", "nn", "store", "worker"},
     "cli": {
         "autopsies",
         "cli_data",
+        "cli_options",
+        "cli_workers",
         "data",
         "errors",
         "history",
@@ -53,8 +65,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "run",
         "space_file",
         "space_schema",
+        "status",
         "store",
-        "worker",
     },
     "__init__": set(),
     "__main__": {"cli"},
@@ -139,9 +151,9 @@ def test_of_the_integrations_only_that_of_keras_is_heavy(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_only_store_and_tables_know_databases(module: str) -> None:
+def test_only_the_store_and_the_heartbeat_know_databases(module: str) -> None:
     packages = {other.split(".")[0] for other in imports(MODULES[module])}
-    assert not packages & DATABASES or room(module) in ("store", "tables")
+    assert not packages & DATABASES or room(module) in ("store", "heartbeat")
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)

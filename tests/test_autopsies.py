@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,18 @@ from fakes import TINY
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from sweeps import autopsies, space_file, store, tables, worker
+from sweeps import autopsies, space_file, store
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import StoreError
-from sweeps.signals import Reading
 from sweeps.verdict import survey
 from sweeps.verdict.causes import Cause
 
 
-def constrained(config: Config, arrays: Arrays) -> Iterator[Reading]:
+def constrained(config: Config, arrays: Arrays, state: bytes | None) -> Any:
     """ReLU learns; SELU only with a constraint."""
     lives = config.activation == "relu" or config.constraint == "standardize_unit"
-    yield from (fakes.learning if lives else fakes.collapsing)(config, arrays)
+    return (fakes.learning if lives else fakes.collapsing)(config, arrays, state)
 
 
 def made(folder: Path, trials: int, train: Any = constrained) -> tuple[RDBStorage, optuna.Study]:
@@ -36,7 +34,7 @@ def made(folder: Path, trials: int, train: Any = constrained) -> tuple[RDBStorag
     overrides = [f"budget.trials={trials}", "budget.steps=8", "space.activation=selu"]
     space = space_file.parse(TINY, overrides)
     study = store.create_study(storage, space, TINY, overrides)
-    worker.work(storage, study, train, fakes.load, lambda: False)
+    fakes.work(storage, study, train)
     return storage, study
 
 
@@ -161,18 +159,15 @@ def test_a_note_of_a_persons_own_is_kept_below_ours(tmp_path: Path) -> None:
         assert note_of(study, 0).endswith(f"{autopsies.END_OF_NOTE}\n\nOdd.\n")
 
 
-def test_attributes_are_written_while_the_trial_runs_and_not_after(tmp_path: Path) -> None:
-    storage, study = made(tmp_path, 1, fakes.collapsing)
-    found = autopsies.examine(storage, study, 0)
-    before = study.trials[0].user_attrs
-    autopsies.write(storage, study, 0, found)
-    assert study.trials[0].user_attrs == before
-    running = study.ask()
-    readings = tables.readings(storage.engine, storage.get_study_id_from_name("tiny"), 0)
-    tables.write_readings(storage.engine, storage.get_study_id_from_name("tiny"), running.number, readings)
-    autopsies.write(storage, study, running.number, found)
-    study.tell(running, state=TrialState.PRUNED)
-    assert study.trials[1].user_attrs == found.attributes()
+def test_a_worker_keeps_what_a_person_wrote_while_the_trial_ran(tmp_path: Path) -> None:
+    def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
+        save_note(optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path}/sweeps.db"), 0, "Odd.")
+        return fakes.collapsing(config, arrays, state)
+
+    storage, study = made(tmp_path, 1, train)
+    assert note_of(study, 0).startswith("## Autopsy")
+    assert note_of(study, 0).endswith(f"{autopsies.END_OF_NOTE}\n\nOdd.\n")
+    assert study.trials[0].user_attrs.items() >= autopsies.examine(storage, study, 0).attributes().items()
 
 
 def test_a_survey_names_what_decides(sixteen: Any) -> None:

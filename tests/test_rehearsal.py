@@ -1,6 +1,6 @@
 """The rehearsal: one step of each choice, and what is said of one that cannot be trained."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import fakes
 import pytest
@@ -17,7 +17,8 @@ from sweeps.signals import Reading
 def test_each_choice_is_trained_for_one_step_on_few_images() -> None:
     seen: list[tuple[str, str, int, int]] = []
 
-    def train(config: Config, arrays: Arrays) -> Iterator[Reading]:
+    @fakes.run
+    def train(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
         seen.append((config.activation, config.constraint, config.steps, len(arrays.holdout_images)))
         yield fakes.reading(0)
         yield fakes.reading(1)

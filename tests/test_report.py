@@ -51,7 +51,7 @@ def text(space: Space, trials: list[FrozenTrial]) -> str:
 
 def test_counts_steps_and_best() -> None:
     summary = report.summarise(SPACE, TRIALS)
-    assert (summary.done, summary.running, summary.interrupted, summary.trials) == (6, 0, 1, 8)
+    assert (summary.done, summary.running, summary.given_up, summary.trials) == (6, 0, 1, 8)
     assert summary.fates == {"learned": 2, "at chance": 1, "collapsed": 1, "diverged": 1, "failed": 1}
     assert summary.steps_run == 100 + 100 + 100 + 30 + 10
     assert summary.steps_saved == 70 + 90  # a failure saved nothing
@@ -83,7 +83,7 @@ def test_a_running_trial_counts_by_its_steps() -> None:
 
 def test_the_summary_reads_well() -> None:
     shown = text(SPACE, TRIALS)
-    assert "tiny: 6 of 8 trials, 1 interrupted and given back" in shown
+    assert "tiny: 6 of 8 trials, 1 given up" in shown
     assert "learned 2 · at chance 1 · collapsed 1 · diverged 1 · failed 1 │ steps saved 160 of 500 (32%)" in shown
     assert "best: top-1 70.00%, trial 1: selu learning_rate=0.00123 unit_norm" in shown
     assert "2 / 2" in shown

@@ -1,26 +1,22 @@
 """The worker, with fake runs: how each kind of trial ends in the store, and what is exact about a budget."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import fakes
 import optuna
 import pytest
-from fakes import TINY
+from fakes import TINY, never, work
 from optuna.trial import TrialState
 
-from sweeps import space_file, store, tables, worker
+from sweeps import attempt, pictures, space_file, store
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import WorkerError
 from sweeps.signals import Reading
 from sweeps.verdict import Limit
-
-
-def never() -> bool:
-    return False
 
 
 @pytest.fixture
@@ -36,16 +32,16 @@ def make(tmp_path: Path) -> Any:
 
 def test_a_budget_is_met_exactly(make: Any) -> None:
     storage, study = make()
-    assert worker.work(storage, study, fakes.learning, fakes.load, never) == 4
-    assert worker.work(storage, study, fakes.learning, fakes.load, never) == 0
+    assert work(storage, study, fakes.learning, fakes.load, never) == 4
+    assert work(storage, study, fakes.learning, fakes.load, never) == 0
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
 
 
 def test_a_learner_completes_with_its_last_accuracy(make: Any) -> None:
     storage, study = make("budget.trials=1")
-    worker.work(storage, study, fakes.learning, fakes.load, never)
+    work(storage, study, fakes.learning, fakes.load, never)
     trial = study.trials[0]
-    last = tables.readings(storage.engine, storage.get_study_id_from_name("tiny"), 0)[-1]
+    last = store.readings(storage.engine, storage.get_study_id_from_name("tiny"), 0)[-1]
     assert (trial.value, trial.user_attrs["fate"]) == (last.hits1 / 64, "learned")
     assert trial.constraints == {"dead": -1.0}
     # gain over the prior of 10 balanced classes: 1 - loss / ln 10
@@ -58,17 +54,17 @@ def test_a_learner_completes_with_its_last_accuracy(make: Any) -> None:
 )
 def test_a_dead_run_is_pruned_infeasible_and_explained(make: Any, run: Any, fate: str, steps: int) -> None:
     storage, study = make("budget.trials=1")
-    worker.work(storage, study, run, fakes.load, never)
+    work(storage, study, run, fakes.load, never)
     trial = study.trials[0]
     assert (trial.state, trial.user_attrs["fate"], trial.user_attrs["steps"]) == (TrialState.PRUNED, fate, steps)
     assert trial.user_attrs["reason"].startswith(fate)
     assert trial.constraints == {"dead": 1.0}
-    assert len(tables.readings(storage.engine, storage.get_study_id_from_name("tiny"), 0)) == steps // 2 + 1
+    assert len(store.readings(storage.engine, storage.get_study_id_from_name("tiny"), 0)) == steps // 2 + 1
 
 
 def test_a_minimised_loss_is_reported_so_that_less_is_better(make: Any) -> None:
     storage, study = make("budget.trials=1", "study.objective=loss")
-    worker.work(storage, study, fakes.learning, fakes.load, never)
+    work(storage, study, fakes.learning, fakes.load, never)
     values = list(study.trials[0].intermediate_values.values())
     assert study.direction == optuna.study.StudyDirection.MINIMIZE
     assert values == sorted(values, reverse=True)
@@ -77,7 +73,7 @@ def test_a_minimised_loss_is_reported_so_that_less_is_better(make: Any) -> None:
 
 def test_the_pruner_outranks_and_the_trial_is_not_called_dead(make: Any) -> None:
     storage, study = make("budget.trials=1", "pruner.name=ThresholdPruner", "pruner.lower=0.9")
-    worker.work(storage, study, fakes.learning, fakes.load, never)
+    work(storage, study, fakes.learning, fakes.load, never)
     trial = study.trials[0]
     assert (trial.state, trial.user_attrs["fate"]) == (TrialState.PRUNED, "outranked")
     assert trial.constraints == {"dead": -1.0}
@@ -86,7 +82,7 @@ def test_the_pruner_outranks_and_the_trial_is_not_called_dead(make: Any) -> None
 def test_a_trial_that_raises_fails_with_its_reason_and_the_worker_goes_on(make: Any) -> None:
     storage, study = make()
     runs = iter([fakes.learning, fakes.raising, fakes.learning, fakes.raising])
-    worker.work(storage, study, lambda config, arrays: next(runs)(config, arrays), fakes.load, never)
+    work(storage, study, lambda *given: next(runs)(*given), fakes.load, never)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "FAIL"]
     failed = study.trials[1].user_attrs
     assert (failed["fate"], failed["reason"]) == ("failed", "ValueError: the layer 'dense_9' has no input")
@@ -96,44 +92,52 @@ def test_a_trial_that_raises_fails_with_its_reason_and_the_worker_goes_on(make: 
 def test_a_worker_whose_trials_all_fail_gives_up_before_the_budget_is_gone(make: Any) -> None:
     storage, study = make()
     with pytest.raises(WorkerError, match="3 trials in a row failed; the last: ValueError: the layer 'dense_9'"):
-        worker.work(storage, study, fakes.raising, fakes.load, never)
+        work(storage, study, fakes.raising, fakes.load, never)
     assert len(study.trials) == 3
 
 
-def test_a_stopped_worker_marks_its_trial_and_gives_the_slot_back(make: Any) -> None:
-    storage, study = make()
-    answers = iter([False, False, True])
-    worker.work(storage, study, fakes.learning, fakes.load, lambda: next(answers, True))
-    trial = study.trials[0]
-    assert (trial.state, trial.user_attrs["fate"]) == (TrialState.FAIL, "interrupted")
-    assert tables.slots(storage.engine, storage.get_study_id_from_name("tiny")) == []
+def test_a_stopped_worker_hands_its_trial_back_and_the_next_goes_on(make: Any, capsys: Any) -> None:
+    storage, study = make("budget.trials=1")
+    answers = iter([False] * 2)
+    assert work(storage, study, fakes.learning, fakes.load, lambda: next(answers, True)) == 0
+    assert study.trials[0].state == TrialState.WAITING
+    assert "trial 0: handed back, kept at step 2: the worker was told to end" in capsys.readouterr().err
+    assert work(storage, study, fakes.learning, fakes.load, never) == 1
+    assert "trial 0: goes on from step 2" in capsys.readouterr().err
+    (trial,) = study.trials
+    assert (trial.state, trial.user_attrs["fate"]) == (TrialState.COMPLETE, "learned")
+    assert [each.step for each in store.readings(storage.engine, 1, 0)] == [0, 2, 4, 6]
 
 
 @pytest.mark.parametrize("sampler", ["RandomSampler", "TPESampler", "NSGAIISampler"])
 def test_an_interrupted_study_ends_as_an_uninterrupted_one(make: Any, sampler: str) -> None:
     sets = ("budget.trials=14", f"sampler.name={sampler}")
     whole_store, whole = make(*sets, name="whole")
-    worker.work(whole_store, whole, fakes.learning, fakes.load, never)
+    work(whole_store, whole, fakes.learning, fakes.load, never)
     torn_store, torn = make(*sets, name="torn")
     for looks in (3, 17, 200):
         answers = iter([False] * looks)
-        worker.work(torn_store, torn, fakes.learning, fakes.load, lambda answers=answers: next(answers, True))
-    finished = [trial for trial in torn.trials if trial.state == TrialState.COMPLETE]
-    assert len(torn.trials) > len(finished)
-    assert [trial.user_attrs["config"] for trial in finished] == [trial.user_attrs["config"] for trial in whole.trials]
-    assert [trial.value for trial in finished] == [trial.value for trial in whole.trials]
+        work(torn_store, torn, fakes.learning, fakes.load, lambda answers=answers: next(answers, True))
+    assert [trial.user_attrs["config"] for trial in torn.trials] == [
+        trial.user_attrs["config"] for trial in whole.trials
+    ]
+    assert [trial.value for trial in torn.trials] == [trial.value for trial in whole.trials]
+    assert [trial.intermediate_values for trial in torn.trials] == [
+        trial.intermediate_values for trial in whole.trials
+    ]
 
 
 def test_no_seed_occurs_twice(make: Any) -> None:
     storage, study = make("budget.trials=20")
-    worker.work(storage, study, fakes.learning, fakes.load, never)
+    work(storage, study, fakes.learning, fakes.load, never)
     assert len({trial.user_attrs["config"] for trial in study.trials}) == 20
 
 
 LONG = ("budget.steps=100", "budget.report_interval=5", "verdict.control=0")
 
 
-def flat(config: Config, arrays: Arrays) -> Iterator[Reading]:
+@fakes.run
+def flat(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     """A run that stays at chance while its signal sinks, never to rounding."""
     for step in range(0, config.steps + 1, config.report_interval):
         yield fakes.reading(step, loss=2.31, hits1=6, signal=10 ** (-1 - step / 20))
@@ -142,7 +146,7 @@ def flat(config: Config, arrays: Arrays) -> Iterator[Reading]:
 def test_a_run_with_a_prognosis_no_learner_had_is_stopped_once_some_have_learned(make: Any) -> None:
     storage, study = make("budget.trials=6", *LONG)
     runs = iter([flat, *[fakes.learning] * 3, flat, flat])
-    worker.work(storage, study, lambda config, arrays: next(runs)(config, arrays), fakes.load, never)
+    work(storage, study, lambda *given: next(runs)(*given), fakes.load, never)
     first, *learners, late, _ = study.trials
     assert (first.state, first.user_attrs["fate"]) == (TrialState.COMPLETE, "at chance"), "nothing was known then"
     assert all(trial.user_attrs["learner"] for trial in learners)
@@ -155,11 +159,11 @@ def test_a_run_with_a_prognosis_no_learner_had_is_stopped_once_some_have_learned
 
 def test_a_control_goes_on_and_tells_where_it_would_have_been_stopped(make: Any) -> None:
     storage, study = make("budget.trials=1", "verdict.control=1")
-    worker.work(storage, study, fakes.collapsing, fakes.load, never)
+    work(storage, study, fakes.collapsing, fakes.load, never)
     attributes = study.trials[0].user_attrs
     assert (attributes["steps"], attributes["could_not_be_stopped"], attributes["learner"]) == (6, True, False)
     storage, study = make("budget.trials=1", "verdict.control=1", "budget.steps=20", name="longer")
-    worker.work(storage, study, fakes.collapsing, fakes.load, never)
+    work(storage, study, fakes.collapsing, fakes.load, never)
     attributes = study.trials[0].user_attrs
     assert (attributes["steps"], attributes["would_stop_at_step"]) == (20, 6)
     assert attributes["would_stop_reason"].startswith("collapsed at step 6")
@@ -167,18 +171,19 @@ def test_a_control_goes_on_and_tells_where_it_would_have_been_stopped(make: Any)
 
 def test_not_even_a_control_goes_on_with_weights_that_are_no_numbers(make: Any) -> None:
     storage, study = make("budget.trials=1", "verdict.control=1")
-    worker.work(storage, study, fakes.diverging, fakes.load, never)
+    work(storage, study, fakes.diverging, fakes.load, never)
     assert (study.trials[0].user_attrs["fate"], study.trials[0].user_attrs["steps"]) == ("diverged", 2)
 
 
-def unborn(config: Config, arrays: Arrays) -> Iterator[Reading]:
+@fakes.run
+def unborn(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     for step in range(0, config.steps + 1, config.report_interval):
         yield fakes.reading(step, signal=1e-13)
 
 
 def test_as_many_as_the_study_allows_are_rejected_before_their_first_step(make: Any) -> None:
     storage, study = make("budget.trials=4", "verdict.rejections=2", "verdict.control=0")
-    worker.work(storage, study, unborn, fakes.load, never)
+    work(storage, study, unborn, fakes.load, never)
     assert [trial.user_attrs["steps"] for trial in study.trials] == [0, 0, 6, 6]
     assert study.trials[0].user_attrs["reason"].startswith("rejected before training")
     assert len(study.trials) == 4, "each is a trial of the budget"
@@ -186,14 +191,14 @@ def test_as_many_as_the_study_allows_are_rejected_before_their_first_step(make: 
 
 def test_with_batch_normalisation_the_start_says_nothing(make: Any) -> None:
     storage, study = make("budget.trials=1", "verdict.rejections=2", 'space.batch_normalization="before"')
-    worker.work(storage, study, unborn, fakes.load, never)
+    work(storage, study, unborn, fakes.load, never)
     assert study.trials[0].user_attrs["steps"] == 6
 
 
 def test_an_autopsy_that_fails_loses_no_trial(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, study = make("budget.trials=1")
-    monkeypatch.setattr(worker.pictures, "draw_autopsy", lambda *_: 1 / 0)
-    worker.work(storage, study, fakes.collapsing, fakes.load, never)
+    monkeypatch.setattr(pictures, "draw_autopsy", lambda *_: 1 / 0)
+    work(storage, study, fakes.collapsing, fakes.load, never)
     trial = study.trials[0]
     assert (trial.state, trial.user_attrs["fate"]) == (TrialState.PRUNED, "collapsed")
     assert "ZeroDivisionError" in trial.user_attrs["traceback"]
@@ -201,8 +206,8 @@ def test_an_autopsy_that_fails_loses_no_trial(make: Any, monkeypatch: pytest.Mon
 
 def test_a_dead_trial_has_a_note_and_a_picture(make: Any, tmp_path: Path) -> None:
     storage, study = make("budget.trials=1", "verdict.control=0")
-    worker.work(storage, study, fakes.collapsing, fakes.load, never)
-    (picture,) = (tmp_path / "store.db.artifacts").iterdir()
+    work(storage, study, fakes.collapsing, fakes.load, never)
+    (picture,) = (path for path in (tmp_path / "store.db.artifacts").iterdir() if path.is_file())
     assert picture.read_bytes().startswith(b"\x89PNG")
     trial_id = study.trials[0]._trial_id
     notes = storage.get_study_system_attrs(storage.get_study_id_from_name("tiny"))
@@ -213,8 +218,8 @@ def test_in_economy_mode_a_run_that_is_not_among_the_best_is_outranked_not_dead(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage, study = make("budget.trials=1", "verdict.economy=true", *LONG)
-    monkeypatch.setattr(worker, "calibrated", lambda *_: Limit(50.0, "a limit that stops everybody"))
-    worker.work(storage, study, fakes.learning, fakes.load, never)
+    monkeypatch.setattr(attempt, "calibrated", lambda *_: Limit(50.0, "a limit that stops everybody"))
+    work(storage, study, fakes.learning, fakes.load, never)
     trial = study.trials[0]
     assert (trial.state, trial.user_attrs["fate"]) == (TrialState.PRUNED, "outranked")
     assert trial.constraints == {"dead": -1.0}

@@ -95,7 +95,7 @@ class LocalWorkers:
         return any(process.poll() is None for process in self.processes)
 
     def stop(self) -> None:
-        """Ask all to end after their next look, which marks their trials."""
+        """Ask all to hand their trials back and end."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:

@@ -27,3 +27,8 @@ def prepare() -> None:
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.list_logical_devices()
+
+
+def name() -> str:
+    """Where nets are trained: CPU or GPU:0."""
+    return "GPU:0" if tf.config.list_logical_devices("GPU") else "CPU"

@@ -26,6 +26,11 @@ class LossScale:
         self._scale.assign(INITIAL_SCALE)
         self._good_steps.assign(0)
 
+    @property
+    def state(self) -> tuple[tf.Variable, tf.Variable]:
+        """All that a step changes."""
+        return self._scale, self._good_steps
+
     def up(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss to differentiate."""
         return loss * self._scale if self._dynamic else loss

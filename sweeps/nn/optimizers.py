@@ -40,6 +40,11 @@ class SwitchedOptimizer:
             slot.assign(tf.zeros_like(slot))
         self.u_product.assign(1.0)
 
+    @property
+    def state(self) -> tuple[tf.Variable, ...]:
+        """All that an update changes beside the weights."""
+        return (*self.first, *self.second, self.iterations, self.u_product)
+
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """Decay the weights, then update them, as Keras 3 does in this order."""
         step = tf.cast(self.iterations + 1, tf.float32)

@@ -1,90 +1,211 @@
-"""Training one trial: a generator of readings, which knows nothing of studies, verdicts or storage.
+"""Training one trial: an iterator of readings that can be interrupted, saved and gone on with (`sweeps.training.Run`).
 
-The same config and arrays give the same readings (but for the seconds), whatever ran before in the process.
+It knows nothing of studies, verdicts or storage. The same config and arrays give the same readings (but for the
+seconds), whatever ran before in the process, and wherever the trial was interrupted.
 """
 
-import gc
+import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import tensorflow as tf
 
 from sweeps.config import Config, Inputs
 from sweeps.data.arrays import Arrays, batch_indices, input_scaling
 from sweeps.errors import TrialError
 from sweeps.nn import device
+from sweeps.nn.look import Examination, Look, Scored
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.models.custom import custom
-from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, structure
-from sweeps.nn.probe import PROBE_IMAGES, totals
-from sweeps.nn.trainer import Examination, Progress, Trainer
-from sweeps.signals import ChannelVitals, IncomingWeights, LayerVitals, Reading
+from sweeps.nn.net import Scales
+from sweeps.nn.probe import PROBE_IMAGES
+from sweeps.nn.state import Position, State
+from sweeps.nn.trainer import Trainer, drop_trainers, trainer_for
+from sweeps.signals import Reading
 
-MOST_TRAINERS = 8  # each holds some 50 to 200 MiB of traced graph
-MOST_PARAMETERS = 50_000_000  # of the trainers kept beside a new one: weights, slots and a copy of each
 EVALUATION_BATCH = 64  # as large as the probe: inference then needs less memory than a usual step
-CHUNK_BYTES = 64 * 2**20  # of images handed to the device at once, however long the interval
+# Of images handed to the device at once, however long the interval. A chunk's losses are summed by themselves: another
+# size gives other last bits, and saved states that lie inside a chunk do not fit it (see `state.FORMAT`).
+CHUNK_BYTES = 64 * 2**20
 
 
-_trainers: OrderedDict[tuple[Architecture, str], Trainer] = OrderedDict()  # the least recently used first
+def train(config: Config, arrays: Arrays, state: bytes | None = None) -> "Training":
+    """Train one trial, with a reading before the first step, after each `report_interval` steps, and at the end.
+
+    Args:
+        state: of an earlier run of the trial, which is gone on with; nothing is read before the first pull.
+    """
+    return Training(config, arrays, state)
 
 
-def trainer_for(config: Config, architecture: Architecture) -> Trainer:
-    """The process's trainer of an architecture, or of a user's net: made once, then used for trial after trial."""
-    if architecture.model.architecture != "custom":
-        return _kept((architecture, ""), lambda: SwitchedNet(architecture))
-    model = custom(config)
-    try:
-        text = structure(model)
-    except (TypeError, ValueError, NotImplementedError):  # a net that Keras cannot describe serves one trial
-        return Trainer(architecture, CustomNet(config, model))
-    return _kept((architecture, f"{config.output} {text}"), lambda: CustomNet(config, model))
+class Training:
+    """One trial's run; an error of a pull ends it."""
 
+    def __init__(self, config: Config, arrays: Arrays, state: bytes | None) -> None:
+        self._config, self._arrays, self._saved = config, arrays, state
+        self._position, self._seconds, self._resumed = Position.start(0), 0.0, time.perf_counter()
+        self._trainer: Trainer | None = None
+        self._trial = 0
+        self._closed = False
+        self._asked = False
+        self._lock = threading.RLock()  # one that a signal handler may take again
 
-def _kept(key: tuple[Architecture, str], net: Callable[[], Net]) -> Trainer:
-    if key in _trainers:
-        _trainers.move_to_end(key)
-        return _trainers[key]
-    while len(_trainers) >= MOST_TRAINERS or sum(map(_parameters, _trainers.values())) > MOST_PARAMETERS:
-        _trainers.popitem(last=False)
-    gc.collect()  # graphs are full of reference cycles: without this those of a dropped trainer would stay for long
-    _trainers[key] = Trainer(key[0], net())
-    return _trainers[key]
+    def __iter__(self) -> "Training":
+        return self
 
+    def __next__(self) -> Reading | None:
+        """Train up to the next look; None where it was interrupted before: pull again to go on.
 
-def _parameters(trainer: Trainer) -> int:
-    return int(trainer.net.model.count_params())
+        Raises:
+            StopIteration: the last look has been given, or the run is closed.
+            TrialError: the arrays or the saved state are not those that the config describes, or memory is too small.
+            RuntimeError: another trial was started on this architecture in between; a process trains one after another.
+        """
+        try:
+            return self._pull()
+        except StopIteration:
+            raise
+        except (tf.errors.ResourceExhaustedError, MemoryError) as exc:
+            place = "the host" if isinstance(exc, MemoryError) else device.name()
+        except BaseException:  # the position may lag behind the net
+            self.close()
+            raise
+        # Not in the handler: the frames of the error that it handles hold the net, and so the memory.
+        raise self._out_of_memory(place)
+
+    def interrupt(self) -> None:
+        """From any thread: return from the running `__next__`, or else the next one, once the step in hand is done."""
+        with self._lock:
+            self._asked = True
+            if self._trainer is not None:
+                self._trainer.stop.assign(True)
+
+    def state(self) -> bytes:
+        """All that later readings depend on, between two pulls.
+
+        Raises:
+            RuntimeError: the run is closed, or another trial has taken over the net.
+        """
+        if self._closed:
+            raise RuntimeError("a closed run has no state")
+        if self._saved is not None:  # not gone on with yet, or nothing is left to do
+            return self._saved
+        if self._trainer is None:
+            return State(self._position, 0.0, []).to_bytes(self._config)
+        values = [] if self._finished() else self._ours(self._trainer).values()
+        return State(self._position, self._elapsed(), values).to_bytes(self._config)
+
+    def close(self) -> None:
+        """Let go of the net; there will be no more readings."""
+        with self._lock:
+            self._closed, self._trainer = True, None
+
+    def _pull(self) -> Reading | None:
+        if self._closed or self._finished():
+            raise StopIteration
+        if self._interrupted():
+            return None
+        trainer = self._ours(self._trainer) if self._trainer else self._start()
+        if not self._train(trainer) or self._interrupted():
+            return None
+        return self._look(trainer)
+
+    def _finished(self) -> bool:
+        return self._position.looked == self._config.steps
+
+    def _interrupted(self) -> bool:
+        """Whether the pull is to return; asked once, it is answered once."""
+        with self._lock:
+            asked, self._asked = self._asked, False
+        return asked
+
+    def _elapsed(self) -> float:
+        return self._seconds + time.perf_counter() - self._resumed
+
+    def _ours(self, trainer: Trainer) -> Trainer:
+        if trainer.trial != self._trial:
+            raise RuntimeError("another trial has taken over the net; finish or close one trial before the next")
+        return trainer
+
+    def _start(self) -> Trainer:
+        """The trial's trainer, with the trial as it was saved or at its start."""
+        config, self._resumed = self._config, time.perf_counter()
+        _check(config, self._arrays)
+        saved = None if self._saved is None else State.from_bytes(self._saved, config)
+        if saved is not None:
+            self._position, self._seconds = saved.position, saved.seconds
+            if self._finished():
+                raise StopIteration
+        device.prepare()
+        trainer = trainer_for(config, Architecture.of(config, self._arrays.input_shape))
+        self._trial = trainer.reset(config, _scaling(config.inputs, self._arrays))
+        if saved is not None and saved.variables:
+            trainer.restore(saved.variables)
+        else:
+            self._position = Position.start(len(trainer.layers))
+        self._trainer, self._saved = trainer, None
+        return trainer
+
+    def _train(self, trainer: Trainer) -> bool:
+        """The steps that are left up to the next look; whether all were done."""
+        stop = self._position.next_look(self._config)
+        while self._position.step < stop:
+            trainer.stop.assign(False)  # before the question, so that an interruption is seen by it or by the steps
+            if self._interrupted():
+                return False
+            self._advance(trainer, stop)
+        return True
+
+    def _advance(self, trainer: Trainer, stop: int) -> None:
+        config, arrays, position = self._config, self._arrays, self._position
+        batch_bytes = config.batch_size * arrays.train_images[0].nbytes
+        last = min(position.step + max(1, CHUNK_BYTES // batch_bytes), stop)
+        indices = batch_indices(config.seed, len(arrays.train_images), config.batch_size, position.done, last)
+        images, labels = arrays.train_images[indices], arrays.train_labels[indices]
+        self._position = position.after(trainer.advance(images, labels, position.progress.loss_sum), last, stop)
+
+    def _look(self, trainer: Trainer) -> Reading | None:
+        before = trainer.untrained()
+        arrays, position, channels_too = self._arrays, self._position, self._config.channel_vitals
+        probed = arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES]
+        found = trainer.examine(*probed, channels_too=channels_too)
+        scored = self._scored(trainer, found)
+        if scored is None:  # a user's net may draw random numbers here too: the next look shall draw the same
+            for variable, value in before:
+                variable.assign(value)
+            return None
+        self._position = replace(position, looked=position.step, loss=0.0)
+        look = Look(position.step, position.loss, position.progress, found, scored, trainer.layers)
+        return look.reading(arrays, channels_too, self._elapsed())
+
+    def _scored(self, trainer: Trainer, probed: Examination) -> list[Scored] | None:
+        """Of the whole hold-out set, whose first images have been scored; None where it was interrupted."""
+        images, labels = self._arrays.holdout_images, self._arrays.holdout_labels
+        sent, scored = [probed.scored], []
+        # All batches are sent before the first result is waited for.
+        for at in range(PROBE_IMAGES, len(images), EVALUATION_BATCH):
+            if self._interrupted():
+                return None
+            sent.append(trainer.evaluate(images[at : at + EVALUATION_BATCH], labels[at : at + EVALUATION_BATCH]))
+        for score, classes in sent:
+            if self._interrupted():
+                return None
+            scored.append((score.numpy(), classes.numpy()))
+        return scored
+
+    def _out_of_memory(self, place: str) -> TrialError:
+        """The error to raise; the next trial finds the memory that all trainers had."""
+        self.close()
+        drop_trainers()
+        return TrialError(
+            f"out of memory at step {self._position.done}: batch_size {self._config.batch_size} does not fit on "
+            f"{place}; take a smaller batch, image or net"
+        )
 
 
 @lru_cache(maxsize=8)
 def _scaling(inputs: Inputs, arrays: Arrays) -> Scales:
     return input_scaling(inputs, arrays)
-
-
-def train(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
-    """Train one trial, with a reading before the first step, after each `report_interval` steps, and at the end.
-
-    Raises:
-        TrialError: the arrays are not those that the config describes.
-        RuntimeError: another trial was started on this architecture in between; a process trains one after the other.
-    """
-    started = time.perf_counter()
-    _check(config, arrays)
-    device.prepare()
-    trainer = trainer_for(config, Architecture.of(config, arrays.input_shape))
-    trial = trainer.reset(config, _scaling(config.inputs, arrays))
-    yield _reading(trainer, config, arrays, 0, None, started)
-    for start in range(0, config.steps, config.report_interval):
-        if trainer.trial != trial:
-            raise RuntimeError("another trial has taken over the net; finish or close one trial before the next")
-        stop = min(start + config.report_interval, config.steps)
-        progress = _advance(trainer, config, arrays, start, stop)
-        yield _reading(trainer, config, arrays, stop, progress, started)
 
 
 def _check(config: Config, arrays: Arrays) -> None:
@@ -98,79 +219,3 @@ def _check(config: Config, arrays: Arrays) -> None:
     wanted = config.data.classes if config.data.task == "classification" else 0
     if arrays.classes != wanted:
         raise TrialError(f"the images have {arrays.classes} classes, data.classes is {wanted}; they must agree")
-
-
-def _advance(trainer: Trainer, config: Config, arrays: Arrays, start: int, stop: int) -> Progress:
-    batch_bytes = config.batch_size * arrays.train_images[0].nbytes
-    chunk = max(1, CHUNK_BYTES // batch_bytes)
-    loss = 0.0
-    for first in range(start, stop, chunk):
-        last = min(first + chunk, stop)
-        indices = batch_indices(config.seed, len(arrays.train_images), config.batch_size, first, last)
-        progress = trainer.advance(arrays.train_images[indices], arrays.train_labels[indices])
-        loss += progress.loss * (last - first) / (stop - start)
-    return replace(progress, loss=loss)
-
-
-def _reading(
-    trainer: Trainer, config: Config, arrays: Arrays, step: int, progress: Progress | None, started: float
-) -> Reading:
-    probed = arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES]
-    found = trainer.examine(*probed, channels_too=config.channel_vitals)
-    loss, loss_std, hits1, hits5, f1 = _evaluate(trainer, arrays, found)
-    if progress is None:
-        progress = Progress.none(kernels=len(trainer.layers))
-    each = found.channels if config.channel_vitals else [None] * len(found.channels)
-    rows = zip(trainer.layers, found.signs.tolist(), progress.gradient_norms, progress.update_ratios, each, strict=True)
-    return Reading(
-        step=step,
-        train_loss=progress.loss,
-        loss=loss,
-        hits1=hits1,
-        hits5=hits5,
-        count=len(arrays.holdout_images),
-        gradient_norm=progress.gradient_norm,
-        update_ratio=float(np.max(progress.update_ratios)),
-        finite=found.finite,
-        seconds=time.perf_counter() - started,
-        layers=tuple(
-            LayerVitals(
-                *(name, mean, std, signal, dead, float(norm), float(ratio), saturated),
-                weights=IncomingWeights(*weights),
-                channels=_channel_vitals(channel),
-            )
-            for name, (mean, std, signal, dead, saturated, *weights), norm, ratio, channel in rows
-        ),
-        f1=f1,
-        loss_std=loss_std,
-    )
-
-
-def _channel_vitals(signs: NDArray[np.float32] | None) -> ChannelVitals | None:
-    """Four digits are enough for a picture, and a third of the text in the store."""
-    if signs is None:
-        return None
-    return ChannelVitals(*(tuple(float(f"{value:.4g}") for value in row) for row in signs))
-
-
-def _evaluate(trainer: Trainer, arrays: Arrays, probed: Examination) -> tuple[float, float, int, int, float]:
-    """Mean and spread of the loss, top-1 hits, top-5 hits and macro F1 on the hold-out set.
-
-    Args:
-        probed: the first images have been scored.
-    """
-    images, labels = arrays.holdout_images, arrays.holdout_labels
-    batches = [slice(at, at + EVALUATION_BATCH) for at in range(PROBE_IMAGES, len(images), EVALUATION_BATCH)]
-    # All batches are sent before the first result is waited for.
-    results = [probed.scored, *(trainer.evaluate(images[batch], labels[batch]) for batch in batches)]
-    loss, loss_std, hits1, hits5 = totals([score.numpy() for score, _ in results], len(images))
-    predicted = np.concatenate([classes.numpy() for _, classes in results])
-    f1 = macro_f1(labels, predicted, arrays.classes) if arrays.classes else float("nan")
-    return loss, loss_std, hits1, hits5, f1
-
-
-def macro_f1(labels: NDArray[Any], predicted: NDArray[Any], classes: int) -> float:
-    """Mean over the classes that occur in `labels` of 2 TP / (2 TP + FP + FN); both arrays (images,)."""
-    right = np.bincount(labels[labels == predicted], minlength=classes)
-    there, said = np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
-    return float(np.mean((2 * right / np.maximum(there + said, 1))[there > 0]))

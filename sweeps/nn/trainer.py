@@ -1,64 +1,38 @@
 """Trainer: a net, its optimiser and one traced loop of steps, used for one trial after another."""
 
-from dataclasses import dataclass
-from typing import Any, Self
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from sweeps.config import Config
+from sweeps.errors import TrialError
 from sweeps.nn import probe
 from sweeps.nn.activations import NO_FLAT_ENDS
+from sweeps.nn.look import Examination, Progress
 from sweeps.nn.loss_scale import LossScale
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.net import Net, Scales
+from sweeps.nn.models.custom import custom
+from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, structure
 from sweeps.nn.optimizers import SwitchedOptimizer
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a run of steps reports.
-
-    Attributes:
-        loss: mean loss of the batches, without regularisation.
-        gradient_norm: global norm of the last step's gradient.
-        gradient_norms, update_ratios: of the last step, one per kernel.
-    """
-
-    loss: float
-    gradient_norm: float
-    gradient_norms: NDArray[np.float32]
-    update_ratios: NDArray[np.float32]
-
-    @classmethod
-    def none(cls, kernels: int) -> Self:
-        """Before the first step: not a number."""
-        unknown = np.full(kernels, np.nan, np.float32)
-        return cls(np.nan, np.nan, unknown, unknown)
-
-
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """What the probe batch says.
-
-    Attributes:
-        signs: what `probe.vital_signs` and then `probe.incoming_weights` say of each layer, (layers, 10).
-        finite: whether every trainable weight is.
-        channels: minimum, maximum and std of each channel, (3, channels) per layer; zeros unless asked for.
-        scored: what `Trainer.evaluate` returns of the batch.
-    """
-
-    signs: NDArray[np.float32]
-    finite: bool
-    channels: list[NDArray[np.float32]]
-    scored: tuple[tf.Tensor, tf.Tensor]
+MOST_TRAINERS = 8  # each holds some 50 to 200 MiB of traced graph
+MOST_PARAMETERS = 50_000_000  # of the trainers kept beside a new one: weights, slots and a copy of each
 
 
 class Trainer:
     """One net with dials; `reset` starts a trial, `advance`, `evaluate` and `examine` serve it.
 
     Each of the three is traced once for all trials: shapes of batches are left open, choices are dials.
+
+    Attributes:
+        stop: bool, on the CPU; set to True by any thread it ends `advance` after the step in hand, and so it does until
+            it is set to False.
+        trial: number of the trial that the net is in.
     """
 
     def __init__(self, architecture: Architecture, net: Net) -> None:
@@ -71,11 +45,14 @@ class Trainer:
         self._variables = [variable.value for variable in net.model.trainable_variables]
         self._optimizer = SwitchedOptimizer(self._variables, net.dials)
         self._loss_scale = LossScale(dynamic=architecture.dtype == "mixed_float16")
+        with tf.device("CPU:0"):
+            self.stop = tf.Variable(False, trainable=False)
         image = architecture.input_shape
         pixels = tf.uint8 if len(image) == 3 else tf.float32
         label = tf.float32 if architecture.regression else tf.int32
         images, labels = tf.TensorSpec((None, *image), pixels), tf.TensorSpec((None,), label)
         chunk = [tf.TensorSpec((None, None, *image), pixels), tf.TensorSpec((None, None), label)]
+        chunk.append(tf.TensorSpec((), tf.float32))
         self._advance = tf.function(self._steps, input_signature=chunk, autograph=False)
         self._evaluate = tf.function(self._score, input_signature=[images, labels], autograph=False)
         asked = [images, labels, tf.TensorSpec((), tf.bool)]
@@ -86,13 +63,51 @@ class Trainer:
         self.net.reset(config, scaling)
         self._optimizer.reset()
         self._loss_scale.reset()
+        self.stop.assign(False)
         self.trial += 1
         return self.trial
 
-    def advance(self, images: NDArray[Any], labels: NDArray[Any]) -> Progress:
-        """One step per leading index; images (steps, batch, ...), labels (steps, batch)."""
-        loss_sum, gradient_norms, update_ratios = (value.numpy() for value in self._advance(images, labels))
-        return Progress(float(loss_sum) / len(images), float(gradient_norms[-1]), gradient_norms[:-1], update_ratios)
+    def values(self) -> list[NDArray[Any]]:
+        """Of every variable that a trial changes; what `restore` takes."""
+        return [variable.numpy() for variable in self._changing()]
+
+    def restore(self, values: Sequence[NDArray[Any]]) -> None:
+        """Give every variable its value.
+
+        Raises:
+            TrialError: a number of variables, a shape or a dtype is not the net's; nothing was changed.
+        """
+        variables = self._changing()
+        if len(values) != len(variables):
+            raise TrialError(
+                f"the saved state does not fit the net: it has {len(values)} variables, the net has {len(variables)}"
+            )
+        for variable, value in zip(variables, values, strict=True):
+            if value.dtype != variable.dtype.as_numpy_dtype or not variable.shape.is_compatible_with(value.shape):
+                raise TrialError(
+                    f"the saved state does not fit the net: {value.dtype.name} {value.shape} is no value of "
+                    f"{variable.name}, {variable.dtype.name} {tuple(variable.shape)}"
+                )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def untrained(self) -> list[tuple[tf.Variable, tf.Tensor]]:
+        """The net's variables that no gradient changes, such as states of random generators, with their values."""
+        return [(variable.value, variable.value.read_value()) for variable in self.net.model.non_trainable_variables]
+
+    def _changing(self) -> list[tf.Variable]:
+        net = [variable.value for variable in self.net.model.variables]
+        return [*net, *self._optimizer.state, *self._loss_scale.state]
+
+    def advance(self, images: NDArray[Any], labels: NDArray[Any], loss_sum: np.float32 | None = None) -> Progress:
+        """One step per leading index, unless `stop` ends them; images (steps, batch, ...), labels (steps, batch).
+
+        Args:
+            loss_sum: of earlier steps, to which the losses of these are added; none were before unless given.
+        """
+        before = np.float32(0) if loss_sum is None else loss_sum
+        steps, total, norms, ratios = (value.numpy() for value in self._advance(images, labels, before))
+        return Progress(int(steps), total, float(norms[-1]), norms[:-1], ratios)
 
     def evaluate(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[tf.Tensor, tf.Tensor]:
         """Of a batch in inference mode, still on the device: what `probe.score` sums; classes, (batch,)."""
@@ -103,16 +118,19 @@ class Trainer:
         signs, finite, channels, score, classes = self._examine(images, labels, channels_too)
         return Examination(signs.numpy(), bool(finite), [each.numpy() for each in channels], (score, classes))
 
-    def _steps(self, images: tf.Tensor, labels: tf.Tensor) -> list[tf.Tensor]:
+    def _steps(self, images: tf.Tensor, labels: tf.Tensor, loss_sum: tf.Tensor) -> list[tf.Tensor]:
         self.traces += 1
         steps, kernels = tf.shape(images)[0], len(self._kernels)
+
+        def more(step: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
+            return tf.logical_and(step < steps, tf.logical_not(self.stop))
 
         def body(step: tf.Tensor, loss_sum: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor]:
             loss, *norms = self._step(images[step], labels[step], tf.equal(step, steps - 1))
             return [step + 1, loss_sum + loss, *norms]
 
-        start = [tf.constant(0), tf.constant(0.0), tf.zeros(kernels + 1), tf.zeros(kernels)]
-        return tf.while_loop(lambda step, *_: step < steps, body, start, parallel_iterations=1)[1:]
+        start = [tf.constant(0), loss_sum, tf.zeros(kernels + 1), tf.zeros(kernels)]
+        return tf.while_loop(more, body, start, parallel_iterations=1)
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor, is_last: tf.Tensor) -> list[tf.Tensor]:
         """One step; the loss, and for the last one gradient norms (global one last) and update ratios, else zeros."""
@@ -174,3 +192,39 @@ def _scored(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
 
 def _flat(tensors: list[tf.Variable]) -> tf.Tensor:
     return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
+
+
+_trainers: OrderedDict[tuple[Architecture, str], Trainer] = OrderedDict()  # the least recently used first
+
+
+def trainer_for(config: Config, architecture: Architecture) -> Trainer:
+    """The process's trainer of an architecture, or of a user's net: made once, then used for trial after trial."""
+    if architecture.model.architecture != "custom":
+        return _kept((architecture, ""), lambda: SwitchedNet(architecture))
+    model = custom(config)
+    try:
+        text = structure(model)
+    except (TypeError, ValueError, NotImplementedError):  # a net that Keras cannot describe serves one trial
+        return Trainer(architecture, CustomNet(config, model))
+    return _kept((architecture, f"{config.output} {text}"), lambda: CustomNet(config, model))
+
+
+def _kept(key: tuple[Architecture, str], net: Callable[[], Net]) -> Trainer:
+    if key in _trainers:
+        _trainers.move_to_end(key)
+        return _trainers[key]
+    while len(_trainers) >= MOST_TRAINERS or sum(map(_parameters, _trainers.values())) > MOST_PARAMETERS:
+        _trainers.popitem(last=False)
+    gc.collect()  # graphs are full of reference cycles: without this those of a dropped trainer would stay for long
+    _trainers[key] = Trainer(key[0], net())
+    return _trainers[key]
+
+
+def _parameters(trainer: Trainer) -> int:
+    return int(trainer.net.model.count_params())
+
+
+def drop_trainers() -> None:
+    """Free the memory of all trainers that nobody else holds."""
+    _trainers.clear()
+    gc.collect()

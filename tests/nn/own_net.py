@@ -1,6 +1,7 @@
 """A net as a user would write it, found by its import path."""
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 from sweeps.config import Config
@@ -45,3 +46,51 @@ class Subclassed(keras.Model):
 
 def subclassed(config: Config) -> keras.Model:
     return Subclassed()
+
+
+@keras.saving.register_keras_serializable("own_net")
+class Jitter(layers.Layer):
+    """Noise, in inference too, so that looks move a random generator."""
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.generator)
+
+
+def always_random(config: Config) -> keras.Model:
+    head = layers.Dense(
+        config.data.outputs, "softmax", kernel_initializer=keras.initializers.GlorotUniform(config.seed)
+    )
+    scale = layers.Rescaling(1 / 255)
+    return keras.Sequential([layers.Input((16, 16, 1)), scale, layers.Flatten(), Jitter(config.seed), head])
+
+
+def half(config: Config) -> keras.Model:
+    """Weights that are never trained in the two dtypes of two bytes, one of which numpy cannot write to a file."""
+    seeded = {"kernel_initializer": keras.initializers.GlorotUniform(seed=config.seed)}
+    frozen = [layers.Dense(256, dtype=dtype, trainable=False, **seeded) for dtype in ("bfloat16", "float16")]
+    head = layers.Dense(config.data.outputs, activation="softmax", dtype="float32", **seeded)
+    return keras.Sequential([layers.Input((16, 16, 1)), layers.Rescaling(1 / 255), layers.Flatten(), *frozen, head])
+
+
+@keras.saving.register_keras_serializable("own_net")
+class Greedy(layers.Layer):
+    """Asks for a petabyte in each training step."""
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        return inputs + tf.reduce_sum(tf.zeros(tf.concat([tf.shape(inputs)[:1], [2**30, 2**15]], 0)))
+
+
+def greedy(config: Config) -> keras.Model:
+    head = layers.Dense(config.data.outputs, activation="softmax")
+    return keras.Sequential([layers.Input((16, 16, 1)), layers.Flatten(), Greedy(), head])
+
+
+def enormous(config: Config) -> keras.Model:
+    """Weights of two petabytes."""
+    return keras.Sequential([layers.Input((16, 16, 1)), layers.Dense(2**21), layers.Dense(2**28), layers.Flatten()])

@@ -17,7 +17,8 @@ from sweeps.data.arrays import Arrays
 from sweeps.errors import TrialError
 from sweeps.nn import models, probe
 from sweeps.nn import train as train_module
-from sweeps.nn.train import macro_f1, train
+from sweeps.nn.look import macro_f1
+from sweeps.nn.train import train
 
 OTHERS = [
     tiny(activation="selu", constraint="standardize_unit", optimizer="nadam", dropout="alpha_dropout", seed=1),

@@ -7,9 +7,8 @@ import optuna
 import pytest
 import sqlalchemy
 from fakes import TINY
-from optuna.trial import TrialState
 
-from sweeps import space_file, store, tables
+from sweeps import space_file, store
 from sweeps.errors import StoreError
 
 
@@ -80,7 +79,7 @@ def test_an_unknown_schema_of_optuna_is_one_line(url: str) -> None:
 
 
 def test_a_schema_of_ours_from_the_future_is_one_line(url: str) -> None:
-    broken_schema(url, f"UPDATE sweeps_schema SET version = {tables.SCHEMA_VERSION + 1}")
+    broken_schema(url, "UPDATE sweeps_alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="made by a newer version of sweeps"):
         store.connect(url)
 
@@ -106,33 +105,3 @@ def test_stores_that_cannot_be_used_are_one_line_each(tmp_path: Path) -> None:
 
 def test_a_password_is_never_shown() -> None:
     assert store.masked("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me:***@host/db"
-
-
-def test_the_slots_of_dead_workers_are_given_back_and_their_trials_marked(url: str) -> None:
-    storage = store.connect(url, create=True)
-    study = store.create_study(storage, space_file.parse(TINY), TINY, [])
-    study_id = storage.get_study_id_from_name("tiny")
-    numbers = []
-    for _ in range(4):
-        slot = tables.claim(storage.engine, study_id, 4, "here", 1)
-        assert slot is not None
-        numbers.append(study.ask().number)
-        if slot != 3:  # the fourth died between the claim and its note
-            tables.assign(storage.engine, study_id, slot, numbers[-1])
-    study.tell(numbers[0], 0.5)
-    tables.finish(storage.engine, study_id, 0)
-    study.tell(numbers[1], 0.5)  # the second died between telling and noting
-    assert store.reap(storage, study, lambda *_: False) == 2
-    assert [(slot.slot, slot.done) for slot in tables.slots(storage.engine, study_id)] == [(0, True), (1, True)]
-    assert [trial.state for trial in study.trials[2:]] == [TrialState.FAIL] * 2
-    assert [trial.user_attrs[store.FATE] for trial in study.trials[2:]] == [store.INTERRUPTED] * 2
-
-
-def test_the_slots_of_live_workers_are_left_alone(url: str) -> None:
-    storage = store.connect(url, create=True)
-    study = store.create_study(storage, space_file.parse(TINY), TINY, [])
-    study_id = storage.get_study_id_from_name("tiny")
-    tables.claim(storage.engine, study_id, 4, "elsewhere", 1)
-    tables.assign(storage.engine, study_id, 0, study.ask().number)
-    assert store.reap(storage, study, lambda host, _: host == "elsewhere") == 0
-    assert study.trials[0].state == TrialState.RUNNING

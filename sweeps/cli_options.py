@@ -1,0 +1,33 @@
+"""Options and arguments that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SpacePath = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Set a value of the file, e.g. budget.trials=6; repeatable."),
+]
+StorageUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="The SQL store. Default: $SWEEPS_STORAGE, else sqlite:///sweeps.db. "
+        "Use the variable for a URL with a password: options show in process lists.",
+        show_default=False,
+    ),
+]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
+ArtifactsPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--artifacts",
+        metavar="PLACE",
+        help="Where checkpoints and pictures go: a folder that all workers see, s3://BUCKET/PREFIX or "
+        "gs://BUCKET/PREFIX. Default: $SWEEPS_ARTIFACTS, else beside a SQLite store.",
+        show_default=False,
+    ),
+]

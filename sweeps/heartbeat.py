@@ -1,0 +1,228 @@
+"""A worker's heartbeat: a thread that says that it lives, delivers its readings, and learns what is asked of it.
+
+Training goes on in the main thread whatever the store does; only this thread waits for it.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import optuna
+from optuna.storages import RDBStorage
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from sweeps.errors import LostLeaseError
+from sweeps.store import engines, leases
+from sweeps.store.leases import Beat, Claim, Retries
+from sweeps.store.tables import State
+from sweeps.store.watch import GRACE_S, Watch
+from sweeps.store.worker_storage import WorkerStorage
+from sweeps.store.writes import Batch
+
+WATCHED_BEATS = 2.5  # a silent worker is watched for so long before it is taken for dead
+LOCK_S = 1.0  # for a delivery under way
+LEAVING_S = 4.0  # the store is waited for by a worker that was told to end: Slurm and Kubernetes kill after 30
+DATABASE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a worker waits for what, in seconds.
+
+    Attributes:
+        beat_s: from one beat to the next; readings are delivered with it.
+        grace_s: of silence, after which a worker on another machine is taken for dead.
+        outage_s: without an answer from the store, after which the trial is kept as a checkpoint and the worker ends.
+        checkpoint_s: from one checkpoint of a trial to the next.
+        idle_s: until an idle worker asks again for something to do.
+        retries: how often a trial may kill its worker.
+    """
+
+    beat_s: float = 10.0
+    grace_s: float = GRACE_S
+    outage_s: float = 900.0
+    checkpoint_s: float = 120.0
+    idle_s: float = 2.0
+    retries: Retries = field(default_factory=Retries)
+
+
+def usual(storage_url: str) -> Patience:
+    """A file is watched by few, who want to see progress; a server has hundreds of workers to hear."""
+    return Patience(beat_s=2.0) if engines.is_sqlite(engines.parsed(storage_url)) else Patience()
+
+
+class Order(StrEnum):
+    """What is to be done with the trial in hand."""
+
+    GO_ON = "go on"
+    HAND_BACK = "hand back"  # the worker was told to end, or the study is paused or stopped
+    DROP = "drop"  # it is another worker's by now
+    KEEP = "keep"  # the store has been away for too long: a checkpoint is all that can be done
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The trial in hand; `interrupt` makes its training return soon."""
+
+    claim: Claim
+    storage: WorkerStorage
+    interrupt: Callable[[], None]
+
+
+class Heartbeat:
+    """The beats of one worker; `work` is what it trains, if anything.
+
+    Attributes:
+        order: what is to be done with the trial in hand; asked for between two pulls of readings.
+        why: in words, where that is not to go on.
+        checkpoint_due: whether it is time for one.
+    """
+
+    def __init__(self, storage: RDBStorage, worker: int, patience: Patience) -> None:
+        self.worker = worker
+        self.order, self.why = Order.GO_ON, ""
+        self.checkpoint_due = False
+        self._engine = storage.engine
+        # The thread's own: a server has few connections, and this one is needed for a moment every ten seconds.
+        self._aside = engines.without_pool(storage)
+        self._patience = patience
+        self._watch = Watch(self._aside, patience.grace_s, WATCHED_BEATS * patience.beat_s)
+        self._work: Work | None = None
+        self._step, self._rate = 0, 0.0
+        self._kept = self._answered = self._reaped = time.monotonic()
+        self._leaving = 0.0  # since when
+        self._lock = threading.RLock()  # one delivery at a time: what was said first arrives first
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Beat no more."""
+        self._ended.set()
+        self._thread.join(timeout=2 * engines.SHORTEST_WAIT_S)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a trial is in hand."""
+        return self._work is not None
+
+    def renew(self, worker: int) -> None:
+        """Beat for a worker that was registered anew."""
+        with self._lock:
+            self.worker, self._work = worker, None
+            self.order, self.why = Order.GO_ON, ""
+
+    def attach(self, work: Work) -> None:
+        """Speak for a trial from now on."""
+        with self._lock:
+            self._step, self._rate = 0, 0.0
+            self._work, self.order, self.why = work, Order.GO_ON, ""
+            self.kept()
+
+    def detach(self) -> None:
+        """The trial is no longer in hand."""
+        with self._lock:
+            self._work = None
+
+    def progress(self, step: int, rate: float) -> None:
+        """How far the trial is, and its steps per second."""
+        self._step, self._rate = step, rate
+
+    def kept(self) -> None:
+        """A checkpoint has just been written."""
+        self._kept, self.checkpoint_due = time.monotonic(), False
+
+    def leave(self, why: str) -> None:
+        """The worker is to end: have the trial in hand handed back, and do not wait long for the store any more."""
+        self._leaving = self._leaving or time.monotonic()
+        self._give(Order.HAND_BACK, why)
+
+    def deliver(self) -> None:
+        """Beat now, with all that the trial has said; what does not arrive goes with the next beat."""
+        self._deliver(self._engine)
+
+    def _deliver(self, engine: Engine) -> None:
+        with self._lock:
+            work = self._work
+            batch = work.storage.take() if work is not None else Batch()
+            try:
+                state = leases.beat(engine, self.worker, self._said(work), batch)
+            except LostLeaseError as exc:
+                self._give(Order.DROP, str(exc))
+            except DATABASE_ERRORS as exc:
+                if work is not None:
+                    work.storage.put_back(batch)
+                self._unanswered(exc)
+            else:
+                self._answered = time.monotonic()
+                if state != State.ACTIVE:
+                    self._give(Order.HAND_BACK, f"the study is {state}")
+
+    def conclude(self, last: Callable[[Batch], None]) -> None:
+        """Do a trial's last transaction with all that it has said and not delivered; then it is no longer in hand.
+
+        Raises:
+            LostLeaseError: it is another worker's; nothing was written.
+            OutageError: the store did not answer; all is still gathered.
+        """
+        with self._lock:
+            work = self._work
+            assert work is not None
+            batch = work.storage.take()
+            try:
+                engines.persist(lambda: last(batch), self._patience.outage_s, self._leaves)
+            except BaseException:
+                work.storage.put_back(batch)
+                raise
+            self._work = None
+            self._answered = time.monotonic()
+
+    def abandon(self) -> None:
+        """Hand the trial in hand back without its training, which does not return; its last checkpoint stays."""
+        if self._work is None or not self._lock.acquire(timeout=LOCK_S):
+            return
+        with contextlib.suppress(LostLeaseError, *DATABASE_ERRORS):
+            leases.hand_back(self._aside, self.worker, self._work.claim, self._work.storage.take())
+            leases.retire(self._aside, self.worker)
+
+    def _leaves(self) -> bool:
+        return 0.0 < self._leaving < time.monotonic() - LEAVING_S
+
+    def _said(self, work: Work | None) -> Beat:
+        return Beat(work.claim, self._step, round(self._rate, 4)) if work is not None else Beat()
+
+    def _unanswered(self, exc: BaseException) -> None:
+        away = time.monotonic() - self._answered
+        if not engines.temporary(exc):
+            self._give(Order.KEEP, f"the store refuses to go on: {engines.words(exc)}")
+        elif away > self._patience.outage_s:
+            self._give(Order.KEEP, f"the store has not answered for {away:.0f} s: {engines.words(exc)}")
+
+    def _give(self, order: Order, why: str) -> None:
+        if self.order == Order.GO_ON or order == Order.DROP:
+            self.order, self.why = order, why
+        if self._work is not None:
+            self._work.interrupt()
+
+    def _beat_on(self) -> None:
+        while not self._ended.wait(self._patience.beat_s):
+            self._deliver(self._aside)
+            work, now = self._work, time.monotonic()
+            if work is not None and now - self._kept > self._patience.checkpoint_s and not self.checkpoint_due:
+                self.checkpoint_due = True
+                work.interrupt()
+            if now - self._reaped > self._patience.grace_s / 3:
+                self._reaped = now
+                self.reap()
+
+    def reap(self) -> None:
+        """Take the trials of workers that are dead; the store may be away."""
+        with self._lock, contextlib.suppress(*DATABASE_ERRORS):
+            self._watch.reap(self._patience.retries)

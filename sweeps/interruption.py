@@ -1,0 +1,80 @@
+"""Signals that ask a worker to end, heard even while its main thread is deep in a computation.
+
+Python runs signal handlers in the main thread between two of its instructions; a training step of a minute would make
+all wait. Here the signal's number goes through a socket to a thread of its own.
+"""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+# Slurm warns with SIGUSR1 before a time limit, Kubernetes and most others with SIGTERM.
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+WITHIN_S = 8.0  # from the first signal until what can be saved has to be saved
+
+
+@dataclass(slots=True)
+class Interruption:
+    """What was asked for: `signal` is the name of the first one that came, empty as long as none has."""
+
+    signal: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.signal)
+
+
+@contextmanager
+def interruptible(first: Callable[[str], None], late: Callable[[], None]) -> Iterator[Interruption]:
+    """Listen for signals; a second one ends the process at once.
+
+    Args:
+        first: called with the first signal's name, in a thread of its own.
+        late: called in that thread if the process has not ended within some seconds; the process then ends.
+    """
+    told = Interruption()
+    listening, writing = socket.socketpair()
+    writing.setblocking(False)
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_listen, args=(listening, told, first, late), name="signals", daemon=True)
+    thread.start()
+    try:
+        yield told
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        writing.close()
+        thread.join()
+        listening.close()
+
+
+def _listen(
+    listening: socket.socket, told: Interruption, first: Callable[[str], None], late: Callable[[], None]
+) -> None:
+    number = _next(listening)
+    if number is None:
+        return
+    told.signal = signal.Signals(number).name
+    first(told.signal)
+    listening.settimeout(WITHIN_S)
+    try:
+        second = _next(listening)
+    except TimeoutError:
+        late()
+        os._exit(1)
+    if second is not None:
+        os._exit(128 + second)
+
+
+def _next(listening: socket.socket) -> int | None:
+    """The number of the next signal of ours; None when nothing is listened for any more."""
+    while received := listening.recv(1):
+        if signal.Signals(received[0]).name in SIGNALS:
+            return received[0]
+    return None

@@ -1,0 +1,152 @@
+"""State: all that a trial's later readings depend on, as bytes: an .npz file (numpy's) without pickled objects.
+
+It holds `header`, a JSON text as uint8 (the format's number, the config, the position, the variables' dtypes), the
+numbers of the interval in hand, and every variable as `variable_0`, `variable_1` and so on.
+"""
+
+import io
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.config import Config
+from sweeps.errors import TrialError, one_line
+from sweeps.nn.look import Progress
+
+FORMAT = 1
+UNREADABLE = (ValueError, TypeError, KeyError, OSError, EOFError, NotImplementedError, BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a trial has come.
+
+    Attributes:
+        looked: step of the last reading that was given; -1 before the first.
+        step: where the chunk of steps in hand starts; no later than the next look.
+        loss: of the chunks done since the last reading, their share in the mean; not a number before the first.
+        progress: of the chunk in hand; `steps` and `loss_sum` are zero at its start, the norms are those of the chunk
+            before then.
+    """
+
+    looked: int
+    step: int
+    loss: float
+    progress: Progress
+
+    @classmethod
+    def start(cls, kernels: int) -> Self:
+        """Nothing is done yet."""
+        return cls(-1, 0, np.nan, Progress.none(kernels))
+
+    @property
+    def done(self) -> int:
+        """Optimiser steps."""
+        return self.step + self.progress.steps
+
+    def next_look(self, config: Config) -> int:
+        """The step of the next reading; that of the last one once all are given."""
+        return 0 if self.looked < 0 else min(self.looked + config.report_interval, config.steps)
+
+    def after(self, progress: Progress, last: int, stop: int) -> Self:
+        """With more steps done of the chunk in hand, which ends at step `last` in the interval up to step `stop`."""
+        steps, wanted = self.progress.steps + progress.steps, last - self.step
+        if steps < wanted:
+            return replace(self, progress=replace(progress, steps=steps))
+        loss = self.loss + float(progress.loss_sum) / wanted * wanted / (stop - self.looked)
+        return replace(self, step=last, loss=loss, progress=replace(progress, steps=0, loss_sum=np.float32(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is saved.
+
+    Attributes:
+        seconds: of the trial so far.
+        variables: in the trainer's order; none where there is no net yet, or no later reading.
+    """
+
+    position: Position
+    seconds: float
+    variables: Sequence[NDArray[Any]]
+
+    def to_bytes(self, config: Config) -> bytes:
+        """The inverse of `from_bytes`."""
+        position, progress = self.position, self.position.progress
+        header = {
+            "format": FORMAT,
+            "config": json.loads(config.to_json()),
+            "looked": position.looked,
+            "step": position.step,
+            "steps": progress.steps,
+            "seconds": self.seconds,
+            "dtypes": [value.dtype.name for value in self.variables],
+        }
+        numbers = [position.loss, progress.loss_sum, progress.gradient_norm]
+        file = io.BytesIO()
+        np.savez(
+            file,
+            allow_pickle=False,
+            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+            numbers=np.array(numbers, np.float64),
+            gradient_norms=progress.gradient_norms,
+            update_ratios=progress.update_ratios,
+            **{f"variable_{index}": _plain(value) for index, value in enumerate(self.variables)},
+        )
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, config: Config) -> Self:
+        """The inverse of `to_bytes`.
+
+        Raises:
+            TrialError: the bytes are no such state, or that of a trial with another config.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                header = json.loads(file["header"].tobytes())
+                if header["format"] != FORMAT:
+                    raise TrialError(f"the saved state has format {header['format']}; this version reads {FORMAT}")
+                _check_config(header["config"], json.loads(config.to_json()))
+                state = cls(_position(header, file, config), float(header["seconds"]), _variables(header, file))
+        except UNREADABLE as exc:
+            raise TrialError(f"the saved state cannot be read: {one_line(exc)}") from exc
+        return state
+
+
+def _check_config(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """A field that only one version of Config has says nothing."""
+    differ = [name for name in theirs if name in ours and theirs[name] != ours[name]]
+    if differ:
+        raise TrialError(f"the saved state is of another trial: its config differs in {', '.join(differ)}")
+
+
+def _position(header: dict[str, Any], file: Any, config: Config) -> Position:
+    loss, loss_sum, gradient_norm = file["numbers"].tolist()
+    norms, ratios = file["gradient_norms"], file["update_ratios"]
+    progress = Progress(int(header["steps"]), np.float32(loss_sum), gradient_norm, norms, ratios)
+    position = Position(int(header["looked"]), int(header["step"]), loss, progress)
+    in_order = -1 <= position.looked <= position.step <= position.done <= position.next_look(config)
+    if not in_order or norms.shape != ratios.shape or {norms.dtype, ratios.dtype} != {np.dtype(np.float32)}:
+        raise ValueError("its position is none of this trial")
+    return position
+
+
+def _variables(header: dict[str, Any], file: Any) -> list[NDArray[Any]]:
+    return [_typed(file[f"variable_{index}"], np.dtype(name)) for index, name in enumerate(header["dtypes"])]
+
+
+def _plain(value: NDArray[Any]) -> NDArray[Any]:
+    """Bits of a dtype that .npy files do not know, such as bfloat16, as unsigned integers."""
+    return value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
+
+
+def _typed(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The inverse of `_plain`."""
+    return value.view(dtype) if dtype.kind == "V" else value

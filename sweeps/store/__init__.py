@@ -1,0 +1,22 @@
+"""The SQL store: only this room knows Optuna's storage and SQLAlchemy's engines.
+
+`studies` opens it and keeps search spaces; `offers` says which studies are served; `leases` who trains which trial;
+`writes` how a trial's words get into the tables; `worker_storage` is Optuna's view of all this for one worker.
+"""
+
+from sweeps.store.attributes import *  # noqa: F403
+from sweeps.store.engines import masked as masked
+from sweeps.store.engines import require_creatable as require_creatable
+from sweeps.store.readings import readings as readings
+from sweeps.store.studies import DEFAULT_URL as DEFAULT_URL
+from sweeps.store.studies import artifacts as artifacts
+from sweeps.store.studies import connect as connect
+from sweeps.store.studies import create_study as create_study
+from sweeps.store.studies import differences as differences
+from sweeps.store.studies import find_study as find_study
+from sweeps.store.studies import id_of as id_of
+from sweeps.store.studies import load_study as load_study
+from sweeps.store.studies import record_space as record_space
+from sweeps.store.studies import space_of as space_of
+from sweeps.store.studies import study_names as study_names
+from sweeps.store.studies import url as url

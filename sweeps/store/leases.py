@@ -1,0 +1,267 @@
+"""Who trains what: workers, their beats, and the trials that they claim, hand back, finish, or die on.
+
+A worker's row is its lease: as long as it beats, and nobody has marked it lost, the slot that it claimed is its own.
+Every transaction of a worker begins with its beat, which holds the row until the end; whoever takes its trial over
+marks that row first. So a worker that was asleep and wakes can write nothing once its trial is another's.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Engine, Update, delete, func, insert, select, update
+
+from sweeps.errors import LostLeaseError
+from sweeps.store.attributes import FAILED, FATE, INTERRUPTED, REASON
+from sweeps.store.processes import Process
+from sweeps.store.tables import SlotRow, State, StudyRow, WorkerRow, now
+from sweeps.store.writes import Batch, put, table, write, write_value, writing
+
+STUDIES, TRIALS = table(models.StudyModel), table(models.TrialModel)
+KEPT_S = 86_400.0  # the row of a lost worker, for those who look at the status next morning
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A trial that a worker holds.
+
+    Attributes:
+        fresh: nobody has held it before.
+        step: of the last reading that the store has of it; -1 if none.
+    """
+
+    study_id: int
+    slot: int
+    trial_id: int
+    number: int
+    fresh: bool
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a worker says of itself with each beat: the claim it trains, the step it is at, and steps per second."""
+
+    claim: Claim | None = None
+    step: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a trial may kill its worker: without getting any further in between, and in all."""
+
+    here: int = 3
+    ever: int = 10
+
+
+def register(engine: Engine, process: Process, gpu: str, version: str) -> int:
+    """Make a worker known; its number."""
+    who = {"host": process.host[:255], "machine": process.machine[:255], "pid": process.pid, "born": process.born}
+    what = {"gpu": gpu[:255], "version": version, "lost": False}
+    with writing(engine) as db:
+        db.execute(delete(WorkerRow).where(WorkerRow.lost, WorkerRow.seen < now() - KEPT_S))
+        made = db.execute(insert(WorkerRow).values(**who, **what, started=now(), seen=now()))
+        key = made.inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+
+def retire(engine: Engine, worker: int) -> None:
+    """A worker ends: what it may still hold waits for another, and its row goes, unless it was lost before."""
+    with writing(engine) as db:
+        if db.execute(delete(WorkerRow).where(WorkerRow.worker_id == worker, WorkerRow.lost.is_(False))).rowcount:
+            for slot in _held(db, worker):
+                _let_go(db, slot.study_id, slot.slot, slot.trial_id, slot.number)
+
+
+@contextmanager
+def holding(engine: Engine, worker: int, beat: Beat) -> Iterator[Connection]:
+    """A transaction of a worker, which begins with its beat.
+
+    Raises:
+        LostLeaseError: it was taken for dead; nothing was written.
+    """
+    claim = beat.claim
+    where = {"study_id": claim.study_id if claim else None, "trial_number": claim.number if claim else None}
+    alive = update(WorkerRow).where(WorkerRow.worker_id == worker, WorkerRow.lost.is_(False))
+    with writing(engine) as db:
+        if not db.execute(alive.values(seen=now(), step=beat.step, rate=beat.rate, **where)).rowcount:
+            raise LostLeaseError("this worker was silent for so long that its trial was given to another")
+        yield db
+
+
+def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | None:
+    """The first trial that waits for a worker, else a new one; None if the study's budget of trials is given out.
+
+    Raises:
+        LostLeaseError: see `holding`.
+    """
+    with holding(engine, worker, Beat()) as db:
+        # One claim of a study at a time; Optuna, too, locks this row while it numbers a trial.
+        db.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
+        state = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
+        if state != State.ACTIVE:
+            return None
+        # One that is this worker's already: the answer to its last claim was lost on the way.
+        free = select(SlotRow.slot, SlotRow.trial_id, SlotRow.number, SlotRow.step).where(
+            SlotRow.study_id == study_id,
+            SlotRow.done.is_(False),
+            SlotRow.worker_id.is_(None) | (SlotRow.worker_id == worker),
+        )
+        found = db.execute(free.order_by(SlotRow.slot).limit(1)).one_or_none()
+        if found is None:
+            last = db.scalar(select(func.max(SlotRow.slot)).where(SlotRow.study_id == study_id))
+            slot = 0 if last is None else last + 1
+            return None if slot >= trials else _first(db, worker, study_id, slot)
+        if found.trial_id is None:
+            return _first(db, worker, study_id, found.slot)
+        db.execute(_slot(study_id, found.slot).values(worker_id=worker))
+        db.execute(update(TRIALS).where(TRIALS.c.trial_id == found.trial_id).values(state=TrialState.RUNNING))
+        return Claim(study_id, found.slot, found.trial_id, found.number, fresh=False, step=found.step)
+
+
+def beat(engine: Engine, worker: int, said: Beat, batch: Batch) -> State:
+    """Say that a worker lives, and deliver what its trial has to say; the state of the trial's study.
+
+    Raises:
+        LostLeaseError: see `holding`.
+    """
+    with holding(engine, worker, said) as db:
+        claim = said.claim
+        if claim is None:
+            return State.ACTIVE
+        _deliver(db, claim, batch)
+        return State(db.scalar(select(StudyRow.state).where(StudyRow.study_id == claim.study_id)) or State.ACTIVE)
+
+
+def finish(
+    engine: Engine, worker: int, claim: Claim, batch: Batch, state: TrialState, value: float | None = None
+) -> None:
+    """A trial's end: from now on it counts in the budget.
+
+    Raises:
+        LostLeaseError: see `holding`.
+    """
+    with holding(engine, worker, Beat()) as db:
+        _deliver(db, claim, batch)
+        if value is not None:
+            write_value(db, claim.trial_id, value)
+        _end(db, claim.trial_id, state)
+        db.execute(_slot(claim.study_id, claim.slot).values(done=True))
+
+
+def hand_back(engine: Engine, worker: int, claim: Claim, batch: Batch) -> None:
+    """Let another worker go on with a trial; where its study was stopped, that is its end.
+
+    Raises:
+        LostLeaseError: see `holding`.
+    """
+    with holding(engine, worker, Beat()) as db:
+        _deliver(db, claim, batch)
+        _let_go(db, claim.study_id, claim.slot, claim.trial_id, claim.number)
+
+
+def take_over(engine: Engine, worker: int, seen: float, retries: Retries) -> int:
+    """Take the trials of a worker that is dead, unless it has beaten since it was last `seen`; how many it had.
+
+    A trial that killed its worker too often is marked as failed, and counts in the budget.
+    """
+    silent = WorkerRow.seen < seen + 1e-3  # no database returns a float wrong by more
+    with writing(engine) as db:
+        lost = update(WorkerRow).where(WorkerRow.worker_id == worker, WorkerRow.lost.is_(False), silent)
+        if not db.execute(lost.values(lost=True)).rowcount:
+            return 0
+        slots = _held(db, worker)
+        for slot in slots:
+            here = 1 if slot.step > slot.died_at else slot.deaths_here + 1
+            counts = {"deaths": slot.deaths + 1, "deaths_here": here, "died_at": slot.step}
+            db.execute(_slot(slot.study_id, slot.slot).values(**counts))
+            if here >= retries.here or slot.deaths + 1 >= retries.ever:
+                _give_up(db, slot.study_id, slot.slot, slot.trial_id, slot.number, here, slot.deaths + 1, slot.step)
+            else:
+                _let_go(db, slot.study_id, slot.slot, slot.trial_id, slot.number)
+        return len(slots)
+
+
+def give_up_waiting(db: Connection, study_id: int) -> None:
+    """End the trials of a study that wait for a worker: it was stopped."""
+    waiting = select(*table(SlotRow).c).where(
+        SlotRow.study_id == study_id,
+        *(SlotRow.worker_id.is_(None), SlotRow.done.is_(False), SlotRow.trial_id.is_not(None)),
+    )
+    for slot in db.execute(waiting).all():
+        _free(db, study_id, slot.slot, slot.trial_id, slot.number)
+
+
+def _first(db: Connection, worker: int, study_id: int, slot: int) -> Claim:
+    """A new trial for a slot."""
+    number = db.scalar(select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)) or 0
+    values = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": _utc()}
+    key = db.execute(insert(TRIALS).values(**values)).inserted_primary_key
+    assert key is not None
+    trial = {"trial_id": key[0], "number": number, "worker_id": worker}
+    counts = {"done": False, "step": -1, "deaths": 0, "deaths_here": 0, "died_at": -1}
+    put(db, table(SlotRow), [{"study_id": study_id, "slot": slot, **trial, **counts}], ("study_id", "slot"))
+    return Claim(study_id, slot, key[0], number, fresh=True, step=-1)
+
+
+def _held(db: Connection, worker: int) -> Sequence[Any]:
+    """The rows of the slots that a worker has claimed and not ended."""
+    held = select(*table(SlotRow).c).where(SlotRow.worker_id == worker, SlotRow.done.is_(False))
+    return db.execute(held).all()
+
+
+def _slot(study_id: int, slot: int) -> Update:
+    return update(SlotRow).where(SlotRow.study_id == study_id, SlotRow.slot == slot)
+
+
+def _deliver(db: Connection, claim: Claim, batch: Batch) -> None:
+    write(db, claim.study_id, claim.trial_id, claim.number, batch)
+    if batch.readings:
+        step = max(batch.readings)
+        db.execute(_slot(claim.study_id, claim.slot).where(SlotRow.step < step).values(step=step))
+
+
+def _let_go(db: Connection, study_id: int, slot: int, trial_id: int, number: int) -> None:
+    state = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
+    if state == State.STOPPED:
+        _free(db, study_id, slot, trial_id, number)
+        return
+    db.execute(_slot(study_id, slot).values(worker_id=None))
+    db.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=TrialState.WAITING))
+
+
+def _free(db: Connection, study_id: int, slot: int, trial_id: int, number: int) -> None:
+    """The end of a trial whose study was stopped; its slot is for another, should the study go on."""
+    said = {FATE: INTERRUPTED, REASON: "its study was stopped"}
+    write(db, study_id, trial_id, number, Batch(user_attrs=said))
+    _end(db, trial_id, TrialState.FAIL)
+    db.execute(_slot(study_id, slot).values(worker_id=None, trial_id=None, number=None))
+
+
+def _give_up(
+    db: Connection, study_id: int, slot: int, trial_id: int, number: int, here: int, ever: int, step: int
+) -> None:
+    where = f"at or after step {step}" if step >= 0 else "before its first look"
+    often = f"{here} times {where}" if here == ever else f"{here} times {where}, {ever} times in all"
+    reason = (
+        f"its worker ended without a word {often}: killed, or out of memory; "
+        f"a smaller batch_size, image or net needs less"
+    )
+    write(db, study_id, trial_id, number, Batch(user_attrs={FATE: FAILED, REASON: reason}))
+    _end(db, trial_id, TrialState.FAIL)
+    db.execute(_slot(study_id, slot).values(done=True))
+
+
+def _end(db: Connection, trial_id: int, state: TrialState) -> None:
+    db.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=state, datetime_complete=_utc()))
+
+
+def _utc() -> datetime:
+    """As Optuna keeps times: UTC, without saying so."""
+    return datetime.now(UTC).replace(tzinfo=None)

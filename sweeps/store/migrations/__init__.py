@@ -1,0 +1,73 @@
+"""Our tables' schema and its changes, by alembic in a version table of its own: Optuna's is not touched."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from sweeps.errors import StoreError
+
+VERSION_TABLE = "sweeps_alembic_version"
+FIRST = "0001"  # the tables as they were before alembic kept their version
+LOCK = 0x53574545  # any number that other programs do not lock
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring our tables to the newest schema; several processes may do so at once.
+
+    Raises:
+        StoreError: they are of a newer version of sweeps.
+    """
+    if _current(engine) == ScriptDirectory.from_config(_config()).get_current_head():
+        return
+    with engine.connect() as connection, _alone(connection):
+        config = _config()
+        config.attributes["connection"] = connection
+        if _revision(connection) is None and sqlalchemy.inspect(connection).has_table("sweeps_schema"):
+            command.stamp(config, FIRST)
+        command.upgrade(config, "head")
+
+
+def _current(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        revision = _revision(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise StoreError("made by a newer version of sweeps; upgrade with pip install -U sweeps")
+    return revision
+
+
+def _revision(connection: Connection) -> str | None:
+    options = {"version_table": VERSION_TABLE}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """One process at a time, in one transaction where the database has one for tables (MySQL has not)."""
+    name = connection.dialect.name
+    if name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+    elif name in ("mysql", "mariadb"):
+        connection.exec_driver_sql("SELECT GET_LOCK('sweeps', 60)")
+    try:
+        yield
+        connection.commit()
+    finally:
+        if name in ("mysql", "mariadb"):
+            connection.exec_driver_sql("SELECT RELEASE_LOCK('sweeps')")

@@ -1,0 +1,82 @@
+"""Studies on offer: which are served, in which order, and which people have halted."""
+
+from dataclasses import dataclass
+
+from optuna.storages._rdb import models
+from sqlalchemy import Engine, case, func, select, update
+
+from sweeps.errors import StoreError
+from sweeps.store.leases import give_up_waiting
+from sweeps.store.tables import SlotRow, State, StudyRow
+from sweeps.store.writes import put, table, writing
+
+STUDIES = table(models.StudyModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A study as a worker or a report sees it; `done` and `held` are numbers of slots."""
+
+    study_id: int
+    name: str
+    state: State
+    priority: int
+    done: int
+    held: int
+
+
+def make(engine: Engine, study_id: int, priority: int) -> None:
+    """Put a study on offer, or change its priority."""
+    with writing(engine) as db:
+        known = update(StudyRow).where(StudyRow.study_id == study_id).values(priority=priority)
+        if not db.execute(known).rowcount:
+            row = {"study_id": study_id, "state": State.ACTIVE, "priority": priority}
+            put(db, table(StudyRow), [row], ("study_id",))
+
+
+def active(engine: Engine) -> list[str]:
+    """The names of the active studies: the highest priority first, of equals the oldest."""
+    query = select(STUDIES.c.study_name).join(StudyRow, StudyRow.study_id == STUDIES.c.study_id)
+    order = (StudyRow.priority.desc(), StudyRow.study_id)
+    with engine.connect() as db:
+        return list(db.scalars(query.where(StudyRow.state == State.ACTIVE).order_by(*order)))
+
+
+def offers(engine: Engine) -> list[Offer]:
+    """All studies of sweeps, in the order of `active`."""
+    done = func.coalesce(func.sum(case((SlotRow.done, 1), else_=0)), 0)
+    held = func.coalesce(func.sum(case((SlotRow.done, 0), (SlotRow.worker_id.is_not(None), 1), else_=0)), 0)
+    row = (StudyRow.study_id, STUDIES.c.study_name, StudyRow.state, StudyRow.priority)
+    query = (
+        select(*row, done, held)
+        .join(STUDIES, StudyRow.study_id == STUDIES.c.study_id)
+        .join(SlotRow, SlotRow.study_id == StudyRow.study_id, isouter=True)
+        .group_by(*row)
+        .order_by(StudyRow.priority.desc(), StudyRow.study_id)
+    )
+    with engine.connect() as db:
+        return [
+            Offer(study_id, name, State(state), priority, int(ended), int(taken))
+            for study_id, name, state, priority, ended, taken in db.execute(query)
+        ]
+
+
+def halt(engine: Engine, study_id: int, state: State) -> State:
+    """Pause, stop or resume a study; workers that train for it learn of it with their next beat.
+
+    Returns:
+        What it was before.
+
+    Raises:
+        StoreError: it is no study of sweeps.
+    """
+    with writing(engine) as db:
+        # One after the other with claims, which lock this row.
+        db.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
+        before = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
+        if before is None:
+            raise StoreError("the study was not made by `sweeps create`: no worker serves it")
+        db.execute(update(StudyRow).where(StudyRow.study_id == study_id).values(state=state))
+        if state == State.STOPPED:
+            give_up_waiting(db, study_id)
+    return State(before)

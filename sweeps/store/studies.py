@@ -1,0 +1,158 @@
+"""The SQL store and the studies in it."""
+
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import Engine
+
+from sweeps import space_file
+from sweeps.errors import NoStoreError, StoreError
+from sweeps.space import Space
+from sweeps.store import engines, migrations, offers
+from sweeps.store.attributes import QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT
+
+DEFAULT_URL = "sqlite:///sweeps.db"
+
+
+def url(given: str | None) -> str:
+    """The store's URL: as given, else SWEEPS_STORAGE, else a SQLite file in the working directory."""
+    return given or os.environ.get("SWEEPS_STORAGE") or DEFAULT_URL
+
+
+def connect(storage_url: str, *, create: bool = False, wait_s: float = 0.0) -> RDBStorage:
+    """Open the store; with `create`, make the file and the tables that are missing.
+
+    Args:
+        wait_s: seconds to wait for a server that does not answer.
+
+    Raises:
+        NoStoreError: nothing is there, and `create` is false.
+        StoreError: the URL is none, the store cannot be opened, or its schema is unknown to this version.
+    """
+    url = engines.parsed(storage_url)
+    with engines.explained(storage_url):
+        if engines.is_sqlite(url):
+            engines.prepare_sqlite(url, create)
+        return engines.persist(lambda: _open(storage_url, create), wait_s)
+
+
+def _open(storage_url: str, create: bool) -> RDBStorage:
+    options = engines.options(engines.parsed(storage_url))
+    if not create:
+        probe = sqlalchemy.create_engine(storage_url, **options)
+        try:
+            _refuse_empty(probe, storage_url)
+        finally:
+            probe.dispose()
+    storage = RDBStorage(storage_url, engine_kwargs=options, skip_table_creation=not create)
+    engines.on_connect(storage.engine)
+    try:
+        migrations.upgrade(storage.engine)
+    except StoreError as exc:
+        raise StoreError(f"{engines.masked(storage_url)}: {exc}") from exc
+    return storage
+
+
+def artifacts(storage_url: str, given: str | None = None) -> str | None:
+    """Where pictures and checkpoints go: as given, else SWEEPS_ARTIFACTS, else beside a SQLite file, else nowhere."""
+    url = engines.parsed(storage_url)
+    beside = f"{url.database}.artifacts" if engines.is_sqlite(url) else None
+    return given or os.environ.get("SWEEPS_ARTIFACTS") or beside
+
+
+def create_study(storage: RDBStorage, space: Space, text: str, overrides: Sequence[str]) -> optuna.Study:
+    """Make the study of a space; the study carries the file's text, so that workers need nothing but the store."""
+    study = optuna.create_study(storage=storage, study_name=space.name, direction=space.direction)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([space.objective])
+    record_space(study, space, text, overrides)
+    offers.make(storage.engine, id_of(storage, study), space.priority)
+    return study
+
+
+def record_space(study: optuna.Study, space: Space, text: str, overrides: Sequence[str]) -> None:
+    """Note a space with its study, the text last: a study without one was not made whole."""
+    study.set_user_attr(QUESTION, space.question)
+    study.set_user_attr(SPACE_OVERRIDES, list(overrides))
+    study.set_user_attr(SPACE_SHA256, space.digest())
+    study.set_user_attr(SPACE_TEXT, text)
+
+
+def id_of(storage: BaseStorage, study: optuna.Study) -> int:
+    """The number that the tables know a study by."""
+    return storage.get_study_id_from_name(study.study_name)
+
+
+def study_names(storage: RDBStorage) -> list[str]:
+    """All studies of the store, in the order in which they were made."""
+    return optuna.get_all_study_names(storage)
+
+
+def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
+    """The study of this name, if there is one."""
+    return optuna.load_study(study_name=name, storage=storage) if name in study_names(storage) else None
+
+
+def load_study(storage: RDBStorage, name: str) -> optuna.Study:
+    """The study of this name.
+
+    Raises:
+        StoreError: there is none; the message names those that are there.
+    """
+    study = find_study(storage, name)
+    if study is None:
+        names = ", ".join(map(repr, study_names(storage))) or "it is empty"
+        raise StoreError(
+            f"no study {name!r} in {engines.masked(storage.url)} ({names}); make one with `sweeps create SPACE.toml`"
+        )
+    return study
+
+
+def space_of(study: optuna.Study) -> Space:
+    """The search space that a study carries.
+
+    Raises:
+        StoreError: the study was not made by sweeps.
+    """
+    attributes = study.user_attrs
+    if SPACE_TEXT not in attributes:
+        raise StoreError(f"study {study.study_name!r} carries no search space: it was not made by `sweeps create`")
+    return space_file.parse(attributes[SPACE_TEXT], attributes[SPACE_OVERRIDES], f"study {study.study_name!r}")
+
+
+def differences(study: optuna.Study, space: Space) -> list[str]:
+    """What a file says otherwise than the study of its name, one line per key; empty if nothing."""
+    old, new = _flat(space_of(study).identity()), _flat(space.identity())
+    return [
+        f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} in the file"
+        for key in [*old, *(key for key in new if key not in old)]
+        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
+    ]
+
+
+def _refuse_empty(engine: Engine, storage_url: str) -> None:
+    if not sqlalchemy.inspect(engine).has_table("studies"):
+        raise NoStoreError(
+            f"{engines.masked(storage_url)}: there is no study in it; make one with `sweeps create SPACE.toml`"
+        )
+
+
+_ABSENT = object()
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {key: value}
+    return {k: v for name, inner in value.items() for k, v in _flat(inner, f"{key}.{name}" if key else name).items()}
+
+
+def _shown(flat: Mapping[str, Any], key: str) -> str:
+    return json.dumps(flat[key], default=str) if key in flat else "absent"

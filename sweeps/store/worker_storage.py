@@ -1,0 +1,204 @@
+"""Optuna's storage as one worker sees it: its own trial in memory, the others as they were when it was claimed.
+
+What samplers and pruners ask is answered here; what the trial says is gathered in a batch, for `leases` to deliver.
+"""
+
+import copy
+import json
+from collections.abc import Container, Sequence
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, select
+
+from sweeps.signals import Reading
+from sweeps.store.leases import Claim
+from sweeps.store.writes import Batch, table
+
+ATTRIBUTES = table(models.StudySystemAttributeModel)
+NOTES = "dashboard:%"  # of trials, which optuna-dashboard keeps with the study: large, and of no use to samplers
+
+
+class WorkerStorage(BaseStorage):
+    """The store for one study and one worker; `hold` gives it the trial that `study.ask` then returns.
+
+    Only the claimed trial can be written to. A worker trains in one thread; another may `take` the batch.
+    """
+
+    def __init__(self, backend: RDBStorage, study_id: int) -> None:
+        self._backend = optuna.storages.get_storage(backend)
+        self._engine = backend.engine
+        self._study_id = study_id
+        self._directions = self._backend.get_study_directions(study_id)
+        self._own: FrozenTrial | None = None
+        self._others: list[FrozenTrial] = []
+        self._batch = Batch()
+        self._lock = Lock()
+
+    def hold(self, claim: Claim) -> None:
+        """Read what others have done by now, and let `claim` be the trial that is asked for and written to."""
+        self.sync()
+        known = {} if claim.fresh else {trial.number: trial for trial in self._others}
+        found = known.get(claim.number)
+        self._own = copy.deepcopy(found) if found is not None else _new(claim)
+        self._own.state = TrialState.RUNNING
+        self._batch = Batch()
+
+    def sync(self) -> None:
+        """Read the trials that have changed; finished ones are read once."""
+        self._others = self._backend.get_all_trials(self._study_id, deepcopy=False)
+
+    def release(self) -> None:
+        """Forget the trial."""
+        self._own, self._batch = None, Batch()
+
+    def add_reading(self, reading: Reading) -> None:
+        """Gather a reading of the trial."""
+        with self._lock:
+            self._batch.readings[reading.step] = reading
+
+    def take(self) -> Batch:
+        """What was gathered since the last time."""
+        with self._lock:
+            taken, self._batch = self._batch, Batch()
+            return taken
+
+    def put_back(self, batch: Batch) -> None:
+        """What was taken and could not be delivered."""
+        with self._lock:
+            self._batch = batch.followed_by(self._batch)
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        own = self._mine(trial_id)
+        own.params[param_name] = distribution.to_external_repr(param_value_internal)
+        own.distributions[param_name] = distribution
+        with self._lock:
+            self._batch.params[param_name] = (float(param_value_internal), distribution_to_json(distribution))
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        self._mine(trial_id).intermediate_values[step] = intermediate_value
+        with self._lock:
+            self._batch.reports[step] = float(intermediate_value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._mine(trial_id).user_attrs[key] = value
+        with self._lock:
+            self._batch.user_attrs[key] = value
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._mine(trial_id).system_attrs[key] = value
+        with self._lock:
+            self._batch.system_attrs[key] = value
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        with self._lock:
+            self._batch.study_attrs[key] = value
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Samplers learn the end from this; the store from `leases.finish`."""
+        own = self._mine(trial_id)
+        own.state = state
+        own.values = list(values) if values is not None else None
+        return True
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        """The claimed trial."""
+        if self._own is None or template_trial is not None:
+            raise RuntimeError("a worker trains trials that it has claimed")
+        return self._own._trial_id
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        own = self._own
+        return own if own is not None and own._trial_id == trial_id else self._backend.get_trial(trial_id)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        # Trials that wait are given out by claims alone: Optuna would give one to several workers.
+        found = [trial for trial in self._trials() if trial.state != TrialState.WAITING]
+        if states is not None:
+            found = [trial for trial in found if trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._study_attrs(ATTRIBUTES.c.key.not_like(NOTES))
+
+    def note(self, trial_id: int) -> dict[str, Any]:
+        """The attributes of the study that are a trial's note in optuna-dashboard."""
+        return self._study_attrs(ATTRIBUTES.c.key.like(f"dashboard:{trial_id}:note%"))
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._backend.get_study_user_attrs(study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self._directions
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self._backend.get_study_name_from_id(study_id)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self._backend.get_study_id_from_name(study_name)
+
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        return next(trial._trial_id for trial in self._trials() if trial.number == trial_number)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        return self._backend.get_all_studies()
+
+    def remove_session(self) -> None:
+        self._backend.remove_session()
+
+    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
+        raise NotImplementedError("a worker makes no studies")
+
+    def delete_study(self, study_id: int) -> None:
+        raise NotImplementedError("a worker deletes no studies")
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        raise NotImplementedError("a worker changes no study")
+
+    def _study_attrs(self, which: ColumnElement[bool]) -> dict[str, Any]:
+        query = select(ATTRIBUTES.c.key, ATTRIBUTES.c.value_json)
+        with self._engine.connect() as db:
+            rows = db.execute(query.where(ATTRIBUTES.c.study_id == self._study_id, which)).all()
+        return {key: json.loads(value) for key, value in rows}
+
+    def _trials(self) -> list[FrozenTrial]:
+        """All, in the order of their numbers."""
+        own = self._own
+        if own is None:
+            return self._others
+        before = [trial for trial in self._others if trial.number < own.number]
+        return [*before, own, *(trial for trial in self._others if trial.number > own.number)]
+
+    def _mine(self, trial_id: int) -> FrozenTrial:
+        if self._own is None or self._own._trial_id != trial_id:
+            raise RuntimeError("a worker writes to the trial that it has claimed, and to no other")
+        return self._own
+
+
+def _new(claim: Claim) -> FrozenTrial:
+    """A trial of which nothing is known yet."""
+    return FrozenTrial(
+        number=claim.number,
+        trial_id=claim.trial_id,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )

@@ -1,0 +1,69 @@
+"""The workers of a store, as people see them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from optuna.storages._rdb import models
+from sqlalchemy import Engine, select
+
+from sweeps.store.tables import WorkerRow, now
+from sweeps.store.watch import GRACE_S
+from sweeps.store.writes import table
+
+STUDIES = table(models.StudyModel)
+SHOWN_S = 3600.0  # a lost worker
+
+
+class Condition(StrEnum):
+    """What a worker does, as far as it has said."""
+
+    TRAINING = "training"
+    IDLE = "idle"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """One worker; `silent_s` and `age_s` are seconds since its last beat and since its start."""
+
+    host: str
+    pid: int
+    gpu: str
+    version: str
+    condition: Condition
+    study: str | None
+    trial: int | None
+    step: int | None
+    steps_per_s: float | None
+    silent_s: float
+    age_s: float
+
+
+def workers(engine: Engine) -> list[WorkerSeen]:
+    """All workers, in the order in which they came; those long lost are left out."""
+    silent, age = (now() - WorkerRow.seen).label("silent"), (now() - WorkerRow.started).label("age")
+    query = (
+        select(*table(WorkerRow).c, silent, age, STUDIES.c.study_name)
+        .join(STUDIES, STUDIES.c.study_id == WorkerRow.study_id, isouter=True)
+        .order_by(WorkerRow.worker_id)
+    )
+    with engine.connect() as db:
+        return [_seen(row) for row in db.execute(query) if not row.lost or row.silent < SHOWN_S]
+
+
+def _seen(row: Any) -> WorkerSeen:
+    busy = Condition.IDLE if row.study_name is None else Condition.TRAINING
+    return WorkerSeen(
+        host=row.host,
+        pid=row.pid,
+        gpu=row.gpu,
+        version=row.version,
+        condition=Condition.LOST if row.lost or row.silent > GRACE_S else busy,
+        study=row.study_name,
+        trial=row.trial_number,
+        step=row.step,
+        steps_per_s=row.rate,
+        silent_s=round(float(row.silent), 1),
+        age_s=round(float(row.age), 1),
+    )

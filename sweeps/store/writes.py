@@ -1,0 +1,133 @@
+"""What a trial has to say, gathered and then written into Optuna's tables and ours with one statement a table.
+
+Optuna's storage writes each value with three to five statements and a commit; its tables and their representations are
+used here as its own models declare them.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from optuna.storages._rdb import models
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from sweeps.signals import Reading
+from sweeps.store.tables import ReadingRow
+
+ROWS = 500  # of one statement: every database has a limit for its parameters
+
+
+@dataclass(slots=True)
+class Batch:
+    """Of one trial; what is said again replaces what was said before.
+
+    Attributes:
+        params: name -> (value in Optuna's internal representation, distribution as JSON).
+        user_attrs, system_attrs: of the trial.
+        study_attrs: system attributes of its study.
+        reports: step (or epoch) -> what was reported to Optuna.
+        readings: step -> reading.
+    """
+
+    params: dict[str, tuple[float, str]] = field(default_factory=dict)
+    user_attrs: dict[str, Any] = field(default_factory=dict)
+    system_attrs: dict[str, Any] = field(default_factory=dict)
+    study_attrs: dict[str, Any] = field(default_factory=dict)
+    reports: dict[int, float] = field(default_factory=dict)
+    readings: dict[int, Reading] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, each.name) for each in fields(self))
+
+    def followed_by(self, later: Self) -> Self:
+        """Both as one."""
+        return type(self)(*(getattr(self, each.name) | getattr(later, each.name) for each in fields(self)))
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is going to write; undone if anything is raised."""
+    with engine.connect() as db:
+        if db.dialect.name == "sqlite":
+            # From the start: SQLite does not wait for its lock where a reader becomes a writer.
+            db.exec_driver_sql("BEGIN IMMEDIATE")
+        yield db
+        db.commit()
+
+
+def write(db: Connection, study_id: int, trial_id: int, number: int, batch: Batch) -> None:
+    """Write all that a batch holds, in the transaction of `db`; writing it twice changes nothing."""
+    params = [
+        {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": distribution}
+        for name, (value, distribution) in batch.params.items()
+    ]
+    reports = [
+        {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
+        for step, (stored, kind) in ((step, _report(value)) for step, value in batch.reports.items())
+    ]
+    readings = [
+        {"study_id": study_id, "number": number, "step": step, "reading": pack(reading)}
+        for step, reading in batch.readings.items()
+    ]
+    trial, study = {"trial_id": trial_id}, {"study_id": study_id}
+    put(db, table(models.TrialParamModel), params, ("trial_id", "param_name"))
+    put(db, table(models.TrialUserAttributeModel), _attributes(trial, batch.user_attrs), ("trial_id", "key"))
+    put(db, table(models.TrialSystemAttributeModel), _attributes(trial, batch.system_attrs), ("trial_id", "key"))
+    put(db, table(models.StudySystemAttributeModel), _attributes(study, batch.study_attrs), ("study_id", "key"))
+    put(db, table(models.TrialIntermediateValueModel), reports, ("trial_id", "step"))
+    put(db, table(ReadingRow), readings, ("study_id", "number", "step"))
+
+
+def write_value(db: Connection, trial_id: int, value: float) -> None:
+    """The value of a trial's objective."""
+    stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+    row = {"trial_id": trial_id, "objective": 0, "value": stored, "value_type": kind}
+    put(db, table(models.TrialValueModel), [row], ("trial_id", "objective"))
+
+
+def put(db: Connection, into: Table, rows: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> None:
+    """Insert rows, or replace those that are there with the same keys."""
+    for start in range(0, len(rows), ROWS):
+        some = [dict(row) for row in rows[start : start + ROWS]]
+        others = [name for name in some[0] if name not in keys]
+        if db.dialect.name in ("mysql", "mariadb"):
+            ours = mysql.insert(into).values(some)
+            db.execute(ours.on_duplicate_key_update({name: ours.inserted[name] for name in others}))
+        elif db.dialect.name == "postgresql":
+            theirs = postgresql.insert(into).values(some)
+            db.execute(
+                theirs.on_conflict_do_update(index_elements=keys, set_={name: theirs.excluded[name] for name in others})
+            )
+        else:
+            mine = sqlite.insert(into).values(some)
+            db.execute(
+                mine.on_conflict_do_update(index_elements=keys, set_={name: mine.excluded[name] for name in others})
+            )
+
+
+def table(model: Any) -> Table:
+    """A declared model's table."""
+    found: Table = model.__table__
+    return found
+
+
+def pack(reading: Reading) -> bytes:
+    """As `ReadingRow` keeps it."""
+    return zlib.compress(json.dumps(reading.to_dict()).encode())
+
+
+def unpack(packed: bytes) -> Reading:
+    """The inverse of `pack`."""
+    return Reading.from_dict(json.loads(zlib.decompress(packed)))
+
+
+def _attributes(owner: Mapping[str, int], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{**owner, "key": name, "value_json": json.dumps(value)} for name, value in values.items()]
+
+
+def _report(value: float) -> tuple[float | None, Any]:
+    return models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)

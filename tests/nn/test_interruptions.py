@@ -1,0 +1,121 @@
+"""Interruptions inside chosen steps and evaluation batches: the readings are those of a trial that was left alone."""
+
+from collections import OrderedDict
+
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_net import SIZE, tiny, trainer_of, without_seconds
+
+from sweeps.nn import train as train_module
+from sweeps.nn import trainer as trainer_module
+from sweeps.nn.optimizers import OPTIMIZERS
+from sweeps.nn.train import train
+from sweeps.nn.trainer import Trainer
+
+STEPS, INTERVAL = 11, 4
+CASES = [
+    *({"optimizer": name, "dropout": "dropout", "weight_decay": 0.01} for name in OPTIMIZERS),
+    {"dropout": "alpha_dropout", "activation": "selu", "constraint": "standardize_unit", "l2": 1e-3},
+    {"batch_size": 96, "optimizer": "nadam", "seed": 3},  # an epoch has fewer than three batches
+    {"batch_normalization": "before", "optimizer": "rmsprop", "channel_vitals": True},
+    {"dtype": "mixed_float16", "dropout": "dropout", "optimizer": "rmsprop"},
+    {"dtype": "mixed_float16", "optimizer": "sgd", "l2": 1e38},  # every step is skipped and halves the loss scale
+    {"model": {"build": "own_net:build"}, "l2": 1e-3},
+    {"model": {"build": "own_net:always_random"}},
+    {"model": {"build": "own_net:half"}},
+]
+
+
+def uneven(**choices):
+    return tiny(**{"steps": STEPS, "report_interval": INTERVAL, "holdout_images": 100, **choices})
+
+
+class Interruptions:
+    """Interrupts a run inside the steps and evaluation batches of its pulls with these numbers, from 1."""
+
+    def __init__(self, steps=(), batches=()):
+        self.left = {"step": set(steps), "batch": set(batches)}
+        self.done = {"step": 0, "batch": 0}
+        self.run = None
+
+    def pull(self, run):
+        self.run = run
+        try:
+            return next(run, "end")
+        finally:
+            self.run = None
+
+    def count(self, kind):
+        if self.run is not None:
+            self.done[kind] += 1
+            if self.done[kind] in self.left[kind]:
+                self.run.interrupt()
+
+
+@pytest.fixture(scope="module")
+def pulled():
+    """Pulls all readings of a run, with trainers whose steps and evaluations call Python; chunks have three steps."""
+    plan, step, evaluate = [Interruptions()], Trainer._step, Trainer.evaluate
+
+    def counted_step(self, *args):
+        results = step(self, *args)
+        with tf.control_dependencies([*results, tf.py_function(lambda: plan[0].count("step"), [], [])]):
+            return [tf.identity(result) for result in results]
+
+    def counted_evaluate(self, *args):
+        plan[0].count("batch")
+        return evaluate(self, *args)
+
+    def pulled(run, steps=(), batches=(), saving=lambda _state: None):
+        """Readings, and how often there was none; `saving` may give another run for a state."""
+        plan[0] = Interruptions(steps, batches)
+        readings, pauses = [], 0
+        while (reading := plan[0].pull(run)) != "end":
+            if reading is None:
+                pauses += 1
+                run = saving(run.state()) or run
+            else:
+                readings.append(reading)
+        return without_seconds(readings), pauses
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer_module, "_trainers", OrderedDict())
+        patch.setattr(Trainer, "_step", counted_step)
+        patch.setattr(Trainer, "evaluate", counted_evaluate)
+        patch.setattr(train_module, "CHUNK_BYTES", 3 * 32 * SIZE * SIZE)
+        patch.setattr(train_module, "EVALUATION_BATCH", 12)  # three for each look
+        yield pulled
+
+
+@pytest.mark.parametrize("choices", CASES, ids=str)
+def test_a_trial_saved_and_gone_on_with_is_bitwise_that_which_was_left_alone(choices, arrays, pulled):
+    config = uneven(**choices)
+    whole, pauses = pulled(train(config, arrays))
+    assert pauses == 0
+
+    def after_another_trial(state):
+        list(train(config.model_copy(update={"seed": 99, "steps": 2}), arrays))
+        return train(config, arrays, state)
+
+    parts, pauses = pulled(train(config, arrays), {2, 4, 5, 7, 11}, {2, 6, 7}, after_another_trial)
+    assert parts == whole
+    assert pauses == 8
+    assert trainer_of(config).traces == 3, "a state costs no trace"
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    steps=st.sets(st.integers(1, STEPS)),
+    batches=st.sets(st.integers(1, 12)),
+    saved=st.lists(st.booleans(), min_size=24, max_size=24),
+)
+def test_wherever_it_is_interrupted_a_trial_stays_the_same(steps, batches, saved, arrays, pulled):
+    config = uneven(dropout="dropout")
+    whole, _ = pulled(train(config, arrays))
+    turn = iter(saved)
+    run = train(config, arrays)
+    parts, pauses = pulled(run, steps, batches, lambda state: train(config, arrays, state) if next(turn) else None)
+    assert parts == whole
+    assert pauses == len(steps | {100 + batch for batch in batches})
