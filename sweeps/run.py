@@ -25,10 +25,13 @@ from sweeps import report, space_file, store
 from sweeps.errors import NoStoreError, StoreError, SweepsError
 from sweeps.launch import local
 from sweeps.space import Space
+from sweeps.store import offers
+from sweeps.store.engines import persist
 from sweeps.store.watch import Watch
 
 POLL_S = 0.5
 WIDE = 200  # columns
+OUTAGE_S = 900.0  # the store is waited for, as the workers do
 PATIENCE_S = 60.0  # from asking workers to stop until they are killed: longer than any look
 
 
@@ -76,6 +79,7 @@ def create(path: Path, overrides: Sequence[str], storage_url: str) -> tuple[RDBS
         )
     if store.space_of(study).tables != space.tables:
         store.record_space(study, space, text, overrides)
+        offers.prioritize(storage.engine, store.id_of(storage, study), space.priority)
     return storage, study, False
 
 
@@ -179,19 +183,24 @@ def follow(
                 workers.start()
                 live.update(follower.bar("" if follower.summary.running else "workers are starting"))
                 time.sleep(POLL_S)
-                if follower.update():
-                    workers.deaths = 0
-                if (workers.died() or not workers.running()) and watch.reap():
-                    workers.count = max(workers.count, 1)
+                persist(lambda: _look(follower, workers, watch), OUTAGE_S, lambda: stop.asked > 0)
         finally:
             _wind_down(follower, workers, stop, live)
-            watch.reap()
-    follower.update()
+            persist(watch.reap, PATIENCE_S)
+    persist(follower.update, PATIENCE_S)
     if stop.asked:
         console.print(report.render(space, follower.summary))
         console.print("stopped; the same command goes on where this one left off")
         raise Said(130)
     return space, follower.summary
+
+
+def _look(follower: Follower, workers: local.LocalWorkers, watch: Watch) -> None:
+    """See what has finished and who has died; a trial that was left behind needs a worker."""
+    if follower.update():
+        workers.deaths = 0
+    if (workers.died() or not workers.running()) and watch.reap():
+        workers.count = max(workers.count, 1)
 
 
 def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live: Live) -> None:
@@ -202,7 +211,6 @@ def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live
     while workers.running() and stop.asked == asked and time.monotonic() < deadline:
         live.update(follower.bar("stopping: checkpoints are being written; Ctrl-C again to stop now" if asked else ""))
         time.sleep(POLL_S / 5)
-        follower.update()
     workers.kill()
 
 

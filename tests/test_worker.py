@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from optuna.trial import TrialState
 from sweeps import attempt, pictures, space_file, store
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
-from sweeps.errors import WorkerError
+from sweeps.errors import TrialError, WorkerError
 from sweeps.signals import Reading
+from sweeps.store import offers
+from sweeps.store.tables import State
 from sweeps.verdict import Limit
+from sweeps.worker import Worker
 
 
 @pytest.fixture
@@ -122,9 +126,7 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(make: Any, sampler: s
         trial.user_attrs["config"] for trial in whole.trials
     ]
     assert [trial.value for trial in torn.trials] == [trial.value for trial in whole.trials]
-    assert [trial.intermediate_values for trial in torn.trials] == [
-        trial.intermediate_values for trial in whole.trials
-    ]
+    assert [trial.intermediate_values for trial in torn.trials] == [trial.intermediate_values for trial in whole.trials]
 
 
 def test_no_seed_occurs_twice(make: Any) -> None:
@@ -225,3 +227,125 @@ def test_in_economy_mode_a_run_that_is_not_among_the_best_is_outranked_not_dead(
     assert trial.constraints == {"dead": -1.0}
     assert not any(name.startswith("autopsy") for name in trial.user_attrs)
     assert "learner" not in trial.user_attrs, "nobody knows what it would have become"
+
+
+def pool(storage: Any, train: Any) -> int:
+    """A worker without a study, which ends when there is nothing to do."""
+    return Worker(storage, train, fakes.load, never, None, fakes.QUICK).serve((), exit_when_idle=True)
+
+
+def named(storage: Any, *overrides: str) -> optuna.Study:
+    return store.create_study(storage, space_file.parse(TINY, overrides), TINY, overrides)
+
+
+def test_a_pool_serves_studies_by_priority_and_those_made_later(make: Any) -> None:
+    storage, _ = make("budget.trials=2")
+    named(storage, "study.name=urgent", "study.priority=3", "budget.trials=2")
+    order: list[str] = []
+
+    def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
+        order.append(str(config.seed))
+        if len(order) == 3:
+            named(storage, "study.name=more urgent", "study.priority=9", "budget.trials=1", "budget.seed=5")
+        return fakes.learning(config, arrays, state)
+
+    assert pool(storage, train) == 5
+    states = {
+        name: [trial.state.name for trial in store.load_study(storage, name).trials]
+        for name in ("tiny", "urgent", "more urgent")
+    }
+    assert states == {"tiny": ["COMPLETE"] * 2, "urgent": ["COMPLETE"] * 2, "more urgent": ["COMPLETE"]}
+    starts = sorted(
+        (trial.datetime_start, name)
+        for name in states
+        for trial in store.load_study(storage, name).trials
+        if trial.datetime_start
+    )
+    assert [name for _, name in starts] == ["urgent", "urgent", "tiny", "more urgent", "tiny"]
+
+
+def test_a_pool_leaves_a_study_that_is_broken_and_serves_the_others(make: Any) -> None:
+    storage, _ = make("budget.trials=9", "space.constraint=none", "space.activation=relu")
+    named(storage, "study.name=sound", "study.priority=-1", "budget.trials=2", "space.activation=selu")
+
+    def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
+        return (fakes.raising if config.activation == "relu" else fakes.learning)(config, arrays, state)
+
+    assert pool(storage, train) == 5
+    assert [len(store.load_study(storage, name).trials) for name in ("tiny", "sound")] == [3, 2]
+
+
+def test_paused_and_stopped_studies_are_left(make: Any) -> None:
+    storage, study = make()
+
+    def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
+        offers.halt(storage.engine, 1, State.STOPPED)
+        return Slow(fakes.learning(config, arrays, state))
+
+    assert work(storage, study, train) == 0
+    (trial,) = study.trials
+    assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "its study was stopped")
+
+
+class Slow(fakes.Run):
+    """A run that does not return before it is interrupted."""
+
+    def __init__(self, inner: fakes.Run) -> None:
+        super().__init__(inner.readings, None)
+
+    def __next__(self) -> Reading | None:
+        assert self.interrupted.wait(20)
+        return super().__next__()
+
+
+def test_a_checkpoint_is_written_while_a_look_takes_long(make: Any, tmp_path: Path) -> None:
+    storage, _ = make("budget.trials=1")
+    patience = replace(fakes.QUICK, checkpoint_s=0.1)
+    found: list[int] = []
+
+    class Long(fakes.Run):
+        def __next__(self) -> Reading | None:
+            if self.given == 1 and not found:
+                assert self.interrupted.wait(20)
+            return super().__next__()
+
+        def state(self) -> bytes:
+            found.append(self.given)
+            return super().state()
+
+    def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
+        return Long(fakes.learning(config, arrays, None).readings, state)
+
+    place = str(tmp_path / "place")
+    assert Worker(storage, train, fakes.load, never, place, patience).serve(["tiny"]) == 1
+    assert found[0] == 1
+    assert not [path for path in Path(place).rglob("*") if path.is_file()], "none is left once the trial has ended"
+
+
+def test_a_checkpoint_that_does_not_fit_is_no_end(make: Any, capsys: Any) -> None:
+    storage, study = make("budget.trials=1")
+    answers = iter([False] * 2)
+    work(storage, study, fakes.learning, fakes.load, lambda: next(answers, True))
+
+    def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
+        if state is not None:
+            raise TrialError("the saved state is of another net")
+        return fakes.learning(config, arrays, None)
+
+    assert work(storage, study, train) == 1
+    told = capsys.readouterr().err
+    assert "its checkpoint cannot be used: the saved state is of another net" in told
+    assert "trial 0: starts over" in told
+    assert study.trials[0].user_attrs["fate"] == "learned"
+
+
+def test_a_trial_gone_on_with_is_judged_as_it_was_at_first(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, study = make("budget.trials=1", *LONG)
+    monkeypatch.setattr(attempt, "calibrated", lambda *_: Limit(0.25, "a limit of the first attempt"))
+    answers = iter([False] * 2)
+    work(storage, study, flat, fakes.load, lambda: next(answers, True))
+    monkeypatch.setattr(attempt, "calibrated", lambda *_: 1 / 0)
+    work(storage, study, flat)
+    noted = study.trials[0].user_attrs["judged_by"]
+    assert (noted["log_odds"], noted["grounds"]) == (0.25, "a limit of the first attempt")
+    assert "a limit of the first attempt" in study.trials[0].user_attrs["reason"]

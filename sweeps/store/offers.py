@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from optuna.storages._rdb import models
-from sqlalchemy import Engine, case, func, select, update
+from sqlalchemy import Engine, case, delete, func, select, update
 
 from sweeps.errors import StoreError
 from sweeps.store.leases import give_up_waiting
-from sweeps.store.tables import SlotRow, State, StudyRow
+from sweeps.store.tables import ReadingRow, SlotRow, State, StudyRow
 from sweeps.store.writes import put, table, writing
 
 STUDIES = table(models.StudyModel)
@@ -26,12 +26,18 @@ class Offer:
 
 
 def make(engine: Engine, study_id: int, priority: int) -> None:
-    """Put a study on offer, or change its priority."""
+    """Put a new study on offer."""
     with writing(engine) as db:
-        known = update(StudyRow).where(StudyRow.study_id == study_id).values(priority=priority)
-        if not db.execute(known).rowcount:
-            row = {"study_id": study_id, "state": State.ACTIVE, "priority": priority}
-            put(db, table(StudyRow), [row], ("study_id",))
+        for ours in (SlotRow, ReadingRow):  # of a deleted study: SQLite gives its number to the next
+            db.execute(delete(ours).where(ours.study_id == study_id))
+        row = {"study_id": study_id, "state": State.ACTIVE, "priority": priority}
+        put(db, table(StudyRow), [row], ("study_id",))
+
+
+def prioritize(engine: Engine, study_id: int, priority: int) -> None:
+    """Serve a study before those of lower priority."""
+    with writing(engine) as db:
+        db.execute(update(StudyRow).where(StudyRow.study_id == study_id).values(priority=priority))
 
 
 def active(engine: Engine) -> list[str]:

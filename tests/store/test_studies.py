@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+import fakes
 import optuna
 import pytest
 import sqlalchemy
@@ -52,6 +53,16 @@ def test_what_differs_is_told_key_by_key(url: str) -> None:
         "space.l2: absent in the study, 0.0001 in the file",
     ]
     assert store.differences(study, space_file.parse(TINY)) == []
+
+
+def test_a_deleted_study_leaves_nothing_to_the_next_of_its_number(url: str) -> None:
+    storage = store.connect(url, create=True)
+    for _ in range(2):
+        study = store.create_study(storage, space_file.parse(TINY), TINY, [])
+        assert store.id_of(storage, study) == 1
+        assert fakes.work(storage, study, fakes.learning) == 4
+        assert len(store.readings(storage.engine, 1, 0)) == 4
+        optuna.delete_study(study_name="tiny", storage=storage)
 
 
 def test_a_study_of_another_program_is_refused(url: str) -> None:
