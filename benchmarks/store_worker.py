@@ -179,7 +179,7 @@ class Idle:
 
     def __init__(self, tally: Tally, sleep_s: float, at_look: Callable[[int], None]) -> None:
         self.tally, self.sleep_s, self.at_look = tally, sleep_s, at_look
-        self.given = 0
+        self.given = self.in_time = 0
         self.interrupted = threading.Event()
 
     def __iter__(self) -> "Idle":
@@ -197,6 +197,7 @@ class Idle:
         if self.given > REPORTS:
             raise StopIteration
         self.given += 1
+        self.in_time += self.sleep_s > 0 and not self.tally.over
         self.tally.lap()
         return readings()[self.given - 1]
 
@@ -207,7 +208,9 @@ class Idle:
         return b""
 
     def close(self) -> None:
-        if self.given > REPORTS:
+        if self.tally.over:
+            self.tally.unfinished = max(0, self.in_time - 2) / REPORTS
+        elif self.given > REPORTS:
             self.tally.ended()
 
 

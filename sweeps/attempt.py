@@ -32,6 +32,8 @@ from sweeps.verdict import limit as calibrated
 if TYPE_CHECKING:
     from optuna.artifacts._protocol import ArtifactStore
 
+LONGEST = 5000  # characters of a reason or a traceback: MariaDB's TEXT takes 65 535 bytes, JSON up to 12 a character
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -116,7 +118,8 @@ class Attempt:
         except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why
             reason = one_line(exc) if isinstance(exc, TrialError) else f"{type(exc).__name__}: {one_line(exc)}"
             readings = tuple(self.readings)
-            return Outcome(TrialState.FAIL, store.FAILED, reason, readings, traceback=traceback.format_exc())
+            trace = traceback.format_exc()[-LONGEST:]
+            return Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], readings, traceback=trace)
 
     def _setting(self, trial: optuna.Trial, config: Config, arrays: Arrays) -> Setting:
         """What the trial is judged by: an attempt after the first is judged as the first was."""
@@ -141,6 +144,8 @@ class Attempt:
         past = Past(found.readings if found else (), reported)
         self.readings = past.readings
         self.run = self.means.train(setting.config, arrays, found.state if found else None)
+        if self.means.stopping() or self.means.heart.order != Order.GO_ON:
+            self.run.interrupt()  # what was ordered before there was a run to be interrupted
         return follow(trial, self.run, setting, self.space, past, self._attend)
 
     def _resumed(self, trial: optuna.Trial, setting: Setting, arrays: Arrays) -> Outcome | None:
@@ -186,7 +191,10 @@ class Attempt:
         if self.means.stopping():
             heart.leave("the worker was told to end")
         if heart.order == Order.GO_ON and heart.checkpoint_due:
-            self._keep()
+            heart.deliver()  # whoever has slept must not replace the checkpoint of the worker that took over
+            self.means.storage.engine.dispose()
+            if not heart.dropped:
+                self._keep()
         return heart.order != Order.GO_ON
 
     def _keep(self) -> bool:
@@ -199,7 +207,7 @@ class Attempt:
             self.checkpoints.save(self.claim.number, content)
         except (OSError, RuntimeError) as exc:  # RuntimeError: the run has failed, and has no state any more
             self.means.say(f"trial {self.claim.number}: no checkpoint can be written: {one_line(exc)}")
-            self.storage.set_trial_user_attr(self.claim.trial_id, store.NO_CHECKPOINT, one_line(exc))
+            self.storage.set_trial_user_attr(self.claim.trial_id, store.NO_CHECKPOINT, one_line(exc)[:LONGEST])
             return False
         finally:
             self.means.heart.kept()
@@ -218,19 +226,28 @@ class Attempt:
 
     def _finish(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Tell the trial's end; if the store cannot be told, a checkpoint keeps all that decides it."""
-        means, claim = self.means, self.claim
-        engines.persist(lambda: self._sum_up(trial, outcome), means.outage_s)
-        value = self.storage.get_trial(claim.trial_id).value
-        end = (outcome.state, value)
         try:
-            means.heart.conclude(
-                lambda batch: leases.finish(means.storage.engine, means.heart.worker, claim, batch, *end)
-            )
+            engines.persist(lambda: self._sum_up(trial, outcome), self.means.outage_s)
+            self._conclude(outcome.state, self.storage.get_trial(self.claim.trial_id).value)
         except OutageError as exc:
             where = "kept at its end" if self._keep() else "not kept"
-            raise OutageError(f"{exc}; trial {claim.number} of {self.space.name!r} is {where}") from exc
+            raise OutageError(f"{exc}; trial {self.claim.number} of {self.space.name!r} is {where}") from exc
+        except DATABASE_ERRORS as exc:  # one that no waiting mends: what the trial says is too long, or is no text
+            reason = f"the store refuses what it says: {engines.words(exc)}"[:LONGEST]
+            self.means.say(f"trial {self.claim.number}: {reason}")
+            self.storage.take()
+            for name, value in {store.FATE: store.FAILED, store.REASON: reason}.items():
+                trial.set_user_attr(name, value)
+            self._conclude(TrialState.FAIL, None)
         if self.checkpoints is not None:
-            self.checkpoints.remove(claim.number)
+            try:
+                self.checkpoints.remove(self.claim.number)
+            except OSError as exc:
+                self.means.say(f"trial {self.claim.number}: its checkpoint cannot be removed: {one_line(exc)}")
+
+    def _conclude(self, state: TrialState, value: float | None) -> None:
+        engine, heart, claim = self.means.storage.engine, self.means.heart, self.claim
+        heart.conclude(lambda batch: leases.finish(engine, heart.worker, claim, batch, state, value))
 
     def _sum_up(self, trial: optuna.Trial, outcome: Outcome) -> None:
         if outcome.readings:
@@ -252,7 +269,7 @@ class Attempt:
         except DATABASE_ERRORS:
             raise
         except Exception:  # noqa: BLE001
-            trial.set_user_attr(store.TRACEBACK, traceback.format_exc())
+            trial.set_user_attr(store.TRACEBACK, traceback.format_exc()[-LONGEST:])
 
     def _interrupt(self) -> None:
         """From the heartbeat's thread."""

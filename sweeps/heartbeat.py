@@ -15,7 +15,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from sweeps.errors import LostLeaseError
+from sweeps.errors import LostLeaseError, OutageError
 from sweeps.store import engines, leases
 from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.tables import State
@@ -93,15 +93,18 @@ class Heartbeat:
         self._watch = Watch(self._aside, patience.grace_s, WATCHED_BEATS * patience.beat_s)
         self._work: Work | None = None
         self._step, self._rate = 0, 0.0
-        self._kept = self._answered = self._reaped = time.monotonic()
+        self._kept = self._reaped = time.monotonic()
+        self._asked = self._away = 0.0  # since when a beat is under way; since when the store is away
         self._leaving = 0.0  # since when
         self._lock = threading.RLock()  # one delivery at a time: what was said first arrives first
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+        self._watcher = threading.Thread(target=self._watch_on, name="hung store", daemon=True)
 
     def start(self) -> None:
         """Begin to beat."""
         self._thread.start()
+        self._watcher.start()
 
     def end(self) -> None:
         """Beat no more."""
@@ -112,6 +115,11 @@ class Heartbeat:
     def holds(self) -> bool:
         """Whether a trial is in hand."""
         return self._work is not None
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the trial is another worker's by now."""
+        return self.order == Order.DROP
 
     def renew(self, worker: int) -> None:
         """Beat for a worker that was registered anew."""
@@ -152,6 +160,7 @@ class Heartbeat:
         with self._lock:
             work = self._work
             batch = work.storage.take() if work is not None else Batch()
+            self._asked = time.monotonic()
             try:
                 state = leases.beat(engine, self.worker, self._said(work), batch)
             except LostLeaseError as exc:
@@ -161,9 +170,11 @@ class Heartbeat:
                     work.storage.put_back(batch)
                 self._unanswered(exc)
             else:
-                self._answered = time.monotonic()
+                self._away = 0.0
                 if state != State.ACTIVE:
                     self._give(Order.HAND_BACK, f"the study is {state}")
+            finally:
+                self._asked = 0.0
 
     def conclude(self, last: Callable[[Batch], None]) -> None:
         """Do a trial's last transaction with all that it has said and not delivered; then it is no longer in hand.
@@ -172,7 +183,9 @@ class Heartbeat:
             LostLeaseError: it is another worker's; nothing was written.
             OutageError: the store did not answer; all is still gathered.
         """
-        with self._lock:
+        if not self._lock.acquire(timeout=self._patience.outage_s):
+            raise OutageError(f"the store has not answered for {self._patience.outage_s:.0f} s")
+        try:
             work = self._work
             assert work is not None
             batch = work.storage.take()
@@ -181,8 +194,9 @@ class Heartbeat:
             except BaseException:
                 work.storage.put_back(batch)
                 raise
-            self._work = None
-            self._answered = time.monotonic()
+            self._work, self._away = None, 0.0
+        finally:
+            self._lock.release()
 
     def abandon(self) -> None:
         """Hand the trial in hand back without its training, which does not return; its last checkpoint stays."""
@@ -199,7 +213,9 @@ class Heartbeat:
         return Beat(work.claim, self._step, round(self._rate, 4)) if work is not None else Beat()
 
     def _unanswered(self, exc: BaseException) -> None:
-        away = time.monotonic() - self._answered
+        # From the first beat that failed: this process may have slept since the last that arrived.
+        self._away = self._away or time.monotonic()
+        away = time.monotonic() - self._away
         if not engines.temporary(exc):
             self._give(Order.KEEP, f"the store refuses to go on: {engines.words(exc)}")
         elif away > self._patience.outage_s:
@@ -208,8 +224,18 @@ class Heartbeat:
     def _give(self, order: Order, why: str) -> None:
         if self.order == Order.GO_ON or order == Order.DROP:
             self.order, self.why = order, why
-        if self._work is not None:
-            self._work.interrupt()
+        work = self._work  # another thread may detach it
+        if work is not None:
+            work.interrupt()
+
+    def _watch_on(self) -> None:
+        """A server that hangs answers a beat with nothing at all, not even an error."""
+        asked, waited = 0.0, 0.0  # this thread's own time: the process may have slept
+        while not self._ended.wait(self._patience.beat_s):
+            waited = waited + self._patience.beat_s if asked == self._asked else 0.0
+            asked = self._asked
+            if asked and waited > self._patience.outage_s:
+                self._give(Order.KEEP, f"the store has not answered for {waited:.0f} s")
 
     def _beat_on(self) -> None:
         while not self._ended.wait(self._patience.beat_s):

@@ -101,8 +101,7 @@ class Judged:
         """The outcome, if the trial ends with this reading."""
         self.readings.append(reading)
         setting, steps = self.setting, self.setting.config.steps
-        if new:
-            self._report(reading)
+        self._report(reading)
         if reading.step == steps:
             return self.final()
         verdict = judge(self.readings, setting.chance, steps, setting.limit, setting.rules)

@@ -3,13 +3,14 @@
 `train` comes in as an argument, so that nothing here opens the heavy room; a test gives a run of three lines.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import optuna
 from optuna.storages import RDBStorage
@@ -17,7 +18,7 @@ from optuna.storages import RDBStorage
 from sweeps import __version__, samplers, store
 from sweeps.attempt import Attempt, Means
 from sweeps.checkpoints import Checkpoints
-from sweeps.errors import LostLeaseError, OutageError, StoreError, WorkerError
+from sweeps.errors import InputError, LostLeaseError, OutageError, StoreError, WorkerError, one_line
 from sweeps.heartbeat import DATABASE_ERRORS, Heartbeat, Patience
 from sweeps.places import artifact_store, place
 from sweeps.store import engines, leases, offers
@@ -26,6 +27,9 @@ from sweeps.store.tables import State
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.training import Load, Train
 from sweeps.trial import Outcome
+
+if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
 
 Result = TypeVar("Result")
 
@@ -43,6 +47,7 @@ class Served:
     """A study that this worker has had a trial of; `failures` are those in a row."""
 
     study: optuna.Study
+    study_id: int
     storage: WorkerStorage
     failures: int = 0
     last_failure: str = ""
@@ -73,6 +78,7 @@ class Worker:
     finished: int = 0
     heart: Heartbeat = field(init=False)
     _served: dict[str, Served] = field(default_factory=dict)
+    _unreadable: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.heart = Heartbeat(self.storage, self._register(), self.patience)
@@ -92,6 +98,8 @@ class Worker:
             OutageError: the store has been away for too long.
             WorkerError: trials of a named study fail one after the other.
         """
+        # Optuna quotes whole statements where it meets what is waited out here.
+        logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
         self.heart.start()
         try:
             with _refusals(self.storage.url):
@@ -124,24 +132,31 @@ class Worker:
         for name in wanted:
             if names and name not in names:
                 continue
-            served = self._served.get(name) or self._persist(partial(self._open, name))
-            if served.failures < MOST_FAILURES_IN_A_ROW and self._attempt(name, served):
-                return True
+            try:
+                served = self._served.get(name) or self._persist(partial(self._open, name))
+                if served.failures < MOST_FAILURES_IN_A_ROW and self._attempt(name, served):
+                    return True
+            except InputError as exc:  # of a newer version, or edited by hand: no reason to leave the others
+                if name in names:
+                    raise
+                if name not in self._unreadable:
+                    self.say(f"study {name!r} is left: {one_line(exc)}")
+                self._unreadable.add(name)
         return False
 
     def _open(self, name: str) -> Served:
         found = store.load_study(self.storage, name)
-        storage = WorkerStorage(self.storage, store.id_of(self.storage, found))
-        served = Served(optuna.load_study(study_name=name, storage=storage), storage)
+        study_id = store.id_of(self.storage, found)
+        storage = WorkerStorage(self.storage, study_id)
+        served = Served(optuna.load_study(study_name=name, storage=storage), study_id, storage)
         served.study.pruner = samplers.pruner(store.space_of(found))
         self._served[name] = served
         return served
 
     def _attempt(self, name: str, served: Served) -> bool:
         space = self._persist(lambda: store.space_of(served.study))
-        study_id = store.id_of(self.storage, served.study)
         engine, worker = self.storage.engine, self.heart.worker
-        claim = self._persist(lambda: leases.claim(engine, worker, study_id, space.budget.trials))
+        claim = self._persist(lambda: leases.claim(engine, worker, served.study_id, space.budget.trials))
         if claim is None:
             return False
         checkpoints = Checkpoints(place(self.artifacts), name) if self.artifacts else None
@@ -151,8 +166,15 @@ class Worker:
         return True
 
     def _means(self) -> Means:
-        outage_s, pictures = self.patience.outage_s, artifact_store(self.artifacts) if self.artifacts else None
+        outage_s, pictures = self.patience.outage_s, self._pictures()
         return Means(self.storage, self.heart, self.train, self.load, self.stopping, self.say, outage_s, pictures)
+
+    def _pictures(self) -> "ArtifactStore | None":
+        try:
+            return artifact_store(self.artifacts) if self.artifacts else None
+        except OSError as exc:
+            self.say(f"no pictures can be written: {one_line(exc)}")
+            return None
 
     def _count(self, name: str, served: Served, outcome: Outcome) -> None:
         self.finished += 1

@@ -102,7 +102,7 @@ def test_a_worker_whose_trials_all_fail_gives_up_before_the_budget_is_gone(make:
 
 def test_a_stopped_worker_hands_its_trial_back_and_the_next_goes_on(make: Any, capsys: Any) -> None:
     storage, study = make("budget.trials=1")
-    answers = iter([False] * 2)
+    answers = iter([False] * 3)
     assert work(storage, study, fakes.learning, fakes.load, lambda: next(answers, True)) == 0
     assert study.trials[0].state == TrialState.WAITING
     assert "trial 0: handed back, kept at step 2: the worker was told to end" in capsys.readouterr().err
@@ -324,7 +324,7 @@ def test_a_checkpoint_is_written_while_a_look_takes_long(make: Any, tmp_path: Pa
 
 def test_a_checkpoint_that_does_not_fit_is_no_end(make: Any, capsys: Any) -> None:
     storage, study = make("budget.trials=1")
-    answers = iter([False] * 2)
+    answers = iter([False] * 3)
     work(storage, study, fakes.learning, fakes.load, lambda: next(answers, True))
 
     def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
@@ -342,7 +342,7 @@ def test_a_checkpoint_that_does_not_fit_is_no_end(make: Any, capsys: Any) -> Non
 def test_a_trial_gone_on_with_is_judged_as_it_was_at_first(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, study = make("budget.trials=1", *LONG)
     monkeypatch.setattr(attempt, "calibrated", lambda *_: Limit(0.25, "a limit of the first attempt"))
-    answers = iter([False] * 2)
+    answers = iter([False] * 3)
     work(storage, study, flat, fakes.load, lambda: next(answers, True))
     monkeypatch.setattr(attempt, "calibrated", lambda *_: 1 / 0)
     work(storage, study, flat)

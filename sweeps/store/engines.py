@@ -1,6 +1,7 @@
 """Engines: a database's URL and options by its kind, what of its errors is temporary, and how long to try again."""
 
 import logging
+import math
 import random
 import sqlite3
 import tempfile
@@ -15,7 +16,7 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from sweeps.errors import NoStoreError, OutageError, StoreError, one_line
@@ -152,7 +153,9 @@ def temporary(exc: BaseException) -> bool:
     """Whether a database's error may go away by itself: a restart, a fail-over, a lock, a deadlock."""
     found = _database_error(exc)
     if found is None:
-        return False
+        # Optuna catches some errors of the driver; what follows tells of a connection that was lost, or of none free.
+        causes = (exc, exc.__cause__)
+        return any(isinstance(each, (PendingRollbackError, sqlalchemy.exc.TimeoutError)) for each in causes)
     original = found.orig
     state = str(getattr(original, "sqlstate", None) or "")
     if state:
@@ -185,13 +188,15 @@ def persist(operation: Callable[[], Result], limit_s: float, giving_up: Callable
     Raises:
         OutageError: it is still not done after `limit_s`, or it was given up.
     """
-    deadline, wait = time.monotonic() + limit_s, SHORTEST_WAIT_S
+    deadline, wait = math.inf, SHORTEST_WAIT_S
     while True:
         try:
             return operation()
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as exc:
             if not temporary(exc):
                 raise
+            # From the first error: this process may have slept, or the operation waited for a lock.
+            deadline = min(deadline, time.monotonic() + limit_s)
             if time.monotonic() >= deadline or giving_up():
                 raise OutageError(f"the store does not answer: {words(exc)}") from exc
         time.sleep(wait * random.uniform(0.5, 1.5))  # apart from the others that wait for the same server

@@ -148,6 +148,8 @@ def finish(
         LostLeaseError: see `holding`.
     """
     with holding(engine, worker, Beat()) as db:
+        if not _holds(db, worker, claim):
+            raise LostLeaseError("this trial was handed back, and given to another")
         _deliver(db, claim, batch)
         if value is not None:
             write_value(db, claim.trial_id, value)
@@ -162,6 +164,8 @@ def hand_back(engine: Engine, worker: int, claim: Claim, batch: Batch) -> None:
         LostLeaseError: see `holding`.
     """
     with holding(engine, worker, Beat()) as db:
+        if not _holds(db, worker, claim):
+            return  # it was done; the answer was lost on the way
         _deliver(db, claim, batch)
         _let_go(db, claim.study_id, claim.slot, claim.trial_id, claim.number)
 
@@ -216,6 +220,12 @@ def _held(db: Connection, worker: int) -> Sequence[Any]:
     return db.execute(held).all()
 
 
+def _holds(db: Connection, worker: int, claim: Claim) -> bool:
+    """Whether a slot is the worker's, done or not, with the trial that it claimed."""
+    held = (SlotRow.study_id == claim.study_id, SlotRow.slot == claim.slot, SlotRow.trial_id == claim.trial_id)
+    return db.scalar(select(SlotRow.worker_id).where(*held)) == worker
+
+
 def _slot(study_id: int, slot: int) -> Update:
     return update(SlotRow).where(SlotRow.study_id == study_id, SlotRow.slot == slot)
 
@@ -228,6 +238,8 @@ def _deliver(db: Connection, claim: Claim, batch: Batch) -> None:
 
 
 def _let_go(db: Connection, study_id: int, slot: int, trial_id: int, number: int) -> None:
+    # One after the other with `offers.halt`: else a trial could begin to wait just after those that wait were given up.
+    db.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
     state = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
     if state == State.STOPPED:
         _free(db, study_id, slot, trial_id, number)

@@ -51,7 +51,12 @@ def _open(storage_url: str, create: bool) -> RDBStorage:
             _refuse_empty(probe, storage_url)
         finally:
             probe.dispose()
-    storage = RDBStorage(storage_url, engine_kwargs=options, skip_table_creation=not create)
+    # Optuna's own check of its schema takes two connections at a time, which a server may not have left.
+    storage = RDBStorage(
+        storage_url, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=not create
+    )
+    if storage.get_current_version() != storage.get_head_version():
+        storage._version_manager.check_table_schema_compatibility()  # raises, and says what to do
     engines.on_connect(storage.engine)
     try:
         migrations.upgrade(storage.engine)

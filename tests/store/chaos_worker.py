@@ -1,0 +1,242 @@
+"""One worker process for tests of faults: a real worker on a real store, with a fake run.
+
+`python chaos_worker.py PLAN` takes a `Plan` as JSON; the store's URL comes in SWEEPS_STORAGE, as for a real worker.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import fakes
+import sqlalchemy
+from sqlalchemy import Engine
+
+from sweeps import store
+from sweeps.config import Config, DataConfig
+from sweeps.data.arrays import Arrays
+from sweeps.errors import SweepsError
+from sweeps.heartbeat import Patience
+from sweeps.interruption import interruptible
+from sweeps.places import Folder
+from sweeps.signals import Reading
+from sweeps.store import engines, processes, watch
+from sweeps.store.leases import Retries
+from sweeps.worker import Worker
+
+PR_SET_PDEATHSIG = 1
+LONG_TEXT = 100_000  # characters of an error's text: more than a TEXT of MariaDB takes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a worker does and what befalls it.
+
+    Attributes:
+        study: empty for all.
+        artifacts, trace: folders; each look is told to a file in the latter.
+        look_s: how long a look takes; one that is `deaf` cannot be interrupted.
+        most: trials, after which it ends.
+        machine: where it says that it runs, if not here.
+        deadly: a config's seed whose run kills its process, at `deadly_step`.
+        freeze: what a statement starts with after which the worker stops itself, once, in the middle of a transaction.
+        load_fails, build_fails: how many times.
+        shouts: an error of a build is very long.
+        load_s: how long the data take.
+        state_bytes, file_limit: size of a checkpoint, and of the largest file that may be written.
+        remove_fails: checkpoints cannot be removed.
+    """
+
+    study: str = "tiny"
+    artifacts: str = ""
+    trace: str = ""
+    look_s: float = 0.02
+    deaf: bool = False
+    most: int = 1_000_000
+    exit_when_idle: bool = False
+    machine: str = ""
+    beat_s: float = 0.3
+    grace_s: float = 3.0
+    outage_s: float = 60.0
+    checkpoint_s: float = 0.3
+    idle_s: float = 0.1
+    wait_s: float = 30.0
+    here: int = 20
+    ever: int = 1000
+    deadly: int = -1
+    deadly_step: int = 2
+    freeze: str = ""
+    idle_transaction_s: int = 0
+    load_fails: int = 0
+    load_s: float = 0.0
+    build_fails: int = 0
+    shouts: bool = False
+    state_bytes: int = 0
+    file_limit: int = 0
+    remove_fails: bool = False
+
+    def to_json(self) -> str:
+        """As the process is told."""
+        return json.dumps(asdict(self))
+
+    def patience(self) -> Patience:
+        """As the worker takes it."""
+        retries = Retries(self.here, self.ever)
+        return Patience(self.beat_s, self.grace_s, self.outage_s, self.checkpoint_s, self.idle_s, retries)
+
+
+class Trace:
+    """What a process trained, and when, one JSON object a line: whoever looks need not ask the store."""
+
+    def __init__(self, folder: str) -> None:
+        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY
+        self._file = os.open(f"{folder}/{os.getpid()}.jsonl", flags) if folder else None
+
+    def tell(self, what: str, seed: int, step: int) -> None:
+        """Add a line, whole even when the process is killed next."""
+        line = {"at": time.monotonic(), "pid": os.getpid(), "what": what, "seed": seed, "step": step}
+        if self._file is not None:
+            os.write(self._file, f"{json.dumps(line)}\n".encode())
+
+
+class Run:
+    """Readings that depend on the config and the step alone; the state is the next step, and ballast."""
+
+    def __init__(self, plan: Plan, trace: Trace, config: Config, state: bytes | None) -> None:
+        self._plan, self._trace, self._config = plan, trace, config
+        self._next = int(state.split(b"\n")[0]) if state is not None else 0
+        self._interrupted = threading.Event()
+        self._left = plan.look_s  # of the look under way
+        trace.tell("begin", config.seed, self._next)
+
+    def __iter__(self) -> "Run":
+        return self
+
+    def __next__(self) -> Reading | None:
+        if self._next > self._config.steps:
+            raise StopIteration
+        since = time.monotonic()
+        if self._plan.deaf:
+            time.sleep(self._plan.look_s)
+        elif self._interrupted.wait(self._left):
+            self._interrupted.clear()
+            self._left = max(0.0, self._left - (time.monotonic() - since))
+            return None
+        self._left = self._plan.look_s
+        step, self._next = self._next, self._next + self._config.report_interval
+        if self._config.seed == self._plan.deadly and step >= self._plan.deadly_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._trace.tell("look", self._config.seed, step)
+        return look(self._config, step)
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+
+    def state(self) -> bytes:
+        return str(self._next).encode() + b"\n" + os.urandom(self._plan.state_bytes)
+
+    def close(self) -> None:
+        self._trace.tell("close", self._config.seed, self._next)
+
+
+def look(config: Config, step: int) -> Reading:
+    """A run that learns; how well depends on its config."""
+    pace = 1 + config.seed % 7
+    progress = step / config.steps * pace / 7
+    return fakes.reading(step, loss=2.3 * (1 - 0.5 * progress) + config.learning_rate, hits1=6 + int(50 * progress))
+
+
+class Fake:
+    """`training.Train` and `training.Load` as planned."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.trace = plan, Trace(plan.trace)
+        self.loads = self.builds = 0
+
+    def load(self, data: DataConfig, holdout_images: int) -> Arrays:
+        self.loads += 1
+        self.trace.tell("load", -1, -1)
+        time.sleep(self.plan.load_s)
+        if self.loads <= self.plan.load_fails:
+            raise OSError(5, "Input/output error", "/mnt/data/images.npy")
+        return fakes.load(data, holdout_images)
+
+    def train(self, config: Config, _: Arrays, state: bytes | None) -> Run:
+        self.builds += 1
+        if self.builds <= self.plan.build_fails:
+            raise ValueError("x" * LONG_TEXT if self.plan.shouts else "the layer 'dense_9' has no input")
+        return Run(self.plan, self.trace, config, state)
+
+
+def work(plan: Plan, storage_url: str) -> int:
+    """A worker's life, as `sweeps worker` has it; how many trials it finished."""
+    fake, made = Fake(plan), list[Worker]()
+
+    def leave(name: str) -> None:
+        for each in made:
+            each.heart.leave(f"{name} came")
+
+    def abandon() -> None:
+        for each in made:
+            each.heart.abandon()
+
+    with interruptible(leave, abandon) as told:
+        opened = store.connect(storage_url, wait_s=plan.wait_s)
+        if plan.freeze:
+            freeze(opened.engine, plan.freeze, fake)
+        place = store.artifacts(storage_url, plan.artifacts or None)
+        done = lambda: bool(told) or made[0].finished >= plan.most  # noqa: E731
+        made.append(Worker(opened, fake.train, fake.load, done, place, plan.patience()))
+        return made[0].serve([plan.study] if plan.study else [], exit_when_idle=plan.exit_when_idle)
+
+
+def freeze(engine: Engine, start: str, fake: Fake) -> None:
+    """Stop this process, once, right after a statement, when it has trained something."""
+    stopped: list[bool] = []
+
+    def after(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if fake.builds and not stopped and statement.startswith(start):
+            stopped.append(True)
+            fake.trace.tell("freeze", -1, -1)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    sqlalchemy.event.listen(engine, "after_cursor_execute", after)
+
+
+def prepare(plan: Plan) -> None:
+    """This process as planned; it ends with the one that started it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if plan.machine:
+        processes.this_machine = watch.this_machine = lambda: plan.machine
+    if plan.idle_transaction_s:
+        engines.IDLE_TRANSACTION_S = plan.idle_transaction_s
+    if plan.file_limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (plan.file_limit, plan.file_limit))
+    if plan.remove_fails:
+        Folder.remove = refuse  # type: ignore[method-assign]
+
+
+def refuse(_: Folder, name: str) -> None:
+    raise OSError(30, "Read-only file system", name)
+
+
+def main() -> None:
+    """Errors of ours are one line and an exit code, as the command has it; anything else shows itself."""
+    plan = Plan(**json.loads(sys.argv[1]))
+    prepare(plan)
+    try:
+        finished = work(plan, os.environ["SWEEPS_STORAGE"])
+    except SweepsError as exc:
+        print("\n".join(f"sweeps: {line}" for line in str(exc).splitlines()), file=sys.stderr)
+        sys.exit(exc.exit_code)
+    print(f"worker finished {finished} trials", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
