@@ -26,7 +26,7 @@ from sweeps.store.processes import this_process
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.training import Load, Run, Train
 from sweeps.trial import DEAD, Outcome, Past, Setting, attributes, follow, tell
-from sweeps.verdict import Chance, Limit
+from sweeps.verdict import Chance, Ended, Limit
 from sweeps.verdict import limit as calibrated
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Attempt:
     space: Space
     claim: Claim
     checkpoints: Checkpoints | None
+    endings: dict[int, Ended]  # of the study's trials that this worker knows
     config: Config | None = None
     run: Run | None = None
     setting: Setting | None = None
@@ -128,7 +129,7 @@ class Attempt:
         rules, control = history.rules_of(self.space, self.claim.slot, config, known)
         noted = trial.user_attrs.get(store.JUDGED_BY)
         if noted is None:
-            limit = calibrated(history.ended_trials(known), rules)
+            limit = calibrated(history.ended_trials(known, self.endings), rules)
             odds = limit.log_odds if math.isfinite(limit.log_odds) else None
             noted = {"log_odds": odds, "grounds": limit.grounds, "rejections": rules.rejections}
             trial.set_user_attr(store.JUDGED_BY, noted)

@@ -42,7 +42,7 @@ class Patience:
         retries: how often a trial may kill its worker.
     """
 
-    beat_s: float = 10.0
+    beat_s: float = 20.0
     grace_s: float = GRACE_S
     outage_s: float = 900.0
     checkpoint_s: float = 120.0
@@ -87,7 +87,7 @@ class Heartbeat:
         self.order, self.why = Order.GO_ON, ""
         self.checkpoint_due = False
         self._engine = storage.engine
-        # The thread's own: a server has few connections, and this one is needed for a moment every ten seconds.
+        # The thread's own: a server has few connections, and this one is needed for a moment at each beat.
         self._aside = engines.without_pool(storage)
         self._patience = patience
         self._watch = Watch(self._aside, patience.grace_s, WATCHED_BEATS * patience.beat_s)
@@ -198,13 +198,22 @@ class Heartbeat:
         finally:
             self._lock.release()
 
-    def abandon(self) -> None:
-        """Hand the trial in hand back without its training, which does not return; its last checkpoint stays."""
-        if self._work is None or not self._lock.acquire(timeout=LOCK_S):
-            return
-        with contextlib.suppress(LostLeaseError, *DATABASE_ERRORS):
+    def abandon(self) -> bool:
+        """Hand the trial in hand back without its training, which does not return; its last checkpoint stays.
+
+        Returns:
+            Whether nothing is in hand any more.
+        """
+        if self._work is None:
+            return True
+        if not self._lock.acquire(timeout=LOCK_S):
+            return False
+        try:
             leases.hand_back(self._aside, self.worker, self._work.claim, self._work.storage.take())
             leases.retire(self._aside, self.worker)
+        except (LostLeaseError, *DATABASE_ERRORS):
+            return False
+        return True
 
     def _leaves(self) -> bool:
         return 0.0 < self._leaving < time.monotonic() - LEAVING_S

@@ -16,6 +16,8 @@ from sweeps.signals import Reading
 from sweeps.space import Space
 from sweeps.verdict import Ended, Rules, is_control
 
+JUDGED = (TrialState.COMPLETE, TrialState.PRUNED)
+
 
 def readings_of(storage: RDBStorage, study: Study, number: int) -> tuple[list[Reading], str]:
     """A finished trial's readings, and the reason for its fate.
@@ -30,18 +32,22 @@ def readings_of(storage: RDBStorage, study: Study, number: int) -> tuple[list[Re
     return found, str(trials[number].user_attrs.get(store.REASON, ""))
 
 
-def ended_trials(trials: Iterable[FrozenTrial]) -> list[Ended]:
-    """The finished trials that were judged, in the order of their numbers."""
-    return [
-        Ended(
-            lowest=trial.user_attrs.get(store.LOWEST_PROGNOSIS, float("inf")),
-            learned=trial.user_attrs[store.LEARNER],
-            control=trial.user_attrs[store.CONTROL],
-            gain=trial.user_attrs.get(store.BEST_GAIN, float("-inf")),
-        )
-        for trial in trials
-        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and store.LEARNER in trial.user_attrs
-    ]
+def ended_trials(trials: Iterable[FrozenTrial], known: dict[int, Ended] | None = None) -> list[Ended]:
+    """The finished trials that were judged, in the order of their numbers.
+
+    Args:
+        known: of trials of the same study that were asked for before, by number; those that are new are added.
+    """
+    known = {} if known is None else known
+    for trial in trials:
+        if trial.number not in known and trial.state in JUDGED and store.LEARNER in trial.user_attrs:
+            known[trial.number] = Ended(
+                lowest=trial.user_attrs.get(store.LOWEST_PROGNOSIS, float("inf")),
+                learned=trial.user_attrs[store.LEARNER],
+                control=trial.user_attrs[store.CONTROL],
+                gain=trial.user_attrs.get(store.BEST_GAIN, float("-inf")),
+            )
+    return [known[number] for number in sorted(known)]
 
 
 def attributes(ended: Ended) -> dict[str, Any]:

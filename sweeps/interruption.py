@@ -28,12 +28,13 @@ class Interruption:
 
 
 @contextmanager
-def interruptible(first: Callable[[str], None], late: Callable[[], None]) -> Iterator[Interruption]:
+def interruptible(first: Callable[[str], None], late: Callable[[], bool]) -> Iterator[Interruption]:
     """Listen for signals; a second one ends the process at once.
 
     Args:
         first: called with the first signal's name, in a thread of its own.
-        late: called in that thread if the process has not ended within some seconds; the process then ends.
+        late: called in that thread if the process has not ended within some seconds; the process then ends, with exit
+            code 0 if it says that all is well.
     """
     told = Interruption()
     listening, writing = socket.socketpair()
@@ -55,7 +56,7 @@ def interruptible(first: Callable[[str], None], late: Callable[[], None]) -> Ite
 
 
 def _listen(
-    listening: socket.socket, told: Interruption, first: Callable[[str], None], late: Callable[[], None]
+    listening: socket.socket, told: Interruption, first: Callable[[str], None], late: Callable[[], bool]
 ) -> None:
     number = _next(listening)
     if number is None:
@@ -66,8 +67,7 @@ def _listen(
     try:
         second = _next(listening)
     except TimeoutError:
-        late()
-        os._exit(1)
+        os._exit(0 if late() else 1)
     if second is not None:
         os._exit(128 + second)
 

@@ -27,6 +27,7 @@ from sweeps.store.tables import State
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.training import Load, Train
 from sweeps.trial import Outcome
+from sweeps.verdict import Ended
 
 if TYPE_CHECKING:
     from optuna.artifacts._protocol import ArtifactStore
@@ -49,6 +50,7 @@ class Served:
     study: optuna.Study
     study_id: int
     storage: WorkerStorage
+    endings: dict[int, Ended] = field(default_factory=dict)
     failures: int = 0
     last_failure: str = ""
 
@@ -160,7 +162,7 @@ class Worker:
         if claim is None:
             return False
         checkpoints = Checkpoints(place(self.artifacts), name) if self.artifacts else None
-        outcome = Attempt(self._means(), served.study, served.storage, space, claim, checkpoints).make()
+        outcome = Attempt(self._means(), served.study, served.storage, space, claim, checkpoints, served.endings).make()
         if outcome is not None:
             self._count(name, served, outcome)
         return True

@@ -39,7 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("autopsies", "checkpoints", "config", "data", "errors", "heartbeat", "history", "pictures", "samplers"),
         *("signals", "space", "store", "training", "trial", "verdict"),
     },
-    "worker": {"attempt", "checkpoints", "errors", "heartbeat", "places", "samplers", "store", "training", "trial"},
+    "worker": {
+        *("attempt", "checkpoints", "errors", "heartbeat", "places", "samplers", "store", "training", "trial"),
+        "verdict",
+    },
     "integrations": {"nn", "signals", "verdict"},
     "rehearsal": {"config", "errors", "space", "training"},
     "report": {"space", "store", "verdict"},

@@ -98,3 +98,16 @@ def test_alpha_is_kept(dead: float, plateau: str, layers: bool) -> None:
     runs = synthetic.population(1, 150, dead, synthetic.PLATEAUS[plateau], layers)
     learners, stopped, *_ = synthetic.outcome(runs, f"{plateau}/{dead}", Rules())
     assert stopped <= 0.01 * learners + 2, "two more is chance"
+
+
+def test_the_store_is_measured_beside_plain_optuna(tmp_path: Path) -> None:
+    words = ["--stores", "sqlite", "--workers", "2", "--seconds", "0.3", "--sleep-ms", "1", "--history", "30"]
+    command = [sys.executable, str(BENCHMARKS / "store.py"), *words, "--asks", "1", "--json", str(tmp_path / "json")]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads((tmp_path / "json").read_text())
+    assert found["census"]["sqlite"]["ours"]["statements"] < found["census"]["sqlite"]["plain"]["statements"]
+    for each in found["contests"]:
+        assert each["of"]["ours"]["finished"] > 0
+        assert not any(of["errors"] for of in each["of"].values())
+    (history,) = found["history"]
+    assert history["of"]["TPESampler"]["ours"]["ask"] > 0

@@ -90,7 +90,9 @@ def options(url: URL) -> dict[str, Any]:
         }
         words = " ".join(f"-c {key}={value}" for key, value in settings.items())
         alive = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
-        return {**pool, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S, "options": words, **alive}}
+        # Prepared statements belong to a session, which PgBouncer gives to whoever comes next.
+        session = {"options": words, "prepare_threshold": None}
+        return {**pool, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S, **session, **alive}}
     if name in ("mysql", "mariadb"):
         times = {"read_timeout": STATEMENT_TIMEOUT_S, "write_timeout": STATEMENT_TIMEOUT_S}
         start = f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_TIMEOUT_S}"

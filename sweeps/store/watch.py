@@ -10,7 +10,7 @@ from sweeps.store.leases import Retries, take_over
 from sweeps.store.processes import runs, this_machine
 from sweeps.store.tables import WorkerRow, now
 
-GRACE_S, WATCH_S = 60.0, 25.0
+GRACE_S, WATCH_S = 60.0, 50.0
 USUAL = Retries()
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, select
 
 from sweeps.signals import Reading
 from sweeps.store.leases import Claim
+from sweeps.store.trials import Trials
 from sweeps.store.writes import Batch, table
 
 ATTRIBUTES = table(models.StudySystemAttributeModel)
@@ -39,26 +40,24 @@ class WorkerStorage(BaseStorage):
         self._study_id = study_id
         self._directions = self._backend.get_study_directions(study_id)
         self._own: FrozenTrial | None = None
+        self._read = Trials(study_id)
         self._others: list[FrozenTrial] = []
+        self._all: list[FrozenTrial] | None = None  # both, put together when they are first asked for
         self._batch = Batch()
         self._lock = Lock()
 
     def hold(self, claim: Claim) -> None:
         """Read what others have done by now, and let `claim` be the trial that is asked for and written to."""
         self.sync()
-        known = {} if claim.fresh else {trial.number: trial for trial in self._others}
-        found = known.get(claim.number)
+        mine = (trial for trial in self._others if trial.number == claim.number and not claim.fresh)
+        found = next(mine, None)
         self._own = copy.deepcopy(found) if found is not None else _new(claim)
         self._own.state = TrialState.RUNNING
-        self._batch = Batch()
+        self._all, self._batch = None, Batch()
 
     def sync(self) -> None:
         """Read the trials that have changed; finished ones are read once."""
-        self._others = self._backend.get_all_trials(self._study_id, deepcopy=False)
-
-    def release(self) -> None:
-        """Forget the trial."""
-        self._own, self._batch = None, Batch()
+        self._others, self._all = self._read.read(self._engine), None
 
     def add_reading(self, reading: Reading) -> None:
         """Gather a reading of the trial."""
@@ -175,11 +174,10 @@ class WorkerStorage(BaseStorage):
 
     def _trials(self) -> list[FrozenTrial]:
         """All, in the order of their numbers."""
-        own = self._own
-        if own is None:
-            return self._others
-        before = [trial for trial in self._others if trial.number < own.number]
-        return [*before, own, *(trial for trial in self._others if trial.number > own.number)]
+        if self._all is None:
+            others = [trial for trial in self._others if self._own is None or trial.number != self._own.number]
+            self._all = sorted([*others, *([self._own] if self._own else [])], key=lambda trial: trial.number)
+        return self._all
 
     def _mine(self, trial_id: int) -> FrozenTrial:
         if self._own is None or self._own._trial_id != trial_id:

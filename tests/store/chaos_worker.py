@@ -182,9 +182,8 @@ def work(plan: Plan, storage_url: str) -> int:
         for each in made:
             each.heart.leave(f"{name} came")
 
-    def abandon() -> None:
-        for each in made:
-            each.heart.abandon()
+    def abandon() -> bool:
+        return all(each.heart.abandon() for each in made)
 
     with interruptible(leave, abandon) as told:
         opened = store.connect(storage_url, wait_s=plan.wait_s)

@@ -17,6 +17,7 @@ from sweeps import space_file, store
 from sweeps.signals import ChannelVitals, Reading
 from sweeps.store import leases
 from sweeps.store.processes import this_process
+from sweeps.store.trials import Trials
 from sweeps.store.writes import Batch, pack, unpack
 
 RATE, NAMES = FloatDistribution(1e-4, 1.0, log=True), CategoricalDistribution(["relu", "selu"])
@@ -58,6 +59,12 @@ def optunas(study: optuna.Study) -> None:
     study.tell(trial, 0.75)
 
 
+def comparable(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    """All that a trial holds; not a number is not equal to itself, and attributes come in no order."""
+    reports = sorted(trial.intermediate_values.items(), key=repr)
+    return {**vars(trial), "intermediate_values": repr(reports)}
+
+
 def test_optuna_reads_the_same_from_our_rows_as_from_its_own(url: str) -> None:
     storage = store.connect(url, create=True)
     store.create_study(storage, space_file.parse(fakes.TINY), fakes.TINY, [])
@@ -75,6 +82,11 @@ def test_optuna_reads_the_same_from_our_rows_as_from_its_own(url: str) -> None:
         assert before is not None
         assert after is not None
         assert abs((after - before).total_seconds()) < 60
+    read = Trials(1)
+    first, again = read.read(storage.engine), read.read(storage.engine)
+    for mine, optunas_own in zip(first, (one, other), strict=True):
+        assert comparable(mine) == comparable(optunas_own), "we read what Optuna reads"
+    assert all(before is after for before, after in zip(first, again, strict=True)), "a finished trial is read once"
     storage.engine.dispose()
 
 
