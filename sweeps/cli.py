@@ -9,7 +9,7 @@ import typer
 
 from sweeps import __version__, cli_data, cli_workers
 from sweeps.cli_options import Overrides, SpacePath, StorageUrl, StudyName
-from sweeps.errors import SweepsError
+from sweeps.errors import InputError, SweepsError
 
 app = typer.Typer(
     name="sweeps",
@@ -116,6 +116,8 @@ def status(
     from sweeps import store
 
     opened = store.connect(store.url(storage))
+    if watch and as_json:
+        raise InputError("--watch is for people and --json for machines: take one of them")
     if watch:
         now.watch(opened, study, running.stdout_console())
         return

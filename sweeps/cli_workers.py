@@ -29,6 +29,7 @@ def worker(
     from sweeps import store
     from sweeps.heartbeat import usual
     from sweeps.interruption import interruptible
+    from sweeps.places import place
     from sweeps.worker import Worker
 
     storage_url = store.url(storage)
@@ -45,14 +46,16 @@ def worker(
         opened = store.connect(storage_url, wait_s=CONNECT_S)
         for study in studies or []:
             store.space_of(store.load_study(opened, study))
+        where = store.artifacts(storage_url, artifacts)
+        if where:
+            place(where)  # what cannot be a place shows before anything is claimed
         from sweeps.nn import device
         from sweeps.nn.datasets import load
         from sweeps.nn.train import train
 
         device.prepare()
-        place = store.artifacts(storage_url, artifacts)
         patience, gpu = usual(storage_url), device.name()
-        made.append(Worker(opened, train, load, lambda: bool(told), place, patience, gpu))
+        made.append(Worker(opened, train, load, lambda: bool(told), where, patience, gpu))
         finished = made[0].serve(studies or [], exit_when_idle=exit_when_idle)
     print(f"worker finished {finished} trials", file=sys.stderr)
 

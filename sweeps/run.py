@@ -27,6 +27,7 @@ from sweeps.launch import local
 from sweeps.space import Space
 from sweeps.store import offers
 from sweeps.store.engines import persist
+from sweeps.store.tables import State
 from sweeps.store.watch import Watch
 
 POLL_S = 0.5
@@ -179,11 +180,12 @@ def follow(
     follower, watch = Follower(study, space, console), Watch(storage.engine)
     with interruptible() as stop, Live(console=console, refresh_per_second=4, transient=True) as live:
         try:
-            while follower.summary.done < space.budget.trials and not stop.asked:
+            state = State.ACTIVE
+            while follower.summary.done < space.budget.trials and not stop.asked and state != State.STOPPED:
                 workers.start()
-                live.update(follower.bar("" if follower.summary.running else "workers are starting"))
+                live.update(follower.bar(_note(state, follower)))
                 time.sleep(POLL_S)
-                persist(lambda: _look(follower, workers, watch), OUTAGE_S, lambda: stop.asked > 0)
+                state = persist(lambda: _look(storage, follower, workers, watch), OUTAGE_S, lambda: stop.asked > 0)
         finally:
             _wind_down(follower, workers, stop, live)
             persist(watch.reap, PATIENCE_S)
@@ -192,15 +194,29 @@ def follow(
         console.print(report.render(space, follower.summary))
         console.print("stopped; the same command goes on where this one left off")
         raise Said(130)
+    if state == State.STOPPED:
+        console.print(report.render(space, follower.summary))
+        raise StoreError(_STOPPED.format(space.name))
     return space, follower.summary
 
 
-def _look(follower: Follower, workers: local.LocalWorkers, watch: Watch) -> None:
-    """See what has finished and who has died; a trial that was left behind needs a worker."""
+_STOPPED = "study {0!r} was stopped; `sweeps resume` goes on with it"
+
+
+def _note(state: State, follower: Follower) -> str:
+    if state == State.PAUSED:
+        return "paused; `sweeps resume` goes on"
+    return "" if follower.summary.running else "workers are starting"
+
+
+def _look(storage: RDBStorage, follower: Follower, workers: local.LocalWorkers, watch: Watch) -> State:
+    """See what has finished and who has died; a trial that was left behind needs a worker. The study's state."""
     if follower.update():
         workers.deaths = 0
-    if (workers.died() or not workers.running()) and watch.reap():
-        workers.count = max(workers.count, 1)
+    if workers.died() or not workers.running():
+        watch.reap()
+        workers.count = max(workers.count, 1)  # while the budget is not met there is something to do
+    return offers.state(storage.engine, store.id_of(storage, follower.study))
 
 
 def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live: Live) -> None:

@@ -20,7 +20,7 @@ from sweeps.attempt import Attempt, Means
 from sweeps.checkpoints import Checkpoints
 from sweeps.errors import InputError, LostLeaseError, OutageError, StoreError, WorkerError, one_line
 from sweeps.heartbeat import DATABASE_ERRORS, Heartbeat, Patience
-from sweeps.places import artifact_store, place
+from sweeps.places import Place, artifact_store, place
 from sweeps.store import engines, leases, offers
 from sweeps.store.processes import this_process
 from sweeps.store.tables import State
@@ -79,10 +79,12 @@ class Worker:
     say: Callable[[str], None] = say
     finished: int = 0
     heart: Heartbeat = field(init=False)
+    _place: Place | None = field(init=False)
     _served: dict[str, Served] = field(default_factory=dict)
     _unreadable: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._place = place(self.artifacts) if self.artifacts else None
         self.heart = Heartbeat(self.storage, self._register(), self.patience)
 
     def serve(self, names: Sequence[str] = (), *, exit_when_idle: bool = False) -> int:
@@ -161,7 +163,7 @@ class Worker:
         claim = self._persist(lambda: leases.claim(engine, worker, served.study_id, space.budget.trials))
         if claim is None:
             return False
-        checkpoints = Checkpoints(place(self.artifacts), name) if self.artifacts else None
+        checkpoints = Checkpoints(self._place, name) if self._place is not None else None
         outcome = Attempt(self._means(), served.study, served.storage, space, claim, checkpoints, served.endings).make()
         if outcome is not None:
             self._count(name, served, outcome)

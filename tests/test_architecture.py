@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run": {"errors", "launch", "report", "space", "space_file", "store"},
     "cli_options": set(),
     "cli_data": {"data", "errors"},
-    "cli_workers": {"cli_options", "heartbeat", "interruption", "nn", "store", "worker"},
+    "cli_workers": {"cli_options", "heartbeat", "interruption", "nn", "places", "store", "worker"},
     "cli": {
         "autopsies",
         "cli_data",

@@ -30,8 +30,10 @@ def test_the_commands_run_one_after_the_other(tmp_path: Path) -> None:
     (tmp_path / "search_spaces").symlink_to(ROOT / "search_spaces")
     for line in commands():
         words = shlex.split(line, comments=True)[1:]
-        if words[0] == "run":
+        if words[0] in ("run", "create"):
             words += [word for setting in SHRUNKEN for word in ("--set", setting)]
+        if words[0] == "worker" or "--watch" in words:
+            continue  # they wait for more to do; tests of their own run them
         done = subprocess.run(
             [sys.executable, "-m", "sweeps", *words], cwd=tmp_path, capture_output=True, text=True, check=False
         )

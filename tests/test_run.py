@@ -219,6 +219,15 @@ def test_a_killed_worker_is_replaced_and_the_budget_met_exactly(
     assert killed not in [trial.user_attrs["pid"] for trial in trials(tmp_path)]
 
 
+def test_a_study_that_is_stopped_ends_its_sweep(start: Callable[[], subprocess.Popen[str]], tmp_path: Path) -> None:
+    process = start()
+    wait_for(lambda: under_way(tmp_path, 0))
+    subprocess.run([sys.executable, "-m", "sweeps", "stop", "tiny"], cwd=tmp_path, check=True, capture_output=True)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "study 'tiny' was stopped; `sweeps resume` goes on with it" in talk
+
+
 def test_a_rehearsal_finds_what_cannot_be_trained_before_a_study_is_made(tmp_path: Path) -> None:
     done = run(tmp_path, "--set", "data.source=digits", "--set", "data.images=5000")
     assert done.returncode == 2

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,19 +25,6 @@ def default_workers() -> int:
 def command(*words: str) -> list[str]:
     """The sweeps command of this very installation."""
     return [sys.executable, "-m", "sweeps", *words]
-
-
-def alive(host: str, pid: int) -> bool:
-    """Whether a worker runs; one on another machine may, as far as can be seen from here."""
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote_plus
 
 import optuna
 import sqlalchemy
@@ -27,6 +28,9 @@ BUSY_TIMEOUT_S = 60  # SQLite: how long a writer waits for another before it giv
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 30
+# What drivers raise of a URL's options as well as of a database.
+DRIVER_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, ImportError, TypeError, ValueError)
+SECRET_OPTIONS = {"password", "passwd", "sslpassword", "ssl_key_password"}
 # A worker that was stopped in the middle of a transaction must not keep others from its rows.
 IDLE_TRANSACTION_S = 30
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 0.05, 5.0  # between two attempts
@@ -36,7 +40,13 @@ TEMPORARY_STATES = ("08", "40", "53", "57", "25006", "25P03", "55P03")
 TEMPORARY_NUMBERS = {1021, 1040, 1053, 1114, 1205, 1213, 1290, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 2055, 4031}
 TEMPORARY_WORDS = ("database is locked", "database table is locked", "database schema is locked", "disk is full")
 # psycopg gives no SQLSTATE for what the server says before a session exists.
-PERMANENT_WORDS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "not permitted to log in")
+PERMANENT_WORDS = (
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "not permitted to log in",
+    "no password",
+)
 
 
 def parsed(storage_url: str) -> URL:
@@ -47,16 +57,30 @@ def parsed(storage_url: str) -> URL:
     """
     try:
         return make_url(storage_url)
-    except ArgumentError as exc:
-        raise StoreError("the storage is not a URL; write sqlite:///sweeps.db or postgresql+psycopg://...") from exc
+    except (ArgumentError, ValueError):  # whose texts quote the URL
+        raise StoreError(
+            "the storage is not a URL; write sqlite:///sweeps.db or postgresql+psycopg://user:password@host/database, "
+            "a password with @ : / in it percent-encoded"
+        ) from None
 
 
 def masked(storage_url: str) -> str:
     """The URL as people may see it, without its password."""
     try:
-        return make_url(storage_url).render_as_string(hide_password=True)
-    except ArgumentError:
+        url = make_url(storage_url)
+    except (ArgumentError, ValueError):
         return "the storage URL"
+    shown = url.render_as_string(hide_password=True)
+    for secret in _secrets(url):
+        shown = shown.replace(secret, "***").replace(quote_plus(secret), "***")
+    return shown
+
+
+def _secrets(url: URL) -> list[str]:
+    """Passwords that the URL carries, as its password or as an option of the driver."""
+    options = [value for key, value in url.query.items() if key.lower() in SECRET_OPTIONS]
+    values = [each for value in options for each in ([value] if isinstance(value, str) else value)]
+    return [*values, *([str(url.password)] if url.password else [])]
 
 
 def is_sqlite(url: URL) -> bool:
@@ -220,15 +244,15 @@ def explained(storage_url: str) -> Iterator[None]:
         yield
     except OutageError as exc:
         raise StoreError(f"{shown}: {_mend(exc.__cause__ or exc, storage_url)}") from exc
-    except (SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, ImportError, optuna.exceptions.OptunaError) as exc:
+    except (*DRIVER_ERRORS, optuna.exceptions.OptunaError) as exc:
         raise StoreError(f"{shown}: {_mend(exc, storage_url)}") from exc
 
 
 def _mend(exc: BaseException, storage_url: str) -> str:
     cause = getattr(exc, "orig", None) or exc.__cause__ or exc
     text = one_line(cause)
-    password = make_url(storage_url).password
-    text = text.replace(str(password), "***") if password else text
+    for secret in _secrets(make_url(storage_url)):
+        text = text.replace(secret, "***")
     if isinstance(exc, (ImportError, NoSuchModuleError)):
         return f"its driver is not installed ({text}); pip install it, or use sqlite:///sweeps.db"
     if "no longer compatible" in str(exc):

@@ -67,7 +67,20 @@ def offers(engine: Engine) -> list[Offer]:
         ]
 
 
-def halt(engine: Engine, study_id: int, state: State) -> State:
+def state(engine: Engine, study_id: int) -> State:
+    """What people want of a study.
+
+    Raises:
+        StoreError: it is no study of sweeps.
+    """
+    with engine.connect() as db:
+        found = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
+    if found is None:
+        raise StoreError("the study was not made by `sweeps create`: no worker serves it")
+    return State(found)
+
+
+def halt(engine: Engine, study_id: int, wanted: State) -> State:
     """Pause, stop or resume a study; workers that train for it learn of it with their next beat.
 
     Returns:
@@ -82,7 +95,7 @@ def halt(engine: Engine, study_id: int, state: State) -> State:
         before = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
         if before is None:
             raise StoreError("the study was not made by `sweeps create`: no worker serves it")
-        db.execute(update(StudyRow).where(StudyRow.study_id == study_id).values(state=state))
-        if state == State.STOPPED:
+        db.execute(update(StudyRow).where(StudyRow.study_id == study_id).values(state=wanted))
+        if wanted == State.STOPPED:
             give_up_waiting(db, study_id)
     return State(before)

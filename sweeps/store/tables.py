@@ -43,7 +43,7 @@ class WorkerRow(Base):
     """A worker process; times are seconds since 1970 by the database's clock.
 
     Attributes:
-        host, machine, pid, born: see `leases.Process`.
+        host, machine, pid, born: see `processes.Process`.
         lost: it was silent for too long; its trial was taken, and nothing that it sends is accepted any more.
         study_id, trial_number, step, rate: what it trains, and its steps per second.
     """

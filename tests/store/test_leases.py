@@ -30,14 +30,6 @@ from sweeps.store.writes import Batch
 ELSEWHERE = Process("node7", "another boot", 77, 1.0)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
-    return str(server.database("leases"))
-
-
 @pytest.fixture
 def storage(url: str) -> Any:
     """A store with the tiny study, of four trials."""

@@ -2,10 +2,8 @@
 
 import json
 import multiprocessing
-from pathlib import Path
 
 import fakes
-import pytest
 import sqlalchemy
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -17,14 +15,6 @@ from sqlalchemy import text
 from sweeps import space_file, store
 from sweeps.store import migrations, offers
 from sweeps.store.tables import Base
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
-    return str(server.database("schema"))
 
 
 def test_the_migrations_make_what_the_tables_declare(url: str) -> None:

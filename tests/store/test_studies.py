@@ -116,3 +116,18 @@ def test_stores_that_cannot_be_used_are_one_line_each(tmp_path: Path) -> None:
 
 def test_a_password_is_never_shown() -> None:
     assert store.masked("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me:***@host/db"
+    for url in ("postgresql+psycopg://me@host/db?password=s%2Fecret", "mysql+pymysql://me@host/db?password=s%2Fecret"):
+        assert "ecret" not in store.masked(url)
+        with pytest.raises(StoreError) as caught:
+            store.connect(url.replace("host", "127.0.0.1:1"))
+        assert "ecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://me:secret@host:abc/db", "mysql+pymysql://me:secret@127.0.0.1:1/db?foo=bar"]
+)
+def test_what_a_driver_cannot_read_is_one_line(url: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        store.connect(url)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

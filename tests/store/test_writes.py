@@ -1,12 +1,10 @@
 """What our batches write is what Optuna's own storage would have written."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import fakes
 import optuna
-import pytest
 import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,14 +21,6 @@ from sweeps.store.writes import Batch, pack, unpack
 RATE, NAMES = FloatDistribution(1e-4, 1.0, log=True), CategoricalDistribution(["relu", "selu"])
 REPORTS = {2: 0.25, 4: math.inf, 6: -math.inf, 8: 1e-300, 10: math.nan}
 USER = {"fate": "learned", "steps": 8, "nested": {"a": [1, None, "ü'\"\\"]}, "long": "x" * 5000}
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    server = request.getfixturevalue("postgres" if request.param == "postgresql" else "mariadb")
-    return str(server.database("writes"))
 
 
 def ours(storage: Any) -> None:
