@@ -87,10 +87,10 @@ def test_postgresql(fresh_postgres: PostgreSQL, tmp_path: Path, whole: dict[int,
 
 
 def test_sqlite(tmp_path: Path, whole: dict[int, dict[str, Any]]) -> None:
-    view = make(f"sqlite:///{tmp_path}/store.db", "budget.trials=40")
+    view = make(f"sqlite:///{tmp_path}/store.db", "budget.trials=20")
     with Crew(view.url, tmp_path / "crew", Plan(look_s=0.04)) as crew:
         crew.start(4)
-        check(crew, view, 40, disturb(crew, view, 40, {}), whole)
+        check(crew, view, 20, disturb(crew, view, 20, {}), whole)
 
 
 def test_mariadb(fresh_mariadb: MariaDB, tmp_path: Path, whole: dict[int, dict[str, Any]]) -> None:
