@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/sweeps run search_spaces/quickstart.toml
 
 test: install
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: install
 	$(BIN)/ruff check .

@@ -17,11 +17,12 @@ from sweeps.checkpoints import Checkpoint, Checkpoints
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import LostLeaseError, OutageError, TrialError, one_line
-from sweeps.heartbeat import DATABASE_ERRORS, Heartbeat, Order, Work
+from sweeps.heartbeat import Heartbeat, Order, Work
 from sweeps.signals import Reading
 from sweeps.space import Space
-from sweeps.store import engines, leases
+from sweeps.store import leases
 from sweeps.store.leases import Claim
+from sweeps.store.outages import DATABASE_ERRORS, persist, words
 from sweeps.store.processes import this_process
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.training import Load, Run, Train
@@ -75,19 +76,25 @@ class Attempt:
             OutageError: the store has been away for too long; the trial is kept as a checkpoint.
         """
         heart = self.means.heart
-        trial, problem = engines.persist(self._ask, self.means.outage_s, self.means.stopping)
+        trial, problem = persist(self._ask, self.means.outage_s, self.means.stopping)
         heart.attach(Work(self.claim, self.storage, self._interrupt))
-        heart.deliver()
-        outcome = problem or self._trained(trial)
-        if heart.order == Order.DROP:
-            raise LostLeaseError(heart.why)
-        if outcome is None:
-            self._leave()
-        else:
-            self._finish(trial, outcome)
-        if self.run is not None:
-            self.run.close()
+        try:
+            heart.deliver()
+            outcome = problem or self._trained(trial)
+            if heart.dropped:
+                raise LostLeaseError(heart.why)
+            if outcome is None:
+                self._leave()
+            else:
+                self._finish(trial, outcome)
+        finally:
+            self._close()
         return outcome
+
+    @property
+    def step(self) -> int:
+        """Of the last reading."""
+        return self.readings[-1].step if self.readings else 0
 
     def _ask(self) -> tuple[optuna.Trial, Outcome | None]:
         """The trial with its values drawn and its recipe noted; doing it again changes nothing."""
@@ -113,8 +120,7 @@ class Attempt:
         try:
             arrays = self.means.load(self.config.data, self.config.holdout_images)
             self.setting = setting = self._setting(trial, self.config, arrays)
-            self.means.heart.deliver()
-            self.means.storage.engine.dispose()  # none of a server's few connections is held while a trial trains
+            self._deliver()
             return self._resumed(trial, setting, arrays)
         except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why
             reason = one_line(exc) if isinstance(exc, TrialError) else f"{type(exc).__name__}: {one_line(exc)}"
@@ -151,18 +157,19 @@ class Attempt:
 
     def _resumed(self, trial: optuna.Trial, setting: Setting, arrays: Arrays) -> Outcome | None:
         """The trial gone on with, if an earlier worker has left a checkpoint that fits."""
-        number, found = self.claim.number, self._checkpoint(setting.config)
+        found = self._checkpoint(setting.config)
         if found is not None:
             self._deliver_late(found.readings)
-            self.means.say(f"trial {number}: goes on from step {found.step}")
+            self._say(f"goes on from step {found.step}")
             try:
                 return self._followed(trial, setting, arrays, found)
             except TrialError as exc:
                 if len(self.readings) > len(found.readings):
                     raise
-                self.means.say(f"trial {number}: its checkpoint cannot be used: {one_line(exc)}")
+                self._say(f"its checkpoint cannot be used: {one_line(exc)}")
+                self._close()
         if not self.claim.fresh:
-            self.means.say(f"trial {number}: starts over")
+            self._say("starts over")
         return self._followed(trial, setting, arrays, None)
 
     def _checkpoint(self, config: Config) -> Checkpoint | None:
@@ -171,7 +178,7 @@ class Attempt:
         try:
             return self.checkpoints.load(self.claim.number, config.to_json())
         except OSError as exc:
-            self.means.say(f"trial {self.claim.number}: its checkpoint cannot be read ({one_line(exc)})")
+            self._say(f"its checkpoint cannot be read ({one_line(exc)})")
             return None
 
     def _deliver_late(self, readings: Sequence[Reading]) -> None:
@@ -192,8 +199,7 @@ class Attempt:
         if self.means.stopping():
             heart.leave("the worker was told to end")
         if heart.order == Order.GO_ON and heart.checkpoint_due:
-            heart.deliver()  # whoever has slept must not replace the checkpoint of the worker that took over
-            self.means.storage.engine.dispose()
+            self._deliver()  # whoever has slept must not replace the checkpoint of the worker that took over
             if not heart.dropped:
                 self._keep()
         return heart.order != Order.GO_ON
@@ -202,12 +208,11 @@ class Attempt:
         """Write a checkpoint; one that cannot be written is no reason to end a run that may learn."""
         if self.checkpoints is None or self.run is None or self.config is None:
             return False
-        step = self.readings[-1].step if self.readings else 0
         try:
-            content = Checkpoint(self.config.to_json(), step, tuple(self.readings), self.run.state())
+            content = Checkpoint(self.config.to_json(), self.step, tuple(self.readings), self.run.state())
             self.checkpoints.save(self.claim.number, content)
         except (OSError, RuntimeError) as exc:  # RuntimeError: the run has failed, and has no state any more
-            self.means.say(f"trial {self.claim.number}: no checkpoint can be written: {one_line(exc)}")
+            self._say(f"no checkpoint can be written: {one_line(exc)}")
             self.storage.set_trial_user_attr(self.claim.trial_id, store.NO_CHECKPOINT, one_line(exc)[:LONGEST])
             return False
         finally:
@@ -218,24 +223,24 @@ class Attempt:
         """Hand the trial back with a checkpoint, or keep the checkpoint alone where the store is away."""
         heart, claim = self.means.heart, self.claim
         kept = self._keep()
-        where = f"kept at step {self.readings[-1].step if self.readings else 0}" if kept else "not kept"
+        where = f"kept at step {self.step}" if kept else "not kept"
         if heart.order == Order.KEEP:
             raise OutageError(f"{heart.why}; trial {claim.number} of {self.space.name!r} is {where}")
         engine = self.means.storage.engine
         heart.conclude(lambda batch: leases.hand_back(engine, heart.worker, claim, batch))
-        self.means.say(f"trial {claim.number}: handed back, {where}: {heart.why}")
+        self._say(f"handed back, {where}: {heart.why}")
 
     def _finish(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Tell the trial's end; if the store cannot be told, a checkpoint keeps all that decides it."""
         try:
-            engines.persist(lambda: self._sum_up(trial, outcome), self.means.outage_s)
+            persist(lambda: self._sum_up(trial, outcome), self.means.outage_s)
             self._conclude(outcome.state, self.storage.get_trial(self.claim.trial_id).value)
         except OutageError as exc:
             where = "kept at its end" if self._keep() else "not kept"
             raise OutageError(f"{exc}; trial {self.claim.number} of {self.space.name!r} is {where}") from exc
         except DATABASE_ERRORS as exc:  # one that no waiting mends: what the trial says is too long, or is no text
-            reason = f"the store refuses what it says: {engines.words(exc)}"[:LONGEST]
-            self.means.say(f"trial {self.claim.number}: {reason}")
+            reason = f"the store refuses what it says: {words(exc)}"[:LONGEST]
+            self._say(reason)
             self.storage.take()
             for name, value in {store.FATE: store.FAILED, store.REASON: reason}.items():
                 trial.set_user_attr(name, value)
@@ -244,7 +249,7 @@ class Attempt:
             try:
                 self.checkpoints.remove(self.claim.number)
             except OSError as exc:
-                self.means.say(f"trial {self.claim.number}: its checkpoint cannot be removed: {one_line(exc)}")
+                self._say(f"its checkpoint cannot be removed: {one_line(exc)}")
 
     def _conclude(self, state: TrialState, value: float | None) -> None:
         engine, heart, claim = self.means.storage.engine, self.means.heart, self.claim
@@ -272,7 +277,21 @@ class Attempt:
         except Exception:  # noqa: BLE001
             trial.set_user_attr(store.TRACEBACK, traceback.format_exc()[-LONGEST:])
 
+    def _deliver(self) -> None:
+        """Beat with all that was said; none of a server's few connections is held while a trial trains."""
+        self.means.heart.deliver()
+        self.means.storage.engine.dispose()
+
     def _interrupt(self) -> None:
         """From the heartbeat's thread."""
-        if self.run is not None:
-            self.run.interrupt()
+        run = self.run  # the main thread may close it
+        if run is not None:
+            run.interrupt()
+
+    def _close(self) -> None:
+        run, self.run = self.run, None
+        if run is not None:
+            run.close()
+
+    def _say(self, text: str) -> None:
+        self.means.say(f"trial {self.claim.number}: {text}")

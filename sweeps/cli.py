@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sweeps import __version__, cli_data, cli_workers
-from sweeps.cli_options import Overrides, SpacePath, StorageUrl, StudyName
+from sweeps import __version__, cli_dashboard, cli_data, cli_launch, cli_workers
+from sweeps.cli_options import ArtifactsPlace, Overrides, SpacePath, StorageUrl, StudyName
 from sweeps.errors import InputError, SweepsError
 
 app = typer.Typer(
@@ -22,7 +22,11 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_data.app, name="data")
-for command in (cli_workers.worker, cli_workers.pause, cli_workers.resume, cli_workers.stop):
+app.add_typer(cli_launch.app, name="launch")
+for command in (
+    *(cli_workers.worker, cli_workers.pause, cli_workers.resume, cli_workers.stop),
+    cli_dashboard.dashboard,
+):
     app.command()(command)
 
 
@@ -42,19 +46,25 @@ def run(
     storage: StorageUrl = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Worker processes. Default: one per processor, at most 8.", show_default=False),
+        typer.Option(
+            min=1, help="Worker processes. Default: one per GPU, else one per processor up to 8.", show_default=False
+        ),
     ] = None,
+    artifacts: ArtifactsPlace = None,
 ) -> None:
     """Run a sweep on this machine: create the study or continue it, start workers, show progress, sum up.
 
     Ctrl-C stops cleanly; the same command goes on.
     """
-    from sweeps import report, store
+    from sweeps import hints, report, store
     from sweeps import run as running
     from sweeps.launch import local
+    from sweeps.places import place
     from sweeps.store.watch import Watch
 
     storage_url = store.url(storage)
+    if artifacts:
+        place(artifacts)  # what cannot be a place shows before the rehearsal
     talk = running.stderr_console()
     opened, study, new = running.create(path, overrides or [], storage_url)
     space = store.space_of(study)
@@ -63,23 +73,23 @@ def run(
     talk.print(
         f"{'created' if new else 'going on with'} study {space.name!r} in {store.masked(storage_url)}", markup=False
     )
-    count = min(workers or local.default_workers(), max(left, 1))
-    space, summary = running.follow(opened, study, local.LocalWorkers(space.name, storage_url, count), talk)
+    count = min(workers or local.default_count(), max(left, 1))
+    space, summary = running.follow(opened, study, local.LocalWorkers(space.name, storage_url, count, artifacts), talk)
     out = running.stdout_console()
     out.print(report.render(space, summary))
-    out.print(running.next_commands(storage_url, space, path, overrides or []), markup=False, soft_wrap=True)
+    out.print(hints.next_commands(storage_url, space, path, overrides or [], artifacts), markup=False, soft_wrap=True)
 
 
 @app.command()
 def create(path: SpacePath, overrides: Overrides = None, storage: StorageUrl = None) -> None:
     """Create the study of a file, after a rehearsal, without running it."""
+    from sweeps import hints, store
     from sweeps import run as running
-    from sweeps import store
 
     storage_url = store.url(storage)
     _, study, new = running.create(path, overrides or [], storage_url)
     print(f"{'created' if new else 'there already:'} study {study.study_name!r} in {store.masked(storage_url)}")
-    print(f"next: {running.worker_command(storage_url, study.study_name)}")
+    print(f"next: {hints.worker_command(storage_url, study.study_name)}")
 
 
 @app.command()
@@ -104,7 +114,7 @@ def rehearse(path: SpacePath, overrides: Overrides = None) -> None:
 @app.command()
 def status(
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="The study's name; all studies if left out.")
+        str | None, typer.Argument(metavar="STUDY", help="The study's name; all studies if left out.")
     ] = None,
     storage: StorageUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
@@ -114,6 +124,7 @@ def status(
     from sweeps import run as running
     from sweeps import status as now
     from sweeps import store
+    from sweeps.store import engines
 
     opened = store.connect(store.url(storage))
     if watch and as_json:
@@ -121,7 +132,8 @@ def status(
     if watch:
         now.watch(opened, study, running.stdout_console())
         return
-    found = now.look(opened, study)
+    with engines.refusals(opened.url):
+        found = now.look(opened, study)
     if as_json:
         print(json.dumps(found.to_dict(study), indent=2))
         return

@@ -15,8 +15,8 @@ StorageUrl = Annotated[
     typer.Option(
         "--storage",
         metavar="URL",
-        help="The SQL store. Default: $SWEEPS_STORAGE, else sqlite:///sweeps.db. "
-        "Use the variable for a URL with a password: options show in process lists.",
+        help="The SQL store. Default: $SWEEPS_STORAGE, or what is in the file $SWEEPS_STORAGE_FILE, else "
+        "sqlite:///sweeps.db. Use a variable for a URL with a password: options show in process lists.",
         show_default=False,
     ),
 ]

@@ -1,16 +1,24 @@
 """The commands for workers, and for people who halt and resume what workers do."""
 
+import os
 import sys
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sweeps.cli_options import ArtifactsPlace, StorageUrl, StudyName
 
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+    from sweeps.worker import Life
+
 CONNECT_S = 60.0  # a worker may be started before its store is
+EMPTY_S = 30.0  # between two looks into a store that has no study yet
 StudyNames = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[STUDY]...", help="The studies' names; all studies of the store, now and later, if none."),
+    typer.Argument(metavar="STUDY...", help="The studies' names; all studies of the store, now and later, if none."),
 ]
 
 
@@ -24,40 +32,61 @@ def worker(
 ) -> None:
     """Run trials: of the studies named until their budgets are met, or of every active study of the store, for ever.
 
-    SIGTERM, SIGINT or SIGUSR1: keep a checkpoint, hand the running trial back, end. A second signal ends at once.
+    SIGTERM, SIGINT, SIGHUP or SIGUSR1: keep a checkpoint, hand the running trial back, end. Another one, more than two
+    seconds later, ends the worker at once.
     """
     from sweeps import store
     from sweeps.heartbeat import usual
-    from sweeps.interruption import interruptible
-    from sweeps.places import place
-    from sweeps.worker import Worker
+    from sweeps.places import require_writable
+    from sweeps.worker import Worker, life, say
 
     storage_url = store.url(storage)
-    made: list[Worker] = []
-
-    def leave(name: str) -> None:
-        for each in made:
-            each.heart.leave(f"{name} came")
-
-    def abandon() -> bool:
-        return all(each.heart.abandon() for each in made)
-
-    with interruptible(leave, abandon) as told:
-        opened = store.connect(storage_url, wait_s=CONNECT_S)
+    where = store.artifacts(storage_url, artifacts)
+    with life() as this:
+        opened = _opened(this, storage_url, waits=not studies and not exit_when_idle)
+        if opened is None:
+            say(f"{this.told.signal} came while the store was waited for")
+            return
         for study in studies or []:
             store.space_of(store.load_study(opened, study))
-        where = store.artifacts(storage_url, artifacts)
         if where:
-            place(where)  # what cannot be a place shows before anything is claimed
+            require_writable(where)  # what cannot be written shows before anything is claimed
         from sweeps.nn import device
         from sweeps.nn.datasets import load
         from sweeps.nn.train import train
 
         device.prepare()
-        patience, gpu = usual(storage_url), device.name()
-        made.append(Worker(opened, train, load, lambda: bool(told), where, patience, gpu))
-        finished = made[0].serve(studies or [], exit_when_idle=exit_when_idle)
+        patience, gpu, job = usual(storage_url), device.name(), os.environ.get("SWEEPS_JOB", "")
+        this.worker = Worker(opened, train, load, this.ends, where, patience, gpu, job)
+        finished = this.worker.serve(studies or [], exit_when_idle=exit_when_idle)
     print(f"worker finished {finished} trials", file=sys.stderr)
+
+
+def _opened(this: "Life", storage_url: str, *, waits: bool) -> "RDBStorage | None":
+    """The store, once it answers, and on a server of a pool's also once it has a study; None if told to end before.
+
+    Raises:
+        OutageError: it does not answer.
+        StoreError: it cannot be used.
+    """
+    from sweeps import store
+    from sweeps.errors import NoStoreError, OutageError
+    from sweeps.worker import say
+
+    while not this.told:
+        try:
+            return store.connect(storage_url, wait_s=CONNECT_S, giving_up=this.ends, say=say)
+        except NoStoreError:
+            if not waits or storage_url.startswith("sqlite"):
+                raise
+            say(f"{store.masked(storage_url)}: there is no study in it yet; waiting for one")
+        except OutageError:
+            if not this.told:
+                raise
+        deadline = time.monotonic() + EMPTY_S
+        while not this.told and time.monotonic() < deadline:
+            time.sleep(0.2)
+    return None
 
 
 def pause(study: StudyName, storage: StorageUrl = None) -> None:

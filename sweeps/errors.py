@@ -5,7 +5,7 @@ SweepsError                 exit 1: something went wrong on our side of the line
 │   ├── SpaceError          the search-space file: file: key: what is wrong; the mend
 │   └── StoreError          the SQL store: its URL, its schema, a study's name
 │       └── NoStoreError    nothing is there yet
-├── OutageError             the store does not answer for longer than is waited for
+├── OutageError             exit 75: the store does not answer for longer than is waited for; it may later
 ├── LostLeaseError          this worker was taken for dead: what it does is another's by now
 ├── TrialError              this trial fails with the reason; the worker goes on
 └── WorkerError             workers keep failing; the message says where to look
@@ -53,6 +53,8 @@ class NoStoreError(StoreError):
 
 class OutageError(SweepsError):
     """The store does not answer, and was waited for long enough."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: whoever started a worker may start it again
 
 
 class LostLeaseError(SweepsError):

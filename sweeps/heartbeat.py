@@ -10,14 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from sweeps.errors import LostLeaseError, OutageError
-from sweeps.store import engines, leases
+from sweeps.store import engines, leases, outages
 from sweeps.store.leases import Beat, Claim, Retries
+from sweeps.store.outages import DATABASE_ERRORS, persist
 from sweeps.store.tables import State
 from sweeps.store.watch import GRACE_S, Watch
 from sweeps.store.worker_storage import WorkerStorage
@@ -26,7 +25,6 @@ from sweeps.store.writes import Batch
 WATCHED_BEATS = 2.5  # a silent worker is watched for so long before it is taken for dead
 LOCK_S = 1.0  # for a delivery under way
 LEAVING_S = 4.0  # the store is waited for by a worker that was told to end: Slurm and Kubernetes kill after 30
-DATABASE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Patience:
 
     beat_s: float = 20.0
     grace_s: float = GRACE_S
-    outage_s: float = 900.0
+    outage_s: float = outages.OUTAGE_S
     checkpoint_s: float = 120.0
     idle_s: float = 2.0
     retries: Retries = field(default_factory=Retries)
@@ -109,7 +107,7 @@ class Heartbeat:
     def end(self) -> None:
         """Beat no more."""
         self._ended.set()
-        self._thread.join(timeout=2 * engines.SHORTEST_WAIT_S)
+        self._thread.join(timeout=2 * outages.SHORTEST_WAIT_S)
 
     @property
     def holds(self) -> bool:
@@ -133,11 +131,6 @@ class Heartbeat:
             self._step, self._rate = 0, 0.0
             self._work, self.order, self.why = work, Order.GO_ON, ""
             self.kept()
-
-    def detach(self) -> None:
-        """The trial is no longer in hand."""
-        with self._lock:
-            self._work = None
 
     def progress(self, step: int, rate: float) -> None:
         """How far the trial is, and its steps per second."""
@@ -190,7 +183,7 @@ class Heartbeat:
             assert work is not None
             batch = work.storage.take()
             try:
-                engines.persist(lambda: last(batch), self._patience.outage_s, self._leaves)
+                persist(lambda: last(batch), self._patience.outage_s, self._leaves)
             except BaseException:
                 work.storage.put_back(batch)
                 raise
@@ -225,10 +218,10 @@ class Heartbeat:
         # From the first beat that failed: this process may have slept since the last that arrived.
         self._away = self._away or time.monotonic()
         away = time.monotonic() - self._away
-        if not engines.temporary(exc):
-            self._give(Order.KEEP, f"the store refuses to go on: {engines.words(exc)}")
+        if not outages.temporary(exc):
+            self._give(Order.KEEP, f"the store refuses to go on: {outages.words(exc)}")
         elif away > self._patience.outage_s:
-            self._give(Order.KEEP, f"the store has not answered for {away:.0f} s: {engines.words(exc)}")
+            self._give(Order.KEEP, f"the store has not answered for {away:.0f} s: {outages.words(exc)}")
 
     def _give(self, order: Order, why: str) -> None:
         if self.order == Order.GO_ON or order == Order.DROP:

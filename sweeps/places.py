@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from sweeps.buckets import BUCKETS, BucketStore
-from sweeps.errors import InputError
+from sweeps.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from optuna.artifacts._protocol import ArtifactStore
@@ -80,6 +80,22 @@ def artifact_store(where: str) -> "ArtifactStore":
     folder = _folder(rest)
     folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(folder)
+
+
+def require_writable(where: str) -> None:
+    """Make sure that a checkpoint could be written and removed there; nothing is left but the folder.
+
+    Raises:
+        InputError: it could not; or as `place`.
+    """
+    found, name = place(where), f"checkpoints/probe-{uuid4().hex}"
+    try:
+        found.write(name, b"probe")
+        found.remove(name)
+    except OSError as exc:
+        raise InputError(
+            f"{where}: no checkpoint can be kept there ({one_line(exc)}); name another place with --artifacts"
+        ) from exc
 
 
 class Folder:

@@ -1,8 +1,5 @@
 """`sweeps run`: create or continue a study, start workers on this machine, follow them to the end of the budget."""
 
-import os
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,16 +20,16 @@ from rich.text import Text
 
 from sweeps import report, space_file, store
 from sweeps.errors import NoStoreError, StoreError, SweepsError
+from sweeps.hints import set_options
 from sweeps.launch import local
 from sweeps.space import Space
 from sweeps.store import offers
-from sweeps.store.engines import persist
+from sweeps.store.outages import OUTAGE_S, persist
 from sweeps.store.tables import State
 from sweeps.store.watch import Watch
 
 POLL_S = 0.5
 WIDE = 200  # columns
-OUTAGE_S = 900.0  # the store is waited for, as the workers do
 PATIENCE_S = 60.0  # from asking workers to stop until they are killed: longer than any look
 
 
@@ -42,7 +39,7 @@ def rehearse(path: Path, overrides: Sequence[str]) -> None:
     Raises:
         SweepsError: the rehearsal failed; it has said why.
     """
-    done = subprocess.run(local.command("rehearse", *_set_options(overrides), "--", str(path)), check=False)
+    done = subprocess.run(local.command("rehearse", *set_options(overrides), "--", str(path)), check=False)
     if done.returncode:
         raise Said(done.returncode)
 
@@ -176,8 +173,12 @@ def follow(
         WorkerError: workers keep failing.
         Said: the person stopped it; exit code 130, as shells have it.
     """
-    space = store.space_of(study)
+    space, study_id = store.space_of(study), store.id_of(storage, study)
     follower, watch = Follower(study, space, console), Watch(storage.engine)
+
+    def look() -> State:
+        return _look(storage, study_id, follower, workers, watch)
+
     with interruptible() as stop, Live(console=console, refresh_per_second=4, transient=True) as live:
         try:
             state = State.ACTIVE
@@ -185,7 +186,7 @@ def follow(
                 workers.start()
                 live.update(follower.bar(_note(state, follower)))
                 time.sleep(POLL_S)
-                state = persist(lambda: _look(storage, follower, workers, watch), OUTAGE_S, lambda: stop.asked > 0)
+                state = persist(look, OUTAGE_S, lambda: stop.asked > 0)
         finally:
             _wind_down(follower, workers, stop, live)
             persist(watch.reap, PATIENCE_S)
@@ -197,6 +198,7 @@ def follow(
     if state == State.STOPPED:
         console.print(report.render(space, follower.summary))
         raise StoreError(_STOPPED.format(space.name))
+    workers.forget()
     return space, follower.summary
 
 
@@ -209,14 +211,14 @@ def _note(state: State, follower: Follower) -> str:
     return "" if follower.summary.running else "workers are starting"
 
 
-def _look(storage: RDBStorage, follower: Follower, workers: local.LocalWorkers, watch: Watch) -> State:
+def _look(storage: RDBStorage, study_id: int, follower: Follower, workers: local.LocalWorkers, watch: Watch) -> State:
     """See what has finished and who has died; a trial that was left behind needs a worker. The study's state."""
     if follower.update():
         workers.deaths = 0
     if workers.died() or not workers.running():
         watch.reap()
         workers.count = max(workers.count, 1)  # while the budget is not met there is something to do
-    return offers.state(storage.engine, store.id_of(storage, follower.study))
+    return offers.state(storage.engine, study_id)
 
 
 def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live: Live) -> None:
@@ -228,55 +230,6 @@ def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live
         live.update(follower.bar("stopping: checkpoints are being written; Ctrl-C again to stop now" if asked else ""))
         time.sleep(POLL_S / 5)
     workers.kill()
-
-
-def next_commands(storage_url: str, space: Space, path: Path, overrides: Sequence[str]) -> str:
-    """What a person may type next, word for word."""
-    sweeps, dashboard = _typed("sweeps"), _typed("optuna-dashboard")
-    where = _storage_option(storage_url)
-    kept = [override for override in overrides if override.partition("=")[0].strip() != "budget.trials"]
-    kept.append(f"budget.trials={2 * space.budget.trials}")
-    settings = _set_options(kept)
-    place = '"$SWEEPS_STORAGE"' if _is_secret(storage_url) else shlex.quote(storage_url)
-    folder = store.artifacts(storage_url)
-    pictures = f" --artifact-dir {shlex.quote(folder)}" if folder and Path(folder).is_dir() else ""
-    return "\n".join(
-        [
-            "next, with the store's URL in SWEEPS_STORAGE:" if _is_secret(storage_url) else "next:",
-            f"  {sweeps} status {shlex.quote(space.name)}{where}",
-            f"  {sweeps} run {shlex.quote(str(path))}{where} {shlex.join(settings)}   # go on with twice the trials",
-            f"  {dashboard} {place}{pictures}",
-        ]
-    )
-
-
-def worker_command(storage_url: str, study: str) -> str:
-    """What starts a worker of a study, on this machine or another."""
-    return f"{_typed('sweeps')} worker {shlex.quote(study)}{_storage_option(storage_url)}"
-
-
-def _set_options(overrides: Sequence[str]) -> list[str]:
-    return [word for override in overrides for word in ("--set", override)]
-
-
-def _storage_option(storage_url: str) -> str:
-    """Nothing for the default store, nor for a URL with a password, which SWEEPS_STORAGE holds."""
-    if storage_url == store.DEFAULT_URL or _is_secret(storage_url):
-        return ""
-    return f" --storage {shlex.quote(storage_url)}"
-
-
-def _is_secret(storage_url: str) -> bool:
-    return store.masked(storage_url) != storage_url
-
-
-def _typed(name: str) -> str:
-    """A command of this installation as it can be typed here: by name if that finds it, else by its path."""
-    beside = Path(sys.executable).with_name(name)
-    found = shutil.which(name)
-    if found is not None and Path(found).resolve() == beside.resolve():
-        return name
-    return shlex.quote(os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside))
 
 
 def _clock(seconds: float) -> str:

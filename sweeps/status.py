@@ -2,35 +2,40 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from optuna.storages import RDBStorage
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from sweeps import report, store
-from sweeps.errors import OutageError
+from sweeps.errors import OutageError, SweepsError
+from sweeps.launch import slurm
 from sweeps.report import Summary
 from sweeps.space import Space
-from sweeps.store import engines, offers, workers
+from sweeps.store import engines, offers, outages, workers
 from sweeps.store.offers import Offer
 from sweeps.store.tables import State
 from sweeps.store.workers import Condition, WorkerSeen
 
 WATCH_S = 2.0
 MOST_WORKERS = 40  # lines of a terminal
+AROUND = 6  # lines of a table that are no workers: title, frame, head, what is left out
 COLOURS = {Condition.TRAINING: "green", Condition.IDLE: "dim", Condition.LOST: "red"}
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A store at one moment: the studies that were asked for, and the workers of all."""
+    """A store at one moment: the studies that were asked for, the workers of all, and what is in Slurm's queue."""
 
     studies: tuple[tuple[Offer, Space, Summary], ...]
     workers: tuple[WorkerSeen, ...]
+    tasks: tuple[slurm.Task, ...] = ()
+    trouble: str = ""  # Slurm does not answer
 
     @property
     def over(self) -> bool:
@@ -48,7 +53,10 @@ class Status:
             }
             for offer, _, summary in self.studies
         ]
-        return each[0] if study else {"studies": each, "workers": [asdict(worker) for worker in self.workers]}
+        if study:
+            return each[0]
+        every = {"workers": [asdict(worker) for worker in self.workers], "slurm": [asdict(task) for task in self.tasks]}
+        return {"studies": each, **every}
 
 
 def look(storage: RDBStorage, study: str | None) -> Status:
@@ -57,27 +65,49 @@ def look(storage: RDBStorage, study: str | None) -> Status:
     Raises:
         StoreError: there is no such study, or it was not made by sweeps.
     """
-    if study is not None:
-        store.space_of(store.load_study(storage, study))
+    named = None if study is None else store.load_study(storage, study)
+    if named is not None:
+        store.space_of(named)
     shown = []
     for offer in offers.offers(storage.engine):
         if study in (None, offer.name):
-            found = store.load_study(storage, offer.name)
+            found = named or store.load_study(storage, offer.name)
             space = store.space_of(found)
             shown.append((offer, space, report.summarise(space, found.get_trials(deepcopy=False))))
-    return Status(tuple(shown), tuple(workers.workers(storage.engine)))
+    return _joined(tuple(shown), workers.workers(storage.engine), store.absolute(storage.url))
+
+
+def _joined(studies: tuple[tuple[Offer, Space, Summary], ...], seen: Sequence[WorkerSeen], where: str) -> Status:
+    """Put the state of Slurm's task behind each worker that one started."""
+    try:
+        tasks = slurm.of_store(where)
+    except SweepsError as exc:
+        return Status(studies, tuple(seen), trouble=str(exc))
+    states = {f"slurm {task.number}": task.state.lower() for task in tasks or ()}
+    if tasks is not None:
+        seen = [
+            replace(worker, job=f"{worker.job} {states.get(worker.job, 'gone')}")
+            if worker.job.startswith("slurm ")
+            else worker
+            for worker in seen
+        ]
+    return Status(studies, tuple(seen), tuple(tasks or ()))
 
 
 def watch(storage: RDBStorage, study: str | None, console: Console, wait: Callable[[float], None] = time.sleep) -> None:
-    """Show the status again and again, until nothing is left to do."""
-    with Live(console=console, auto_refresh=False, screen=False) as live:
+    """Show the status again and again, until nothing is left to do.
+
+    Raises:
+        StoreError: the store refuses.
+    """
+    with engines.refusals(storage.url), Live(console=console, auto_refresh=False, screen=False) as live:
         while True:
             try:
-                status = engines.persist(lambda: look(storage, study), 0.0)
+                status = outages.persist(lambda: look(storage, study), 0.0)
             except OutageError as exc:
                 live.update(Group(live.get_renderable(), Text(str(exc), "red")), refresh=True)
             else:
-                live.update(render(status), refresh=True)
+                live.update(Group(*_workers(status, console.height // 2), *_studies(status)), refresh=True)
                 if status.over:
                     return
             wait(WATCH_S)
@@ -85,6 +115,10 @@ def watch(storage: RDBStorage, study: str | None, console: Console, wait: Callab
 
 def render(status: Status) -> RenderableType:
     """A status for a terminal."""
+    return Group(*_studies(status), *_workers(status))
+
+
+def _studies(status: Status) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for offer, space, summary in status.studies:
         if offer.state != State.ACTIVE:
@@ -92,13 +126,18 @@ def render(status: Status) -> RenderableType:
         lines.append(report.render(space, summary))
     if not status.studies:
         lines.append(Text("no study of sweeps in this store"))
-    if status.workers:
-        lines.append(workers_table(status.workers))
-    return Group(*lines)
+    lines += [Text(line) for line in slurm.summed_up(status.tasks)]
+    if status.trouble:
+        lines.append(Text(status.trouble, "red"))
+    return lines
 
 
-def workers_table(seen: Sequence[WorkerSeen]) -> RenderableType:
-    """One line per worker, those that train first."""
+def _workers(status: Status, height: int = MOST_WORKERS + AROUND) -> list[RenderableType]:
+    return [workers_table(status.workers, max(1, min(height - AROUND, MOST_WORKERS)))] if status.workers else []
+
+
+def workers_table(seen: Sequence[WorkerSeen], most: int = MOST_WORKERS) -> RenderableType:
+    """One line per worker, those that train first; `most` of them."""
     order = list(Condition)
     ranked = sorted(seen, key=lambda worker: order.index(worker.condition))
     counts = ", ".join(
@@ -106,11 +145,13 @@ def workers_table(seen: Sequence[WorkerSeen]) -> RenderableType:
         for condition in Condition
         if any(worker.condition == condition for worker in seen)
     )
-    table = Table("host", "pid", "on", "", "trial", "step", "steps/s", "silent", title=f"workers: {counts}")
-    for worker in ranked[:MOST_WORKERS]:
-        table.add_row(*_row(worker), style=COLOURS[worker.condition])
-    if len(ranked) > MOST_WORKERS:
-        table.caption = f"and {len(ranked) - MOST_WORKERS} more; --json has all"
+    jobs = any(worker.job for worker in seen)
+    names = ("host", "pid", "on", "", "trial", "step", "steps/s", "silent", *(["job"] if jobs else []))
+    table = Table(*names, title=f"workers: {counts}")
+    for worker in ranked[:most]:
+        table.add_row(*_row(worker), *([escape(worker.job)] if jobs else []), style=COLOURS[worker.condition])
+    if len(ranked) > most:
+        table.caption = f"and {len(ranked) - most} more; --json has all"
     table.title_justify = "left"
     return table
 

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -18,13 +18,18 @@ from optuna.storages import RDBStorage
 from sweeps import __version__, samplers, store
 from sweeps.attempt import Attempt, Means
 from sweeps.checkpoints import Checkpoints
-from sweeps.errors import InputError, LostLeaseError, OutageError, StoreError, WorkerError, one_line
-from sweeps.heartbeat import DATABASE_ERRORS, Heartbeat, Patience
+from sweeps.errors import InputError, LostLeaseError, OutageError, WorkerError, one_line
+from sweeps.heartbeat import Heartbeat, Patience
+from sweeps.interruption import Interruption, interruptible
 from sweeps.places import Place, artifact_store, place
+from sweeps.space import Space
 from sweeps.store import engines, leases, offers
+from sweeps.store.leases import Claim
+from sweeps.store.outages import DATABASE_ERRORS, persist
 from sweeps.store.processes import this_process
 from sweeps.store.tables import State
 from sweeps.store.worker_storage import WorkerStorage
+from sweeps.store.writes import Batch
 from sweeps.training import Load, Train
 from sweeps.trial import Outcome
 from sweeps.verdict import Ended
@@ -36,6 +41,7 @@ Result = TypeVar("Result")
 
 # One bad configuration is bad luck; three trials in a row that cannot be trained mean that data or code are broken.
 MOST_FAILURES_IN_A_ROW = 3
+RETIRE_S = 3.0  # the store is waited for by a worker that ends
 
 
 def say(text: str) -> None:
@@ -54,6 +60,11 @@ class Served:
     failures: int = 0
     last_failure: str = ""
 
+    @property
+    def broken(self) -> bool:
+        """Whether so many trials failed that this worker leaves the study to others."""
+        return self.failures >= MOST_FAILURES_IN_A_ROW
+
 
 @dataclass(slots=True)
 class Worker:
@@ -65,7 +76,7 @@ class Worker:
         stopping: asked between trials and at each pull of a reading; once true, the trial is handed back.
         artifacts: where checkpoints and pictures go, as `places.place` reads it; None for nowhere: an interrupted
             trial then starts over.
-        gpu: what it trains on, for those who look at the status.
+        gpu, job: what it trains on and what started it, for those who look at the status.
         finished: trials, by now.
     """
 
@@ -76,16 +87,19 @@ class Worker:
     artifacts: str | None = None
     patience: Patience = field(default_factory=Patience)
     gpu: str = ""
+    job: str = ""
     say: Callable[[str], None] = say
     finished: int = 0
     heart: Heartbeat = field(init=False)
     _place: Place | None = field(init=False)
+    _means: Means = field(init=False)
     _served: dict[str, Served] = field(default_factory=dict)
     _unreadable: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._place = place(self.artifacts) if self.artifacts else None
         self.heart = Heartbeat(self.storage, self._register(), self.patience)
+        self._means = self._gathered()
 
     def serve(self, names: Sequence[str] = (), *, exit_when_idle: bool = False) -> int:
         """Run trials of studies, the highest priority first.
@@ -104,9 +118,11 @@ class Worker:
         """
         # Optuna quotes whole statements where it meets what is waited out here.
         logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
+        # SQLAlchemy shows a traceback where a connection is lost in a rollback, and makes a new one.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         self.heart.start()
         try:
-            with _refusals(self.storage.url):
+            with engines.refusals(self.storage.url):
                 self._serve(names, exit_when_idle)
         finally:
             self.heart.end()
@@ -137,16 +153,22 @@ class Worker:
             if names and name not in names:
                 continue
             try:
-                served = self._served.get(name) or self._persist(partial(self._open, name))
-                if served.failures < MOST_FAILURES_IN_A_ROW and self._attempt(name, served):
-                    return True
+                served, space = self._known(name)
             except InputError as exc:  # of a newer version, or edited by hand: no reason to leave the others
                 if name in names:
                     raise
                 if name not in self._unreadable:
                     self.say(f"study {name!r} is left: {one_line(exc)}")
                 self._unreadable.add(name)
+                continue
+            if not served.broken and self._attempt(name, served, space):
+                return True
         return False
+
+    def _known(self, name: str) -> tuple[Served, Space]:
+        """A study, and its space as it is now: people may raise the budget."""
+        served = self._served.get(name) or self._persist(partial(self._open, name))
+        return served, self._persist(lambda: store.space_of(served.study))
 
     def _open(self, name: str) -> Served:
         found = store.load_study(self.storage, name)
@@ -157,19 +179,31 @@ class Worker:
         self._served[name] = served
         return served
 
-    def _attempt(self, name: str, served: Served) -> bool:
-        space = self._persist(lambda: store.space_of(served.study))
+    def _attempt(self, name: str, served: Served, space: Space) -> bool:
         engine, worker = self.storage.engine, self.heart.worker
         claim = self._persist(lambda: leases.claim(engine, worker, served.study_id, space.budget.trials))
         if claim is None:
             return False
         checkpoints = Checkpoints(self._place, name) if self._place is not None else None
-        outcome = Attempt(self._means(), served.study, served.storage, space, claim, checkpoints, served.endings).make()
+        attempt = Attempt(self._means, served.study, served.storage, space, claim, checkpoints, served.endings)
+        try:
+            outcome = attempt.make()
+        except (LostLeaseError, OutageError):
+            raise  # it is another's; or nothing can be told to the store, and `retire` tries once more
+        except BaseException:
+            self._hand_back(claim)
+            raise
         if outcome is not None:
             self._count(name, served, outcome)
         return True
 
-    def _means(self) -> Means:
+    def _hand_back(self, claim: Claim) -> None:
+        """What an attempt that broke off has left: nobody else would train it while this worker lives."""
+        self.heart.renew(self.heart.worker)
+        with suppress(LostLeaseError, *DATABASE_ERRORS):
+            leases.hand_back(self.storage.engine, self.heart.worker, claim, Batch())
+
+    def _gathered(self) -> Means:
         outage_s, pictures = self.patience.outage_s, self._pictures()
         return Means(self.storage, self.heart, self.train, self.load, self.stopping, self.say, outage_s, pictures)
 
@@ -184,13 +218,12 @@ class Worker:
         self.finished += 1
         served.failures = served.failures + 1 if outcome.fate == store.FAILED else 0
         served.last_failure = outcome.reason
-        if served.failures == MOST_FAILURES_IN_A_ROW:
+        if served.broken:
             self.say(f"{served.failures} trials of {name!r} in a row failed: this worker leaves it; {outcome.reason}")
 
     def _met(self, names: Sequence[str]) -> bool:
         """Whether nothing is left to do of the named studies, for this worker."""
-        failed = [served for served in map(self._served.get, names) if served and served.failures]
-        broken = [served for served in failed if served.failures >= MOST_FAILURES_IN_A_ROW]
+        broken = [served for served in map(self._served.get, names) if served and served.broken]
         if len(broken) == len(names):
             raise WorkerError(f"{broken[-1].failures} trials in a row failed; the last: {broken[-1].last_failure}")
         found = {offer.name: offer for offer in self._persist(lambda: offers.offers(self.storage.engine))}
@@ -199,28 +232,56 @@ class Worker:
     def _over(self, offer: offers.Offer) -> bool:
         if offer.state == State.STOPPED:
             return True
-        served = self._served.get(offer.name) or self._persist(lambda: self._open(offer.name))
-        if served.failures >= MOST_FAILURES_IN_A_ROW:
-            return True
-        return offer.done >= self._persist(lambda: store.space_of(served.study)).budget.trials
+        served, space = self._known(offer.name)
+        return served.broken or offer.done >= space.budget.trials
 
     def _register(self) -> int:
         process = this_process()
-        return self._persist(lambda: leases.register(self.storage.engine, process, self.gpu, __version__))
+        return self._persist(lambda: leases.register(self.storage.engine, process, self.gpu, __version__, self.job))
 
     def _retire(self) -> None:
+        until = time.monotonic() + RETIRE_S  # a server that hangs has kept this waiting by its first error
         try:
-            leases.retire(self.storage.engine, self.heart.worker)
-        except DATABASE_ERRORS:
+            persist(
+                lambda: leases.retire(self.storage.engine, self.heart.worker),
+                RETIRE_S,
+                lambda: time.monotonic() > until,
+            )
+        except (OutageError, *DATABASE_ERRORS):
             self.say("the store does not answer; this worker will be shown as lost")
 
     def _persist(self, operation: Callable[[], Result]) -> Result:
-        return engines.persist(operation, self.patience.outage_s, self.stopping)
+        return persist(operation, self.patience.outage_s, self.stopping)
+
+
+@dataclass(slots=True)
+class Life:
+    """A worker process from its start to its end; `worker` is there once its store is open.
+
+    Attributes:
+        told: which signal has come, if any.
+    """
+
+    told: Interruption = field(default_factory=Interruption)
+    worker: Worker | None = None
+
+    def ends(self) -> bool:
+        """Whether the process was told to end."""
+        return bool(self.told)
+
+    def leave(self, name: str) -> None:
+        """Have the trial in hand handed back, from the thread that hears signals."""
+        if self.worker is not None:
+            self.worker.heart.leave(f"{name} came")
+
+    def abandon(self) -> bool:
+        """The same without the training, which does not return; whether nothing is in hand any more."""
+        return self.worker is None or self.worker.heart.abandon()
 
 
 @contextmanager
-def _refusals(storage_url: str) -> Iterator[None]:
-    try:
-        yield
-    except DATABASE_ERRORS as exc:
-        raise StoreError(f"{store.masked(storage_url)}: the store refuses: {engines.words(exc)}") from exc
+def life() -> Iterator[Life]:
+    """A worker's life: signals are heard from the beginning, while the store is still waited for."""
+    found = Life()
+    with interruptible(found.leave, found.abandon) as found.told:
+        yield found

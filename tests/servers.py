@@ -510,17 +510,18 @@ def _wait_until(condition: Callable[[], bool], limit: float) -> None:
         time.sleep(0.005)
 
 
-def _absent(error: ServerMissing) -> NoReturn:
+def absent(what: object) -> NoReturn:
+    """A test lacks something: it is skipped, or fails where nothing may be lacking."""
     if os.environ.get(REQUIRED) == "1":
-        pytest.fail(f"{error} ({REQUIRED}=1)", pytrace=False)
-    pytest.skip(f"{error} ({REQUIRED}=1 makes this a failure)")
+        pytest.fail(f"{what} ({REQUIRED}=1)", pytrace=False)
+    pytest.skip(f"{what} ({REQUIRED}=1 makes this a failure)")
 
 
 def _served(kind: type[S], durable: bool) -> Iterator[S]:
     try:
         server = kind(durable=durable)
     except ServerMissing as error:
-        _absent(error)
+        absent(error)
     with server:
         yield server
 

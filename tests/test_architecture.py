@@ -40,29 +40,41 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("signals", "space", "store", "training", "trial", "verdict"),
     },
     "worker": {
-        *("attempt", "checkpoints", "errors", "heartbeat", "places", "samplers", "store", "training", "trial"),
-        "verdict",
+        *("attempt", "checkpoints", "errors", "heartbeat", "interruption", "places", "samplers", "space", "store"),
+        *("training", "trial", "verdict"),
     },
     "integrations": {"nn", "signals", "verdict"},
     "rehearsal": {"config", "errors", "space", "training"},
     "report": {"space", "store", "verdict"},
-    "status": {"errors", "report", "space", "store"},
+    "status": {"errors", "launch", "report", "space", "store"},
     "autopsies": {"history", "signals", "store", "verdict"},
-    "run": {"errors", "launch", "report", "space", "space_file", "store"},
+    "dashboard": {"errors", "interruption", "places"},
+    "hints": {"space", "store"},
+    "run": {"errors", "hints", "launch", "report", "space", "space_file", "store"},
     "cli_options": set(),
+    "cli_dashboard": {"cli_options", "dashboard", "store"},
     "cli_data": {"data", "errors"},
-    "cli_workers": {"cli_options", "heartbeat", "interruption", "nn", "places", "store", "worker"},
+    "cli_jobs": {"errors", "launch", "store"},
+    "cli_local": {"cli_jobs", "cli_options", "errors", "launch"},
+    "cli_slurm": {"cli_jobs", "cli_options", "errors", "launch", "store"},
+    "cli_kubernetes": {"cli_jobs", "cli_options", "errors", "launch", "store"},
+    "cli_launch": {"cli_kubernetes", "cli_local", "cli_slurm"},
+    "cli_workers": {"cli_options", "errors", "heartbeat", "nn", "places", "store", "worker"},
     "cli": {
         "autopsies",
+        "cli_dashboard",
         "cli_data",
+        "cli_launch",
         "cli_options",
         "cli_workers",
         "data",
         "errors",
+        "hints",
         "history",
         "launch",
         "nn",
         "pictures",
+        "places",
         "rehearsal",
         "report",
         "run",
@@ -78,7 +90,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 NN_ORDER = ["parts", "models", "net", "trainer", "train"]
 HEAVY = {"tensorflow", "keras", "optuna_dashboard", "sklearn"}
 # Which rooms may open what is heavy at all: elsewhere not even a function may.
-MAY_OPEN = {"nn": {"tensorflow", "keras"}, "data": {"sklearn"}, "integrations": {"tensorflow", "keras"}}
+MAY_OPEN = {
+    "nn": {"tensorflow", "keras"},
+    "data": {"sklearn"},
+    "dashboard": {"optuna_dashboard"},
+    "integrations": {"tensorflow", "keras"},
+}
 DATABASES = {"sqlalchemy", "sqlite3"}
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 45
 

@@ -91,13 +91,19 @@ def test_the_replay_stops_where_the_judge_does() -> None:
         assert (stop[0] if stop else None) == (steps[0] if steps else None)
 
 
-@pytest.mark.parametrize("dead", [0.0, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("dead", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("plateau", synthetic.PLATEAUS)
 @pytest.mark.parametrize("layers", [False, True])
 def test_alpha_is_kept(dead: float, plateau: str, layers: bool) -> None:
     runs = synthetic.population(1, 150, dead, synthetic.PLATEAUS[plateau], layers)
     learners, stopped, *_ = synthetic.outcome(runs, f"{plateau}/{dead}", Rules())
     assert stopped <= 0.01 * learners + 2, "two more is chance"
+
+
+@pytest.mark.parametrize("layers", [False, True])
+def test_of_the_dead_alone_none_is_counted_as_a_learner(layers: bool) -> None:
+    runs = synthetic.population(1, 150, 1.0, synthetic.PLATEAUS["none"], layers)
+    assert synthetic.outcome(runs, "none/1.0", Rules())[:2] == (0, 0)
 
 
 def test_the_store_is_measured_beside_plain_optuna(tmp_path: Path) -> None:

@@ -38,6 +38,20 @@ def test_every_command_has_a_help_text_and_a_line_in_the_readme(command: str, tm
     assert f"sweeps {command}" in readme
 
 
+@pytest.mark.parametrize(("command", "usage"), [("worker", "[OPTIONS] [STUDY...]"), ("status", "[OPTIONS] [STUDY]")])
+def test_what_may_be_left_out_is_in_brackets_once(command: str, usage: str, tmp_path: Path) -> None:
+    assert usage in sweeps(command, "--help", cwd=tmp_path).stdout
+
+
+def test_a_place_that_is_none_shows_before_a_rehearsal(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    done = sweeps("run", "tiny.toml", "--artifacts", "https://host/x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "sweeps: https:// is no place for files; write a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX\n"
+    )
+
+
 def test_every_option_has_a_help_text() -> None:
     group = typer.main.get_command(cli.app)
     for name, command in group.commands.items():  # type: ignore[attr-defined]
@@ -102,7 +116,7 @@ def test_status_counts_and_names_and_speaks_json(study: Path) -> None:
     assert "Does it run?" in shown.stdout
     values = json.loads(sweeps("status", "tiny", "--json", cwd=study).stdout)
     assert (values["study"], values["trials"], values["done"], values["best"]) == ("tiny", 4, 0, None)
-    assert json.loads(sweeps("status", "--json", cwd=study).stdout) == {"studies": [values], "workers": []}
+    assert json.loads(sweeps("status", "--json", cwd=study).stdout) == {"studies": [values], "workers": [], "slurm": []}
     missing = sweeps("status", "other", cwd=study)
     assert missing.returncode == 2
     assert "no study 'other'" in missing.stderr

@@ -1,5 +1,6 @@
 """Places: the same promises of a folder and of buckets, on full disks, read-only ones and broken lines."""
 
+import importlib
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,9 +21,10 @@ from optuna.artifacts import _gcs
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from sweeps.errors import InputError
-from sweeps.places import Bucket, Folder, Place, artifact_store, place
+from sweeps.places import Bucket, Folder, Place, artifact_store, place, require_writable
 
 BIG = os.urandom(2_000_000)
+NOBODY = 65534
 HANGS = """
 import os, sys, time
 from pathlib import Path
@@ -198,7 +200,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     path.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
     if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("only root, where it may mount, has a disk to fill or to lock")
+        servers.absent("only root, where it may mount, has a disk to fill or to lock")
     yield path
     subprocess.run(["umount", str(path)], check=True)
 
@@ -223,11 +225,30 @@ def test_a_disk_that_is_read_only_is_read(disk: Path) -> None:
     assert where.read("a/b") == b"old"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_of_someone_else(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+@pytest.fixture
+def locked() -> Iterator[Path]:
+    """A folder that this process may not write to; root, who may write everywhere, is nobody meanwhile."""
+    folder = Path(mkdtemp(dir="/tmp"))  # pytest's own folders are closed to nobody
+    folder.chmod(0o555)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    yield folder
+    os.seteuid(user)
+    folder.rmdir()
+
+
+def test_a_folder_of_someone_else(locked: Path) -> None:
     with pytest.raises(PermissionError):
-        Folder(tmp_path).write("a", b"")
+        Folder(locked).write("a", b"")
+    with pytest.raises(InputError, match=r"no checkpoint can be kept .*Permission denied.*--artifacts") as caught:
+        require_writable(str(locked))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    require_writable(str(tmp_path / "not" / "yet"))
+    assert files(tmp_path) == []
 
 
 def test_pictures_lie_in_the_same_folder(tmp_path: Path) -> None:
@@ -256,10 +277,11 @@ def test_a_client_that_is_not_installed(where: str, module: str, package: str) -
 
 
 def needs(package: str) -> None:
-    """Skip without a package; fail where nothing may be missing."""
-    if os.environ.get(servers.REQUIRED):
-        __import__(package)
-    pytest.importorskip(package, reason=f"{package} is not installed: no S3 server to test with")
+    """Skip without a package; fail where nothing may be lacking."""
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        servers.absent(f"{package} is not installed: no S3 server to test with")
 
 
 @pytest.fixture(scope="session")
@@ -336,6 +358,13 @@ def test_pictures_lie_in_the_same_bucket(s3: Any, tmp_path: Path) -> None:
     assert store.open_reader("picture-1").read() == b"png"
     with pytest.raises(ArtifactNotFound):
         store.open_reader("picture-2")
+
+
+def test_a_bucket_is_probed_and_left_as_it_was(s3: Any) -> None:
+    require_writable("s3://bucket/x")
+    assert "Contents" not in s3.list_objects_v2(Bucket="bucket")
+    with pytest.raises(InputError, match=r"^s3://another-bucket/x: no checkpoint can be kept there .*does not exist"):
+        require_writable("s3://another-bucket/x")
 
 
 def test_a_bucket_that_is_not_there(s3: Any) -> None:

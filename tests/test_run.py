@@ -17,9 +17,9 @@ from fakes import TINY
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import space_file, store
-from sweeps.run import next_commands
+from sweeps.hints import next_commands
 
-SLOW = ("--set", "budget.steps=400", "--set", "budget.report_interval=4", "--set", "budget.trials=3")
+SLOW = ("--set", "budget.steps=1600", "--set", "budget.report_interval=16", "--set", "budget.trials=3")
 
 
 def command(*words: str) -> list[str]:
@@ -110,6 +110,15 @@ def test_the_next_commands_keep_what_was_set_and_show_no_password() -> None:
     assert '"$SWEEPS_STORAGE"' in shown
 
 
+def test_the_next_commands_show_no_password_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("postgresql+psycopg://me:secret@host/db\n")
+    monkeypatch.setenv("SWEEPS_STORAGE_FILE", str(tmp_path / "secret"))
+    shown = next_commands(store.url(None), space_file.parse(TINY), Path("tiny.toml"), [], "s3://bucket/x")
+    assert "me:secret" not in shown
+    assert '"$(cat "$SWEEPS_STORAGE_FILE")"' in shown
+    assert "--artifacts s3://bucket/x" in shown
+
+
 def test_the_same_seed_gives_identical_trials_whichever_worker_ran_them(
     finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -153,13 +162,22 @@ def test_optuna_dashboard_serves_the_study(finished: tuple[Path, subprocess.Comp
     assert {attribute["key"] for attribute in page["trials"][0]["user_attrs"]} >= {"fate", "reason", "top1", "steps"}
 
 
+@pytest.fixture(scope="module")
+def created(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study of three slow trials, rehearsed and not begun."""
+    folder = tmp_path_factory.mktemp("created")
+    (folder / "tiny.toml").write_text(TINY)
+    subprocess.run(command("create", "tiny.toml", *SLOW), cwd=folder, capture_output=True, check=True)
+    return folder
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a slow sweep in the background; whatever is left of it is killed in the end."""
+def start(created: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Run a slow sweep in the background; whatever is left of it is killed in the end."""
     started: list[subprocess.Popen[str]] = []
 
     def begin() -> subprocess.Popen[str]:
-        (tmp_path / "tiny.toml").write_text(TINY)
+        shutil.copytree(created, tmp_path, dirs_exist_ok=True)
         process = subprocess.Popen(
             command("run", "tiny.toml", "--workers", "1", *SLOW), cwd=tmp_path, text=True, stderr=subprocess.PIPE
         )
@@ -179,30 +197,37 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
-def under_way(folder: Path, finished_before: int) -> bool:
-    """Whether a trial is running that has reported, after so many finished ones."""
-    try:
+def under_way(folder: Path, finished_before: int) -> FrozenTrial:
+    """A trial that is being trained, once so many have finished."""
+
+    def running() -> list[FrozenTrial]:
         found = trials(folder)
-    except Exception:  # noqa: BLE001  no store yet
-        return False
-    running = [trial for trial in found if trial.state == TrialState.RUNNING and trial.intermediate_values]
-    return len(running) == 1 and len(found) > finished_before
+        # Its config is told right before the first step; its reports come with the worker's next beat.
+        begun = [trial for trial in found if trial.state == TrialState.RUNNING and store.CONFIG in trial.user_attrs]
+        return begun if len(found) > finished_before else []
+
+    wait_for(lambda: bool(running()))
+    return running()[0]
 
 
 def test_ctrl_c_marks_the_running_trial_and_the_same_command_ends_as_if_it_had_never_been(
-    start: Callable[[], subprocess.Popen[str]], tmp_path: Path
+    start: Callable[[], subprocess.Popen[str]], created: Path, tmp_path: Path
 ) -> None:
+    whole = shutil.copytree(created, tmp_path / "whole")
     process = start()
-    wait_for(lambda: under_way(tmp_path, 1))
+    under_way(tmp_path, 1)
+    time.sleep(0.3)  # some steps
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in talk
     assert TrialState.RUNNING not in [trial.state for trial in trials(tmp_path)]
-    assert trials(tmp_path)[-1].state == TrialState.WAITING
+    handed_back = trials(tmp_path)[-1]
+    assert handed_back.state == TrialState.WAITING
+    assert handed_back.intermediate_values
     assert run(tmp_path, "--workers", "1", *SLOW).returncode == 0
-    assert run(tmp_path / "whole", "--workers", "2", *SLOW).returncode == 0
-    assert results(tmp_path) == results(tmp_path / "whole")
+    assert run(whole, "--workers", "1", *SLOW).returncode == 0
+    assert results(tmp_path) == results(whole)
     assert len(results(tmp_path)) == 3
 
 
@@ -210,18 +235,19 @@ def test_a_killed_worker_is_replaced_and_the_budget_met_exactly(
     start: Callable[[], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = start()
-    wait_for(lambda: under_way(tmp_path, 0))
-    killed = trials(tmp_path)[-1].user_attrs["pid"]
+    taken = under_way(tmp_path, 0)
+    killed = taken.user_attrs[store.PID]
     os.kill(killed, signal.SIGKILL)
     process.communicate(timeout=120)
     assert process.returncode == 0
-    assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE] * 3
-    assert killed not in [trial.user_attrs["pid"] for trial in trials(tmp_path)]
+    found = trials(tmp_path)
+    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 3
+    assert killed not in [trial.user_attrs[store.PID] for trial in found[taken.number :]]
 
 
 def test_a_study_that_is_stopped_ends_its_sweep(start: Callable[[], subprocess.Popen[str]], tmp_path: Path) -> None:
     process = start()
-    wait_for(lambda: under_way(tmp_path, 0))
+    under_way(tmp_path, 0)
     subprocess.run([sys.executable, "-m", "sweeps", "stop", "tiny"], cwd=tmp_path, check=True, capture_output=True)
     _, talk = process.communicate(timeout=60)
     assert process.returncode == 2

@@ -10,9 +10,10 @@ from typing import Any
 import fakes
 import pytest
 from rich.console import Console
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from sweeps import space_file, status, store
+from sweeps.errors import StoreError
 from sweeps.store import leases, offers
 from sweeps.store.leases import Beat
 from sweeps.store.processes import Process
@@ -64,6 +65,15 @@ def test_machines_get_the_same(storage: Any, tmp_path: Path) -> None:
     assert [worker["host"] for worker in one["workers"]] == ["node0"]
 
 
+def test_what_started_a_worker_is_shown_where_any_says_so(storage: Any, tmp_path: Path) -> None:
+    assert "job" not in shown(status.render(status.look(storage, None)))
+    leases.register(storage.engine, Process("node9", "elsewhere", 19, 1.0), "", "0.1", "local tiny")
+    found = status.look(storage, None)
+    lines = shown(status.render(found)).splitlines()
+    assert next(line for line in lines if "node9" in line).rstrip(" │").endswith("local tiny")
+    assert [worker["job"] for worker in found.to_dict(None)["workers"]] == ["", "", "", "local tiny"]
+
+
 def test_a_paused_study_says_so_and_how_many_trials_wait(storage: Any) -> None:
     claim = leases.claim(storage.engine, 1, 1, 4)
     assert claim is not None
@@ -87,6 +97,31 @@ def test_it_is_watched_until_nothing_is_left_to_do(storage: Any) -> None:
     status.watch(storage, "tiny", console, wait)
     assert seen == [0, 0]
     assert "tiny: 4 of 4 trials" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_what_is_watched_begins_with_the_workers_and_leaves_room_for_the_studies(storage: Any) -> None:
+    for number in range(60):
+        leases.register(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
+    console = Console(file=io.StringIO(), width=160, height=30, force_terminal=True)
+
+    def wait(_: float) -> None:
+        offers.halt(storage.engine, 1, State.STOPPED)
+
+    status.watch(storage, "tiny", console, wait)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    first = text[: text.index("tiny: 0 of 4 trials")]
+    assert "node0" in first
+    assert first.count("\n") == 30 // 2
+
+
+def test_a_store_that_refuses_while_it_is_watched_is_one_line(storage: Any) -> None:
+    def wait(_: float) -> None:
+        with storage.engine.begin() as db:
+            db.execute(text("DROP TABLE sweeps_workers"))
+
+    with pytest.raises(StoreError, match="the store refuses: no such table") as caught:
+        status.watch(storage, None, Console(file=io.StringIO()), wait)
+    assert "\n" not in str(caught.value)
 
 
 def test_many_workers_are_cut_to_a_screen(storage: Any) -> None:

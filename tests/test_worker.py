@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from sweeps import attempt, pictures, space_file, store
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
-from sweeps.errors import TrialError, WorkerError
+from sweeps.errors import InputError, LostLeaseError, TrialError, WorkerError
 from sweeps.signals import Reading
-from sweeps.store import offers
+from sweeps.store import leases, offers
 from sweeps.store.tables import State
 from sweeps.verdict import Limit
 from sweeps.worker import Worker
@@ -273,6 +273,52 @@ def test_a_pool_leaves_a_study_that_is_broken_and_serves_the_others(make: Any) -
 
     assert pool(storage, train) == 5
     assert [len(store.load_study(storage, name).trials) for name in ("tiny", "sound")] == [3, 2]
+
+
+def test_a_study_that_cannot_be_read_is_left_and_the_others_are_served(make: Any, capsys: Any) -> None:
+    storage, study = make()
+    study.set_user_attr(store.SPACE_TEXT, "[study")
+    named(storage, "study.name=sound", "budget.trials=2")
+    assert pool(storage, fakes.learning) == 2
+    assert capsys.readouterr().err.count("study 'tiny' is left") == 1
+
+
+def test_an_attempt_that_breaks_off_hands_its_trial_back_and_blames_no_study(
+    make: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    storage, study = make("budget.trials=1")
+    worker = Worker(storage, fakes.learning, fakes.load, never, None, fakes.QUICK)
+    monkeypatch.setattr(attempt.Attempt, "_trained", lambda *_: no_input())
+    with pytest.raises(InputError, match="of the attempt's own"):
+        worker._one([])
+    assert "is left" not in capsys.readouterr().err
+    assert not worker.heart.holds
+    assert study.trials[0].state == TrialState.WAITING
+
+
+def no_input() -> None:
+    raise InputError("of the attempt's own")
+
+
+def test_a_run_is_closed_however_its_attempt_ends(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, study = make("budget.trials=1")
+    closed: list[fakes.Run] = []
+
+    class Closing(fakes.Run):
+        def close(self) -> None:
+            super().close()
+            closed.append(self)
+
+    def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
+        if len(closed) == 0:
+            leases.take_over(storage.engine, 1, float("inf"), leases.Retries())
+        return Closing(fakes.learning(config, arrays, None).readings, state)
+
+    worker = Worker(storage, train, fakes.load, never, None, fakes.QUICK)
+    with pytest.raises(LostLeaseError):
+        worker._one([])
+    assert len(closed) == 1
+    assert study.trials[0].state == TrialState.WAITING
 
 
 def test_paused_and_stopped_studies_are_left(make: Any) -> None:

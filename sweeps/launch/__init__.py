@@ -1,1 +1,1 @@
-"""How workers are started; one file per place."""
+"""How workers are started: on this machine, by Slurm, by Kubernetes."""

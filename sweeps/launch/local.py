@@ -1,25 +1,21 @@
 """Workers on this machine: processes told of the store by the environment, so that no password is in a process list."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from sweeps.errors import WorkerError
+from sweeps.launch.seats import Seat, default_workers, gpus, seats
 
-MOST_WORKERS = 8  # by default: each holds a TensorFlow of .5-1 GB
 # A worker that dies is replaced; this many deaths without a finished trial in between, and something is broken.
 MOST_DEATHS = 3
-
-
-def default_workers() -> int:
-    """One per processor that this process may use, within reason."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cpus, MOST_WORKERS)
 
 
 def command(*words: str) -> list[str]:
@@ -27,12 +23,51 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "sweeps", *words]
 
 
+def environment(storage_url: str, artifacts: str | None) -> dict[str, str]:
+    """This process's environment, with the store and the place of checkpoints in it.
+
+    A store that a file names stays in that file: an environment may be kept where others read it.
+    """
+    found = dict(os.environ)
+    if not _says(found.get("SWEEPS_STORAGE_FILE"), storage_url):
+        found.pop("SWEEPS_STORAGE_FILE", None)
+        found["SWEEPS_STORAGE"] = storage_url
+    return found if artifacts is None else {**found, "SWEEPS_ARTIFACTS": artifacts}
+
+
+def _says(file: str | None, storage_url: str) -> bool:
+    try:
+        return bool(file) and Path(str(file)).read_text().strip() == storage_url
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def start(
+    words: Sequence[str], seat: Seat, told: Mapping[str, str], log: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """A worker process on a seat.
+
+    Args:
+        words: after `sweeps worker`.
+        told: its environment, but for what the seat says.
+        log: where it talks to; where this process does if None.
+    """
+    return subprocess.Popen(
+        command("worker", *words),
+        env={**told, **seat.environment()},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=None if log is None else subprocess.STDOUT,
+        start_new_session=True,  # a Ctrl-C reaches us alone; we pass it on once
+    )
+
+
 @dataclass(slots=True)
 class LocalWorkers:
-    """Worker processes of one study.
+    """Worker processes of one study, for as long as somebody follows it.
 
     Attributes:
-        study, storage_url: what they work on.
+        study, storage_url, artifacts: what they work on, and where checkpoints go.
         count: how many to keep running.
         logs: folder with one file per process.
     """
@@ -40,25 +75,20 @@ class LocalWorkers:
     study: str
     storage_url: str
     count: int
+    artifacts: str | None = None
     logs: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="sweeps-")))
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     started: int = 0
     deaths: int = 0
+    _gpus: tuple[str, ...] = field(default_factory=gpus)
 
     def start(self) -> None:
         """Start what is missing to `count`."""
+        told = environment(self.storage_url, self.artifacts)
         while len(self.processes) < self.count:
+            seat = seats(self.started + 1, self._gpus)[-1]
             with (self.logs / f"worker-{self.started}.log").open("wb") as log:
-                self.processes.append(
-                    subprocess.Popen(
-                        command("worker", "--", self.study),
-                        env={**os.environ, "SWEEPS_STORAGE": self.storage_url},
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,  # a Ctrl-C reaches us alone; we pass it on once
-                    )
-                )
+                self.processes.append(start(("--", self.study), seat, told, log))
             self.started += 1
 
     def died(self) -> int:
@@ -88,6 +118,10 @@ class LocalWorkers:
         """End all now."""
         self._signal(signal.SIGKILL)
 
+    def forget(self) -> None:
+        """Remove the logs: all went well."""
+        shutil.rmtree(self.logs, ignore_errors=True)
+
     def _signal(self, number: int) -> None:
         for process in self.processes:
             if process.poll() is None:
@@ -97,3 +131,8 @@ class LocalWorkers:
         logs: Sequence[Path] = sorted(self.logs.glob("worker-*.log"), key=lambda log: log.stat().st_mtime)
         lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1] if lines else "they said nothing"
+
+
+def default_count() -> int:
+    """How many workers a machine gets if nobody says: see `seats.default_workers`."""
+    return default_workers(gpus())

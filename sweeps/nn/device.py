@@ -1,6 +1,8 @@
 """The device: made ready once per process, so that equal trials give equal bits in whichever worker they run."""
 
+import os
 from functools import cache
+from typing import Any
 
 import tensorflow as tf
 
@@ -9,7 +11,7 @@ from sweeps.nn import hushed
 
 @cache
 def prepare() -> None:
-    """Deterministic kernels, one thread, GPU memory taken as needed. Further calls do nothing.
+    """Deterministic kernels, one thread, GPU memory as needed or SWEEPS_GPU_MEMORY_MIB. Further calls do nothing.
 
     One thread per operation, since sums are split by the number of threads, and results must not depend on how many
     workers share a machine. One operation at a time, since two workers with two threads each on two cores take twice
@@ -25,8 +27,16 @@ def prepare() -> None:
     tf.config.experimental.enable_op_determinism()
     with hushed():
         for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
+            _share(gpu, os.environ.get("SWEEPS_GPU_MEMORY_MIB"))
         tf.config.list_logical_devices()
+
+
+def _share(gpu: Any, memory_mib: str | None) -> None:
+    if memory_mib is None:
+        tf.config.experimental.set_memory_growth(gpu, True)
+        return
+    limit = tf.config.LogicalDeviceConfiguration(memory_limit=int(memory_mib))
+    tf.config.set_logical_device_configuration(gpu, [limit])
 
 
 def name() -> str:

@@ -5,10 +5,13 @@
 """
 
 from sweeps.store.attributes import *  # noqa: F403
+from sweeps.store.engines import absolute as absolute
 from sweeps.store.engines import masked as masked
 from sweeps.store.engines import require_creatable as require_creatable
 from sweeps.store.readings import readings as readings
 from sweeps.store.studies import DEFAULT_URL as DEFAULT_URL
+from sweeps.store.studies import FILE_VARIABLE as FILE_VARIABLE
+from sweeps.store.studies import VARIABLE as VARIABLE
 from sweeps.store.studies import artifacts as artifacts
 from sweeps.store.studies import connect as connect
 from sweeps.store.studies import create_study as create_study

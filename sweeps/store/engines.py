@@ -1,15 +1,12 @@
-"""Engines: a database's URL and options by its kind, what of its errors is temporary, and how long to try again."""
+"""Engines: a database's URL and options by its kind, and one line for each way it can refuse."""
 
 import logging
-import math
-import random
 import sqlite3
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote_plus
 
 import optuna
@@ -17,12 +14,11 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from sweeps.errors import NoStoreError, OutageError, StoreError, one_line
-
-Result = TypeVar("Result")
+from sweeps.store.outages import DATABASE_ERRORS, words
 
 BUSY_TIMEOUT_S = 60  # SQLite: how long a writer waits for another before it gives up
 CONNECT_TIMEOUT_S = 10
@@ -33,20 +29,6 @@ DRIVER_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, ImportEr
 SECRET_OPTIONS = {"password", "passwd", "sslpassword", "ssl_key_password"}
 # A worker that was stopped in the middle of a transaction must not keep others from its rows.
 IDLE_TRANSACTION_S = 30
-SHORTEST_WAIT_S, LONGEST_WAIT_S = 0.05, 5.0  # between two attempts
-
-# What goes away by itself, by SQLSTATE (PostgreSQL, appendix A) and by MariaDB's numbers.
-TEMPORARY_STATES = ("08", "40", "53", "57", "25006", "25P03", "55P03")
-TEMPORARY_NUMBERS = {1021, 1040, 1053, 1114, 1205, 1213, 1290, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 2055, 4031}
-TEMPORARY_WORDS = ("database is locked", "database table is locked", "database schema is locked", "disk is full")
-# psycopg gives no SQLSTATE for what the server says before a session exists.
-PERMANENT_WORDS = (
-    "authentication failed",
-    "does not exist",
-    "no pg_hba.conf entry",
-    "not permitted to log in",
-    "no password",
-)
 
 
 def parsed(storage_url: str) -> URL:
@@ -83,6 +65,14 @@ def _secrets(url: URL) -> list[str]:
     return [*values, *([str(url.password)] if url.password else [])]
 
 
+def absolute(storage_url: str) -> str:
+    """The masked URL, of a SQLite store with the file's whole path: the same from every working directory."""
+    url = parsed(storage_url)
+    if not is_sqlite(url):
+        return masked(storage_url)
+    return f"sqlite:///{sqlite_path(url).resolve()}"
+
+
 def is_sqlite(url: URL) -> bool:
     """Whether the store is a file."""
     return url.get_backend_name() == "sqlite"
@@ -101,10 +91,15 @@ def sqlite_path(url: URL) -> Path:
 
 def options(url: URL) -> dict[str, Any]:
     """Arguments of `create_engine`: time-outs, UTC, and one connection per process, two while a beat meets a report."""
+    pool = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
+    return {**({} if is_sqlite(url) else pool), **_session(url)}
+
+
+def _session(url: URL) -> dict[str, Any]:
+    """Of these, what each connection is made with."""
     name = url.get_backend_name()
     if name == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-    pool = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
     if name == "postgresql":
         settings = {
             "timezone": "UTC",
@@ -116,20 +111,19 @@ def options(url: URL) -> dict[str, Any]:
         alive = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
         # Prepared statements belong to a session, which PgBouncer gives to whoever comes next.
         session = {"options": words, "prepare_threshold": None}
-        return {**pool, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S, **session, **alive}}
+        return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT_S, **session, **alive}}
     if name in ("mysql", "mariadb"):
         times = {"read_timeout": STATEMENT_TIMEOUT_S, "write_timeout": STATEMENT_TIMEOUT_S}
         start = f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_TIMEOUT_S}"
         connect = {"connect_timeout": CONNECT_TIMEOUT_S, "init_command": start, **times}
-        return {**pool, "isolation_level": "READ COMMITTED", "connect_args": connect}
-    return pool
+        return {"isolation_level": "READ COMMITTED", "connect_args": connect}
+    return {}
 
 
 def without_pool(storage: RDBStorage) -> Engine:
     """A second engine of the same store, which holds a connection only as long as it speaks."""
     url = parsed(storage.url)
-    kept = {key: value for key, value in options(url).items() if not key.startswith(("pool_", "max_"))}
-    engine = sqlalchemy.create_engine(url, poolclass=NullPool, **kept)
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool, **_session(url))
     on_connect(engine)
     return engine
 
@@ -175,75 +169,29 @@ def require_creatable(storage_url: str) -> None:
             engine.dispose()
 
 
-def temporary(exc: BaseException) -> bool:
-    """Whether a database's error may go away by itself: a restart, a fail-over, a lock, a deadlock."""
-    found = _database_error(exc)
-    if found is None:
-        # Optuna catches some errors of the driver; what follows tells of a connection that was lost, or of none free.
-        causes = (exc, exc.__cause__)
-        return any(isinstance(each, (PendingRollbackError, sqlalchemy.exc.TimeoutError)) for each in causes)
-    original = found.orig
-    state = str(getattr(original, "sqlstate", None) or "")
-    if state:
-        return state.startswith(TEMPORARY_STATES)
-    text = str(original)
-    if isinstance(original, sqlite3.Error):
-        return any(word in text for word in TEMPORARY_WORDS)
-    number = original.args[0] if original is not None and original.args else None
-    if isinstance(number, int) and number:
-        return number in TEMPORARY_NUMBERS
-    refused = any(word in text for word in PERMANENT_WORDS)
-    return found.connection_invalidated or (isinstance(found, sqlalchemy.exc.OperationalError) and not refused)
-
-
-def _database_error(exc: BaseException | None) -> DBAPIError | None:
-    """The driver's error inside Optuna's or ours."""
-    while exc is not None and not isinstance(exc, DBAPIError):
-        exc = exc.__cause__
-    return exc
-
-
-def persist(operation: Callable[[], Result], limit_s: float, giving_up: Callable[[], bool] = lambda: False) -> Result:
-    """Do something in a database again and again while its errors are temporary.
-
-    Args:
-        operation: does no harm when it is done twice.
-        limit_s: seconds after which it is given up.
-        giving_up: asked before each further attempt.
+@contextmanager
+def refusals(storage_url: str) -> Iterator[None]:
+    """What no waiting mends, as one line without the password.
 
     Raises:
-        OutageError: it is still not done after `limit_s`, or it was given up.
+        StoreError: the database refuses.
     """
-    deadline, wait = math.inf, SHORTEST_WAIT_S
-    while True:
-        try:
-            return operation()
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as exc:
-            if not temporary(exc):
-                raise
-            # From the first error: this process may have slept, or the operation waited for a lock.
-            deadline = min(deadline, time.monotonic() + limit_s)
-            if time.monotonic() >= deadline or giving_up():
-                raise OutageError(f"the store does not answer: {words(exc)}") from exc
-        time.sleep(wait * random.uniform(0.5, 1.5))  # apart from the others that wait for the same server
-        wait = min(2 * wait, LONGEST_WAIT_S)
-
-
-def words(exc: BaseException) -> str:
-    """What the driver said, in one line; drivers quote hosts and users, never passwords."""
-    found = _database_error(exc)
-    return one_line(found.orig if found is not None and found.orig is not None else exc)
+    try:
+        yield
+    except DATABASE_ERRORS as exc:
+        raise StoreError(f"{masked(storage_url)}: the store refuses: {words(exc)}") from exc
 
 
 @contextmanager
-def explained(storage_url: str) -> Iterator[None]:
-    """Whatever a database or its driver says, as one line without the password."""
+def explained(storage_url: str, *, waited: bool = False) -> Iterator[None]:
+    """Whatever a database or its driver says, as one line without the password; `waited`: an outage stays one."""
     shown = masked(storage_url)
     try:
         logging.getLogger("sqlalchemy").setLevel(logging.ERROR)
         yield
     except OutageError as exc:
-        raise StoreError(f"{shown}: {_mend(exc.__cause__ or exc, storage_url)}") from exc
+        kind = OutageError if waited else StoreError
+        raise kind(f"{shown}: {_mend(exc.__cause__ or exc, storage_url)}") from exc
     except (*DRIVER_ERRORS, optuna.exceptions.OptunaError) as exc:
         raise StoreError(f"{shown}: {_mend(exc, storage_url)}") from exc
 

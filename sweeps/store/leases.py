@@ -5,7 +5,7 @@ Every transaction of a worker begins with its beat, which holds the row until th
 marks that row first. So a worker that was asleep and wakes can write nothing once its trial is another's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Engine, Update, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Update, delete, func, insert, select, update
 
 from sweeps.errors import LostLeaseError
 from sweeps.store.attributes import FAILED, FATE, INTERRUPTED, REASON
@@ -59,10 +59,10 @@ class Retries:
     ever: int = 10
 
 
-def register(engine: Engine, process: Process, gpu: str, version: str) -> int:
+def register(engine: Engine, process: Process, gpu: str, version: str, job: str = "") -> int:
     """Make a worker known; its number."""
     who = {"host": process.host[:255], "machine": process.machine[:255], "pid": process.pid, "born": process.born}
-    what = {"gpu": gpu[:255], "version": version, "lost": False}
+    what = {"gpu": gpu[:255], "version": version, "job": job[:255], "lost": False}
     with writing(engine) as db:
         db.execute(delete(WorkerRow).where(WorkerRow.lost, WorkerRow.seen < now() - KEPT_S))
         made = db.execute(insert(WorkerRow).values(**who, **what, started=now(), seen=now()))
@@ -76,7 +76,7 @@ def retire(engine: Engine, worker: int) -> None:
     with writing(engine) as db:
         if db.execute(delete(WorkerRow).where(WorkerRow.worker_id == worker, WorkerRow.lost.is_(False))).rowcount:
             for slot in _held(db, worker):
-                _let_go(db, slot.study_id, slot.slot, slot.trial_id, slot.number)
+                _let_go(db, slot)
 
 
 @contextmanager
@@ -102,10 +102,7 @@ def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | No
         LostLeaseError: see `holding`.
     """
     with holding(engine, worker, Beat()) as db:
-        # One claim of a study at a time; Optuna, too, locks this row while it numbers a trial.
-        db.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
-        state = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
-        if state != State.ACTIVE:
+        if locked(db, study_id) != State.ACTIVE:
             return None
         # One that is this worker's already: the answer to its last claim was lost on the way.
         free = select(SlotRow.slot, SlotRow.trial_id, SlotRow.number, SlotRow.step).where(
@@ -167,7 +164,7 @@ def hand_back(engine: Engine, worker: int, claim: Claim, batch: Batch) -> None:
         if not _holds(db, worker, claim):
             return  # it was done; the answer was lost on the way
         _deliver(db, claim, batch)
-        _let_go(db, claim.study_id, claim.slot, claim.trial_id, claim.number)
+        _let_go(db, claim)
 
 
 def take_over(engine: Engine, worker: int, seen: float, retries: Retries) -> int:
@@ -186,10 +183,19 @@ def take_over(engine: Engine, worker: int, seen: float, retries: Retries) -> int
             counts = {"deaths": slot.deaths + 1, "deaths_here": here, "died_at": slot.step}
             db.execute(_slot(slot.study_id, slot.slot).values(**counts))
             if here >= retries.here or slot.deaths + 1 >= retries.ever:
-                _give_up(db, slot.study_id, slot.slot, slot.trial_id, slot.number, here, slot.deaths + 1, slot.step)
+                _give_up(db, slot, here)
             else:
-                _let_go(db, slot.study_id, slot.slot, slot.trial_id, slot.number)
+                _let_go(db, slot)
         return len(slots)
+
+
+def locked(db: Connection, study_id: int) -> str | None:
+    """A study's state, which stays as it is until the transaction ends; None if it is no study of sweeps.
+
+    So claims, returns and halts come one after the other; Optuna, too, locks this row while it numbers a trial.
+    """
+    db.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
+    return db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
 
 
 def give_up_waiting(db: Connection, study_id: int) -> None:
@@ -199,7 +205,7 @@ def give_up_waiting(db: Connection, study_id: int) -> None:
         *(SlotRow.worker_id.is_(None), SlotRow.done.is_(False), SlotRow.trial_id.is_not(None)),
     )
     for slot in db.execute(waiting).all():
-        _free(db, study_id, slot.slot, slot.trial_id, slot.number)
+        _free(db, slot)
 
 
 def _first(db: Connection, worker: int, study_id: int, slot: int) -> Claim:
@@ -214,10 +220,10 @@ def _first(db: Connection, worker: int, study_id: int, slot: int) -> Claim:
     return Claim(study_id, slot, key[0], number, fresh=True, step=-1)
 
 
-def _held(db: Connection, worker: int) -> Sequence[Any]:
+def _held(db: Connection, worker: int) -> list[Row[Any]]:
     """The rows of the slots that a worker has claimed and not ended."""
     held = select(*table(SlotRow).c).where(SlotRow.worker_id == worker, SlotRow.done.is_(False))
-    return db.execute(held).all()
+    return list(db.execute(held))
 
 
 def _holds(db: Connection, worker: int, claim: Claim) -> bool:
@@ -237,37 +243,35 @@ def _deliver(db: Connection, claim: Claim, batch: Batch) -> None:
         db.execute(_slot(claim.study_id, claim.slot).where(SlotRow.step < step).values(step=step))
 
 
-def _let_go(db: Connection, study_id: int, slot: int, trial_id: int, number: int) -> None:
-    # One after the other with `offers.halt`: else a trial could begin to wait just after those that wait were given up.
-    db.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
-    state = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
-    if state == State.STOPPED:
-        _free(db, study_id, slot, trial_id, number)
+def _let_go(db: Connection, held: Claim | Row[Any]) -> None:
+    # Else a trial could begin to wait just after `offers.halt` gave up those that wait.
+    if locked(db, held.study_id) == State.STOPPED:
+        _free(db, held)
         return
-    db.execute(_slot(study_id, slot).values(worker_id=None))
-    db.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=TrialState.WAITING))
+    db.execute(_slot(held.study_id, held.slot).values(worker_id=None))
+    db.execute(update(TRIALS).where(TRIALS.c.trial_id == held.trial_id).values(state=TrialState.WAITING))
 
 
-def _free(db: Connection, study_id: int, slot: int, trial_id: int, number: int) -> None:
+def _free(db: Connection, held: Claim | Row[Any]) -> None:
     """The end of a trial whose study was stopped; its slot is for another, should the study go on."""
     said = {FATE: INTERRUPTED, REASON: "its study was stopped"}
-    write(db, study_id, trial_id, number, Batch(user_attrs=said))
-    _end(db, trial_id, TrialState.FAIL)
-    db.execute(_slot(study_id, slot).values(worker_id=None, trial_id=None, number=None))
+    write(db, held.study_id, held.trial_id, held.number, Batch(user_attrs=said))
+    _end(db, held.trial_id, TrialState.FAIL)
+    db.execute(_slot(held.study_id, held.slot).values(worker_id=None, trial_id=None, number=None))
 
 
-def _give_up(
-    db: Connection, study_id: int, slot: int, trial_id: int, number: int, here: int, ever: int, step: int
-) -> None:
-    where = f"at or after step {step}" if step >= 0 else "before its first look"
+def _give_up(db: Connection, slot: Row[Any], here: int) -> None:
+    """The end of a trial that killed its workers: `here` of them since it last got any further."""
+    ever = slot.deaths + 1
+    where = f"at or after step {slot.step}" if slot.step >= 0 else "before its first look"
     often = f"{here} times {where}" if here == ever else f"{here} times {where}, {ever} times in all"
     reason = (
         f"its worker ended without a word {often}: killed, or out of memory; "
         f"a smaller batch_size, image or net needs less"
     )
-    write(db, study_id, trial_id, number, Batch(user_attrs={FATE: FAILED, REASON: reason}))
-    _end(db, trial_id, TrialState.FAIL)
-    db.execute(_slot(study_id, slot).values(done=True))
+    write(db, slot.study_id, slot.trial_id, slot.number, Batch(user_attrs={FATE: FAILED, REASON: reason}))
+    _end(db, slot.trial_id, TrialState.FAIL)
+    db.execute(_slot(slot.study_id, slot.slot).values(done=True))
 
 
 def _end(db: Connection, trial_id: int, state: TrialState) -> None:

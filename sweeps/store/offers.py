@@ -6,7 +6,7 @@ from optuna.storages._rdb import models
 from sqlalchemy import Engine, case, delete, func, select, update
 
 from sweeps.errors import StoreError
-from sweeps.store.leases import give_up_waiting
+from sweeps.store.leases import give_up_waiting, locked
 from sweeps.store.tables import ReadingRow, SlotRow, State, StudyRow
 from sweeps.store.writes import put, table, writing
 
@@ -74,10 +74,7 @@ def state(engine: Engine, study_id: int) -> State:
         StoreError: it is no study of sweeps.
     """
     with engine.connect() as db:
-        found = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
-    if found is None:
-        raise StoreError("the study was not made by `sweeps create`: no worker serves it")
-    return State(found)
+        return _known(db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id)))
 
 
 def halt(engine: Engine, study_id: int, wanted: State) -> State:
@@ -90,12 +87,14 @@ def halt(engine: Engine, study_id: int, wanted: State) -> State:
         StoreError: it is no study of sweeps.
     """
     with writing(engine) as db:
-        # One after the other with claims, which lock this row.
-        db.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
-        before = db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id))
-        if before is None:
-            raise StoreError("the study was not made by `sweeps create`: no worker serves it")
+        before = _known(locked(db, study_id))
         db.execute(update(StudyRow).where(StudyRow.study_id == study_id).values(state=wanted))
         if wanted == State.STOPPED:
             give_up_waiting(db, study_id)
-    return State(before)
+    return before
+
+
+def _known(state: str | None) -> State:
+    if state is None:
+        raise StoreError("the study was not made by `sweeps create`: no worker serves it")
+    return State(state)

@@ -3,7 +3,9 @@
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,34 +15,75 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import Engine
 
 from sweeps import space_file
-from sweeps.errors import NoStoreError, StoreError
+from sweeps.errors import InputError, NoStoreError, StoreError, did_you_mean
 from sweeps.space import Space
-from sweeps.store import engines, migrations, offers
+from sweeps.store import engines, migrations, offers, outages
 from sweeps.store.attributes import QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT
 
 DEFAULT_URL = "sqlite:///sweeps.db"
 
 
+VARIABLE, FILE_VARIABLE = "SWEEPS_STORAGE", "SWEEPS_STORAGE_FILE"
+
+
 def url(given: str | None) -> str:
-    """The store's URL: as given, else SWEEPS_STORAGE, else a SQLite file in the working directory."""
-    return given or os.environ.get("SWEEPS_STORAGE") or DEFAULT_URL
+    """The store's URL: as given, else of the environment, else a SQLite file in the working directory.
+
+    In the environment SWEEPS_STORAGE holds it, or SWEEPS_STORAGE_FILE names a file that does: a mounted secret.
+
+    Raises:
+        InputError: both variables are set.
+        StoreError: the file cannot be read, or is empty.
+    """
+    said, file = os.environ.get(VARIABLE), os.environ.get(FILE_VARIABLE)
+    if given:
+        return given
+    if said and file:
+        raise InputError(f"{VARIABLE} and {FILE_VARIABLE} are both set; unset one of them")
+    return said or (_content(file) if file else DEFAULT_URL)
 
 
-def connect(storage_url: str, *, create: bool = False, wait_s: float = 0.0) -> RDBStorage:
+def _content(file: str) -> str:
+    try:
+        found = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as exc:  # ValueError: no text; nothing of it is quoted
+        reason = exc.strerror if isinstance(exc, OSError) else "it is no text"
+        raise StoreError(f"{FILE_VARIABLE}: {file} cannot be read ({reason}); name a file that can") from exc
+    if not found:
+        raise StoreError(f"{FILE_VARIABLE}: {file} is empty; write the store's URL into it")
+    return found
+
+
+def connect(
+    storage_url: str,
+    *,
+    create: bool = False,
+    wait_s: float = 0.0,
+    giving_up: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+) -> RDBStorage:
     """Open the store; with `create`, make the file and the tables that are missing.
 
     Args:
         wait_s: seconds to wait for a server that does not answer.
+        giving_up: asked while it is waited for.
+        say: told once that it is waited for.
 
     Raises:
         NoStoreError: nothing is there, and `create` is false.
+        OutageError: it was waited for in vain.
         StoreError: the URL is none, the store cannot be opened, or its schema is unknown to this version.
     """
     url = engines.parsed(storage_url)
-    with engines.explained(storage_url):
+    with engines.explained(storage_url, waited=wait_s > 0):
         if engines.is_sqlite(url):
             engines.prepare_sqlite(url, create)
-        return engines.persist(lambda: _open(storage_url, create), wait_s)
+        return outages.persist(
+            lambda: _open(storage_url, create),
+            wait_s,
+            giving_up,
+            lambda words: say(f"{engines.masked(storage_url)}: waiting up to {wait_s:.0f} s for an answer ({words})"),
+        )
 
 
 def _open(storage_url: str, create: bool) -> RDBStorage:
@@ -103,7 +146,10 @@ def study_names(storage: RDBStorage) -> list[str]:
 
 def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
     """The study of this name, if there is one."""
-    return optuna.load_study(study_name=name, storage=storage) if name in study_names(storage) else None
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        return None
 
 
 def load_study(storage: RDBStorage, name: str) -> optuna.Study:
@@ -114,9 +160,11 @@ def load_study(storage: RDBStorage, name: str) -> optuna.Study:
     """
     study = find_study(storage, name)
     if study is None:
-        names = ", ".join(map(repr, study_names(storage))) or "it is empty"
+        known = study_names(storage)
+        names = ", ".join(map(repr, known)) or "it is empty"
         raise StoreError(
-            f"no study {name!r} in {engines.masked(storage.url)} ({names}); make one with `sweeps create SPACE.toml`"
+            f"no study {name!r} in {engines.masked(storage.url)} ({names}){did_you_mean(name, known)}; "
+            f"make one with `sweeps create SPACE.toml`"
         )
     return study
 
@@ -130,7 +178,13 @@ def space_of(study: optuna.Study) -> Space:
     attributes = study.user_attrs
     if SPACE_TEXT not in attributes:
         raise StoreError(f"study {study.study_name!r} carries no search space: it was not made by `sweeps create`")
-    return space_file.parse(attributes[SPACE_TEXT], attributes[SPACE_OVERRIDES], f"study {study.study_name!r}")
+    return _parsed(attributes[SPACE_TEXT], tuple(attributes[SPACE_OVERRIDES]), f"study {study.study_name!r}")
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, overrides: tuple[str, ...], source: str) -> Space:
+    """A worker asks at each claim, and checking a file takes longer than the claim; nobody changes a space."""
+    return space_file.parse(text, overrides, source)
 
 
 def differences(study: optuna.Study, space: Space) -> list[str]:

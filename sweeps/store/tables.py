@@ -44,6 +44,7 @@ class WorkerRow(Base):
 
     Attributes:
         host, machine, pid, born: see `processes.Process`.
+        job: what started it, such as `slurm 12_3`, for people and for whoever asks the cluster; may be empty.
         lost: it was silent for too long; its trial was taken, and nothing that it sends is accepted any more.
         study_id, trial_number, step, rate: what it trains, and its steps per second.
     """
@@ -63,6 +64,7 @@ class WorkerRow(Base):
     trial_number: Mapped[int | None] = mapped_column(Integer)
     step: Mapped[int | None] = mapped_column(Integer)
     rate: Mapped[float | None] = mapped_column(Double)
+    job: Mapped[str] = mapped_column(String(NAME_LENGTH), server_default="")
 
 
 class SlotRow(Base):

@@ -27,8 +27,6 @@ class Trials:
     def __init__(self, study_id: int) -> None:
         self._study_id = study_id
         self._known: dict[int, FrozenTrial] = {}  # by trial_id
-        self._open: set[int] = set()  # those that were not finished
-        self._last = -1  # the highest id that was read
 
     def read(self, engine: Engine) -> list[FrozenTrial]:
         """All trials, in the order of their numbers; finished ones are the same objects each time."""
@@ -36,14 +34,12 @@ class Trials:
             for where in self._changed():
                 for trial in _trials(db, where):
                     self._known[trial._trial_id] = trial
-        self._open = {trial_id for trial_id, trial in self._known.items() if not trial.state.is_finished()}
-        self._last = max(self._known, default=-1)
         return sorted(self._known.values(), key=lambda trial: trial.number)
 
     def _changed(self) -> Iterator[ColumnElement[bool]]:
         """Which rows to read: those that are new, and those that were not finished."""
-        ours, still = TRIALS.c.study_id == self._study_id, sorted(self._open)
-        new = TRIALS.c.trial_id > self._last
+        still = sorted(trial_id for trial_id, trial in self._known.items() if not trial.state.is_finished())
+        ours, new = TRIALS.c.study_id == self._study_id, TRIALS.c.trial_id > max(self._known, default=-1)
         yield ours & (new | TRIALS.c.trial_id.in_(still[:MOST_NAMED]))
         for start in range(MOST_NAMED, len(still), MOST_NAMED):
             yield ours & TRIALS.c.trial_id.in_(still[start : start + MOST_NAMED])
@@ -87,13 +83,9 @@ def _trials(db: Connection, where: ColumnElement[bool]) -> Iterator[FrozenTrial]
 
 def _params(db: Connection, where: ColumnElement[bool]) -> Mapping[int, Sequence[tuple[str, float, BaseDistribution]]]:
     """trial_id -> (name, value in Optuna's internal representation, distribution), in the order in which they came."""
-    of = table(models.TrialParamModel)
-    columns = (of.c.trial_id, of.c.param_name, of.c.param_value, of.c.distribution_json)
-    joined = of.join(TRIALS, TRIALS.c.trial_id == of.c.trial_id)
     found: dict[int, list[tuple[str, float, BaseDistribution]]] = {}
-    for trial_id, name, value, kind in db.execute(
-        select(*columns).select_from(joined).where(where).order_by(of.c.param_id)
-    ):
+    columns = ("param_name", "param_value", "distribution_json")
+    for trial_id, name, value, kind in _rows(db, where, models.TrialParamModel, columns):
         found.setdefault(trial_id, []).append((name, value, distribution(kind)))
     return found
 
@@ -102,13 +94,18 @@ def _by_trial(
     db: Connection, where: ColumnElement[bool], model: Any, names: Sequence[str], decode: Callable[..., Any]
 ) -> dict[int, dict[Any, Any]]:
     """trial_id -> key -> what `decode` makes of the other columns."""
-    of = table(model)
-    joined = of.join(TRIALS, TRIALS.c.trial_id == of.c.trial_id)
     found: dict[int, dict[Any, Any]] = {}
-    query = select(of.c.trial_id, *(of.c[name] for name in names)).select_from(joined).where(where)
-    for trial_id, key, *stored in db.execute(query.order_by(*of.primary_key)):
+    for trial_id, key, *stored in _rows(db, where, model, names):
         found.setdefault(trial_id, {})[key] = decode(*stored)
     return found
+
+
+def _rows(db: Connection, where: ColumnElement[bool], model: Any, names: Sequence[str]) -> Sequence[Any]:
+    """trial_id and these columns of a table, in the order of its keys."""
+    of = table(model)
+    joined = of.join(TRIALS, TRIALS.c.trial_id == of.c.trial_id)
+    query = select(of.c.trial_id, *(of.c[name] for name in names)).select_from(joined).where(where)
+    return db.execute(query.order_by(*of.primary_key)).all()  # at once: row by row takes half as long again
 
 
 def _value(stored: float | None, kind: Any) -> float:

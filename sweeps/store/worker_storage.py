@@ -17,14 +17,14 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Table, select
 
 from sweeps.signals import Reading
 from sweeps.store.leases import Claim
 from sweeps.store.trials import Trials
 from sweeps.store.writes import Batch, table
 
-ATTRIBUTES = table(models.StudySystemAttributeModel)
+ATTRIBUTES, USER_ATTRIBUTES = table(models.StudySystemAttributeModel), table(models.StudyUserAttributeModel)
 NOTES = "dashboard:%"  # of trials, which optuna-dashboard keeps with the study: large, and of no use to samplers
 
 
@@ -130,14 +130,14 @@ class WorkerStorage(BaseStorage):
         return copy.deepcopy(found) if deepcopy else found
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._study_attrs(ATTRIBUTES.c.key.not_like(NOTES))
+        return self._study_attrs(ATTRIBUTES, ATTRIBUTES.c.key.not_like(NOTES))
 
     def note(self, trial_id: int) -> dict[str, Any]:
         """The attributes of the study that are a trial's note in optuna-dashboard."""
-        return self._study_attrs(ATTRIBUTES.c.key.like(f"dashboard:{trial_id}:note%"))
+        return self._study_attrs(ATTRIBUTES, ATTRIBUTES.c.key.like(f"dashboard:{trial_id}:note%"))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self._backend.get_study_user_attrs(study_id)
+        return self._study_attrs(USER_ATTRIBUTES)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         return self._directions
@@ -166,10 +166,10 @@ class WorkerStorage(BaseStorage):
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         raise NotImplementedError("a worker changes no study")
 
-    def _study_attrs(self, which: ColumnElement[bool]) -> dict[str, Any]:
-        query = select(ATTRIBUTES.c.key, ATTRIBUTES.c.value_json)
+    def _study_attrs(self, of: Table, *which: ColumnElement[bool]) -> dict[str, Any]:
+        query = select(of.c.key, of.c.value_json)
         with self._engine.connect() as db:
-            rows = db.execute(query.where(ATTRIBUTES.c.study_id == self._study_id, which)).all()
+            rows = db.execute(query.where(of.c.study_id == self._study_id, *which)).all()
         return {key: json.loads(value) for key, value in rows}
 
     def _trials(self) -> list[FrozenTrial]:

@@ -31,6 +31,7 @@ class WorkerSeen:
     pid: int
     gpu: str
     version: str
+    job: str
     condition: Condition
     study: str | None
     trial: int | None
@@ -59,6 +60,7 @@ def _seen(row: Any) -> WorkerSeen:
         pid=row.pid,
         gpu=row.gpu,
         version=row.version,
+        job=row.job,
         condition=Condition.LOST if row.lost or row.silent > GRACE_S else busy,
         study=row.study_name,
         trial=row.trial_number,

@@ -9,15 +9,16 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Self
 
 from optuna.storages._rdb import models
-from sqlalchemy import Connection, Engine, Table
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, Engine, Table, TextClause, bindparam, text
 
 from sweeps.signals import Reading
 from sweeps.store.tables import ReadingRow
 
+MYSQL = ("mysql", "mariadb")
 ROWS = 500  # of one statement: every database has a limit for its parameters
 
 
@@ -39,9 +40,6 @@ class Batch:
     study_attrs: dict[str, Any] = field(default_factory=dict)
     reports: dict[int, float] = field(default_factory=dict)
     readings: dict[int, Reading] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return any(getattr(self, each.name) for each in fields(self))
 
     def followed_by(self, later: Self) -> Self:
         """Both as one."""
@@ -92,21 +90,30 @@ def write_value(db: Connection, trial_id: int, value: float) -> None:
 def put(db: Connection, into: Table, rows: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> None:
     """Insert rows, or replace those that are there with the same keys."""
     for start in range(0, len(rows), ROWS):
-        some = [dict(row) for row in rows[start : start + ROWS]]
-        others = [name for name in some[0] if name not in keys]
-        if db.dialect.name in ("mysql", "mariadb"):
-            ours = mysql.insert(into).values(some)
-            db.execute(ours.on_duplicate_key_update({name: ours.inserted[name] for name in others}))
-        elif db.dialect.name == "postgresql":
-            theirs = postgresql.insert(into).values(some)
-            db.execute(
-                theirs.on_conflict_do_update(index_elements=keys, set_={name: theirs.excluded[name] for name in others})
-            )
-        else:
-            mine = sqlite.insert(into).values(some)
-            db.execute(
-                mine.on_conflict_do_update(index_elements=keys, set_={name: mine.excluded[name] for name in others})
-            )
+        some = rows[start : start + ROWS]
+        statement = _upsert(db.dialect.name, into, tuple(some[0]), keys, len(some))
+        db.execute(statement, {f"{name}_{index}": row[name] for index, row in enumerate(some) for name in row})
+
+
+@lru_cache(maxsize=512)
+def _upsert(kind: str, into: Table, names: tuple[str, ...], keys: tuple[str, ...], count: int) -> TextClause:
+    """The statement for so many rows, as text: SQLAlchemy composes one of several rows anew each time."""
+    quoted = {name: _quoted(name, kind) for name in names}
+    rows = ", ".join(f"({', '.join(f':{name}_{index}' for name in names)})" for index in range(count))
+    start = f"INSERT INTO {into.name} ({', '.join(quoted.values())}) VALUES {rows}"
+    others = [quoted[name] for name in names if name not in keys]
+    if kind in MYSQL:
+        end = f"ON DUPLICATE KEY UPDATE {', '.join(f'{name} = VALUES({name})' for name in others)}"
+    else:
+        where = ", ".join(quoted[key] for key in keys)
+        end = f"ON CONFLICT ({where}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in others)}"
+    values = [bindparam(f"{name}_{index}", type_=into.c[name].type) for index in range(count) for name in names]
+    return text(f"{start} {end}").bindparams(*values)
+
+
+def _quoted(name: str, kind: str) -> str:
+    """A column's name as any version of the database takes it: `key` and `value` mean something to some."""
+    return f"`{name}`" if kind in MYSQL else f'"{name}"'
 
 
 def table(model: Any) -> Table:

@@ -1,6 +1,5 @@
 """Workers on this machine: what replaces whom, and that no password shows."""
 
-import os
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ PASSWORD = "correct-horse"
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, count: int = 2) -> local.LocalWorkers:
     """Workers that run a program of ours in place of `sweeps worker`."""
     monkeypatch.setattr(local, "command", lambda *words: [sys.executable, "-c", program, *words])
-    return local.LocalWorkers("study", f"postgresql://me:{PASSWORD}@host/db", count, tmp_path)
+    return local.LocalWorkers("study", f"postgresql://me:{PASSWORD}@host/db", count, logs=tmp_path)
 
 
 def wait(pool: local.LocalWorkers) -> None:
@@ -67,5 +66,14 @@ def test_workers_that_keep_failing_end_the_sweep_with_their_last_words(
         pool.died()
 
 
-def test_by_default_there_is_one_worker_per_processor_and_at_most_eight() -> None:
-    assert 1 <= local.default_workers() <= min(8, os.cpu_count() or 8)
+def test_a_store_that_a_file_names_stays_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "storage"
+    secret.write_text("postgresql://me:correct-horse@host/db\n")
+    monkeypatch.setenv("SWEEPS_STORAGE_FILE", str(secret))
+    told = local.environment("postgresql://me:correct-horse@host/db", "s3://bucket")
+    assert told["SWEEPS_STORAGE_FILE"] == str(secret)
+    assert told["SWEEPS_ARTIFACTS"] == "s3://bucket"
+    assert not [value for value in told.values() if PASSWORD in value]
+    other = local.environment("sqlite:///sweeps.db", None)
+    assert other["SWEEPS_STORAGE"] == "sqlite:///sweeps.db"
+    assert "SWEEPS_STORAGE_FILE" not in other

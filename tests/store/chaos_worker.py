@@ -1,6 +1,8 @@
 """One worker process for tests of faults: a real worker on a real store, with a fake run.
 
-`python chaos_worker.py PLAN` takes a `Plan` as JSON; the store's URL comes in SWEEPS_STORAGE, as for a real worker.
+`python chaos_worker.py` forks workers from itself, one for each line that it reads: what a worker imports costs a
+second of a processor, and is paid once. A line is an `Order`; the answer is the worker's process number. The store's
+URL comes in SWEEPS_STORAGE, as for a real worker. With a `Plan` as JSON behind it, it is that worker.
 """
 
 import ctypes
@@ -12,9 +14,12 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import fakes
+import psycopg  # noqa: F401  (SQLAlchemy would import it in each worker)
+import pymysql  # noqa: F401
 import sqlalchemy
 from sqlalchemy import Engine
 
@@ -23,12 +28,11 @@ from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.errors import SweepsError
 from sweeps.heartbeat import Patience
-from sweeps.interruption import interruptible
 from sweeps.places import Folder
 from sweeps.signals import Reading
 from sweeps.store import engines, processes, watch
 from sweeps.store.leases import Retries
-from sweeps.worker import Worker
+from sweeps.worker import Worker, life
 
 PR_SET_PDEATHSIG = 1
 LONG_TEXT = 100_000  # characters of an error's text: more than a TEXT of MariaDB takes
@@ -80,10 +84,6 @@ class Plan:
     state_bytes: int = 0
     file_limit: int = 0
     remove_fails: bool = False
-
-    def to_json(self) -> str:
-        """As the process is told."""
-        return json.dumps(asdict(self))
 
     def patience(self) -> Patience:
         """As the worker takes it."""
@@ -176,23 +176,15 @@ class Fake:
 
 def work(plan: Plan, storage_url: str) -> int:
     """A worker's life, as `sweeps worker` has it; how many trials it finished."""
-    fake, made = Fake(plan), list[Worker]()
-
-    def leave(name: str) -> None:
-        for each in made:
-            each.heart.leave(f"{name} came")
-
-    def abandon() -> bool:
-        return all(each.heart.abandon() for each in made)
-
-    with interruptible(leave, abandon) as told:
-        opened = store.connect(storage_url, wait_s=plan.wait_s)
+    fake = Fake(plan)
+    with life() as this:
+        opened = store.connect(storage_url, wait_s=plan.wait_s, giving_up=this.ends)
         if plan.freeze:
             freeze(opened.engine, plan.freeze, fake)
         place = store.artifacts(storage_url, plan.artifacts or None)
-        done = lambda: bool(told) or made[0].finished >= plan.most  # noqa: E731
-        made.append(Worker(opened, fake.train, fake.load, done, place, plan.patience()))
-        return made[0].serve([plan.study] if plan.study else [], exit_when_idle=plan.exit_when_idle)
+        done = lambda: this.ends() or (this.worker is not None and this.worker.finished >= plan.most)  # noqa: E731
+        this.worker = Worker(opened, fake.train, fake.load, done, place, plan.patience())
+        return this.worker.serve([plan.study] if plan.study else [], exit_when_idle=plan.exit_when_idle)
 
 
 def freeze(engine: Engine, start: str, fake: Fake) -> None:
@@ -209,8 +201,7 @@ def freeze(engine: Engine, start: str, fake: Fake) -> None:
 
 
 def prepare(plan: Plan) -> None:
-    """This process as planned; it ends with the one that started it."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """This process as planned."""
     if plan.machine:
         processes.this_machine = watch.this_machine = lambda: plan.machine
     if plan.idle_transaction_s:
@@ -225,9 +216,8 @@ def refuse(_: Folder, name: str) -> None:
     raise OSError(30, "Read-only file system", name)
 
 
-def main() -> None:
+def main(plan: Plan) -> None:
     """Errors of ours are one line and an exit code, as the command has it; anything else shows itself."""
-    plan = Plan(**json.loads(sys.argv[1]))
     prepare(plan)
     try:
         finished = work(plan, os.environ["SWEEPS_STORAGE"])
@@ -237,5 +227,66 @@ def main() -> None:
     print(f"worker finished {finished} trials", file=sys.stderr)
 
 
+@dataclass(frozen=True)
+class Order:
+    """A worker that is wanted: what it does, its environment, and the files for what it says and for its exit code.
+
+    One that is `anew` is no mere fork but a program of its own, as a real worker is to those who list processes.
+    """
+
+    plan: dict[str, Any]
+    environment: dict[str, str]
+    log: str
+    code: str
+    anew: bool = False
+
+    def to_json(self) -> str:
+        """As one line."""
+        return json.dumps(asdict(self))
+
+
+def forked() -> Plan:
+    """Fork a worker for each order; returns in the workers alone, so that they end as any process does."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the nurses
+    for line in sys.stdin:
+        if os.fork() == 0 and nurse(order := Order(**json.loads(line))):
+            become(order)
+            return Plan(**order.plan)
+    sys.exit()
+
+
+def nurse(order: Order) -> bool:
+    """Wait for the order's worker and tell its exit code; returns, with true, in the worker alone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    end_with_parent()
+    if (worker := os.fork()) == 0:
+        return True
+    os.write(1, f"{worker}\n".encode())
+    _, status = os.waitpid(worker, 0)
+    Path(order.code).write_text(str(os.waitstatus_to_exitcode(status)))
+    os._exit(0)
+
+
+def become(order: Order) -> None:
+    """A process with the order's files and environment."""
+    end_with_parent()
+    for number, path, flags in ((0, os.devnull, os.O_RDONLY), (1, order.log, os.O_WRONLY)):
+        file = os.open(path, flags)
+        os.dup2(file, number)
+        os.close(file)
+    os.dup2(1, 2)
+    if order.anew:
+        os.execve(sys.executable, [sys.executable, __file__, json.dumps(order.plan)], order.environment)
+    os.environ.clear()
+    os.environ.update(order.environment)
+    time.tzset()
+
+
+def end_with_parent() -> None:
+    """Be killed when the process that started this one ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 if __name__ == "__main__":
-    main()
+    end_with_parent()
+    main(Plan(**json.loads(sys.argv[1])) if len(sys.argv) > 1 else forked())

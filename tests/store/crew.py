@@ -1,5 +1,6 @@
 """Worker processes as a test starts, watches and ends them, and the store as it sees it."""
 
+import atexit
 import itertools
 import json
 import os
@@ -9,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import chaos_worker
 import sqlalchemy
-from chaos_worker import Plan
+from chaos_worker import Order, Plan
 from fakes import TINY
 from servers import PASSWORD
 from sqlalchemy import NullPool
@@ -141,17 +143,20 @@ def undisturbed(folder: Path, *overrides: str) -> dict[int, dict[str, Any]]:
 class Member:
     """One worker process."""
 
-    process: subprocess.Popen[bytes]
+    pid: int
     log_path: Path
+    code_path: Path
     trace_path: Path
 
     @property
-    def pid(self) -> int:
-        return self.process.pid
+    def code(self) -> int | None:
+        """Its exit code, or minus the signal that ended it; None while it runs."""
+        text = self.code_path.read_text() if self.code_path.exists() else ""
+        return int(text) if text else None
 
     @property
     def runs(self) -> bool:
-        return self.process.poll() is None
+        return self.code is None
 
     def log(self) -> str:
         """All that it wrote to stdout and stderr."""
@@ -173,11 +178,13 @@ class Member:
         return self.trace(what)
 
     def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        if self.runs:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.signal(signal.SIGKILL)
+        self.ended()
 
     def stop(self) -> None:
         """SIGSTOP; returns when it has stopped."""
@@ -189,10 +196,37 @@ class Member:
 
     def ended(self, limit: float = 30.0) -> int:
         """Its exit code, once it has ended."""
-        try:
-            return self.process.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"worker {self.pid} runs after {limit:.0f} s: {self.log()}") from None
+        deadline = time.monotonic() + limit
+        while (code := self.code) is None:
+            assert time.monotonic() < deadline, f"worker {self.pid} runs after {limit:.0f} s: {self.log()}"
+            time.sleep(0.005)
+        return code
+
+
+def environment_of_workers() -> dict[str, str]:
+    """This process's, with the way to what the script imports."""
+    path = os.pathsep.join([str(SCRIPT.parent.parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return {**os.environ, "PYTHONPATH": path}
+
+
+@cache
+def forks() -> subprocess.Popen[str]:
+    """The process that workers are forked from; it ends with this one."""
+    # A process with threads is not to be forked, and OpenBLAS starts some when it is loaded.
+    env = {**environment_of_workers(), "OPENBLAS_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, str(SCRIPT)], stdin=pipe, stdout=pipe, env=env, text=True, bufsize=1)
+    atexit.register(process.communicate)
+    return process
+
+
+def fork(order: Order) -> int:
+    """Start a worker; its process number."""
+    process = forks()
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(f"{order.to_json()}\n")
+    return int(process.stdout.readline())
 
 
 @dataclass
@@ -215,17 +249,17 @@ class Crew:
         for each in self.members:
             each.kill()
 
-    def start(self, count: int = 1, environment: dict[str, str] | None = None, **changes: Any) -> Member:
+    def start(
+        self, count: int = 1, environment: dict[str, str] | None = None, *, anew: bool = False, **changes: Any
+    ) -> Member:
         """Start workers; the last of them."""
-        plan = replace(self.plan, **changes)
-        path = os.pathsep.join([str(SCRIPT.parent.parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        env = {**os.environ, **(environment or {}), "SWEEPS_STORAGE": self.url, "PYTHONPATH": path}
+        plan = asdict(replace(self.plan, **changes))
+        env = {**environment_of_workers(), **(environment or {}), "SWEEPS_STORAGE": self.url}
         for _ in range(count):
-            log_path = self.folder / f"worker-{len(self.members)}.log"
-            with log_path.open("wb") as log:
-                command = [sys.executable, str(SCRIPT), plan.to_json()]
-                started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
-            self.members.append(Member(started, log_path, self.folder / f"{started.pid}.jsonl"))
+            log_path, code_path = (self.folder / f"worker-{len(self.members)}.{kind}" for kind in ("log", "code"))
+            log_path.touch()
+            pid = fork(Order(plan, env, str(log_path), str(code_path), anew))
+            self.members.append(Member(pid, log_path, code_path, self.folder / f"{pid}.jsonl"))
         return self.members[-1]
 
     @property

@@ -1,6 +1,9 @@
 """One fault at a time, with real worker processes: what becomes of the trial, of the worker, and of the others."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +17,7 @@ from optuna.trial import TrialState
 from servers import PASSWORD, PostgreSQL, Server
 from sqlalchemy.engine import make_url
 
-from sweeps import store
+from sweeps import interruption, store
 from sweeps.errors import LostLeaseError
 from sweeps.space import derived_seed
 from sweeps.store import leases, offers
@@ -98,9 +101,9 @@ def test_a_worker_that_wakes_after_its_trial_was_taken_writes_nothing(sqlite: st
     view = make(sqlite, "budget.trials=2")
     engine = store.connect(sqlite).engine
     with Crew(sqlite, tmp_path / "crew", QUICK) as crew:
-        sleeper = crew.start(look_s=0.1)
-        sleeper.await_traces(3)
-        sleeper.stop()
+        sleeper = crew.start(look_s=0.1, checkpoint_s=1.0)
+        until(lambda: "0.ckpt" in crew.checkpoints(), what="a checkpoint")
+        sleeper.stop()  # not while it writes one: that would be left over
         own = leases.register(engine, Process("test", "test", 1, 0.0), "", "")  # for trial 1, kept for the sleeper
         claim = leases.claim(engine, own, STUDY_ID, 2)
         assert claim is not None
@@ -108,7 +111,7 @@ def test_a_worker_that_wakes_after_its_trial_was_taken_writes_nothing(sqlite: st
         while other.runs:
             leases.beat(engine, own, leases.Beat(claim), Batch())
             time.sleep(0.1)
-        assert "trial 0: " in other.log()
+        assert "trial 0: goes on from step" in other.log()
         leases.retire(engine, own)
         before = view.of_trial(0)
         sleeper.signal(signal.SIGCONT)
@@ -198,7 +201,7 @@ def test_an_outage_that_lasts_too_long_ends_a_worker_with_a_checkpoint(
         worker = crew.start(look_s=SLOW)
         worker.await_traces(3)
         (server.kill if how == "killed" else server.pause)()
-        assert worker.ended(25.0) == 1
+        assert worker.ended(25.0) == 75
         (line,) = [line for line in worker.log().splitlines() if line.startswith("sweeps:")]
         assert "the store has not answered for" in line
         assert "trial 0 of 'tiny' is kept at step" in line
@@ -271,13 +274,13 @@ def test_the_password_is_nowhere(fresh_postgres: PostgreSQL, tmp_path: Path, fau
     server = fresh_postgres
     view = make(server.database("secret"), "budget.trials=2")
     with Crew(view.url, tmp_path / "crew", Plan(outage_s=1.5, build_fails=int(fault == "failed"))) as crew:
-        worker = crew.start(look_s=SLOW / 2)
+        worker = crew.start(look_s=SLOW / 2, anew=True)
         worker.await_traces(3)
         assert PASSWORD.encode() not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
         assert PASSWORD in Path(f"/proc/{worker.pid}/environ").read_text(), "which is for its own user alone"
         if fault == "outage":
             server.kill()
-        assert worker.ended() == (1 if fault == "outage" else 0)
+        assert worker.ended() == (75 if fault == "outage" else 0)
         if fault == "outage":
             server.start()
         assert all(PASSWORD not in row for rows in view.dump().values() for row in rows)
@@ -422,9 +425,41 @@ def test_a_second_signal_ends_at_once(sqlite: str, tmp_path: Path) -> None:
         worker = crew.start(look_s=60.0, deaf=True)
         worker.await_traces(1, "begin")
         worker.signal(signal.SIGTERM)
-        time.sleep(0.2)  # two that come at the same time are one
+        time.sleep(interruption.SAME_S + 0.5)
         worker.signal(signal.SIGINT)
         assert worker.ended(2.0) == 128 + signal.SIGINT
+
+
+def test_a_signal_that_comes_twice_in_a_moment_is_one(sqlite: str, tmp_path: Path) -> None:
+    """To the process group, and once more from a parent that passes it on."""
+    view = make(sqlite, "budget.trials=1")
+    with Crew(sqlite, tmp_path / "crew") as crew:
+        worker = crew.start(look_s=60.0, deaf=True)
+        worker.await_traces(1, "begin")
+        for _ in range(3):
+            worker.signal(signal.SIGTERM)
+            time.sleep(0.3)
+        assert worker.ended(10.0) == 0
+        assert view.states() == ["WAITING"]
+        assert view.workers() == []
+
+
+def test_a_signal_while_the_store_is_waited_for_ends_at_once(fresh_postgres: PostgreSQL, tmp_path: Path) -> None:
+    view = make(fresh_postgres.database("later"), "budget.trials=1")
+    fresh_postgres.kill()
+    env = {**os.environ, "SWEEPS_STORAGE": view.url}
+    command = [sys.executable, "-m", "sweeps", "worker", "tiny", "--artifacts", str(tmp_path)]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
+        said = worker.stderr.readline()
+        time.sleep(1.0)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(3.0) == 0
+        rest = worker.stderr.read()
+    assert "waiting up to 60 s for an answer" in said
+    assert "SIGTERM came while the store was waited for" in rest
+    assert rest.count("\n") == 1, "it is said once that the store is waited for"
+    assert PASSWORD not in said + rest
 
 
 def test_a_signal_while_the_store_is_away_keeps_the_trial(fresh_postgres: PostgreSQL, tmp_path: Path) -> None:

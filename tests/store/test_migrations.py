@@ -60,6 +60,30 @@ def test_a_store_of_the_first_version_keeps_its_trials_and_readings(url: str) ->
     again.engine.dispose()
 
 
+OLD_WORKER = (
+    "INSERT INTO sweeps_workers (host, machine, pid, born, gpu, version, started, seen, lost) "
+    "VALUES ('node1', 'boot', 77, 1.0, 'GPU:0', '0.1', 5.0, 6.0, :lost)"
+)
+
+
+def test_a_store_of_the_second_version_keeps_its_workers(url: str) -> None:
+    engine = RDBStorage(url).engine
+    with engine.connect() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(text(OLD_WORKER), {"lost": False})
+        connection.commit()
+    engine.dispose()
+    again = store.connect(url).engine
+    with again.begin() as connection:
+        (row,) = connection.execute(text("SELECT host, pid, gpu, job FROM sweeps_workers")).all()
+        assert tuple(row) == ("node1", 77, "GPU:0", "")
+        connection.execute(text(OLD_WORKER), {"lost": False})  # one of that version, which runs on
+        assert connection.scalar(text("SELECT count(*) FROM sweeps_workers WHERE job = ''")) == 2
+    again.dispose()
+
+
 def _connect(url: str) -> int:
     storage = store.connect(url, create=True)
     count = len(sqlalchemy.inspect(storage.engine).get_table_names())

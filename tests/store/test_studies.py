@@ -10,7 +10,7 @@ import sqlalchemy
 from fakes import TINY
 
 from sweeps import space_file, store
-from sweeps.errors import StoreError
+from sweeps.errors import InputError, StoreError
 
 
 @pytest.fixture
@@ -23,6 +23,30 @@ def test_the_url_comes_from_the_option_then_the_environment_then_the_default(mon
     monkeypatch.setenv("SWEEPS_STORAGE", "sqlite:///other.db")
     assert store.url(None) == "sqlite:///other.db"
     assert store.url("sqlite:///mine.db") == "sqlite:///mine.db"
+
+
+def test_the_url_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    monkeypatch.setenv("SWEEPS_STORAGE_FILE", str(secret))
+    for content, words in ((None, "cannot be read"), (b"", "is empty"), (b"\n", "is empty"), (b"\xff", "is no text")):
+        if content is not None:
+            secret.write_bytes(content)
+        with pytest.raises(StoreError, match=f"^SWEEPS_STORAGE_FILE: {secret}.*{words}") as caught:
+            store.url(None)
+        assert "\n" not in str(caught.value)
+    secret.write_text("sqlite:///other.db\n")
+    assert store.url(None) == "sqlite:///other.db"
+    assert store.url("sqlite:///mine.db") == "sqlite:///mine.db"
+    monkeypatch.setenv("SWEEPS_STORAGE", "sqlite:///third.db")
+    with pytest.raises(InputError, match="SWEEPS_STORAGE and SWEEPS_STORAGE_FILE are both set"):
+        store.url(None)
+
+
+def test_a_space_is_read_once_for_each_text(url: str) -> None:
+    study = store.create_study(store.connect(url, create=True), space_file.parse(TINY), TINY, [])
+    assert store.space_of(study) is store.space_of(study)
+    store.record_space(study, space_file.parse(TINY, ["budget.trials=9"]), TINY, ["budget.trials=9"])
+    assert store.space_of(study).budget.trials == 9
 
 
 def test_a_sqlite_store_writes_ahead(url: str, tmp_path: Path) -> None:
@@ -72,6 +96,8 @@ def test_a_study_of_another_program_is_refused(url: str) -> None:
         store.space_of(foreign)
     with pytest.raises(StoreError, match=r"no study 'nope' in sqlite.*'foreign'.*sweeps create"):
         store.load_study(storage, "nope")
+    with pytest.raises(StoreError, match="did you mean 'foreign'"):
+        store.load_study(storage, "foriegn")
 
 
 def broken_schema(url: str, statement: str) -> None:

@@ -24,23 +24,19 @@ def upgrade(engine: Engine) -> None:
     Raises:
         StoreError: they are of a newer version of sweeps.
     """
-    if _current(engine) == ScriptDirectory.from_config(_config()).get_current_head():
+    scripts = ScriptDirectory.from_config(_config())
+    with engine.connect() as connection:
+        revision = _revision(connection)
+    if revision == scripts.get_current_head():
         return
+    if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
+        raise StoreError("made by a newer version of sweeps; upgrade with pip install -U sweeps")
     with engine.connect() as connection, _alone(connection):
         config = _config()
         config.attributes["connection"] = connection
         if _revision(connection) is None and sqlalchemy.inspect(connection).has_table("sweeps_schema"):
             command.stamp(config, FIRST)
         command.upgrade(config, "head")
-
-
-def _current(engine: Engine) -> str | None:
-    with engine.connect() as connection:
-        revision = _revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision is not None and revision not in known:
-        raise StoreError("made by a newer version of sweeps; upgrade with pip install -U sweeps")
-    return revision
 
 
 def _revision(connection: Connection) -> str | None:

@@ -1,0 +1,72 @@
+"""Hints: the commands that a person may type next, word for word."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweeps import store
+from sweeps.space import Space
+
+
+def next_commands(
+    storage_url: str, space: Space, path: Path, overrides: Sequence[str], artifacts: str | None = None
+) -> str:
+    """What a person may type next, word for word."""
+    sweeps, dashboard = _typed("sweeps"), _typed("optuna-dashboard")
+    where = _storage_option(storage_url)
+    kept = [override for override in overrides if override.partition("=")[0].strip() != "budget.trials"]
+    kept.append(f"budget.trials={2 * space.budget.trials}")
+    settings = set_options(kept) + (["--artifacts", artifacts] if artifacts else [])
+    held, place = _held(storage_url)
+    folder = store.artifacts(storage_url, artifacts)
+    pictures = f" --artifact-dir {shlex.quote(folder)}" if folder and Path(folder).is_dir() else ""
+    return "\n".join(
+        [
+            f"next{held}:",
+            f"  {sweeps} status {shlex.quote(space.name)}{where}",
+            f"  {sweeps} run {shlex.quote(str(path))}{where} {shlex.join(settings)}   # go on with twice the trials",
+            f"  {dashboard} {place}{pictures}",
+        ]
+    )
+
+
+def worker_command(storage_url: str, study: str) -> str:
+    """What starts a worker of a study, on this machine or another."""
+    return f"{_typed('sweeps')} worker {shlex.quote(study)}{_storage_option(storage_url)}"
+
+
+def set_options(overrides: Sequence[str]) -> list[str]:
+    """The options that set these values again."""
+    return [word for override in overrides for word in ("--set", override)]
+
+
+def _storage_option(storage_url: str) -> str:
+    """Nothing for the default store, nor for a URL with a password, which the environment holds."""
+    if storage_url == store.DEFAULT_URL or _is_secret(storage_url):
+        return ""
+    return f" --storage {shlex.quote(storage_url)}"
+
+
+def _held(storage_url: str) -> tuple[str, str]:
+    """What has to hold a URL with a password, in words; and the URL, or what stands for it, as a shell takes it."""
+    if not _is_secret(storage_url):
+        return "", shlex.quote(storage_url)
+    if os.environ.get(store.FILE_VARIABLE) and not os.environ.get(store.VARIABLE):
+        return f", with the file of the store's URL in {store.FILE_VARIABLE}", f'"$(cat "${store.FILE_VARIABLE}")"'
+    return f", with the store's URL in {store.VARIABLE}", f'"${store.VARIABLE}"'
+
+
+def _is_secret(storage_url: str) -> bool:
+    return store.masked(storage_url) != storage_url
+
+
+def _typed(name: str) -> str:
+    """A command of this installation as it can be typed here: by name if that finds it, else by its path."""
+    beside = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found).resolve() == beside.resolve():
+        return name
+    return shlex.quote(os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside))

@@ -1,0 +1,109 @@
+"""Outages: which of a database's errors go away by themselves, and how long to try again."""
+
+import math
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import optuna
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
+
+from sweeps.errors import OutageError, one_line
+
+Result = TypeVar("Result")
+
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 0.05, 5.0  # between two attempts
+ASKED_S = 0.2  # how often whoever waits is asked whether to give up
+OUTAGE_S = 900.0  # how long a store that is away is waited for, by those who have work in hand
+DATABASE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
+
+# What goes away by itself, by SQLSTATE (PostgreSQL, appendix A) and by MariaDB's numbers.
+TEMPORARY_STATES = ("08", "40", "53", "57", "25006", "25P03", "55P03")
+TEMPORARY_NUMBERS = {1021, 1040, 1053, 1114, 1205, 1213, 1290, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 2055, 4031}
+TEMPORARY_WORDS = ("database is locked", "database table is locked", "database schema is locked", "disk is full")
+# psycopg gives no SQLSTATE for what the server says before a session exists.
+PERMANENT_WORDS = (
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "not permitted to log in",
+    "no password",
+)
+
+
+def temporary(exc: BaseException) -> bool:
+    """Whether a database's error may go away by itself: a restart, a fail-over, a lock, a deadlock."""
+    found = _database_error(exc)
+    if found is None:
+        # Optuna catches some errors of the driver; what follows tells of a connection that was lost, or of none free.
+        causes = (exc, exc.__cause__)
+        return any(isinstance(each, (PendingRollbackError, sqlalchemy.exc.TimeoutError)) for each in causes)
+    original = found.orig
+    state = str(getattr(original, "sqlstate", None) or "")
+    if state:
+        return state.startswith(TEMPORARY_STATES)
+    text = str(original)
+    if isinstance(original, sqlite3.Error):
+        return any(word in text for word in TEMPORARY_WORDS)
+    number = original.args[0] if original is not None and original.args else None
+    if isinstance(number, int) and number:
+        return number in TEMPORARY_NUMBERS
+    refused = any(word in text for word in PERMANENT_WORDS)
+    return found.connection_invalidated or (isinstance(found, sqlalchemy.exc.OperationalError) and not refused)
+
+
+def _database_error(exc: BaseException | None) -> DBAPIError | None:
+    """The driver's error inside Optuna's or ours."""
+    while exc is not None and not isinstance(exc, DBAPIError):
+        exc = exc.__cause__
+    return exc
+
+
+def persist(
+    operation: Callable[[], Result],
+    limit_s: float,
+    giving_up: Callable[[], bool] = lambda: False,
+    waiting: Callable[[str], None] = lambda _: None,
+) -> Result:
+    """Do something in a database again and again while its errors are temporary.
+
+    Args:
+        operation: does no harm when it is done twice.
+        limit_s: seconds after which it is given up.
+        giving_up: asked again and again before each further attempt.
+        waiting: told once what the database said, where there will be a further attempt.
+
+    Raises:
+        OutageError: it is still not done after `limit_s`, or it was given up.
+    """
+    deadline, wait = math.inf, SHORTEST_WAIT_S
+    while True:
+        try:
+            return operation()
+        except DATABASE_ERRORS as exc:
+            if not temporary(exc):
+                raise
+            first = deadline == math.inf
+            # From the first error: this process may have slept, or the operation waited for a lock.
+            deadline = min(deadline, time.monotonic() + limit_s)
+            if time.monotonic() >= deadline or giving_up():
+                raise OutageError(f"the store does not answer: {words(exc)}") from exc
+            if first:
+                waiting(words(exc))
+        _pause(wait * random.uniform(0.5, 1.5), giving_up)  # apart from the others that wait for the same server
+        wait = min(2 * wait, LONGEST_WAIT_S)
+
+
+def _pause(seconds: float, giving_up: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not giving_up():
+        time.sleep(min(left, ASKED_S))
+
+
+def words(exc: BaseException) -> str:
+    """What the driver said, in one line; drivers quote hosts and users, never passwords."""
+    found = _database_error(exc)
+    return one_line(found.orig if found is not None and found.orig is not None else exc)

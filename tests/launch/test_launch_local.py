@@ -1,0 +1,106 @@
+"""`sweeps launch local` as a person uses it: in the foreground and in the background, killed, cancelled."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes import TINY
+from optuna.trial import TrialState
+
+from sweeps import store
+from sweeps.errors import InputError, SweepsError
+from sweeps.launch import background
+
+LONG = ("--set", "budget.steps=6000", "--set", "budget.report_interval=100")
+
+
+@pytest.fixture
+def sweeps(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Run the command in a folder with a search space; whatever it left running is ended."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    (tmp_path / "run").mkdir()
+
+    def run(*words: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "sweeps", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    yield run
+    for place in (tmp_path / "run").glob("*/*"):
+        subprocess.run(["pkill", "-KILL", "-P", place.suffix[1:]], check=False)
+        subprocess.run(["kill", "-KILL", place.suffix[1:]], check=False)
+
+
+def states(folder: Path) -> list[TrialState]:
+    return [trial.state for trial in store.load_study(store.connect(f"sqlite:///{folder}/sweeps.db"), "tiny").trials]
+
+
+def wait(condition: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+def log(folder: Path) -> str:
+    return "".join(path.read_text() for path in (folder / "sweeps-logs").glob("*.log"))
+
+
+def test_a_killed_worker_is_started_again_and_the_budget_met(sweeps: Callable[..., str], tmp_path: Path) -> None:
+    sweeps("create", "tiny.toml", *LONG, "--set", "budget.trials=2")
+    said = sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
+    assert "--cancel" in said
+    wait(lambda: TrialState.RUNNING in states(tmp_path))
+    os.kill(int(re.findall(r"is process (\d+)", log(tmp_path))[0]), signal.SIGKILL)
+    wait(lambda: not list((tmp_path / "run").glob("*/*")))
+    assert states(tmp_path) == [TrialState.COMPLETE] * 2
+    assert "was ended by SIGKILL; another in 1 s" in log(tmp_path)
+
+
+def test_cancel_hands_the_trials_back(sweeps: Callable[..., str], tmp_path: Path) -> None:
+    sweeps("create", "tiny.toml", *LONG, "--set", "budget.trials=50")
+    sweeps("launch", "local", "--pool", "--workers", "2", "--detach")
+    wait(lambda: states(tmp_path).count(TrialState.RUNNING) == 2)
+    shown = sweeps("status")
+    assert len(re.findall(r"local sweeps-pool-\w{10}", shown)) == 2
+    assert "no supervisor of sweeps-tiny-" in sweeps("launch", "local", "tiny", "--cancel", code=2)
+    assert "ended 1 supervisor" in sweeps("launch", "local", "--pool", "--cancel")
+    assert set(states(tmp_path)) <= {TrialState.COMPLETE, TrialState.WAITING}
+    assert "handed back" in log(tmp_path)
+
+
+def test_what_cannot_be_launched_is_one_line(sweeps: Callable[..., str], tmp_path: Path) -> None:
+    assert "name the studies" in sweeps("launch", "local", code=2)
+    assert "name the studies" in sweeps("launch", "local", "tiny", "--pool", code=2)
+    assert "no store at sweeps.db" in sweeps("launch", "local", "tiny", "--detach", code=2)
+    assert "no store at sweeps.db" in sweeps("launch", "local", "tiny", "--workers", "1", code=2)
+    assert "--workers is missing" in sweeps("launch", "slurm", "tiny", code=2)
+
+
+def test_supervisors_are_found_while_they_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with background.listed("sweeps-a"):
+        assert background.running("sweeps-a") == [os.getpid()]
+        assert background.running("sweeps-b") == []
+    assert background.running("sweeps-a") == []
+    (background.folder() / "sweeps-a.1").touch()  # as one that was killed leaves it
+    assert background.running("sweeps-a") == []
+    with pytest.raises(InputError, match="no supervisor of sweeps-a"):
+        background.cancel("sweeps-a", print)
+
+
+def test_somebody_elses_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / f"sweeps-{os.getuid()}").symlink_to(elsewhere)
+    with pytest.raises(SweepsError, match="belongs to somebody else"):
+        background.folder()

@@ -1,0 +1,224 @@
+"""Workers under a real Slurm, with a real PostgreSQL: launched, warned, preempted, cut off; nothing is lost."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes import TINY
+from optuna.trial import TrialState
+from servers import PostgreSQL
+from slurm import Slurm
+
+from sweeps import store
+
+LONG = ("--set", "budget.steps=4000", "--set", "budget.report_interval=100")
+SWEEPS = (sys.executable, "-m", "sweeps")
+
+
+class Site:
+    """A folder, a cluster and a store, as a person has them."""
+
+    def __init__(self, folder: Path, cluster: Slurm, server: PostgreSQL) -> None:
+        self.folder, self.cluster = folder, cluster
+        self.folder.mkdir(exist_ok=True)
+        self.url = server.database("slurm")
+        self.environment = {
+            **cluster.environment,
+            "SWEEPS_STORAGE": self.url,
+            "SWEEPS_ARTIFACTS": str(folder / "artifacts"),
+        }
+
+    def sweeps(self, *words: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [*SWEEPS, *words], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr + self.logs()
+        return done.stdout + done.stderr
+
+    def create(self, name: str, trials: int, *settings: str) -> None:
+        (self.folder / "tiny.toml").write_text(TINY)
+        self.sweeps(
+            "create",
+            "tiny.toml",
+            "--set",
+            f"study.name={json.dumps(name)}",
+            "--set",
+            f"budget.trials={trials}",
+            *settings,
+        )
+
+    def status(self, name: str) -> dict[str, object]:
+        found = json.loads(self.sweeps("status", "--json", "--", name).partition("\nsweeps:")[0])
+        assert isinstance(found, dict)
+        return found
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 300) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain: {self.cluster.run('squeue')}{self.logs()}"
+            time.sleep(0.5)
+
+    def idle(self) -> bool:
+        return not self.cluster.states()
+
+    def busy(self, name: str, workers: int) -> bool:
+        """Whether so many workers are training; where they are they say with a beat, and that may be long after."""
+        seen = self.status(name)["workers"]
+        assert isinstance(seen, list)
+        return sum(worker["condition"] == "training" for worker in seen) == workers
+
+    def logs(self) -> str:
+        return "".join(f"\n{path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("sweeps-logs/*.log")))
+
+    def finished(self, name: str, trials: int) -> None:
+        """The budget is met exactly, nothing runs or waits, and every trial has all its readings."""
+        storage = store.connect(self.url)
+        study = store.load_study(storage, name)
+        states = Counter(trial.state for trial in study.trials)
+        assert states.total() == states[TrialState.COMPLETE] == trials
+        assert len({trial.user_attrs["slot"] for trial in study.trials}) == trials
+        space = store.space_of(study)
+        for trial in study.trials:
+            steps = [
+                reading.step for reading in store.readings(storage.engine, store.id_of(storage, study), trial.number)
+            ]
+            assert steps == sorted(set(steps))
+            assert steps[-1] == trial.user_attrs["steps"] == space.budget.steps
+        storage.engine.dispose()
+
+
+@pytest.fixture
+def site(tmp_path: Path, slurm: Slurm, postgres: PostgreSQL) -> Site:
+    return Site(tmp_path / "site", slurm, postgres)
+
+
+def test_a_study_launched_as_an_array_finishes_and_each_worker_has_a_gpu_of_its_own(site: Site) -> None:
+    site.create("tiny", 8)
+    said = site.sweeps(
+        "launch", "slurm", "tiny", "--workers", "5", "--gpus-per-worker", "1/2", "--setup", "echo node $SLURMD_NODENAME"
+    )
+    assert "3 tasks" in said
+    assert "5 workers" in said
+    seen: dict[str, list[dict[str, object]]] = {}
+
+    def at_work() -> bool:
+        found = site.status("tiny")
+        seen.update({str(worker["job"]): [] for worker in found["workers"]})  # type: ignore[attr-defined]
+        return len(seen) == 3 or found["done"] == 8
+
+    site.wait(at_work)
+    site.wait(site.idle)
+    site.finished("tiny", 8)
+    places = []
+    for log in sorted(site.folder.glob("sweeps-logs/*.log")):
+        text = log.read_text()
+        gpus = re.findall(r"on GPU (\d)", text)
+        assert len(set(gpus)) == 1
+        places.append((re.findall(r"node (n\d)", text)[0], gpus[0]))
+        assert len(gpus) == (1 if log.name.endswith("_2.log") else 2)
+    assert len(set(places)) == 3
+    assert "correct-horse" not in site.logs()
+
+
+def test_the_status_joins_slurms_queue_and_cancel_ends_it_cleanly(site: Site) -> None:
+    site.create("long", 4, *LONG)
+    site.sweeps("launch", "slurm", "--pool", "--workers", "6")
+    site.wait(lambda: site.cluster.states() == {"RUNNING": 4, "PENDING": 2} and site.busy("long", 4))
+    shown = site.sweeps("status")
+    assert re.search(r"slurm \d+_0 running", shown)
+    assert "4 running, 2 pending" in shown
+    said = site.sweeps("launch", "slurm", "--pool", "--cancel")
+    assert "ended 6 tasks" in said
+    assert site.idle()
+    study = store.load_study(store.connect(site.url), "long")
+    assert {trial.state for trial in study.trials} <= {TrialState.WAITING, TrialState.COMPLETE}
+    assert site.status("long")["workers"] == []
+    assert "is not in Slurm's queue" in site.sweeps("launch", "slurm", "--pool", "--cancel", code=2)
+    site.sweeps("launch", "slurm", "long", "--workers", "2")
+    site.wait(site.idle)
+    site.finished("long", 4)
+    assert "goes on from step" in site.logs()
+
+
+def preempt(site: Site) -> None:
+    site.cluster.run(
+        "sbatch",
+        "--partition=urgent",
+        "--exclusive",
+        "--array=0-1",
+        "--nodes=1",
+        "--output=/dev/null",
+        "--wrap=sleep 3",
+    )
+
+
+def scancel(site: Site) -> None:
+    """As people do it; then they launch it again."""
+    site.cluster.run("scancel", "--me")
+    site.wait(site.idle)
+    site.sweeps("launch", "slurm", "long", "--workers", "2")
+
+
+def switch_off(site: Site) -> None:
+    """A node goes and comes back."""
+    site.cluster.kill_node("n1")
+    site.wait(lambda: "down" in site.cluster.run("sinfo", "-h", "-N", "-n", "n1", "-o", "%T"))
+    site.cluster.start_node("n1")
+
+
+def lose_slurmd(site: Site) -> None:
+    """The daemon alone: its jobs go on, and are given to others all the same when the node is taken for dead."""
+    os.kill(int((site.cluster.folder / "run" / "slurmd.n1.pid").read_text()), signal.SIGKILL)
+    time.sleep(15)
+    site.cluster.start_node("n1")
+
+
+@pytest.mark.parametrize("disturbance", [preempt, scancel, switch_off, lose_slurmd])
+def test_nothing_is_lost_by(site: Site, disturbance: Callable[[Site], None]) -> None:
+    site.create("long", 4, *LONG)
+    site.sweeps("launch", "slurm", "long", "--workers", "2")
+    site.wait(lambda: site.busy("long", 2))
+    time.sleep(2)
+    disturbance(site)
+    site.wait(site.idle)
+    site.finished("long", 4)
+
+
+def test_a_task_that_reaches_its_time_limit_goes_on_in_the_next(site: Site) -> None:
+    site.create("long", 2, "--set", "budget.steps=30000", "--set", "budget.report_interval=500")
+    site.sweeps("launch", "slurm", "long", "--workers", "1", "--time", "1", "--warning", "30")
+    site.wait(site.idle, 600)
+    site.finished("long", 2)
+    assert "goes on from step" in site.logs()
+    assert "TIME LIMIT" not in site.logs()
+
+
+ODD = "a \"b\" 'c'\n$(touch no) `touch no` ü%s %A"
+
+
+def test_odd_names_arrive_intact(tmp_path: Path, slurm: Slurm, postgres: PostgreSQL) -> None:
+    site = Site(tmp_path / ODD.replace("/", ""), slurm, postgres)
+    study = ODD.replace("\n", " ")  # no study has a line break in its name
+    site.create(study, 2)
+    site.sweeps("launch", "slurm", "--workers", "2", f"--option=--comment={ODD}\\", "--", study)
+    assert slurm.run("squeue", "--noheader", "--array", "--format=%k") == f"{ODD}\\\n" * 2
+    site.wait(site.idle)
+    site.finished(study, 2)
+    assert not list(tmp_path.rglob("no"))
+
+
+def test_what_slurm_refuses_is_told_in_its_own_words(site: Site) -> None:
+    site.create("tiny", 2)
+    refused = site.sweeps("launch", "slurm", "tiny", "--workers", "1", "--partition", "nowhere", code=2)
+    assert "invalid partition" in refused
+    assert len(refused.splitlines()) == 1
+    unknown = site.sweeps("launch", "slurm", "tinny", "--workers", "1", code=2)
+    assert "tinny" in unknown

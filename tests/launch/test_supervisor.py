@@ -1,0 +1,119 @@
+"""The supervisor: what it starts again, when it ends, and what it says by its exit code. With real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweeps.launch import supervisor
+from sweeps.launch.seats import Seat
+from sweeps.launch.supervisor import Post, Supervisor, Told
+
+PATIENT = """
+import signal, sys, time, pathlib
+def leave(*_):
+    pathlib.Path(sys.argv[1]).open("a").write("handed back\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+pathlib.Path(sys.argv[1]).open("a").write("began\\n")
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """Run a program of ours in place of `sweeps worker`; the exit code, and what the workers wrote into a file."""
+
+    def run(program: str, count: int = 1, told: Told | None = None) -> tuple[int, str]:
+        diary = tmp_path / "diary"
+        monkeypatch.setattr(supervisor.local, "command", lambda *_: [sys.executable, "-c", program, str(diary)])
+        posts = [Post(number, Seat()) for number in range(count)]
+        code = Supervisor((), dict(os.environ), posts).run(told or Told())
+        return code, diary.read_text() if diary.exists() else ""
+
+    return run
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_workers_that_end_by_themselves_are_not_started_again(crew: Callable[..., tuple[int, str]], code: int) -> None:
+    program = f"import sys; open(sys.argv[1], 'a').write('x'); sys.exit({code})"
+    assert crew(program, 2) == (code, "xx")
+
+
+def test_a_worker_that_is_killed_is_started_again(crew: Callable[..., tuple[int, str]]) -> None:
+    write = "import os, sys; open(sys.argv[1], 'a').write('x'); "
+    program = write + "len(open(sys.argv[1]).read()) > 1 or os.kill(os.getpid(), 9)"
+    assert crew(program) == (0, "xx")
+
+
+def test_the_wait_before_a_worker_is_started_again_doubles_and_begins_anew_once_one_has_lived() -> None:
+    def dead(_: Seat) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-c", "import os; os.abort()"], stderr=subprocess.DEVNULL)
+        process.wait()
+        return process
+
+    post, now, waits = Post(0, Seat()), 1000.0, []
+    for lived in [0.0] * 12 + [supervisor.LIVED_S + 1]:
+        post.tend(dead, now, leaving=False)
+        post.tend(dead, now + lived, leaving=False)
+        waits.append(post.next - now - lived)
+        now = post.next
+    assert waits[:4] == [1, 2, 4, 8]
+    assert max(waits) == supervisor.LONGEST_WAIT_S
+    assert waits[-1] == 1
+
+
+def test_a_signal_is_passed_on_and_told_by_the_exit_code(crew: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    with supervisor.hearing() as told:
+        helper = subprocess.Popen(
+            [sys.executable, "-c", _WHEN_BEGUN, str(tmp_path / "diary"), str(os.getpid()), "SIGUSR1", "2"]
+        )
+        code, diary = crew(PATIENT, 2, told)
+    assert helper.wait() == 0
+    assert code == 75
+    assert sorted(diary.split("\n")) == ["", "began", "began", "handed back", "handed back"]
+    assert told.name == "SIGUSR1"
+
+
+def test_the_same_signal_twice_in_a_moment_is_one_request() -> None:
+    told = Told()
+    told.hear(signal.SIGTERM, None)
+    told.hear(signal.SIGTERM, None)
+    assert told.times == 1
+    told.last -= supervisor.AGAIN_S + 0.1
+    told.hear(signal.SIGINT, None)
+    assert (told.times, told.name) == (2, "SIGTERM")
+
+
+_WHEN_BEGUN = """
+import os, signal, sys, time
+path, pid, name, count = sys.argv[1:]
+for _ in range(600):
+    if os.path.exists(path) and open(path).read().count("began") == int(count):
+        os.kill(int(pid), getattr(signal, name))
+        sys.exit(0)
+    time.sleep(0.05)
+sys.exit("they never began")
+"""
+
+
+def test_a_worker_that_does_not_leave_is_killed(
+    crew: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "PATIENCE_S", 0.5)
+    deaf = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); "
+    deaf += "open(sys.argv[1], 'a').write('began'); time.sleep(60)"
+    with supervisor.hearing() as told:
+        helper = subprocess.Popen(
+            [sys.executable, "-c", _WHEN_BEGUN, str(tmp_path / "diary"), str(os.getpid()), "SIGTERM", "1"]
+        )
+        started = time.monotonic()
+        code, _ = crew(deaf, 1, told)
+    assert helper.wait() == 0
+    assert code == 75
+    assert time.monotonic() - started < 30

@@ -1,0 +1,256 @@
+"""A real Slurm for the tests: a controller and two nodes on loopback, in a folder of their own.
+
+It needs Debian's slurmctld, slurmd, slurm-client, slurm-wlm-basic-plugins and munge; no systemd, no cgroups.
+"""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import pytest
+from servers import absent
+
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "munged")
+START_S, STOP_S = 30.0, 30.0
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+class Slurm:
+    """A cluster whose nodes have two GPUs each; character devices stand for those, since Slurm looks no further."""
+
+    def __init__(self, nodes: int = 2, gpus: int = 2) -> None:
+        self.nodes, self.gpus = [f"n{number + 1}" for number in range(nodes)], gpus
+        self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+        self.folder.chmod(0o755)
+        for name in ("munge", "state", "log", "run", "dev"):
+            (self.folder / name).mkdir(mode=0o755)
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What Slurm's commands need to find this cluster and no other."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "SBATCH_"))}
+        return {**kept, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{os.environ['PATH']}:{SBIN}"}
+
+    def __enter__(self) -> Self:
+        try:
+            self._munge()
+            self._configure()
+            self.run("slurmctld", "-c")
+            for node in self.nodes:
+                self.start_node(node)
+            self._wait(
+                lambda: (
+                    self.run("sinfo", "-h", "-N", "-p", "gpu", "-t", "idle", "-o", "%N").count("\n") == len(self.nodes)
+                )
+            )
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, *words: str) -> str:
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{words}: {done.stderr}{self._logs()}"
+        return done.stdout
+
+    def start_node(self, node: str) -> None:
+        self.run("slurmd", "-N", node)
+
+    def kill_node(self, node: str) -> None:
+        """As if its machine were switched off: slurmd, and whatever it had started."""
+        _kill(self._pid(f"slurmd.{node}"), signal.SIGKILL)
+        for pid in self._at_work(node):
+            _kill(pid, signal.SIGKILL)
+
+    def states(self) -> dict[str, int]:
+        """How many tasks are in each state."""
+        found = self.run("squeue", "--noheader", "--array", "--format=%T").split()
+        return {state: found.count(state) for state in set(found)}
+
+    def close(self) -> None:
+        subprocess.run(
+            ["scancel", f"--user={os.getuid()}"], env=self.environment, capture_output=True, timeout=10, check=False
+        )
+        deadline = time.monotonic() + STOP_S
+        while self._busy() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for name in [*(f"slurmd.{node}" for node in self.nodes), "slurmctld", "munged"]:
+            self._end(name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _munge(self) -> None:
+        place = self.folder / "munge"
+        (place / "key").write_bytes(secrets.token_bytes(1024))
+        (place / "key").chmod(0o400)
+        self.run(
+            *("munged", "--force", "-S", f"{place}/socket", "--key-file", f"{place}/key", "--log-file", f"{place}/log"),
+            *(
+                "--pid-file",
+                str(self.folder / "run" / "munged.pid"),
+                "--seed-file",
+                f"{place}/seed",
+                "--num-threads",
+                "2",
+            ),
+        )
+
+    def _configure(self) -> None:
+        host, folder = socket.gethostname().split(".")[0], self.folder
+        control, *ports = _free_ports(1 + len(self.nodes))
+        # More processors than there are: workers of tests mostly wait.
+        size = f"CPUs=16 RealMemory=8000 Gres=gpu:{self.gpus}"
+        nodes = [
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {size}"
+            for node, port in zip(self.nodes, ports, strict=True)
+        ]
+        settings = {
+            "ClusterName": "tests",
+            "SlurmctldHost": f"{host}(127.0.0.1)",
+            "SlurmctldPort": control,
+            "SlurmUser": _user(),
+            "SlurmdUser": _user(),
+            "AuthType": "auth/munge",
+            "AuthInfo": f"socket={folder}/munge/socket,cred_expire=5",
+            "CredType": "cred/munge",
+            "StateSaveLocation": folder / "state",
+            "SlurmctldPidFile": folder / "run" / "slurmctld.pid",
+            "SlurmctldLogFile": folder / "log" / "slurmctld.log",
+            "SlurmdPidFile": folder / "run" / "slurmd.%n.pid",
+            "SlurmdSpoolDir": folder / "spool.%n",
+            "SlurmdLogFile": folder / "log" / "slurmd.%n.log",
+            "ProctrackType": "proctrack/linuxproc",
+            "TaskPlugin": "task/none",
+            "JobAcctGatherType": "jobacct_gather/none",
+            "AccountingStorageType": "accounting_storage/none",
+            "MpiDefault": "none",
+            "MailProg": "/bin/true",
+            "ReturnToService": 2,
+            "SelectType": "select/cons_tres",
+            "SelectTypeParameters": "CR_Core",
+            "SchedulerParameters": "sched_interval=2,sched_min_interval=100000,bf_interval=2,batch_sched_delay=1",
+            "PreemptType": "preempt/partition_prio",
+            "PreemptMode": "REQUEUE",
+            "JobRequeue": 1,
+            "KillWait": 10,
+            "SlurmdTimeout": 10,
+            "SlurmctldTimeout": 10,
+            "MessageTimeout": 10,
+            "UnkillableStepTimeout": 30,
+            "GresTypes": "gpu",
+            "SlurmdParameters": "config_overrides",
+        }
+        lines = [f"{key}={value}" for key, value in settings.items()]
+        every = f"Nodes=n[1-{len(self.nodes)}] MaxTime=INFINITE State=UP"
+        lines += [
+            *nodes,
+            f"PartitionName=gpu {every} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=20",
+            f"PartitionName=urgent {every} PriorityTier=10 PreemptMode=OFF",
+        ]
+        (folder / "slurm.conf").write_text("\n".join(lines) + "\n")
+        (folder / "gres.conf").write_text(f"Name=gpu File={self._devices()} Flags=nvidia_gpu_env\n")
+        (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+
+    def _devices(self) -> str:
+        """The number at the end of each becomes CUDA_VISIBLE_DEVICES."""
+        if os.getuid():
+            return f"/dev/tty[0-{self.gpus - 1}]"
+        for number in range(self.gpus):
+            os.mknod(self.folder / "dev" / f"nvidia{number}", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        return f"{self.folder}/dev/nvidia[0-{self.gpus - 1}]"
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_S
+        while not condition():
+            assert time.monotonic() < deadline, f"Slurm does not start{self._logs()}"
+            time.sleep(0.1)
+
+    def _busy(self) -> bool:
+        done = subprocess.run(
+            ["squeue", "-h", "-o", "%T"], env=self.environment, capture_output=True, text=True, check=False
+        )
+        return "RUNNING" in done.stdout or "COMPLETING" in done.stdout
+
+    def _pid(self, name: str) -> int:
+        return int((self.folder / "run" / f"{name}.pid").read_text())
+
+    def _at_work(self, node: str) -> set[int]:
+        """The processes of a node's jobs, and those that watch over them."""
+        found = set()
+        marks = f"SLURMD_NODENAME={node}\0".encode(), f"SLURM_CONF={self.folder}/".encode()
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (entry / "environ").read_bytes()
+                if all(mark in environment for mark in marks):
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    found |= {int(entry.name), *([parent] if _name(parent) == "slurmstepd" else [])}
+            except OSError:
+                continue
+        return found
+
+    def _end(self, name: str) -> None:
+        try:
+            pid = self._pid(name)
+        except (OSError, ValueError):
+            return
+        _kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        _kill(pid, signal.SIGKILL)
+
+    def _logs(self) -> str:
+        return "".join(
+            f"\n{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in (self.folder / "log").glob("*.log")
+        )
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.socket() for _ in range(count)]
+    for each in held:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in held]
+    for each in held:
+        each.close()
+    return ports
+
+
+@pytest.fixture
+def slurm() -> Iterator[Slurm]:
+    """A cluster of two nodes with two GPUs each."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:{SBIN}") is None]
+    if missing:
+        packages = "slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
+        absent(f"Slurm's {', '.join(missing)} (Debian: {packages})")
+    with Slurm() as cluster:
+        yield cluster
