@@ -24,12 +24,10 @@ from sweeps.interruption import Interruption, interruptible
 from sweeps.places import Place, artifact_store, place
 from sweeps.space import Space
 from sweeps.store import engines, leases, offers
-from sweeps.store.leases import Claim
 from sweeps.store.outages import DATABASE_ERRORS, persist
 from sweeps.store.processes import this_process
 from sweeps.store.tables import State
 from sweeps.store.worker_storage import WorkerStorage
-from sweeps.store.writes import Batch
 from sweeps.training import Load, Train
 from sweeps.trial import Outcome
 from sweeps.verdict import Ended
@@ -190,18 +188,18 @@ class Worker:
             outcome = attempt.make()
         except (LostLeaseError, OutageError):
             raise  # it is another's; or nothing can be told to the store, and `retire` tries once more
-        except BaseException:
-            self._hand_back(claim)
+        except Exception:
+            self._die_of_it()
             raise
         if outcome is not None:
             self._count(name, served, outcome)
         return True
 
-    def _hand_back(self, claim: Claim) -> None:
-        """What an attempt that broke off has left: nobody else would train it while this worker lives."""
+    def _die_of_it(self) -> None:
+        """Let a trial go as if it had killed this worker: one that always ends its worker must not eat the pool."""
         self.heart.renew(self.heart.worker)
-        with suppress(LostLeaseError, *DATABASE_ERRORS):
-            leases.hand_back(self.storage.engine, self.heart.worker, claim, Batch())
+        with suppress(*DATABASE_ERRORS):
+            leases.take_over(self.storage.engine, self.heart.worker, None, self.patience.retries)
 
     def _gathered(self) -> Means:
         outage_s, pictures = self.patience.outage_s, self._pictures()

@@ -283,17 +283,18 @@ def test_a_study_that_cannot_be_read_is_left_and_the_others_are_served(make: Any
     assert capsys.readouterr().err.count("study 'tiny' is left") == 1
 
 
-def test_an_attempt_that_breaks_off_hands_its_trial_back_and_blames_no_study(
+def test_an_attempt_that_breaks_off_counts_as_a_death_and_blames_no_study(
     make: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     storage, study = make("budget.trials=1")
-    worker = Worker(storage, fakes.learning, fakes.load, never, None, fakes.QUICK)
     monkeypatch.setattr(attempt.Attempt, "_trained", lambda *_: no_input())
-    with pytest.raises(InputError, match="of the attempt's own"):
-        worker._one([])
-    assert "is left" not in capsys.readouterr().err
-    assert not worker.heart.holds
-    assert study.trials[0].state == TrialState.WAITING
+    for state in (TrialState.WAITING, TrialState.WAITING, TrialState.FAIL):
+        worker = Worker(storage, fakes.learning, fakes.load, never, None, fakes.QUICK)
+        with pytest.raises(InputError, match="of the attempt's own"):
+            worker._one([])
+        assert "is left" not in capsys.readouterr().err
+        assert not worker.heart.holds
+        assert [trial.state for trial in study.trials] == [state]
 
 
 def no_input() -> None:

@@ -167,14 +167,18 @@ def hand_back(engine: Engine, worker: int, claim: Claim, batch: Batch) -> None:
         _let_go(db, claim)
 
 
-def take_over(engine: Engine, worker: int, seen: float, retries: Retries) -> int:
+def take_over(engine: Engine, worker: int, seen: float | None, retries: Retries) -> int:
     """Take the trials of a worker that is dead, unless it has beaten since it was last `seen`; how many it had.
+
+    None: whenever it was seen, by its own word.
 
     A trial that killed its worker too often is marked as failed, and counts in the budget.
     """
-    silent = WorkerRow.seen < seen + 1e-3  # no database returns a float wrong by more
+    alive = [WorkerRow.worker_id == worker, WorkerRow.lost.is_(False)]
+    if seen is not None:
+        alive.append(WorkerRow.seen < seen + 1e-3)  # no database returns a float wrong by more
     with writing(engine) as db:
-        lost = update(WorkerRow).where(WorkerRow.worker_id == worker, WorkerRow.lost.is_(False), silent)
+        lost = update(WorkerRow).where(*alive)
         if not db.execute(lost.values(lost=True)).rowcount:
             return 0
         slots = _held(db, worker)
