@@ -71,7 +71,9 @@ def task(job: Job, index: int = 0, **environment: str) -> subprocess.Popen[str]:
     """A task as Slurm starts it, in a container of ours."""
     told = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": str(index), "SLURM_JOB_ID": "15", **environment}
     text = slurm.script(job, Options(image="sweeps.sif"))
-    return subprocess.Popen(["bash", "-c", text], env={**os.environ, **told}, text=True)
+    # A shell that began with SIGINT ignored, as in the background, cannot hear it.
+    words = ["env", "--default-signal=INT", "bash", "-c", text]
+    return subprocess.Popen(words, env={**os.environ, **told}, text=True)
 
 
 def begun(path: Path) -> None:
