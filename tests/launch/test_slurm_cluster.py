@@ -193,10 +193,10 @@ def test_nothing_is_lost_by(site: Site, disturbance: Callable[[Site], None]) -> 
 
 
 def test_a_task_that_reaches_its_time_limit_goes_on_in_the_next(site: Site) -> None:
-    site.create("long", 2, "--set", "budget.steps=30000", "--set", "budget.report_interval=500")
+    site.create("long", 1, "--set", "budget.steps=15000", "--set", "budget.report_interval=500")
     site.sweeps("launch", "slurm", "long", "--workers", "1", "--time", "1", "--warning", "30")
     site.wait(site.idle, 600)
-    site.finished("long", 2)
+    site.finished("long", 1)
     assert "goes on from step" in site.logs()
     assert "TIME LIMIT" not in site.logs()
 
