@@ -44,9 +44,9 @@ def serve(storage: BaseStorage, where: str | None, host: str, port: int) -> None
         shown = f"[{address!s}]" if ":" in str(address) else str(address)
         if not ipaddress.ip_address(str(address).partition("%")[0]).is_loopback:
             print(f"sweeps: whoever reaches {shown}:{given} may read and delete studies: no password", file=sys.stderr)
-        print(f"http://{shown}:{given}/", flush=True)
         # Answers that are on their way when a signal comes are cut off: browsers ask again.
         with interruptible(lambda _: server.shutdown(), lambda: True):
+            print(f"http://{shown}:{given}/", flush=True)
             server.serve_forever()
 
 

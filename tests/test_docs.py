@@ -23,7 +23,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    return [line for block in blocks("sh") for line in block.splitlines() if line.startswith("sweeps ")]
+    whole = (block.replace("\\\n", " ") for block in blocks("sh"))
+    return [line for block in whole for line in block.splitlines() if line.startswith("sweeps ")]
 
 
 def test_the_commands_run_one_after_the_other(tmp_path: Path) -> None:

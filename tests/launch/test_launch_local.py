@@ -40,7 +40,10 @@ def sweeps(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 def states(folder: Path) -> list[TrialState]:
-    return [trial.state for trial in store.load_study(store.connect(f"sqlite:///{folder}/sweeps.db"), "tiny").trials]
+    storage = store.connect(f"sqlite:///{folder}/sweeps.db")
+    found = [trial.state for trial in store.load_study(storage, "tiny").trials]
+    storage.engine.dispose()
+    return found
 
 
 def wait(condition: Callable[[], object], seconds: float = 120) -> None:

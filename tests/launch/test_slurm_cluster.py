@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import optuna
 import pytest
 from fakes import TINY
 from optuna.trial import TrialState
@@ -78,13 +80,22 @@ class Site:
     def logs(self) -> str:
         return "".join(f"\n{path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("sweeps-logs/*.log")))
 
+    @contextmanager
+    def study(self, name: str) -> Iterator[optuna.Study]:
+        storage = store.connect(self.url)
+        yield store.load_study(storage, name)
+        storage.engine.dispose()
+
     def finished(self, name: str, trials: int) -> None:
         """The budget is met exactly, nothing runs or waits, and every trial has all its readings."""
+        with self.study(name) as study:
+            states = Counter(trial.state for trial in study.trials)
+            assert states.total() == states[TrialState.COMPLETE] == trials
+            assert len({trial.user_attrs["slot"] for trial in study.trials}) == trials
+            self._whole(study)
+
+    def _whole(self, study: optuna.Study) -> None:
         storage = store.connect(self.url)
-        study = store.load_study(storage, name)
-        states = Counter(trial.state for trial in study.trials)
-        assert states.total() == states[TrialState.COMPLETE] == trials
-        assert len({trial.user_attrs["slot"] for trial in study.trials}) == trials
         space = store.space_of(study)
         for trial in study.trials:
             steps = [
@@ -138,8 +149,8 @@ def test_the_status_joins_slurms_queue_and_cancel_ends_it_cleanly(site: Site) ->
     said = site.sweeps("launch", "slurm", "--pool", "--cancel")
     assert "ended 6 tasks" in said
     assert site.idle()
-    study = store.load_study(store.connect(site.url), "long")
-    assert {trial.state for trial in study.trials} <= {TrialState.WAITING, TrialState.COMPLETE}
+    with site.study("long") as study:
+        assert {trial.state for trial in study.trials} <= {TrialState.WAITING, TrialState.COMPLETE}
     assert site.status("long")["workers"] == []
     assert "is not in Slurm's queue" in site.sweeps("launch", "slurm", "--pool", "--cancel", code=2)
     site.sweeps("launch", "slurm", "long", "--workers", "2")

@@ -217,7 +217,8 @@ def test_a_store_that_was_tampered_with_is_told(tmp_path: Path) -> None:
 
 def interrupted(command: list[str], folder: Path) -> tuple[int, str]:
     """Begin to make a store and press Ctrl-C at its first chunk; the exit code and what was said."""
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    hearing = ["env", "--default-signal=INT", *command]  # what was begun in the background ignores Ctrl-C
+    process = subprocess.Popen(hearing, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while process.poll() is None and not (folder / "store.partial" / "done.jsonl").exists():
         time.sleep(0.001)
     with suppress(ProcessLookupError):
