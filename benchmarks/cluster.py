@@ -30,7 +30,7 @@ question = "How busy are the workers?"
 trials = {trials}
 steps = {steps}
 report_interval = {steps}
-holdout_images = 16
+holdout_images = 64
 [data]
 classes = 10
 images = 64
