@@ -47,10 +47,16 @@ def require_studies(job: "Job", url: str) -> None:
     """Make sure that the store and the studies are there, before anything is started far away.
 
     Raises:
-        StoreError: they are not.
+        StoreError: they are not; a pool waits for the first study of a server.
     """
     from sweeps import store
+    from sweeps.errors import NoStoreError
 
-    opened = store.connect(url)
+    try:
+        opened = store.connect(url)
+    except NoStoreError:
+        if job.studies or url.startswith("sqlite"):
+            raise
+        return
     for study in job.studies:
         store.space_of(store.load_study(opened, study))

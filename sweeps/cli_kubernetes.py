@@ -251,7 +251,7 @@ def _check_studies(job: "Job", url: str) -> None:
     try:
         store.connect(url)
     except NoStoreError:
-        raise
+        pass
     except StoreError as exc:
         _say(f"whether the studies are there is not checked: {exc}")
         return

@@ -1,5 +1,6 @@
 """`sweeps launch local`: keep workers running on this machine, in the foreground or in the background."""
 
+import os
 import subprocess
 import sys
 import time
@@ -46,6 +47,8 @@ def local(
 
     found = gpus()
     job, url = asked_for(studies, pool, workers or per_gpu * default_workers(found), per_gpu, storage)
+    if cancel and detach:
+        raise InputError("--cancel and --detach: take one of them")
     if cancel:
         count = background.cancel(job.name, supervisor.say)
         print(f"ended {count} supervisor{'s' if count > 1 else ''} of {job.name}")
@@ -58,7 +61,7 @@ def local(
         return
     words = [*(["--exit-when-idle"] if exit_when_idle else []), "--", *job.studies]
     posts = [supervisor.Post(index, seat) for index, seat in enumerate(seats(job.workers, found, gpu_memory))]
-    with supervisor.hearing() as signals, background.listed(job.name):
+    with supervisor.hearing() as signals, background.listed(job.name, supervisor.say):
         code = supervisor.Supervisor(words, {"SWEEPS_JOB": f"local {job.name}", **told}, posts).run(signals)
     raise typer.Exit(code)
 
@@ -68,11 +71,15 @@ def _detach(name: str, told: Mapping[str, str]) -> None:
     from sweeps.launch import background
     from sweeps.launch.local import command
 
-    log = Path("sweeps-logs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    log.parent.mkdir(exist_ok=True)
+    log = Path("sweeps-logs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     words = sys.argv[1:]
     words.remove("--detach")
-    with log.open("ab") as file:
+    try:
+        log.parent.mkdir(exist_ok=True)
+        file = log.open("ab")
+    except OSError as exc:
+        raise InputError(f"{log}: {exc.strerror}; start where a log can be written") from exc
+    with file:
         child = subprocess.Popen(
             command(*words), env=told, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
         )

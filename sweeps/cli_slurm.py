@@ -1,12 +1,16 @@
 """`sweeps launch slurm`: submit workers as an array of tasks, print what would be submitted, and end it."""
 
-from typing import Annotated
+import shlex
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sweeps.cli_jobs import Cancel, Pool, Share, Studies, WhenIdle, Workers, asked_for, require_studies
 from sweeps.cli_options import ArtifactsPlace, StorageUrl
 from sweeps.errors import InputError
+
+if TYPE_CHECKING:
+    from sweeps.launch.job import Job
 
 Partition = Annotated[str | None, typer.Option(help="Slurm's partition.", show_default=False)]
 Limit = Annotated[
@@ -68,16 +72,27 @@ def slurm(
     per_gpu = workers_per_gpu(gpus_per_worker)
     job, url = asked_for(studies, pool, 1 if cancel else workers, per_gpu, storage)
     if cancel:
-        _cancel(job.name)
+        _cancel(job.name, dry_run=dry_run)
         return
     where = cluster.Where(partition, limit, account, constraint, cpus, memory, warning, tuple(extra or ()))
     options = cluster.Options(where, tuple(setup or ()), image, runtime, logs, exit_when_idle)
     if dry_run:
-        print(cluster.dry_run(job, options), end="")
+        print(cluster.dry_run(job, options, _needed(job, url, artifacts)), end="")
         return
     require_studies(job, url)
     number = cluster.submit(job, options, _environment(url, artifacts))
     print(f"job {number}: {_number(job.tasks, 'task')} of {job.name}, {_number(job.workers, 'worker')}; logs in {logs}")
+
+
+def _needed(job: "Job", url: str, artifacts: str | None) -> list[str]:
+    """Lines of bash for what a submission would find in the environment; a password is left to the person."""
+    from sweeps import store
+
+    if store.masked(url) == url:
+        lines = [f"export SWEEPS_STORAGE={shlex.quote(url)}"]
+    else:
+        lines = [f"# SWEEPS_STORAGE, or the file that SWEEPS_STORAGE_FILE names, has to hold the URL of {job.store}"]
+    return lines if artifacts is None else [*lines, f"export SWEEPS_ARTIFACTS={shlex.quote(artifacts)}"]
 
 
 def _environment(url: str, artifacts: str | None) -> dict[str, str]:
@@ -93,10 +108,12 @@ def _environment(url: str, artifacts: str | None) -> dict[str, str]:
     return environment(url, artifacts)
 
 
-def _cancel(name: str) -> None:
+def _cancel(name: str, *, dry_run: bool) -> None:
     from sweeps.launch import slurm as cluster
     from sweeps.launch.supervisor import say
 
+    if dry_run:
+        raise InputError("--cancel and --dry-run: take one of them")
     count = cluster.cancel(name, say)
     if not count:
         raise InputError(f"{name} is not in Slurm's queue")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sweeps.cli_options import ArtifactsPlace, StorageUrl, StudyName
+from sweeps.errors import TRY_AGAIN
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -60,6 +61,8 @@ def worker(
         this.worker = Worker(opened, train, load, this.ends, where, patience, gpu, job)
         finished = this.worker.serve(studies or [], exit_when_idle=exit_when_idle)
     print(f"worker finished {finished} trials", file=sys.stderr)
+    if this.told and job:
+        raise typer.Exit(TRY_AGAIN)  # to a supervisor 0 would say that nothing is left to do
 
 
 def _opened(this: "Life", storage_url: str, *, waits: bool) -> "RDBStorage | None":

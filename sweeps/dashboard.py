@@ -4,6 +4,7 @@ It has no password and no TLS of its own: it is for this machine, or for a proxy
 """
 
 import ipaddress
+import re
 import socket
 import sys
 import threading
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 AT_ONCE = 3
 # A client that says nothing: browsers open connections for what may come, and none must keep a thread for ever.
 SILENT_S = 30.0
+LOOPBACK = ("localhost", "[::1]", "")
 
 
 def serve(storage: BaseStorage, where: str | None, host: str, port: int) -> None:
@@ -39,10 +41,13 @@ def serve(storage: BaseStorage, where: str | None, host: str, port: int) -> None
         InputError: the address cannot be listened at, or the place of the artifacts not be used.
     """
     with _listening(host, port) as server:
-        server.set_app(_limited(_application(storage, where)))
+        application = _limited(_application(storage, where))
         address, given = server.server_address[:2]
         shown = f"[{address!s}]" if ":" in str(address) else str(address)
-        if not ipaddress.ip_address(str(address).partition("%")[0]).is_loopback:
+        if ipaddress.ip_address(str(address).partition("%")[0]).is_loopback:
+            server.set_app(_guarded(application))
+        else:
+            server.set_app(application)
             print(f"sweeps: whoever reaches {shown}:{given} may read and delete studies: no password", file=sys.stderr)
         # Answers that are on their way when a signal comes are cut off: browsers ask again.
         with interruptible(lambda _: server.shutdown(), lambda: True):
@@ -59,6 +64,19 @@ def _application(storage: BaseStorage, where: str | None) -> "WSGIApplication":
 
     application: WSGIApplication = wsgi(storage, artifact_store=artifacts)
     return application
+
+
+def _guarded(application: "WSGIApplication") -> "WSGIApplication":
+    """The same for whoever asks this machine by its own names: pages elsewhere may have their names lead here."""
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        asked = re.sub(r":\d+$", "", str(environ.get("HTTP_HOST", "")))
+        if asked in LOOPBACK or re.fullmatch(r"127(\.\d+){3}", asked):
+            return application(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/plain")])
+        return [b"ask for http://127.0.0.1\n"]
+
+    return guarded
 
 
 def _limited(application: "WSGIApplication") -> "WSGIApplication":

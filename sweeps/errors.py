@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: whoever started the command may start it again
+
 
 class SweepsError(Exception):
     """Root of the tree; the text is one line for a person."""
@@ -54,7 +56,7 @@ class NoStoreError(StoreError):
 class OutageError(SweepsError):
     """The store does not answer, and was waited for long enough."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: whoever started a worker may start it again
+    exit_code = TRY_AGAIN
 
 
 class LostLeaseError(SweepsError):

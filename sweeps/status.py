@@ -82,7 +82,8 @@ def _joined(studies: tuple[tuple[Offer, Space, Summary], ...], seen: Sequence[Wo
     try:
         tasks = slurm.of_store(where)
     except SweepsError as exc:
-        return Status(studies, tuple(seen), trouble=str(exc))
+        launched = any(worker.job.startswith("slurm ") for worker in seen)
+        return Status(studies, tuple(seen), trouble=str(exc) if launched else "")
     states = {f"slurm {task.number}": task.state.lower() for task in tasks or ()}
     if tasks is not None:
         seen = [

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,3 +147,16 @@ def test_a_port_that_is_taken_and_an_address_that_is_none_say_so(tmp_path: Path)
 def test_a_place_for_artifacts_that_is_none_says_so(tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
     assert "ftp:// is no place for files" in refused(tmp_path, "--artifacts", "ftp://there")
+
+
+def test_pages_of_elsewhere_whose_names_lead_here_are_refused(start: Start, tmp_path: Path) -> None:
+    make(f"sqlite:///{tmp_path}/sweeps.db")
+    it = start()
+    for host in ("localhost", "127.0.0.1:80"):
+        request = urllib.request.Request(f"{it.address}/api/studies", headers={"Host": host})
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
+    request = urllib.request.Request(f"{it.address}/api/studies", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+        urllib.request.urlopen(request)
+    refused.value.close()

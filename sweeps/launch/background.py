@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from sweeps.errors import InputError, SweepsError
 
@@ -18,10 +19,12 @@ PATIENCE_S = 90.0  # longer than a supervisor waits for its workers
 def folder() -> Path:
     """Where this user's supervisors are listed; another user's folder of that name is refused.
 
+    Not in XDG_RUNTIME_DIR, which goes with the last login, and which cron and Slurm do not have.
+
     Raises:
         SweepsError: it cannot be made, or is somebody else's.
     """
-    place = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"sweeps-{os.getuid()}"
+    place = Path(tempfile.gettempdir()) / f"sweeps-{os.getuid()}"
     try:
         place.mkdir(mode=0o700, exist_ok=True)
         owner = place.lstat().st_uid
@@ -33,15 +36,30 @@ def folder() -> Path:
 
 
 @contextmanager
-def listed(name: str) -> Iterator[None]:
-    """Be found by `running` under this name until the end of the block."""
-    path = folder() / f"{name}.{os.getpid()}"
-    with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def listed(name: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Be found by `running` under this name until the end of the block; where that cannot be, say so and go on."""
+    try:
+        path = folder() / f"{name}.{os.getpid()}"
+        file = _locked(path)
+    except (SweepsError, OSError) as exc:
+        say(f"--cancel will not find this process: {exc}")
+        yield
+        return
+    with file:
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """The file with a lock; made again if `running` took it for a dead one's between the two."""
+    while True:
+        file = path.open("wb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+        file.close()
 
 
 def running(name: str) -> list[int]:

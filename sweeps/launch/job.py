@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sweeps.errors import InputError
+from sweeps.errors import TRY_AGAIN, InputError
 
-# EX_TEMPFAIL of sysexits.h: told to leave while there was work; whoever started it may start it again.
-INTERRUPTED = 75
+INTERRUPTED = TRY_AGAIN  # told to leave while there was work
 MOST_PER_GPU = 64
 LONGEST_SLUG = 30  # a Kubernetes label has 63 characters, of which a pod's suffix needs some
 

@@ -1,5 +1,6 @@
 """Workers on this machine: processes told of the store by the environment, so that no password is in a process list."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from typing import IO
 from sweeps.errors import WorkerError
 from sweeps.launch.seats import Seat, default_workers, gpus, seats
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 # A worker that dies is replaced; this many deaths without a finished trial in between, and something is broken.
 MOST_DEATHS = 3
 
@@ -43,7 +46,12 @@ def _says(file: str | None, storage_url: str) -> bool:
 
 
 def start(
-    words: Sequence[str], seat: Seat, told: Mapping[str, str], log: IO[bytes] | None = None
+    words: Sequence[str],
+    seat: Seat,
+    told: Mapping[str, str],
+    log: IO[bytes] | None = None,
+    *,
+    ends_with_us: bool = False,
 ) -> subprocess.Popen[bytes]:
     """A worker process on a seat.
 
@@ -51,6 +59,7 @@ def start(
         words: after `sweeps worker`.
         told: its environment, but for what the seat says.
         log: where it talks to; where this process does if None.
+        ends_with_us: it is told to end when this process dies, however that happens (Linux, prctl(2)).
     """
     return subprocess.Popen(
         command("worker", *words),
@@ -59,7 +68,12 @@ def start(
         stdout=log,
         stderr=None if log is None else subprocess.STDOUT,
         start_new_session=True,  # a Ctrl-C reaches us alone; we pass it on once
+        preexec_fn=_end_with_parent if ends_with_us else None,
     )
+
+
+def _end_with_parent() -> None:
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from sweeps.launch.job import INTERRUPTED, Job, store_digest
 
 POLL_S = 1.0
 LEAVE_S = 60.0  # from asking workers to leave until their jobs are cancelled
+ANSWER_S = 60.0
 LOGS = "sweeps-logs"
 RUNTIMES = ("apptainer", "pyxis")
 
@@ -128,9 +129,11 @@ def script(job: Job, options: Options) -> str:
 {setup}export SWEEPS_JOB="slurm ${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 workers={job.workers_per_task}
 if [ "$SLURM_ARRAY_TASK_ID" -eq {job.tasks - 1} ]; then workers={job.workers_of_last_task}; fi
-warned= heard= code=127
-trap 'heard=1; kill -TERM "$supervisor"' TERM INT
-trap 'heard=1; warned=1; kill -TERM "$supervisor"' USR1
+told= warned= heard= code=127
+# Once, and by a signal that srun hands on: of SIGTERM it kills, and a second one would mean to leave at once.
+pass() {{ heard=1; if [ -z "$told" ]; then told=1; kill -USR1 "$supervisor"; fi; }}
+trap 'warned=1; pass' USR1
+trap 'warned=; pass' TERM INT
 {shlex.join(_command(job, options))} \\
   --workers "$workers" --workers-per-gpu {max(1, job.workers_per_gpu)}{_idle(options)} {shlex.join(job.served())} &
 supervisor=$!
@@ -165,14 +168,15 @@ def _command(job: Job, options: Options) -> list[str]:
     return ["apptainer", "exec", *(["--nv"] if job.workers_per_gpu else []), options.image, *inside]
 
 
-def dry_run(job: Job, options: Options) -> str:
-    """What a shell would be told to submit the very same."""
+def dry_run(job: Job, options: Options, needed: Sequence[str] = ()) -> str:
+    """What a shell would be told to submit the very same; `needed`: lines that come first, for the environment."""
     text = script(job, options)
     end = "END"
     while end in text.splitlines():
         end += "_"
     folder = shlex.join(["mkdir", "-p", "--", options.logs])
-    return f"{folder}\n{shlex.join(['sbatch', *arguments(job, options)])} <<'{end}'\n{text}{end}\n"
+    first = "".join(f"{line}\n" for line in needed)
+    return f"{first}{folder}\n{shlex.join(['sbatch', *arguments(job, options)])} <<'{end}'\n{text}{end}\n"
 
 
 def submit(job: Job, options: Options, environment: Mapping[str, str]) -> str:
@@ -194,7 +198,7 @@ def submit(job: Job, options: Options, environment: Mapping[str, str]) -> str:
 
 def one_line_of(text: str) -> str:
     """What a command of Slurm's said, in one line."""
-    return one_line(Exception(text.replace("sbatch: error: ", "").replace("scancel: error: ", "")))
+    return one_line(Exception(re.sub(r"^\w+: error: ", "", text, flags=re.MULTILINE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +262,11 @@ def cancel(name: str, say: Callable[[str], None], wait: Callable[[float], None] 
     # Those that wait first, lest one begins in the place of one that ends.
     _scancel("--me", f"--name={name}", "--state=PENDING")
     _scancel("--me", f"--name={name}", "--state=RUNNING", "--batch", "--signal=TERM")
-    say(f"{len(found)} tasks: workers are handing their trials back")
+    say(f"{len(found)} in the queue: workers are handing their trials back")
     deadline = time.monotonic() + LEAVE_S
     while left := queue([name], mine=True):
         if time.monotonic() > deadline:
-            say(f"{len(left)} tasks have not ended within {LEAVE_S:.0f} s: Slurm ends them")
+            say(f"{len(left)} left after {LEAVE_S:.0f} s: Slurm ends them")
             _scancel("--me", f"--name={name}")
             break
         if any(task.state == "PENDING" for task in left):
@@ -282,7 +286,15 @@ def _slurm(
 ) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            [program, *words], input=stdin, env=environment, capture_output=True, text=True, check=False
+            [program, *words],
+            input=stdin,
+            env=environment,
+            timeout=ANSWER_S,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+    except subprocess.TimeoutExpired:
+        raise SweepsError(f"Slurm's {program} has not answered for {ANSWER_S:.0f} s") from None
     except FileNotFoundError:
         raise InputError(f"there is no {program} on this machine; launch where Slurm's commands are") from None

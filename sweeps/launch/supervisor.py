@@ -127,7 +127,7 @@ class Supervisor:
                     post.tend(self._start, now, bool(self._asked))
             time.sleep(POLL_S)
         codes = {post.code for post in self.posts}
-        return next(code for code in (UNUSABLE, FAILING, INTERRUPTED, MET) if code in codes)
+        return next(code for code in (INTERRUPTED, UNUSABLE, FAILING, MET) if code in codes)
 
     def _ask(self, signals: Told, now: float) -> None:
         """Pass one request on; workers save and leave at the first, and leave at once at the second."""
@@ -141,7 +141,7 @@ class Supervisor:
                 post.process.send_signal(number)
 
     def _start(self, seat: Seat) -> subprocess.Popen[bytes]:
-        return local.start(self.words, seat, self.told)
+        return local.start(self.words, seat, self.told, ends_with_us=True)
 
 
 def _how(code: int) -> str:

@@ -24,7 +24,7 @@ LONG = ("--set", "budget.steps=6000", "--set", "budget.report_interval=100")
 def sweeps(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Run the command in a folder with a search space; whatever it left running is ended."""
     (tmp_path / "tiny.toml").write_text(TINY)
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "run"), "XDG_RUNTIME_DIR": "/nowhere"}
     (tmp_path / "run").mkdir()
 
     def run(*words: str, code: int = 0) -> str:
@@ -89,8 +89,8 @@ def test_what_cannot_be_launched_is_one_line(sweeps: Callable[..., str], tmp_pat
 
 
 def test_supervisors_are_found_while_they_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    with background.listed("sweeps-a"):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with background.listed("sweeps-a", print):
         assert background.running("sweeps-a") == [os.getpid()]
         assert background.running("sweeps-b") == []
     assert background.running("sweeps-a") == []
@@ -101,9 +101,34 @@ def test_supervisors_are_found_while_they_live(tmp_path: Path, monkeypatch: pyte
 
 
 def test_somebody_elses_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / f"sweeps-{os.getuid()}").symlink_to(elsewhere)
     with pytest.raises(SweepsError, match="belongs to somebody else"):
         background.folder()
+    said: list[str] = []
+    with background.listed("sweeps-a", said.append):
+        pass
+    assert "belongs to somebody else" in said[0]
+
+
+def test_workers_of_a_killed_supervisor_hand_their_trials_back(sweeps: Callable[..., str], tmp_path: Path) -> None:
+    sweeps("create", "tiny.toml", *LONG, "--set", "budget.trials=50")
+    sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
+    wait(lambda: TrialState.RUNNING in states(tmp_path))
+    (place,) = (tmp_path / "run").glob("*/*")
+    os.kill(int(place.suffix[1:]), signal.SIGKILL)
+    wait(lambda: TrialState.RUNNING not in states(tmp_path))
+    assert "handed back" in log(tmp_path)
+    assert "no supervisor of sweeps-tiny-" in sweeps("launch", "local", "tiny", "--cancel", code=2)
+
+
+def test_a_worker_that_is_told_to_end_is_started_again(sweeps: Callable[..., str], tmp_path: Path) -> None:
+    sweeps("create", "tiny.toml", *LONG, "--set", "budget.trials=2")
+    sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
+    wait(lambda: TrialState.RUNNING in states(tmp_path))
+    os.kill(int(re.findall(r"is process (\d+)", log(tmp_path))[0]), signal.SIGTERM)
+    wait(lambda: not list((tmp_path / "run").glob("*/*")))
+    assert states(tmp_path) == [TrialState.COMPLETE] * 2
+    assert "ended with exit code 75; another in 1 s" in log(tmp_path)

@@ -42,7 +42,7 @@ if [ "$1" = --parsable ] || [[ "$1" == --job-name* ]]; then cat > "$RECORDED.std
 SUPERVISOR = """#!/bin/bash
 printf '%s\\0' "$@" > "$RECORDED"
 env > "$RECORDED.env"
-trap 'echo told >> "$RECORDED.told"; sleep .2; exit 75' TERM
+trap 'echo told >> "$RECORDED.told"; sleep .2; exit 75' USR1
 sleep "${NAP:-0}" & wait $!
 exit "${CODE:-0}"
 """
@@ -184,7 +184,8 @@ def test_a_task_ends_as_its_workers_did(programs: Path, code: int) -> None:
         ([signal.SIGTERM], False),
         ([signal.SIGINT], False),
         ([signal.SIGUSR1, signal.SIGUSR1], True),
-        ([signal.SIGUSR1, signal.SIGTERM], True),
+        ([signal.SIGUSR1, signal.SIGTERM], False),
+        ([signal.SIGTERM, signal.SIGUSR1], True),
     ],
 )
 def test_a_task_that_is_warned_is_queued_again_and_one_that_is_cancelled_is_not(
@@ -196,7 +197,7 @@ def test_a_task_that_is_warned_is_queued_again_and_one_that_is_cancelled_is_not(
         running.send_signal(number)
         time.sleep(0.05)
     assert running.wait(20) == 0
-    assert Path(f"{programs}.told").exists()
+    assert Path(f"{programs}.told").read_text() == "told\n"
     asked = Path(f"{programs}.scontrol")
     assert (asked.read_text().split() if asked.exists() else None) == (["requeue", "15"] if again else None)
 

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,3 +235,32 @@ def test_what_slurm_refuses_is_told_in_its_own_words(site: Site) -> None:
     assert len(refused.splitlines()) == 1
     unknown = site.sweeps("launch", "slurm", "tinny", "--workers", "1", code=2)
     assert "tinny" in unknown
+
+
+# Slurm's own srun, without the options that are pyxis's.
+SRUN = """#!/bin/bash
+words=()
+for word in "$@"; do [[ "$word" == --container-* ]] || words+=("$word"); done
+exec {srun} "${{words[@]}}"
+"""
+
+
+def test_through_srun_a_task_is_warned_and_cancelled_too(site: Site) -> None:
+    programs = site.folder / "programs"
+    programs.mkdir()
+    srun = shutil.which("srun", path=site.environment["PATH"])
+    (programs / "srun").write_text(SRUN.format(srun=srun))
+    (programs / "sweeps").write_text(f'#!/bin/bash\nexec {shlex.join(SWEEPS)} "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    site.environment["PATH"] = f"{programs}:{site.environment['PATH']}"
+    site.create("long", 2, *LONG)
+    site.sweeps("launch", "slurm", "long", "--workers", "1", "--runtime", "pyxis", "--image", "an image")
+    site.wait(lambda: site.busy("long", 1))
+    time.sleep(2)
+    site.cluster.run("scancel", "--batch", "--signal=USR1", "--me")
+    site.wait(lambda: "goes on from step" in site.logs())
+    site.sweeps("launch", "slurm", "long", "--cancel")
+    with site.study("long") as study:
+        assert {trial.state for trial in study.trials} <= {TrialState.WAITING, TrialState.COMPLETE}
+    assert site.logs().count("handed back, kept at step") == 2
