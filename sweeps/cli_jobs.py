@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweeps.errors import InputError
+from sweeps.errors import InputError, NoStoreError
 
 if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
     from sweeps.launch.job import Job
 
 Studies = Annotated[
@@ -43,20 +45,42 @@ def asked_for(
     return Job(tuple(studies or ()), store.absolute(url), workers, per_gpu), url
 
 
-def require_studies(job: "Job", url: str) -> None:
-    """Make sure that the store and the studies are there, before anything is started far away.
+def require_one(**said: bool) -> None:
+    """Make sure that of options that exclude each other no two were said.
 
     Raises:
-        StoreError: they are not; a pool waits for the first study of a server.
+        InputError: they were.
+    """
+    names = [f"--{name.replace('_', '-')}" for name, is_said in said.items() if is_said]
+    if len(names) > 1:
+        raise InputError(f"{' and '.join(names)}: take one of them")
+
+
+def reached(job: "Job", url: str) -> "RDBStorage | None":
+    """The store; None for a pool that has to wait for the first study of a server.
+
+    Raises:
+        StoreError: it is not there, or cannot be used.
     """
     from sweeps import store
-    from sweeps.errors import NoStoreError
+    from sweeps.store import engines
 
     try:
-        opened = store.connect(url)
+        return store.connect(url)
     except NoStoreError:
-        if job.studies or url.startswith("sqlite"):
+        if job.studies or engines.is_sqlite(engines.parsed(url)):
             raise
-        return
-    for study in job.studies:
-        store.space_of(store.load_study(opened, study))
+        return None
+
+
+def require_studies(job: "Job", opened: "RDBStorage | None") -> None:
+    """Make sure that the studies are there, before anything is started far away.
+
+    Raises:
+        StoreError: one is not.
+    """
+    from sweeps import store
+
+    if opened is not None:
+        for study in job.studies:
+            store.space_of(store.load_study(opened, study))

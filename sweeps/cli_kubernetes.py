@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweeps.cli_jobs import Cancel, Pool, Share, Studies, WhenIdle, Workers, asked_for, require_studies
+from sweeps.cli_jobs import (
+    Cancel,
+    Pool,
+    Share,
+    Studies,
+    WhenIdle,
+    Workers,
+    asked_for,
+    reached,
+    require_one,
+    require_studies,
+)
 from sweeps.cli_options import ArtifactsPlace, StorageUrl
 from sweeps.errors import InputError, NoStoreError, StoreError
 from sweeps.launch.pods import Access, Options, Placement, Size
@@ -130,7 +141,7 @@ def kubernetes(
 
     A pod that is evicted or preempted hands its trials back and is started again. The store's URL is in a Secret.
     """
-    _require_one(dry_run=dry_run, to=to is not None, cancel=cancel)
+    require_one(dry_run=dry_run, to=to is not None, cancel=cancel)
     job, url = _job(studies, pool, 1 if cancel else workers, gpus_per_worker, storage)
     if cancel:
         _cancel(job, context, namespace)
@@ -141,12 +152,6 @@ def kubernetes(
     pods = Options(image or "", namespace, _place(url, artifacts), tuple(claims or ()), tuple(labels or ()))
     pods = replace(pods, size=size, placement=placed, access=access, exit_when_idle=exit_when_idle)
     _deliver(job, pods, url, context, to, dry_run=dry_run)
-
-
-def _require_one(**said: bool) -> None:
-    names = [f"--{name.replace('_', '-')}" for name, is_said in said.items() if is_said]
-    if len(names) > 1:
-        raise InputError(f"{' and '.join(names)}: take one of them")
 
 
 def _job(
@@ -175,6 +180,7 @@ def _place(url: str, artifacts: str | None) -> str | None:
 def _deliver(job: "Job", pods: Options, url: str, context: str | None, to: Path | None, *, dry_run: bool) -> None:
     """Print the manifest, write it, or make the Job."""
     from sweeps.launch import manifest_files
+    from sweeps.launch.job import number
     from sweeps.launch.manifests import manifest
 
     document = manifest(job, pods)
@@ -193,15 +199,17 @@ def _deliver(job: "Job", pods: Options, url: str, context: str | None, to: Path 
     cluster = client.connect(context, pods.namespace)
     _check_studies(job, url)
     client.launch(cluster, document, url if pods.access.secret is None else None)
-    made = f"{client.number(job.tasks, 'pod')}, {client.number(job.workers, 'worker')}"
+    made = f"{number(job.tasks, 'pod')}, {number(job.workers, 'worker')}"
     print(f"job {job.name} in namespace {cluster.namespace}: {made}")
     _say(f"its pods: kubectl -n {cluster.namespace} get pods -l {client.JOB_LABEL}={job.name}")
 
 
 def _cancel(job: "Job", context: str | None, namespace: str | None) -> None:
+    from sweeps.launch.job import number
+
     client = _client()
     count = client.cancel(client.connect(context, namespace), job.name, _say)
-    print(f"job {job.name} is gone, with {client.number(count, 'pod')}")
+    print(f"job {job.name} is gone, with {number(count, 'pod')}")
 
 
 def _client() -> ModuleType:
@@ -246,16 +254,14 @@ def _check_studies(job: "Job", url: str) -> None:
     Raises:
         StoreError: one is not there.
     """
-    from sweeps import store
-
     try:
-        store.connect(url)
+        opened = reached(job, url)
     except NoStoreError:
-        pass
+        raise
     except StoreError as exc:
         _say(f"whether the studies are there is not checked: {exc}")
         return
-    require_studies(job, url)
+    require_studies(job, opened)
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli_jobs import Cancel, Pool, Studies, WhenIdle, Workers, asked_for, require_studies
+from sweeps.cli_jobs import Cancel, Pool, Studies, WhenIdle, Workers, asked_for, reached, require_one, require_studies
 from sweeps.cli_options import ArtifactsPlace, StorageUrl
 from sweeps.errors import InputError
 
@@ -43,20 +43,20 @@ def local(
     """
     from sweeps.launch import background, supervisor
     from sweeps.launch import local as here
+    from sweeps.launch.job import number
     from sweeps.launch.seats import default_workers, gpus, require_room, seats
 
+    require_one(cancel=cancel, detach=detach)
     found = gpus()
     job, url = asked_for(studies, pool, workers or per_gpu * default_workers(found), per_gpu, storage)
-    if cancel and detach:
-        raise InputError("--cancel and --detach: take one of them")
     if cancel:
         count = background.cancel(job.name, supervisor.say)
-        print(f"ended {count} supervisor{'s' if count > 1 else ''} of {job.name}")
+        print(f"ended {number(count, 'supervisor')} of {job.name}")
         return
     require_room(job.workers, per_gpu, found)
     told = here.environment(url, artifacts)
     if detach:
-        require_studies(job, url)
+        require_studies(job, reached(job, url))
         _detach(job.name, told)
         return
     words = [*(["--exit-when-idle"] if exit_when_idle else []), "--", *job.studies]

@@ -5,12 +5,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweeps.cli_jobs import Cancel, Pool, Share, Studies, WhenIdle, Workers, asked_for, require_studies
+from sweeps.cli_jobs import (
+    Cancel,
+    Pool,
+    Share,
+    Studies,
+    WhenIdle,
+    Workers,
+    asked_for,
+    reached,
+    require_one,
+    require_studies,
+)
 from sweeps.cli_options import ArtifactsPlace, StorageUrl
 from sweeps.errors import InputError
 
 if TYPE_CHECKING:
     from sweeps.launch.job import Job
+    from sweeps.launch.slurm import Options
 
 Partition = Annotated[str | None, typer.Option(help="Slurm's partition.", show_default=False)]
 Limit = Annotated[
@@ -69,19 +81,28 @@ def slurm(
     from sweeps.launch import slurm as cluster
     from sweeps.launch.job import workers_per_gpu
 
+    require_one(cancel=cancel, dry_run=dry_run)
     per_gpu = workers_per_gpu(gpus_per_worker)
     job, url = asked_for(studies, pool, 1 if cancel else workers, per_gpu, storage)
     if cancel:
-        _cancel(job.name, dry_run=dry_run)
+        _cancel(job.name)
         return
     where = cluster.Where(partition, limit, account, constraint, cpus, memory, warning, tuple(extra or ()))
     options = cluster.Options(where, tuple(setup or ()), image, runtime, logs, exit_when_idle)
     if dry_run:
         print(cluster.dry_run(job, options, _needed(job, url, artifacts)), end="")
         return
-    require_studies(job, url)
-    number = cluster.submit(job, options, _environment(url, artifacts))
-    print(f"job {number}: {_number(job.tasks, 'task')} of {job.name}, {_number(job.workers, 'worker')}; logs in {logs}")
+    require_studies(job, reached(job, url))
+    _submit(job, options, _environment(url, artifacts))
+
+
+def _submit(job: "Job", options: "Options", environment: dict[str, str]) -> None:
+    from sweeps.launch import slurm as cluster
+    from sweeps.launch.job import number
+
+    submitted = cluster.submit(job, options, environment)
+    sizes = f"{number(job.tasks, 'task')} of {job.name}, {number(job.workers, 'worker')}"
+    print(f"job {submitted}: {sizes}; logs in {options.logs}")
 
 
 def _needed(job: "Job", url: str, artifacts: str | None) -> list[str]:
@@ -100,25 +121,21 @@ def _environment(url: str, artifacts: str | None) -> dict[str, str]:
     from sweeps import store
     from sweeps.launch.local import environment
     from sweeps.launch.supervisor import say
+    from sweeps.store import engines
 
-    if url.startswith("sqlite"):
+    if engines.is_sqlite(engines.parsed(url)):
         say("a SQLite store serves one machine: for several nodes take PostgreSQL, MySQL or MariaDB")
     if store.artifacts(url, artifacts) is None:
         say("no --artifacts, so no checkpoints: a trial that is handed back starts over")
     return environment(url, artifacts)
 
 
-def _cancel(name: str, *, dry_run: bool) -> None:
+def _cancel(name: str) -> None:
     from sweeps.launch import slurm as cluster
+    from sweeps.launch.job import number
     from sweeps.launch.supervisor import say
 
-    if dry_run:
-        raise InputError("--cancel and --dry-run: take one of them")
     count = cluster.cancel(name, say)
     if not count:
         raise InputError(f"{name} is not in Slurm's queue")
-    print(f"ended {_number(count, 'task')} of {name}")
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    print(f"ended {number(count, 'task')} of {name}")

@@ -74,13 +74,14 @@ def _opened(this: "Life", storage_url: str, *, waits: bool) -> "RDBStorage | Non
     """
     from sweeps import store
     from sweeps.errors import NoStoreError, OutageError
+    from sweeps.store import engines
     from sweeps.worker import say
 
     while not this.told:
         try:
             return store.connect(storage_url, wait_s=CONNECT_S, giving_up=this.ends, say=say)
         except NoStoreError:
-            if not waits or storage_url.startswith("sqlite"):
+            if not waits or engines.is_sqlite(engines.parsed(storage_url)):
                 raise
             say(f"{store.masked(storage_url)}: there is no study in it yet; waiting for one")
         except OutageError:

@@ -9,9 +9,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 # Slurm warns with SIGUSR1 before a time limit, Kubernetes and most others with SIGTERM.
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
@@ -31,6 +32,18 @@ class Interruption:
 
 
 @contextmanager
+def handled(names: Sequence[str], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have signals handled until the end of the block, those that this system has; afterwards as before."""
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
 def interruptible(first: Callable[[str], None], late: Callable[[], bool]) -> Iterator[Interruption]:
     """Listen for signals; one that comes more than a moment after the first ends the process at once.
 
@@ -42,20 +55,17 @@ def interruptible(first: Callable[[str], None], late: Callable[[], bool]) -> Ite
     told = Interruption()
     listening, writing = socket.socketpair()
     writing.setblocking(False)
-    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
-    wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_listen, args=(listening, told, first, late), name="signals", daemon=True)
-    thread.start()
-    try:
-        yield told
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        writing.close()
-        thread.join()
-        listening.close()
+    with handled(SIGNALS, lambda *_: None):
+        wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        thread = threading.Thread(target=_listen, args=(listening, told, first, late), name="signals", daemon=True)
+        thread.start()
+        try:
+            yield told
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            writing.close()
+            thread.join()
+            listening.close()
 
 
 def _listen(

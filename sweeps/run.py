@@ -1,6 +1,5 @@
 """`sweeps run`: create or continue a study, start workers on this machine, follow them to the end of the budget."""
 
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from rich.text import Text
 from sweeps import report, space_file, store
 from sweeps.errors import NoStoreError, StoreError, SweepsError
 from sweeps.hints import set_options
+from sweeps.interruption import handled
 from sweeps.launch import local
 from sweeps.space import Space
 from sweeps.store import offers
@@ -105,13 +105,8 @@ class Stop:
 def interruptible() -> Iterator[Stop]:
     """Count SIGINT, SIGTERM and SIGHUP instead of dying of them."""
     stop = Stop()
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    before = {number: signal.signal(number, stop.ask) for number in numbers}
-    try:
+    with handled(("SIGINT", "SIGTERM", "SIGHUP"), stop.ask):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(slots=True)

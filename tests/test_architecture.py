@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interruption": set(),
     "heartbeat": {"errors", "store"},
     "history": {"config", "errors", "signals", "space", "store", "verdict"},
-    "launch": {"errors"},
+    "launch": {"errors", "interruption"},
     "nn": {"config", "data", "errors", "imports", "signals"},
     "trial": {"config", "history", "samplers", "signals", "space", "store", "training", "verdict"},
     "attempt": {
@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "autopsies": {"history", "signals", "store", "verdict"},
     "dashboard": {"errors", "interruption", "places"},
     "hints": {"space", "store"},
-    "run": {"errors", "hints", "launch", "report", "space", "space_file", "store"},
+    "run": {"errors", "hints", "interruption", "launch", "report", "space", "space_file", "store"},
     "cli_options": set(),
     "cli_dashboard": {"cli_options", "dashboard", "store"},
     "cli_data": {"data", "errors"},

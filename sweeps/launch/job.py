@@ -89,3 +89,8 @@ def workers_per_gpu(gpus_per_worker: str) -> int:
             f"write 1, .5, 1/3 and so on, or 0 for none"
         )
     return count
+
+
+def number(count: int, what: str) -> str:
+    """1 pod, 2 pods."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

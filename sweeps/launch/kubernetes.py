@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from sweeps.errors import InputError, SweepsError, one_line
+from sweeps.launch.job import number
 from sweeps.launch.manifests import LEAVE_S, SECRET_KEY
 
 POLL_S = 1.0
@@ -150,11 +151,6 @@ def cancel(cluster: Cluster, name: str, say: Callable[[str], None], wait: Callab
                 say(f"{number(now, 'pod')} left")
             left = now
     return asked
-
-
-def number(count: int, what: str) -> str:
-    """1 pod, 2 pods."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _delete(cluster: Cluster, name: str) -> None:

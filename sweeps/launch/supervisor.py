@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
+from sweeps.interruption import SAME_S, SIGNALS, handled
 from sweeps.launch import local
 from sweeps.launch.job import INTERRUPTED
 from sweeps.launch.seats import Seat
@@ -17,7 +18,6 @@ POLL_S = 0.2
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0  # before a worker that died is started again
 LIVED_S = 60.0  # a worker that lived for so long did not die of its start
 PATIENCE_S = 60.0  # from asking workers to leave until they are killed: longer than any checkpoint
-AGAIN_S = 2.0  # the same signal may come twice, from a terminal or a cluster's manager and from a parent
 # By itself a worker ends so: nothing left to do, trials that keep failing, input that a person has to mend.
 MET, FAILING, UNUSABLE = 0, 1, 2
 
@@ -38,7 +38,7 @@ class Told:
     def hear(self, number: int, _frame: FrameType | None) -> None:
         """Count a signal; a signal handler."""
         now = time.monotonic()
-        if not self.times or now - self.last > AGAIN_S:
+        if not self.times or now - self.last > SAME_S:
             self.times += 1
             self.last = now
         self.name = self.name or signal.Signals(number).name
@@ -48,13 +48,8 @@ class Told:
 def hearing() -> Iterator[Told]:
     """Hear what asks this process to leave, instead of dying of it."""
     told = Told()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-    before = {number: signal.signal(number, told.hear) for number in numbers}
-    try:
+    with handled(SIGNALS, told.hear):
         yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(slots=True)

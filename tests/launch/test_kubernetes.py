@@ -237,7 +237,7 @@ def test_a_study_that_is_not_there_shows_before_pods_are_started(
     def none(*_: object) -> None:
         raise StoreError("no study 'tiny' in this store")
 
-    monkeypatch.setattr(store, "connect", lambda _: None)
+    monkeypatch.setattr(store, "connect", lambda _: object())
     monkeypatch.setattr(store, "load_study", none)
     assert refused("tiny", *LAUNCH) == "no study 'tiny' in this store"
     assert cluster.asked == []

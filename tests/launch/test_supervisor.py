@@ -85,7 +85,7 @@ def test_the_same_signal_twice_in_a_moment_is_one_request() -> None:
     told.hear(signal.SIGTERM, None)
     told.hear(signal.SIGTERM, None)
     assert told.times == 1
-    told.last -= supervisor.AGAIN_S + 0.1
+    told.last -= supervisor.SAME_S + 0.1
     told.hear(signal.SIGINT, None)
     assert (told.times, told.name) == (2, "SIGTERM")
 
