@@ -56,7 +56,7 @@ def run(
 
     Ctrl-C stops cleanly; the same command goes on.
     """
-    from sweeps import hints, report, store
+    from sweeps import hints, store, summaries
     from sweeps import run as running
     from sweeps.launch import local
     from sweeps.places import place
@@ -69,14 +69,14 @@ def run(
     opened, study, new = running.create(path, overrides or [], storage_url)
     space = store.space_of(study)
     Watch(opened.engine).reap()
-    left = space.budget.trials - report.summarise(space, study.get_trials(deepcopy=False)).done
+    left = space.budget.trials - summaries.summarise(space, study.get_trials(deepcopy=False)).done
     talk.print(
         f"{'created' if new else 'going on with'} study {space.name!r} in {store.masked(storage_url)}", markup=False
     )
     count = min(workers or local.default_count(), max(left, 1))
     space, summary = running.follow(opened, study, local.LocalWorkers(space.name, storage_url, count, artifacts), talk)
     out = running.stdout_console()
-    out.print(report.render(space, summary))
+    out.print(summaries.render(space, summary))
     out.print(hints.next_commands(storage_url, space, path, overrides or [], artifacts), markup=False, soft_wrap=True)
 
 

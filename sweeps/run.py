@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps import report, space_file, store
+from sweeps import space_file, store, summaries
 from sweeps.errors import NoStoreError, StoreError, SweepsError
 from sweeps.hints import set_options
 from sweeps.interruption import handled
@@ -120,7 +120,7 @@ class Follower:
     started: float = field(init=False)
     share_at_start: float | None = None
     shown: set[int] = field(default_factory=set)
-    summary: report.Summary = field(init=False)
+    summary: summaries.Summary = field(init=False)
 
     def __post_init__(self) -> None:
         self.started = self.clock()
@@ -129,14 +129,14 @@ class Follower:
     def update(self, *, quiet: bool = False) -> int:
         """Read the store; print what has finished since; how many trials that was."""
         trials = self.study.get_trials(deepcopy=False)
-        self.summary = report.summarise(self.space, trials)
+        self.summary = summaries.summarise(self.space, trials)
         if self.share_at_start is None:
             self.share_at_start = self.summary.step_share
-        new = [trial for trial in report.finished_trials(trials) if trial.number not in self.shown]
+        new = [trial for trial in summaries.finished_trials(trials) if trial.number not in self.shown]
         self.shown |= {trial.number for trial in new}
         if not quiet:
             for trial in new:
-                self.console.print(report.trial_line(self.space, trial), soft_wrap=True)
+                self.console.print(summaries.trial_line(self.space, trial), soft_wrap=True)
         return len(new)
 
     def left_s(self) -> float | None:
@@ -156,12 +156,12 @@ class Follower:
             ProgressBar(total=1.0, completed=summary.step_share, width=32),
             Text(f"{summary.running} running, {times}" + (f"  {note}" if note else "")),
         )
-        return Group(row, report.fates_line(summary), report.best_line(self.space, summary))
+        return Group(row, summaries.fates_line(summary), summaries.best_line(self.space, summary))
 
 
 def follow(
     storage: RDBStorage, study: optuna.Study, workers: local.LocalWorkers, console: Console
-) -> tuple[Space, report.Summary]:
+) -> tuple[Space, summaries.Summary]:
     """Keep workers running until the budget is met or the person stops it.
 
     Raises:
@@ -187,11 +187,11 @@ def follow(
             persist(watch.reap, PATIENCE_S)
     persist(follower.update, PATIENCE_S)
     if stop.asked:
-        console.print(report.render(space, follower.summary))
+        console.print(summaries.render(space, follower.summary))
         console.print("stopped; the same command goes on where this one left off")
         raise Said(130)
     if state == State.STOPPED:
-        console.print(report.render(space, follower.summary))
+        console.print(summaries.render(space, follower.summary))
         raise StoreError(_STOPPED.format(space.name))
     workers.forget()
     return space, follower.summary

@@ -12,15 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sweeps import report, store
+from sweeps import store, summaries
 from sweeps.errors import OutageError, SweepsError
 from sweeps.launch import slurm
-from sweeps.report import Summary
 from sweeps.space import Space
 from sweeps.store import engines, offers, outages, workers
 from sweeps.store.offers import Offer
 from sweeps.store.tables import State
 from sweeps.store.workers import Condition, WorkerSeen
+from sweeps.summaries import Summary
 
 WATCH_S = 2.0
 MOST_WORKERS = 40  # lines of a terminal
@@ -73,7 +73,7 @@ def look(storage: RDBStorage, study: str | None) -> Status:
         if study in (None, offer.name):
             found = named or store.load_study(storage, offer.name)
             space = store.space_of(found)
-            shown.append((offer, space, report.summarise(space, found.get_trials(deepcopy=False))))
+            shown.append((offer, space, summaries.summarise(space, found.get_trials(deepcopy=False))))
     return _joined(tuple(shown), workers.workers(storage.engine), store.absolute(storage.url))
 
 
@@ -124,7 +124,7 @@ def _studies(status: Status) -> list[RenderableType]:
     for offer, space, summary in status.studies:
         if offer.state != State.ACTIVE:
             lines.append(Text(f"{offer.name} is {offer.state}", "yellow"))
-        lines.append(report.render(space, summary))
+        lines.append(summaries.render(space, summary))
     if not status.studies:
         lines.append(Text("no study of sweeps in this store"))
     lines += [Text(line) for line in slurm.summed_up(status.tasks)]

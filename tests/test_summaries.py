@@ -8,7 +8,7 @@ from fakes import TINY
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from rich.console import Console
 
-from sweeps import report, space_file, store
+from sweeps import space_file, store, summaries
 from sweeps.space import Space
 
 SPACE = space_file.parse(TINY, ["budget.trials=8", "budget.steps=100", "space.constraint.choices=['none','unit_norm']"])
@@ -45,12 +45,12 @@ def text(space: Space, trials: list[FrozenTrial]) -> str:
     console = Console(width=100, file=None, record=True, quiet=True)
     with console.capture() as capture:
         console.quiet = False
-        console.print(report.render(space, report.summarise(space, trials)))
+        console.print(summaries.render(space, summaries.summarise(space, trials)))
     return capture.get()
 
 
 def test_counts_steps_and_best() -> None:
-    summary = report.summarise(SPACE, TRIALS)
+    summary = summaries.summarise(SPACE, TRIALS)
     assert (summary.done, summary.running, summary.given_up, summary.trials) == (6, 0, 1, 8)
     assert summary.fates == {"learned": 2, "at chance": 1, "collapsed": 1, "diverged": 1, "failed": 1}
     assert summary.steps_run == 100 + 100 + 100 + 30 + 10
@@ -67,7 +67,7 @@ def test_counts_steps_and_best() -> None:
 
 def test_the_best_of_a_loss_is_the_lowest() -> None:
     space = space_file.parse(TINY, ["study.objective=loss"])
-    summary = report.summarise(space, TRIALS)
+    summary = summaries.summarise(space, TRIALS)
     assert summary.best is not None
     assert summary.best.value == 0.1
 
@@ -76,7 +76,7 @@ def test_a_running_trial_counts_by_its_steps() -> None:
     study = optuna.create_study()
     running = study.ask()
     running.report(0.1, 50)
-    summary = report.summarise(SPACE, [*TRIALS[:2], *study.trials])
+    summary = summaries.summarise(SPACE, [*TRIALS[:2], *study.trials])
     assert (summary.done, summary.running) == (2, 1)
     assert summary.step_share == (2 * 100 + 50) / 800
 
@@ -98,7 +98,7 @@ def test_an_empty_study_reads_well_too() -> None:
 
 
 def test_json_holds_the_same() -> None:
-    values = json.loads(json.dumps(report.summarise(SPACE, TRIALS).to_dict()))
+    values = json.loads(json.dumps(summaries.summarise(SPACE, TRIALS).to_dict()))
     assert values["learned_of_tried"][0] == {"activation": "selu", "constraint": "unit_norm", "learned": 2, "tried": 2}
     assert values["best"]["config"]["constraint"] == "unit_norm"
 
@@ -109,7 +109,7 @@ def test_controls_that_would_have_been_stopped_show_what_stopping_loses() -> Non
         trial("at chance", 100, 0.1, would_stop_at_step=60),
         trial("learned", 100, 0.5),
     ]
-    summary = report.summarise(SPACE, spared)
+    summary = summaries.summarise(SPACE, spared)
     assert (summary.would_stop, summary.would_stop_learned) == (2, 1)
     assert "2 controls would have been stopped; 1 of them learned" in text(SPACE, spared)
     assert "controls" not in text(SPACE, spared[2:])
@@ -117,4 +117,4 @@ def test_controls_that_would_have_been_stopped_show_what_stopping_loses() -> Non
 
 def test_a_trial_stopped_at_chance_saves_steps() -> None:
     stopped = create_trial(state=TrialState.PRUNED, user_attrs=trial("at chance", 40, 0.1).user_attrs)
-    assert report.summarise(SPACE, [stopped]).steps_saved == 60
+    assert summaries.summarise(SPACE, [stopped]).steps_saved == 60
