@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
-from sweeps import autopsies, history, pictures, samplers, store
+from sweeps import autopsies, history, pictures, provenance, samplers, store
 from sweeps.checkpoints import Checkpoint, Checkpoints
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
@@ -48,6 +48,7 @@ class Means:
     say: Callable[[str], None]
     outage_s: float
     artifacts: "ArtifactStore | None"
+    gpu: str = ""
 
 
 @dataclass(slots=True)
@@ -120,6 +121,8 @@ class Attempt:
         try:
             arrays = self.means.load(self.config.data, self.config.holdout_images)
             self.setting = setting = self._setting(trial, self.config, arrays)
+            for name, value in provenance.attributes(self.config, arrays, self.means.gpu).items():
+                trial.set_user_attr(name, value)
             self._deliver()
             return self._resumed(trial, setting, arrays)
         except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why

@@ -4,6 +4,7 @@ It is what the store keeps, what a resumed trial compares, and what an export wr
 so that a search-space file is checked without opening the room that implements them (`sweeps.nn`).
 """
 
+import hashlib
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -283,6 +284,10 @@ class Config(Frozen):
                 "lower batch_size or raise data.images"
             )
         return self
+
+    def digest(self) -> str:
+        """The first 12 hexadecimal digits of the sha256 of `to_json`: equal for equal trials."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
         """One line of JSON; `Config.model_validate_json` is the inverse."""

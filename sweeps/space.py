@@ -30,7 +30,7 @@ class Budget:
         steps, report_interval: optimiser steps of each trial, and from one look to the next; 0 with `epochs`.
         epochs, epoch_images: instead, looks per trial, and training images from one to the next, whatever the batch.
         holdout_images: of a look.
-        seed: with a trial's number it decides weights, batches and the sampler's draw.
+        seed: with a trial's number, or its replicate, it decides weights and batches; and the sampler's draw.
         channel_vitals: whether looks hold every channel's minimum, maximum and spread.
     """
 
@@ -56,9 +56,28 @@ class Budget:
         return (1, self.epochs) if self.epochs else (self.report_interval, self.steps)
 
 
+# Parameters that tell trials apart and are no part of a recipe: what is run again, and with which of several seeds.
+LABELS = ("candidate", "replicate")
+
+
+@dataclass(frozen=True, slots=True)
+class FullSize:
+    """What a study is a truncation of; of the model, the values that differ."""
+
+    budget: Budget
+    data: DataConfig
+    model: Mapping[str, Scalar]
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A search-space file, validated; `tables` is its content with the overrides in place."""
+    """A search-space file, validated; `tables` is its content with the overrides in place.
+
+    Attributes:
+        confirms: the study whose candidates are run again, longer; empty for most.
+        full: the sizes of the real thing, of which `data`, `model` and `budget` are a truncation; None where the file
+            does not say.
+    """
 
     name: str
     question: str
@@ -73,6 +92,8 @@ class Space:
     verdict: Rules
     parameters: tuple[Parameter, ...]
     tables: Mapping[str, Any]
+    confirms: str = ""
+    full: "FullSize | None" = None
 
     def draw(self, trial: Suggests) -> dict[str, Scalar]:
         """Values of all parameters, asked for in an order in which conditions come first."""
@@ -94,13 +115,14 @@ class Space:
         tables: dict[str, Any] = {"data": self.data.model_dump(), "model": self.model.model_dump()}
         for name, value in values.items():
             table, _, key = name.rpartition(".")
-            (tables[table] if table else tables)[key] = value
+            if name not in LABELS:
+                (tables[table] if table else tables)[key] = value
         batch_size = int(tables.get("batch_size", Config.model_fields["batch_size"].default))
         steps, report_interval = self.budget.steps_of(batch_size)
         return Config.model_validate(
             tables
             | {
-                "seed": derived_seed(self.budget.seed, slot),
+                "seed": derived_seed(self.budget.seed, int(values.get("replicate", slot))),
                 "steps": steps,
                 "report_interval": report_interval,
                 "holdout_images": self.budget.holdout_images,
@@ -113,10 +135,34 @@ class Space:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """`tables` without what may change while a study runs: its number of trials, its question and its priority."""
+        """`tables` without what may change while a study runs: its number of trials, its question and its priority,
+        and what it is a truncation of.
+        """
         budget = {key: value for key, value in self.tables["budget"].items() if key != "trials"}
         study = {key: value for key, value in self.tables["study"].items() if key not in ("question", "priority")}
-        return {**self.tables, "study": study, "budget": budget}
+        rest = {key: value for key, value in self.tables.items() if key != "full"}
+        return {**rest, "study": study, "budget": budget}
+
+    def at_full_size(self, config: Config) -> Config:
+        """The recipe of a trial at the size of the real thing; the trial's own where the file says none.
+
+        Raises:
+            pydantic.ValidationError: values that do not go together.
+        """
+        if self.full is None:
+            return config
+        found, full = config.model_dump(), self.full
+        steps, report_interval = full.budget.steps_of(config.batch_size)
+        return Config.model_validate(
+            found
+            | {
+                "data": full.data.model_dump(),
+                "model": found["model"] | dict(full.model),
+                "steps": steps,
+                "report_interval": report_interval,
+                "holdout_images": full.budget.holdout_images,
+            }
+        )
 
     def rehearsals(self) -> Iterator[Config]:
         """Configs in which every choice and both ends of every range occur, as few as a greedy cover finds.
@@ -217,6 +263,8 @@ def derived_seed(seed: int, slot: int) -> int:
 def _default(name: str) -> Scalar | None:
     """What Config takes where no case holds; None where that depends on other values."""
     table, _, key = name.rpartition(".")
+    if name in LABELS:
+        return None
     models: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig, "model": ModelConfig}
     default = models[table].model_fields[key].default
     return None if default is PydanticUndefined else default

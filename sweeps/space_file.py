@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sweeps import samplers, space_parameters
-from sweeps.config import Count, DataConfig, Frozen, ModelConfig
+from sweeps.config import Config, Count, DataConfig, Frozen, ModelConfig
 from sweeps.errors import SpaceError, one_line, reason, unknown_key
 from sweeps.parameters import Parameter
-from sweeps.space import Budget, Objective, Space, ValidationProblem
+from sweeps.space import Budget, FullSize, Objective, Space, ValidationProblem
 from sweeps.verdict.rules import Rules
 
 DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
@@ -28,11 +28,12 @@ CLASSIFICATION: set[Objective] = {"top1", "top5", "f1"}  # without a meaning for
 
 
 class StudyTable(Frozen):
-    """[study]: its name in the store, the question it answers, and what is best."""
+    """[study]: its name in the store, the question it answers, what is best, and whose candidates it confirms."""
 
     name: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
     question: str = ""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    confirms: str = ""
     objective: Objective = "top1"
     direction: Literal["maximize", "minimize"] | None = None
 
@@ -82,6 +83,8 @@ class VerdictTable(Frozen):
     rejections: Annotated[int, Field(ge=0)] = USUAL.rejections
 
 
+# What [full] may say of the budget; how many trials there are has nothing to do with size.
+SIZES = ("steps", "report_interval", "epochs", "epoch_images", "holdout_images")
 TABLES: dict[str, type[BaseModel]] = {
     "study": StudyTable,
     "budget": BudgetTable,
@@ -126,7 +129,7 @@ def parse(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
     for override in overrides:
         _override(tables, override)
     problems: list[tuple[str, str]] = []
-    known = [*TABLES, "sampler", "pruner", "space"]
+    known = [*TABLES, "full", "sampler", "pruner", "space"]
     problems += [(key, unknown_key(key, known)) for key in tables if key not in known]
     for key in ("study", "space"):
         if key not in tables:
@@ -136,19 +139,23 @@ def parse(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
     parameters = space_parameters.parameters(tables.get("space", {}), problems)
     if not problems:
         problems += _objective_fits(parts)
+    full = _full(tables, parameters, problems) if not problems and "full" in tables else None
     if problems:
         raise SpaceError(source, problems)
-    space = _space(parts, tables, parameters)
+    space = _space(parts, tables, parameters, full)
     if problems := samplers.check_space(space):
         raise SpaceError(source, problems)
     try:
-        list(space.rehearsals())
+        for config in space.rehearsals():
+            _fits_at_full_size(space, config)
     except (ValidationProblem, ValidationError) as exc:
         raise SpaceError(source, [("space", one_line(exc))]) from exc
     return space
 
 
-def _space(parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[Parameter, ...]) -> Space:
+def _space(
+    parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[Parameter, ...], full: FullSize | None
+) -> Space:
     study: StudyTable = parts["study"]
     return Space(
         name=study.name,
@@ -164,7 +171,50 @@ def _space(parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[P
         verdict=Rules(**parts["verdict"].model_dump()),
         parameters=parameters,
         tables={**tables, "budget": tables.get("budget", {})},
+        confirms=study.confirms,
+        full=full,
     )
+
+
+def _full(
+    tables: Mapping[str, Any], parameters: tuple[Parameter, ...], problems: list[tuple[str, str]]
+) -> FullSize | None:
+    """[full]: what it says of data, model and budget, put over what the file says of the truncation."""
+    raw = tables["full"]
+    parts: dict[str, Any] = {}
+    if not isinstance(raw, dict):
+        problems.append(("full", f"must be a table, not {raw!r}; write [full] and model.width = ..."))
+        return None
+    problems += [(f"full.{key}", unknown_key(key, ["data", "model", "budget"])) for key in raw if key not in TABLES]
+    for key in ("data", "model", "budget"):
+        given = raw.get(key, {})
+        if not isinstance(given, dict):
+            problems.append((f"full.{key}", f"must be a table, not {given!r}; write {key}.NAME = ..."))
+        elif key == "budget" and (others := [name for name in given if name not in SIZES]):
+            problems.append((f"full.budget.{others[0]}", unknown_key(others[0], SIZES)))
+        else:
+            parts[key] = _table(key, _over(tables.get(key, {}), given), problems, "full.")
+    sampled = {parameter.name for parameter in parameters}
+    for name in raw.get("model", {}) if not problems else ():
+        if f"model.{name}" in sampled:
+            problems.append((f"full.model.{name}", f"space.model.{name} decides it; drop one of the two"))
+    if problems:
+        return None
+    return FullSize(_budget(parts["budget"], parts["data"]), parts["data"], raw.get("model", {}))
+
+
+def _over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with the full size's values; steps take the place of epochs, and epochs of steps."""
+    dropped = {"epochs", "epoch_images"} if "steps" in full else set()
+    dropped = {"steps", "report_interval"} if "epochs" in full else dropped
+    return {**{key: value for key, value in truncated.items() if key not in dropped}, **full}
+
+
+def _fits_at_full_size(space: Space, config: Config) -> None:
+    try:
+        space.at_full_size(config)
+    except ValidationError as exc:
+        raise ValidationProblem("the values of [full]", exc) from exc
 
 
 def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -203,10 +253,11 @@ def _override(tables: dict[str, Any], override: str) -> None:
     table[path[-1]] = parsed
 
 
-def _table(key: str, raw: Any, problems: list[tuple[str, str]]) -> BaseModel | None:
+def _table(key: str, raw: Any, problems: list[tuple[str, str]], within: str = "") -> BaseModel | None:
     if not isinstance(raw, dict):
         problems.append((key, f"must be a table, not {raw!r}; write [{key}]"))
         return None
+    place = f"{within}{key}"
     try:
         return TABLES[key].model_validate(raw)
     except ValidationError as exc:
@@ -214,7 +265,7 @@ def _table(key: str, raw: Any, problems: list[tuple[str, str]]) -> BaseModel | N
         for error in exc.errors():
             name = str(error["loc"][0]) if error["loc"] else ""
             text = unknown_key(name, known) if error["type"] == "extra_forbidden" else reason(error)
-            problems.append((f"{key}.{name}" if name else key, text))
+            problems.append((f"{place}.{name}" if name else place, text))
         return None
 
 

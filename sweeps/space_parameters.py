@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sweeps.config import Config, ModelConfig
 from sweeps.errors import reason, short, unknown_key
 from sweeps.parameters import Case, Choices, Parameter, Range, Scalar
+from sweeps.space import LABELS
 
 # What a study decides for all its trials; everything else in Config is a hyperparameter that [space] may name.
 NOT_IN_SPACE = {"version", "data", "model", "seed", "steps", "report_interval", "holdout_images", "channel_vitals"}
@@ -16,13 +17,14 @@ MOST_CHOICES = 1000  # a rehearsal tries each
 
 
 def hyperparameters() -> dict[str, TypeAdapter[Any]]:
-    """What [space] may name, and the validator of one value of it."""
+    """What [space] may name, and the validator of one value of it; a replicate is one of several seeds."""
     fields = {name: field for name, field in Config.model_fields.items() if name not in NOT_IN_SPACE}
     fields |= {f"model.{name}": field for name, field in ModelConfig.model_fields.items()}
-    return {
+    adapters: dict[str, TypeAdapter[Any]] = {
         name: TypeAdapter(Annotated[field.annotation, *field.metadata, Field()])  # type: ignore[arg-type]
         for name, field in fields.items()
     }
+    return adapters | {name: TypeAdapter(Annotated[int, Field(ge=0)]) for name in LABELS}
 
 
 def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:

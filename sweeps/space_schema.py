@@ -1,10 +1,12 @@
 """The JSON schema of search-space files, for editors; made from the same models and adapters that validate them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from sweeps import samplers, space_file, space_parameters
+from sweeps.config import DataConfig, ModelConfig
 
 WHEN = {
     "type": "object",
@@ -32,6 +34,16 @@ def json_schema() -> dict[str, Any]:
         "properties": parameters,
         "additionalProperties": False,
     }
+    tables["full"] = {
+        "type": "object",
+        "description": "The sizes of the real thing, of which the other tables are a truncation; what exports have.",
+        "properties": {
+            "data": DataConfig.model_json_schema(),
+            "model": ModelConfig.model_json_schema(),
+            "budget": _only(space_file.BudgetTable.model_json_schema(), space_file.SIZES),
+        },
+        "additionalProperties": False,
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "search space of sweeps",
@@ -40,6 +52,10 @@ def json_schema() -> dict[str, Any]:
         "required": ["study", "space"],
         "additionalProperties": False,
     }
+
+
+def _only(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {**schema, "properties": {name: schema["properties"][name] for name in names}}
 
 
 def _parameter(adapter: TypeAdapter[Any]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Finished:
     reason: str
     value: float | None
     top1: float | None
+    top5: float | None
     f1: float | None
     loss: float | None
     gain: float | None
@@ -242,6 +243,7 @@ def _finished(trial: FrozenTrial) -> Finished:
         reason=attributes.get(store.REASON, ""),
         value=trial.value if trial.state == TrialState.COMPLETE else None,
         top1=attributes.get(store.TOP1),
+        top5=attributes.get(store.TOP5),
         f1=attributes.get(store.F1),
         loss=attributes.get(store.LOSS),
         gain=attributes.get(store.GAIN),

@@ -202,8 +202,8 @@ class Worker:
             leases.take_over(self.storage.engine, self.heart.worker, None, self.patience.retries)
 
     def _gathered(self) -> Means:
-        outage_s, pictures = self.patience.outage_s, self._pictures()
-        return Means(self.storage, self.heart, self.train, self.load, self.stopping, self.say, outage_s, pictures)
+        speak, patience = (self.stopping, self.say), (self.patience.outage_s, self._pictures())
+        return Means(self.storage, self.heart, self.train, self.load, *speak, *patience, self.gpu)
 
     def _pictures(self) -> "ArtifactStore | None":
         try:

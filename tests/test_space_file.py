@@ -250,3 +250,56 @@ def test_no_override_gets_more_than_an_error_of_ours(table: str, key: str, value
         space_file.parse(TINY, [f"{table}.{key}={toml(value)}"])
     except SpaceError as exc:
         assert exc.problems  # noqa: PT017
+
+
+FULL = """
+[full]
+data = { image_size = 64, images = 1024, classes = 20 }
+model = { width = 32, stages = 1 }
+budget = { epochs = 3, epoch_images = 512 }
+"""
+
+
+def test_a_recipe_at_full_size_has_the_sizes_of_the_file_and_the_values_of_the_trial() -> None:
+    space = space_file.parse(TINY + FULL)
+    values = {"activation": "selu", "constraint": "standardize_unit", "learning_rate": 0.004, "batch_size": 32}
+    config = space.config(values, 3)
+    full = space.at_full_size(config)
+    assert (full.data.image_size, full.data.classes, full.data.images, full.data.seed) == (64, 20, 1024, 0)
+    assert (full.model.width, full.model.stages, full.model.convolutions, full.model.dense_units) == (32, 1, 2, 16)
+    assert (full.steps, full.report_interval, full.holdout_images) == (48, 16, 64)  # 512 images in batches of 32
+    same = {"data", "model", "steps", "report_interval"}
+    assert full.model_dump(exclude=same) == config.model_dump(exclude=same)
+    assert space_file.parse(TINY).at_full_size(config) == config
+
+
+def test_the_full_size_may_change_while_a_study_runs() -> None:
+    assert space_file.parse(TINY + FULL).digest() == space_file.parse(TINY).digest()
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "words"),
+    [
+        ("full.modell.width=3", "full.modell", "did you mean 'model'"),
+        ("full.model.widht=3", "full.model.widht", "did you mean 'width'"),
+        ("full.model=3", "full.model", "must be a table"),
+        ("full.budget.trials=3", "full.budget.trials", "steps"),
+        ("full.data.classes=1", "full.data.classes", "2"),
+        ("full.model.stages=7", "full.model", "2 convolutions cannot fill 7 stages"),
+        ("full.data.images=24", "space", "a batch of 32 is more than the 24 images"),
+        ("space.model.width=[4, 8]", "full.model.width", "space.model.width decides it"),
+    ],
+)
+def test_mistakes_in_the_full_size_are_named(override: str, key: str, words: str) -> None:
+    with pytest.raises(SpaceError) as caught:
+        space_file.parse(TINY + FULL, [override], "x.toml")
+    assert f"x.toml: {key}" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_a_replicate_is_a_seed_and_a_candidate_a_name() -> None:
+    space = space_file.parse(TINY, ["space.replicate=[0, 1]", "space.candidate=[27, 3]", "study.confirms=other"])
+    values = {"activation": "relu", "learning_rate": 0.004, "batch_size": 32}
+    seeds = [space.config({**values, "candidate": 27, "replicate": r}, slot).seed for slot, r in enumerate([0, 1, 0])]
+    assert seeds[0] == seeds[2] != seeds[1]
+    assert space.confirms == "other"

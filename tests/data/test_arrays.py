@@ -1,8 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from sweeps.data import arrays
 from sweeps.data.arrays import Arrays, Rows, batch_indices, input_scaling
 
 sizes = st.integers(1, 40)
@@ -74,3 +78,21 @@ def test_rows_are_read_when_they_are_asked_for() -> None:
     assert len(rows) == 4
     assert rows.shape == (4, 6, 5, 3)
     assert np.array_equal(rows[np.array([[0, 3], [2, 1]])], IMAGES[np.array([[7, 499], [3, 3]])])
+
+
+def test_equal_data_have_equal_digests_and_others_have_others() -> None:
+    def digest(**changes: NDArray[Any]) -> str:
+        images = np.random.default_rng(0).integers(0, 256, (2000, 4, 4, 1), np.uint8)
+        labels = np.arange(2000, dtype=np.int32) % 3
+        parts = {
+            "train_images": images[:1900],
+            "train_labels": labels[:1900],
+            "holdout_images": images[1900:],
+            "holdout_labels": labels[1900:],
+        }
+        return arrays.digest(Arrays(**{**parts, **changes}, classes=3))
+
+    assert digest() == digest()
+    assert len({digest(), digest(train_labels=np.zeros(1900, np.int32))}) == 2
+    assert len({digest(), digest(holdout_images=np.zeros((100, 4, 4, 1), np.uint8))}) == 2
+    assert len({digest(), digest(train_images=np.zeros((1900, 4, 4, 1), np.uint8))}) == 2

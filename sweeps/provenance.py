@@ -1,0 +1,36 @@
+"""What a trial was trained with, beside its recipe: digests, the shape of an input, versions, the GPU."""
+
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from sweeps import store
+from sweeps.config import Config
+from sweeps.data.arrays import Arrays, digest
+
+PACKAGES = ("sweeps", "keras", "tensorflow", "numpy", "optuna")
+
+
+def attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str, Any]:
+    """A trial's attributes that say what trained it."""
+    found = {
+        store.CONFIG_DIGEST: config.digest(),
+        store.DATA_DIGEST: digest(arrays),
+        store.INPUT_SHAPE: list(arrays.input_shape),
+        store.VERSIONS: versions(),
+    }
+    return found | ({store.GPU: gpu} if gpu else {})
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide what a trial does, as they are installed here."""
+    return {"python": platform.python_version(), **{name: found for name in PACKAGES if (found := _version(name))}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

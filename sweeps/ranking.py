@@ -1,0 +1,98 @@
+"""Which configurations of a study are best, and how sure that is; runs that differ in their seed alone are one."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from scipy.special import stdtrit
+
+from sweeps import store
+from sweeps.space import Space
+from sweeps.summaries import Finished, finished_trials
+from sweeps.verdict import Fate
+
+# Fates of runs whose last look says nothing about where they would have ended.
+UNKNOWN = (Fate.OUTRANKED, store.FAILED)
+CONFIRMATION = "-confirm"  # how the names of studies go on that confirm another
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A configuration and its finished runs.
+
+    Attributes:
+        config: the recipe without its seed.
+        trials: its runs, in the order of their numbers.
+        values: the objective at the last look of each; a dead run's too.
+        mean: of the values.
+        spread: their standard deviation (n - 1); None of a single run.
+    """
+
+    config: Mapping[str, Any]
+    trials: tuple[Finished, ...]
+    values: tuple[float, ...]
+    mean: float
+    spread: float | None
+
+    @property
+    def learned(self) -> int:
+        """How many of the runs learned."""
+        return sum(trial.fate == Fate.LEARNED for trial in self.trials)
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
+        """Student's t interval of the mean over seeds; None of a single run."""
+        if self.spread is None:
+            return None
+        n = len(self.values)
+        half = float(stdtrit(n - 1, (1 + confidence) / 2)) * self.spread / sqrt(n)
+        return self.mean - half, self.mean + half
+
+
+def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
+    """The configurations of the trials whose end is known, the best first; of equals the one that was first."""
+    runs: dict[str, list[Finished]] = {}
+    for trial in trials:
+        if trial.config and trial.fate not in UNKNOWN and score(space, trial) is not None:
+            key = json.dumps({**trial.config, "seed": 0}, sort_keys=True)
+            runs.setdefault(key, []).append(trial)
+    sign = -1 if space.direction == "maximize" else 1
+    return sorted((_ranked(space, each) for each in runs.values()), key=lambda each: sign * each.mean)
+
+
+def score(space: Space, trial: Finished) -> float | None:
+    """The objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
+    if trial.value is not None:
+        return trial.value
+    found = {
+        "top1": trial.top1,
+        "top5": trial.top5,
+        "f1": trial.f1,
+        "loss": trial.loss,
+        "gain": trial.gain,
+        "r2": trial.gain,
+    }
+    return found[space.objective]
+
+
+def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
+    """The studies that ran candidates of this one again, in the order in which they were made."""
+    names = [name for name in store.study_names(storage) if name.startswith(f"{study}{CONFIRMATION}")]
+    found = [(each, store.space_of(each)) for name in names if (each := store.find_study(storage, name)) is not None]
+    return [(each, space) for each, space in found if space.confirms == study]
+
+
+def ranked_of(study: Study, space: Space) -> list[Ranked]:
+    """The configurations of a study, the best first."""
+    return ranked(space, finished_trials(study.get_trials(deepcopy=False)))
+
+
+def _ranked(space: Space, trials: Sequence[Finished]) -> Ranked:
+    values = tuple(value for trial in trials if (value := score(space, trial)) is not None)
+    mean = sum(values) / len(values)
+    spread = sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) if len(values) > 1 else None
+    config = {name: value for name, value in trials[0].config.items() if name != "seed"}
+    return Ranked(config, tuple(trials), values, mean, spread)
