@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps import __version__, cli_dashboard, cli_data, cli_launch, cli_workers
+from sweeps import __version__, cli_confirm, cli_dashboard, cli_data, cli_launch, cli_workers
 from sweeps.cli_options import ArtifactsPlace, Overrides, SpacePath, StorageUrl, StudyName
 from sweeps.errors import InputError, SweepsError
 
@@ -25,6 +25,7 @@ app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_launch.app, name="launch")
 for command in (
     *(cli_workers.worker, cli_workers.pause, cli_workers.resume, cli_workers.stop),
+    cli_confirm.confirm,
     cli_dashboard.dashboard,
 ):
     app.command()(command)

@@ -17,7 +17,7 @@ from sweeps.verdict import Fate
 
 # Fates of runs whose last look says nothing about where they would have ended.
 UNKNOWN = (Fate.OUTRANKED, store.FAILED)
-CONFIRMATION = "-confirm"  # how the names of studies go on that confirm another
+CONFIRMATION = "-confirm"  # how the names of studies go on that confirm another, unless they are given one
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ def score(space: Space, trial: Finished) -> float | None:
 
 def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
     """The studies that ran candidates of this one again, in the order in which they were made."""
-    names = [name for name in store.study_names(storage) if name.startswith(f"{study}{CONFIRMATION}")]
-    found = [(each, store.space_of(each)) for name in names if (each := store.find_study(storage, name)) is not None]
-    return [(each, space) for each, space in found if space.confirms == study]
+    found = [store.load_study(storage, name) for name in store.confirming(storage, study)]
+    made = [(each, store.space_of(each)) for each in found if store.SPACE_TEXT in each.user_attrs]
+    return [(each, space) for each, space in made if space.confirms == study]  # a database may not tell cases apart
 
 
 def ranked_of(study: Study, space: Space) -> list[Ranked]:

@@ -193,7 +193,7 @@ def _full(
         elif key == "budget" and (others := [name for name in given if name not in SIZES]):
             problems.append((f"full.budget.{others[0]}", unknown_key(others[0], SIZES)))
         else:
-            parts[key] = _table(key, _over(tables.get(key, {}), given), problems, "full.")
+            parts[key] = _table(key, over(tables.get(key, {}), given), problems, "full.")
     sampled = {parameter.name for parameter in parameters}
     for name in raw.get("model", {}) if not problems else ():
         if f"model.{name}" in sampled:
@@ -203,8 +203,8 @@ def _full(
     return FullSize(_budget(parts["budget"], parts["data"]), parts["data"], raw.get("model", {}))
 
 
-def _over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
-    """A table with the full size's values; steps take the place of epochs, and epochs of steps."""
+def over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with other values put over its own; steps take the place of epochs, and epochs of steps."""
     dropped = {"epochs", "epoch_images"} if "steps" in full else set()
     dropped = {"steps", "report_interval"} if "epochs" in full else dropped
     return {**{key: value for key, value in truncated.items() if key not in dropped}, **full}
@@ -232,6 +232,14 @@ def _budget(table: BudgetTable, data: DataConfig) -> Budget:
     return Budget(**{**table.model_dump(), "steps": 0, "report_interval": 0, "epoch_images": images})
 
 
+def value_of(text: str) -> Any:
+    """What is written behind a key: a TOML value; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        return text.strip()
+
+
 def _override(tables: dict[str, Any], override: str) -> None:
     """Set one value of the file's tables; the value is TOML, or a bare word taken as a string."""
     source = f"--set {override}"
@@ -239,10 +247,7 @@ def _override(tables: dict[str, Any], override: str) -> None:
     path = [part.strip() for part in key.split(".")]
     if not equals or len(path) < 2 or not all(path):
         raise SpaceError(source, [("", "write it as table.key=value, e.g. budget.trials=6")])
-    try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
-        parsed = value.strip()
+    parsed = value_of(value)
     if path[0] == "space" and path[1:2] == ["model"]:
         path = ["space", f"model.{path[2]}", *path[3:]] if len(path) > 2 else path
     table: Any = tables

@@ -153,7 +153,7 @@ def best_line(space: Space, summary: Summary) -> Text:
     if summary.best is None or summary.best.value is None:
         return Text("best: none yet")
     return Text.assemble(
-        f"best: {NAMES[summary.objective]} {_value(summary.objective, summary.best.value)}, ",
+        f"best: {NAMES[summary.objective]} {shown(summary.objective, summary.best.value)}, ",
         f"trial {summary.best.number}{_reached(space, summary.best)}: ",
         (drawn(space, summary.best), "bold"),
     )
@@ -203,15 +203,15 @@ def drawn(space: Space, trial: Finished) -> str:
     words = []
     for parameter in space.parameters:
         varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
-        value = _value_of(trial.config, parameter.name)
+        value = value_of(trial.config, parameter.name)
         if not varies or value is None or value == "none":
             continue
-        shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-        words.append(shown if parameter.name in SPEAK_FOR_THEMSELVES else f"{parameter.name}={shown}")
+        word = f"{value:.3g}" if isinstance(value, float) else str(value)
+        words.append(word if parameter.name in SPEAK_FOR_THEMSELVES else f"{parameter.name}={word}")
     return " ".join(words)
 
 
-def _value_of(config: Mapping[str, Any], name: str) -> Any:
+def value_of(config: Mapping[str, Any], name: str) -> Any:
     """A config's value by a parameter's name (`model.width`); None if it has none."""
     value: Any = config
     for key in name.split("."):
@@ -271,7 +271,7 @@ def _reached(space: Space, best: Finished) -> str:
     if best.best_value is None or best.best_step in (None, best.steps):
         return ""
     where = f"epoch {best.best_epoch:.3g}" if space.budget.epochs else f"step {best.best_step}"
-    return f" (its best {_value(space.objective, best.best_value)} at {where})"
+    return f" (its best {shown(space.objective, best.best_value)} at {where})"
 
 
 def _against(space: Space) -> str:
@@ -289,11 +289,12 @@ def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str,
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     for trial in done:
         if trial.config and trial.fate != store.FAILED:
-            key = (trial.config["activation"], str(_value_of(trial.config, against)))
+            key = (trial.config["activation"], str(value_of(trial.config, against)))
             learned, tried = counts.get(key, (0, 0))
             counts[key] = (learned + (trial.fate == Fate.LEARNED), tried + 1)
     return counts
 
 
-def _value(objective: str, value: float) -> str:
+def shown(objective: str, value: float) -> str:
+    """A value of an objective for people."""
     return f"{value:.2%}" if objective in ("top1", "top5") else f"{value:.4g}"

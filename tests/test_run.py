@@ -260,3 +260,47 @@ def test_a_rehearsal_finds_what_cannot_be_trained_before_a_study_is_made(tmp_pat
     assert "data.images" in done.stderr
     assert "Traceback" not in done.stderr
     assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/sweeps.db") == []
+
+
+LEARNS = """
+[study]
+name = "digits"
+[budget]
+trials = 2
+steps = 40
+report_interval = 20
+holdout_images = 64
+[data]
+source = "digits"
+classes = 10
+images = 512
+image_size = 8
+[model]
+architecture = "dense"
+dense = 1
+dense_units = 32
+[sampler]
+name = "GridSampler"
+[space]
+learning_rate = [0.01, 0.003]
+batch_size = 32
+"""
+
+
+def test_the_best_are_confirmed_with_seeds_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "digits.toml").write_text(LEARNS)
+    ran = subprocess.run(
+        command("run", "digits.toml", "--workers", "1"), cwd=tmp_path, capture_output=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    line = command("confirm", "digits", "--top", "2", "--middle", "0", "--seeds", "2", "--scale", "2", "--workers", "1")
+    first, second = (subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False) for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert first.stdout == second.stdout  # the second time nothing is left to run
+    assert "ahead of candidate" in first.stdout
+    again = optuna.load_study(study_name="digits-confirm-2x", storage=f"sqlite:///{tmp_path}/sweeps.db").trials
+    assert len(again) == 4
+    assert {trial.user_attrs["steps"] for trial in again} == {80}
+    other = subprocess.run([*line, "--seeds", "3"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "2 candidates and 2 seeds, not 2 and 3" in other.stderr

@@ -9,10 +9,12 @@ from sweeps.store.engines import absolute as absolute
 from sweeps.store.engines import masked as masked
 from sweeps.store.engines import require_creatable as require_creatable
 from sweeps.store.readings import readings as readings
+from sweeps.store.readings import readings_of_each as readings_of_each
 from sweeps.store.studies import DEFAULT_URL as DEFAULT_URL
 from sweeps.store.studies import FILE_VARIABLE as FILE_VARIABLE
 from sweeps.store.studies import VARIABLE as VARIABLE
 from sweeps.store.studies import artifacts as artifacts
+from sweeps.store.studies import confirming as confirming
 from sweeps.store.studies import connect as connect
 from sweeps.store.studies import create_study as create_study
 from sweeps.store.studies import differences as differences

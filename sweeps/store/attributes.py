@@ -2,6 +2,7 @@
 
 # Attributes of a study.
 SPACE_TEXT, SPACE_SHA256, SPACE_OVERRIDES, QUESTION = "space", "space_sha256", "space_overrides", "question"
+CONFIRMS = "confirms"  # the study whose candidates it runs again
 # Attributes of a trial.
 CONFIG, SLOT, HOST, PID, FATE, REASON = "config", "slot", "host", "pid", "fate", "reason"
 STEPS, SECONDS, TOP1, TOP5, LOSS, GAIN, CHANCE_TOP1 = "steps", "seconds", "top1", "top5", "loss", "gain", "chance_top1"

@@ -12,13 +12,15 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
-from sqlalchemy import Engine
+from optuna.storages._rdb import models
+from sqlalchemy import Engine, select
 
 from sweeps import space_file
 from sweeps.errors import InputError, NoStoreError, StoreError, did_you_mean
 from sweeps.space import Space
 from sweeps.store import engines, migrations, offers, outages
-from sweeps.store.attributes import QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT
+from sweeps.store.attributes import CONFIRMS, QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT
+from sweeps.store.writes import table
 
 DEFAULT_URL = "sqlite:///sweeps.db"
 
@@ -131,6 +133,8 @@ def record_space(study: optuna.Study, space: Space, text: str, overrides: Sequen
     study.set_user_attr(QUESTION, space.question)
     study.set_user_attr(SPACE_OVERRIDES, list(overrides))
     study.set_user_attr(SPACE_SHA256, space.digest())
+    if space.confirms:
+        study.set_user_attr(CONFIRMS, space.confirms)
     study.set_user_attr(SPACE_TEXT, text)
 
 
@@ -142,6 +146,20 @@ def id_of(storage: BaseStorage, study: optuna.Study) -> int:
 def study_names(storage: RDBStorage) -> list[str]:
     """All studies of the store, in the order in which they were made."""
     return optuna.get_all_study_names(storage)
+
+
+def confirming(storage: RDBStorage, name: str) -> list[str]:
+    """The studies that run candidates of this one again, in the order in which they were made."""
+    attributes = table(models.StudyUserAttributeModel)
+    studies = table(models.StudyModel)
+    query = (
+        select(studies.c.study_name)
+        .join(attributes, attributes.c.study_id == studies.c.study_id)
+        .where(attributes.c.key == CONFIRMS, attributes.c.value_json == json.dumps(name))
+        .order_by(studies.c.study_id)
+    )
+    with storage.engine.begin() as db:
+        return list(db.execute(query).scalars())
 
 
 def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:

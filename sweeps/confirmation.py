@@ -1,0 +1,179 @@
+"""Whether the ranks of a study hold: its candidates run again with several seeds, at one scale or more.
+
+A scale is a truncation of its own. All rankings are held against the one that cost most, which is nearest to the real
+thing; what agrees with it may be trusted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeps import ranking, store
+from sweeps.agreement import FEWEST, Agreement, Candidate, Lead, Rank, agreement, lead
+from sweeps.ranking import UNKNOWN
+from sweeps.space import Space
+from sweeps.summaries import NAMES, Finished, drawn, finished_trials, shown
+from sweeps.verdict import Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What a study's confirmations say.
+
+    Attributes:
+        ranks: of the study itself, then of the studies that confirm it, by what a run costs; the last is the reference.
+    """
+
+    study: str
+    objective: str
+    better: int
+    ranks: tuple[Rank, ...]
+    agreements: tuple[Agreement, ...]
+    lead: Lead | None
+
+    @property
+    def reference(self) -> Rank:
+        """The ranking that all others are held against."""
+        return self.ranks[-1]
+
+
+def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
+    """What the studies that ran candidates of this one again say; None where no run of them has finished yet."""
+    space = store.space_of(study)
+    scales = [_rank(each, its) for each, its in ranking.confirmations(storage, study.study_name)]
+    scales = sorted((each for each in scales if each.candidates), key=lambda each: each.seconds)
+    if not scales:
+        return None
+    again = {each.number for scale in scales for each in scale.candidates}
+    own = _own(study, space, again)
+    better = 1 if space.direction == "maximize" else -1
+    ranks = (*([own] if own.candidates else []), *scales)
+    agreements = [agreement(rank, ranks[-1], better) for rank in ranks[:-1]]
+    return Confirmation(
+        study.study_name,
+        space.objective,
+        better,
+        ranks,
+        tuple(each for each in agreements if each is not None),
+        lead(ranks[-1], better),
+    )
+
+
+def _own(study: Study, space: Space, again: set[int]) -> Rank:
+    """The study that is confirmed: each candidate with all its runs there."""
+    found = [each for each in ranking.ranked_of(study, space) if each.trials[0].number in again]
+    candidates = tuple(
+        Candidate(each.trials[0].number, drawn(space, each.trials[0]), dict(enumerate(each.values)), each.learned)
+        for each in found
+    )
+    runs = [trial for each in found for trial in each.trials]
+    return Rank(study.study_name, 1, candidates, _mean_seconds(runs), len(runs), len(runs))
+
+
+def _rank(study: Study, space: Space) -> Rank:
+    frozen = study.get_trials(deepcopy=False)
+    runs: dict[int, dict[int, Finished]] = {}
+    for trial in finished_trials(frozen):
+        if trial.fate not in UNKNOWN and trial.config and ranking.score(space, trial) is not None:
+            number, seed = (_label(space, frozen[trial.number], name) for name in ("candidate", "replicate"))
+            runs.setdefault(number, {})[seed] = trial
+    candidates = [_candidate(space, number, runs[number]) for number in runs]
+    sign = -1 if space.direction == "maximize" else 1
+    finished = [trial for each in runs.values() for trial in each.values()]
+    seeds = next((len(p.cases[0].domain.values) for p in space.parameters if p.name == "replicate"), 1)
+    ordered = sorted(candidates, key=lambda each: (sign * each.mean, each.number))
+    return Rank(study.study_name, seeds, tuple(ordered), _mean_seconds(finished), len(finished), space.budget.trials)
+
+
+def _candidate(space: Space, number: int, runs: Mapping[int, Finished]) -> Candidate:
+    values = {seed: value for seed, trial in runs.items() if (value := ranking.score(space, trial)) is not None}
+    learned = sum(trial.fate == Fate.LEARNED for trial in runs.values())
+    return Candidate(number, drawn(space, next(iter(runs.values()))), values, learned)
+
+
+def _label(space: Space, trial: FrozenTrial, name: str) -> int:
+    """What was drawn; a single value is none that Optuna is asked for."""
+    only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == name), 0)
+    return int(trial.params.get(name, only))
+
+
+def _mean_seconds(trials: Sequence[Finished]) -> float:
+    return sum(trial.seconds for trial in trials) / len(trials) if trials else inf
+
+
+def render(found: Confirmation) -> RenderableType:
+    """A confirmation for a terminal."""
+    return Group(_table(found), *(Text(line) for line in lines(found)))
+
+
+def lines(found: Confirmation) -> list[str]:
+    """What a confirmation says, in sentences."""
+    reference = found.reference
+    said = []
+    if reference.done < reference.trials:
+        said.append(
+            f"{reference.study}: {reference.done} of {reference.trials} runs have finished; what follows is of those"
+        )
+    said += [_lead_line(found, found.lead)] if found.lead else []
+    said += [_agreement_line(found, each) for each in found.agreements]
+    if found.agreements:
+        said.append(
+            "Candidates are the best and others spaced over the ranks: among neighbours in rank tau would be lower."
+        )
+    return said
+
+
+def _lead_line(found: Confirmation, lead: Lead) -> str:
+    of = f"candidate {lead.best} is ahead of candidate {lead.following} by {shown(found.objective, lead.difference)}"
+    if lead.low is None or lead.high is None:
+        return f"{of}; with one seed nobody can say whether that is more than noise."
+    low, high = shown(found.objective, lead.low), shown(found.objective, lead.high)
+    word = "more than" if lead.beyond_noise else "no more than"
+    return f"{of} (95 % interval {low} to {high}, {lead.seeds} seeds): {word} their noise."
+
+
+def _agreement_line(found: Confirmation, each: Agreement) -> str:
+    reference = found.reference
+    head = f"{each.study} against {reference.study}: Kendall's tau {each.tau:.2f}"
+    regret = (
+        f"its best loses {shown(found.objective, each.regret)} there"
+        if each.regret > 0
+        else "its best is the best there"
+    )
+    cost = f"a run took {each.seconds:.3g} s, there {reference.seconds:.3g} s"
+    if each.low is None:
+        return f"{head} of {each.n} candidates: too few for an interval ({FEWEST} are the fewest); {regret}; {cost}."
+    interval = f"(95 % interval {each.low:.2f} to {each.high:.2f}, {each.n} candidates)"
+    word = "its ranks can be trusted" if each.trusted else "its ranks cannot be told from luck"
+    return f"{head} {interval}: {word}; {regret}; {cost}."
+
+
+def _table(found: Confirmation) -> Table:
+    """A row per candidate in the order of the reference, a column per scale."""
+    name = NAMES[found.objective]
+    table = Table("candidate", title=f"{found.study}: {name}, mean ± standard deviation over seeds (rank)")
+    for rank in found.ranks:
+        seeds = f"\n{rank.seeds} seed{'s' if rank.seeds > 1 else ''}" if rank.study != found.study else "\nas it was"
+        table.add_column(rank.study + seeds, justify="right")
+    table.add_column("configuration")
+    for each in found.reference.candidates:
+        table.add_row(str(each.number), *(_cell(found, rank, each.number) for rank in found.ranks), each.words)
+    table.title_justify = "left"
+    return table
+
+
+def _cell(found: Confirmation, rank: Rank, number: int) -> str:
+    each = next((each for each in rank.candidates if each.number == number), None)
+    if each is None:
+        return ""
+    spread = f" ± {shown(found.objective, each.spread)}" if each.spread is not None else ""
+    dead = len(each.values) - each.learned
+    of = f", {dead} of {len(each.values)} did not learn" if dead else ""
+    return f"{shown(found.objective, each.mean)}{spread} ({rank.place(number)}){of}"
