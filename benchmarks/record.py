@@ -1,6 +1,6 @@
 """Records runs to their full horizon, none stopped early, for rules to be tried on.
 
-    python benchmarks/record.py benchmarks/recordings/*.toml        # all that the README speaks of; hours
+    python benchmarks/record.py benchmarks/recordings/*.toml        # all that docs/verdict.md speaks of; hours
     python benchmarks/record.py my_space.toml --trials 20 --to .    # of a space of yours
 
 Configurations are drawn at random, not by the file's sampler. Writes NAME.jsonl.gz for each NAME.toml, beside it unless

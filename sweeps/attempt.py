@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from pydantic import ValidationError
 
-from sweeps import autopsies, history, pictures, provenance, samplers, store
+from sweeps import history, provenance, samplers, store, trial_notes
 from sweeps.checkpoints import Checkpoint, Checkpoints
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
@@ -266,15 +266,14 @@ class Attempt:
         said = attributes(outcome, self.space, self.setting) | {store.SECONDS: round(seconds, 2)}
         for name, value in said.items():
             trial.set_user_attr(name, value)
-        if outcome.readings and outcome.fate in DEAD:
-            self._examine(trial, outcome.readings)
+        self._note(trial, outcome)
         if not self.storage.get_trial(self.claim.trial_id).state.is_finished():
             tell(self.study, trial, self.space, outcome, self.setting)
 
-    def _examine(self, trial: optuna.Trial, readings: Sequence[Reading]) -> None:
-        """The autopsy of a dead trial; whatever goes wrong with it, the trial itself is not lost."""
+    def _note(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """What people will see of the trial; whatever goes wrong with it, the trial itself is not lost."""
         try:
-            autopsies.keep(self.storage, trial, readings, pictures.draw_autopsy, self.means.artifacts)
+            trial_notes.keep(self.storage, trial, outcome.readings, outcome.fate in DEAD, self.means.artifacts)
         except DATABASE_ERRORS:
             raise
         except Exception:  # noqa: BLE001

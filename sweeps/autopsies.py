@@ -1,40 +1,28 @@
-"""Autopsies of a store's trials, kept with them, and what a study's trials say together about dying and learning."""
+"""Autopsies of a store's trials, and what a study's trials say together about dying and learning."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import ceil, isfinite, nan
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from math import isfinite, nan
+from typing import Any
 
 from optuna import Study
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sweeps import history, store
 from sweeps.signals import Reading
-from sweeps.store.worker_storage import WorkerStorage
 from sweeps.verdict import Chance, Fate, survey
 from sweeps.verdict.autopsy import Autopsy, autopsy
 from sweeps.verdict.shares import wilson
 
-if TYPE_CHECKING:
-    from optuna.artifacts._protocol import ArtifactStore
-
 # Fates that say nothing about whether a trial would have learned.
 LEFT_OUT = (Fate.OUTRANKED, store.FAILED, store.INTERRUPTED)
-CHANCE_LOSS = "autopsy_chance_loss"
+CHANCE_LOSSES = (store.CHANCE_LOSS, "autopsy_chance_loss")  # as it is noted, and as it was
 FEWEST = 8  # trials, below which a survey is silent
-# optuna-dashboard keeps notes as system attributes of the study, cut into pieces that any database takes.
-NOTE_PIECE = 2045
-END_OF_NOTE = "*`sweeps autopsy` rewrites what stands above; what is written below this line stays.*"
-
-
-Draw = Callable[[Sequence[Reading], Chance, str, Path], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +65,11 @@ def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
         StoreError: no such trial, or it left no readings.
     """
     readings, _ = history.readings_of(storage, study, number)
-    return _examined(readings, study.get_trials(deepcopy=False), number)
+    return examined(readings, study.get_trials(deepcopy=False), number)
 
 
-def _examined(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
+def examined(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
+    """The autopsy of one of these trials, all those of its study, with its readings, at least one."""
     trial = trials[number]
     config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
     known = tried(trials)
@@ -97,45 +86,6 @@ def _examined(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number
     )
 
 
-def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> None:
-    """Keep an autopsy as a finished trial's note, which optuna-dashboard shows.
-
-    What a person wrote into the note stays, below ours.
-    """
-    study_id = store.id_of(storage, study)
-    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
-    for name, value in _noted(found, storage.get_study_system_attrs(study_id), trial_id).items():
-        storage.set_study_system_attr(study_id, name, value)
-
-
-def keep(
-    storage: WorkerStorage, trial: Trial, readings: Sequence[Reading], draw: Draw, artifacts: "ArtifactStore | None"
-) -> None:
-    """Examine a trial that is about to end: attributes, note and, where there is a place for it, the picture.
-
-    Args:
-        readings: all looks of the trial, at least one; its fate and reason are noted with it already.
-        draw: (readings, chance, title, path) -> the picture, written.
-
-    Raises:
-        OSError: the picture cannot be written.
-    """
-    study_id = trial.study._study_id
-    found = _examined(readings, storage.get_all_trials(study_id, deepcopy=False), trial.number)
-    for name, value in found.attributes().items():
-        trial.set_user_attr(name, value)
-    for name, value in _noted(found, storage.note(trial._trial_id), trial._trial_id).items():
-        storage.set_study_system_attr(study_id, name, value)
-    if artifacts is None:
-        return
-    from optuna.artifacts import upload_artifact  # noqa: PLC0415  imports every client that is installed
-
-    with TemporaryDirectory() as place:
-        path = Path(place) / "autopsy.png"
-        draw(readings, found.chance, found.reason, path)
-        upload_artifact(artifact_store=artifacts, file_path=str(path), study_or_trial=trial, storage=storage)
-
-
 def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
     """Chance as a trial's worker counted it, as far as the store tells: its loss is NaN where no trial noted it.
 
@@ -143,17 +93,22 @@ def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
     """
     known = (value for each in (trial, *trials) if isfinite(value := _chance_loss(each.user_attrs)))
     attributes = (each.user_attrs for each in (trial, *trials))
-    top1 = next((each[store.CHANCE_TOP1] for each in attributes if store.CHANCE_TOP1 in each), nan)
+    said = next((each for each in attributes if store.CHANCE_TOP1 in each), {})
     data = json.loads(trial.user_attrs.get(store.CONFIG, "{}")).get("data", {})
     classes = data.get("classes", 0) if data.get("task") != "regression" else 0
-    return Chance(top1 if classes else nan, nan, next(known, nan), classes)
+    top1, top5 = (said.get(name, nan) if classes else nan for name in (store.CHANCE_TOP1, store.CHANCE_TOP5))
+    return Chance(top1, top5, next(known, nan), classes)
 
 
 def look_over(study: Study) -> Survey:
     """What all finished trials of a study say together about dying and learning."""
-    known = tried(study.get_trials(deepcopy=False))
+    return looked_over(study.study_name, tried(study.get_trials(deepcopy=False)))
+
+
+def looked_over(name: str, known: Sequence[survey.Tried]) -> Survey:
+    """The same of the trials that tell something, in a study of this name."""
     learned = sum(each.learned for each in known)
-    counts = (study.study_name, len(known), learned)
+    counts = (name, len(known), learned)
     if len(known) < FEWEST:
         return Survey(*counts, f"{len(known)} finished trials say too little; {FEWEST} are the fewest")
     if learned in (0, len(known)):
@@ -196,39 +151,8 @@ def _tried(trial: FrozenTrial) -> survey.Tried:
 
 def _chance_loss(attributes: Mapping[str, Any]) -> float:
     """As noted, else from loss and gain, which is 1 - loss / chance; NaN where they do not tell."""
-    if CHANCE_LOSS in attributes:
-        return float(attributes[CHANCE_LOSS])
+    for name in CHANCE_LOSSES:
+        if name in attributes:
+            return float(attributes[name])
     loss, gain = attributes.get(store.LOSS, nan), attributes.get(store.GAIN, nan)
     return float(loss / (1 - gain)) if loss > 0 and gain < 1 else nan
-
-
-def _noted(found: Autopsy, attributes: Mapping[str, Any], trial_id: int) -> dict[str, Any]:
-    """The attributes of a note that holds an autopsy, and below it what a person has written.
-
-    Args:
-        attributes: of the study, those of the note as it is among them.
-    """
-    version, pieces = _note(attributes, trial_id)
-    theirs = "".join(pieces).split(END_OF_NOTE, 1)[-1].strip()
-    ours = f"{found.markdown()}\n\n{END_OF_NOTE}\n"
-    return _pieces(f"{ours}\n{theirs}\n" if theirs else ours, trial_id, version + 1, len(pieces))
-
-
-def _note(attributes: Mapping[str, Any], trial_id: int) -> tuple[int, list[str]]:
-    """Version and pieces of a trial's note, from the study's system attributes; (0, []) where there is none."""
-    prefix = f"dashboard:{trial_id}:note_str:"
-    count = sum(name.startswith(prefix) for name in attributes)
-    pieces = [attributes.get(f"{prefix}{piece}", "") for piece in range(count)]
-    return attributes.get(f"dashboard:{trial_id}:note_ver", 0), pieces
-
-
-def _pieces(body: str, trial_id: int, version: int, before: int) -> dict[str, Any]:
-    """The attributes that `optuna_dashboard.save_note` would set; importing it costs a light command two seconds.
-
-    Args:
-        before: how many pieces the note had; those too many become empty.
-    """
-    count = max(before, ceil(len(body) / NOTE_PIECE))
-    cut = [body[piece * NOTE_PIECE : (piece + 1) * NOTE_PIECE] for piece in range(count)]
-    texts = {f"dashboard:{trial_id}:note_str:{piece}": text for piece, text in enumerate(cut)}
-    return {f"dashboard:{trial_id}:note_ver": version, **texts}

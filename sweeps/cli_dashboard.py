@@ -13,7 +13,7 @@ def dashboard(
     storage: StorageUrl = None,
     artifacts: ArtifactsPlace = None,
 ) -> None:
-    """Serve Optuna's dashboard on the store and its artifacts, until Ctrl-C."""
+    """Serve Optuna's dashboard on the store and its artifacts, and keep the studies' notes fresh, until Ctrl-C."""
     from sweeps import store
 
     storage_url = store.url(storage)

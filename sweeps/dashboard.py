@@ -8,16 +8,20 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial
 
-from sweeps import places
-from sweeps.errors import InputError, one_line
+from sweeps import places, store, study_notes
+from sweeps.dashboard_storage import Shown
+from sweeps.errors import InputError, SweepsError, one_line
 from sweeps.interruption import interruptible
+from sweeps.store.outages import DATABASE_ERRORS
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -26,11 +30,14 @@ if TYPE_CHECKING:
 AT_ONCE = 3
 # A client that says nothing: browsers open connections for what may come, and none must keep a thread for ever.
 SILENT_S = 30.0
+FRESH_S = 60.0  # from one look for notes of studies that are out of date to the next
 LOOPBACK = ("localhost", "[::1]", "")
 
 
-def serve(storage: BaseStorage, where: str | None, host: str, port: int) -> None:
+def serve(storage: RDBStorage, where: str | None, host: str, port: int) -> None:
     """Serve until a signal comes; the address goes to stdout once there is an answer to be had.
+
+    Meanwhile the studies' notes are kept fresh.
 
     Args:
         storage: the studies' store.
@@ -41,18 +48,55 @@ def serve(storage: BaseStorage, where: str | None, host: str, port: int) -> None
         InputError: the address cannot be listened at, or the place of the artifacts not be used.
     """
     with _listening(host, port) as server:
-        application = _limited(_application(storage, where))
+        shown = Shown(storage)
+        application = _limited(_answered(_application(shown, where)))
         address, given = server.server_address[:2]
-        shown = f"[{address!s}]" if ":" in str(address) else str(address)
+        named = f"[{address!s}]" if ":" in str(address) else str(address)
         if ipaddress.ip_address(str(address).partition("%")[0]).is_loopback:
             server.set_app(_guarded(application))
         else:
             server.set_app(application)
-            print(f"sweeps: whoever reaches {shown}:{given} may read and delete studies: no password", file=sys.stderr)
+            print(f"sweeps: {_warning(named, given)}", file=sys.stderr)
         # Answers that are on their way when a signal comes are cut off: browsers ask again.
-        with interruptible(lambda _: server.shutdown(), lambda: True):
-            print(f"http://{shown}:{given}/", flush=True)
+        with interruptible(lambda _: server.shutdown(), lambda: True), _fresh_notes(storage, shown):
+            print(f"http://{named}:{given}/", flush=True)
             server.serve_forever()
+
+
+def _warning(address: str, port: int) -> str:
+    return (
+        f"whoever reaches {address}:{port} may read and delete studies: no password; without --host, come through "
+        f"`ssh -L 8080:127.0.0.1:{port} {socket.gethostname()}`; or serve with docker/compose.yaml, whose proxy asks "
+        "for a password"
+    )
+
+
+@contextmanager
+def _fresh_notes(storage: RDBStorage, shown: Shown) -> Iterator[None]:
+    """Meanwhile a thread keeps the studies' notes fresh; a store that is away is asked again a minute later."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.is_set():
+            with suppress(*DATABASE_ERRORS):
+                _refresh(storage, shown, ended)
+            ended.wait(FRESH_S)
+
+    thread = threading.Thread(target=keep, name="notes of studies", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=1.0)  # one that hangs with its store ends with the process
+
+
+def _refresh(storage: RDBStorage, shown: Shown, ended: threading.Event) -> None:
+    for study_id, name in study_notes.stale(storage):
+        if ended.is_set():
+            return
+        with suppress(SweepsError, KeyError):  # deleted by now, or of a newer version
+            study_notes.write(storage, store.load_study(storage, name), shown.whole(study_id))
 
 
 def _application(storage: BaseStorage, where: str | None) -> "WSGIApplication":
@@ -60,10 +104,35 @@ def _application(storage: BaseStorage, where: str | None) -> "WSGIApplication":
         artifacts = places.artifact_store(where) if where else None
     except OSError as exc:
         raise InputError(f"{where}: cannot be made ({one_line(exc)}); name another with --artifacts") from exc
-    from optuna_dashboard import wsgi  # type: ignore[import-untyped]
+    from optuna_dashboard import _serializer, wsgi  # type: ignore[import-untyped]
 
+    # It looks for each trial's note among those of all: at 1 000 trials that takes longer than all the rest, at 5 000
+    # 25 times as long.
+    if not isinstance(_serializer.serialize_frozen_trial, _OfItsOwn):
+        _serializer.serialize_frozen_trial = _OfItsOwn(_serializer.serialize_frozen_trial)
     application: WSGIApplication = wsgi(storage, artifact_store=artifacts)
     return application
+
+
+class _OfItsOwn:
+    """The dashboard's own making of a trial's JSON, given those attributes of the study that are the trial's."""
+
+    def __init__(self, serialized: Callable[[int, FrozenTrial, Mapping[str, Any]], dict[str, Any]]) -> None:
+        self._serialized = serialized
+        self._sorted = threading.local()  # the attributes of the request in hand, and the same by trial
+
+    def __call__(self, study_id: int, trial: FrozenTrial, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        if getattr(self._sorted, "attributes", None) is not attributes:
+            self._sorted.attributes, self._sorted.by_trial = attributes, _by_trial(attributes)
+        return self._serialized(study_id, trial, self._sorted.by_trial.get(trial._trial_id, {}))
+
+
+def _by_trial(attributes: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for name, value in attributes.items():
+        if match := re.match(r"dashboard:(?:artifacts:)?(\d+):", name):
+            found.setdefault(int(match[1]), {})[name] = value
+    return found
 
 
 def _guarded(application: "WSGIApplication") -> "WSGIApplication":
@@ -77,6 +146,24 @@ def _guarded(application: "WSGIApplication") -> "WSGIApplication":
         return [b"ask for http://127.0.0.1\n"]
 
     return guarded
+
+
+def _answered(application: "WSGIApplication") -> "WSGIApplication":
+    """The same with an empty object for no content: pages read JSON from what comes, or say that nothing was saved."""
+
+    def answered(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        empty: list[bool] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            empty.append(status.startswith("204 "))
+            if empty[-1]:
+                status, headers = "200 OK", [("Content-Type", "application/json"), ("Content-Length", "2")]
+            return start_response(status, headers, *error)
+
+        body = application(environ, start)
+        return [b"{}"] if empty[-1] else body
+
+    return answered
 
 
 def _limited(application: "WSGIApplication") -> "WSGIApplication":

@@ -15,20 +15,16 @@ def next_commands(
     storage_url: str, space: Space, path: Path, overrides: Sequence[str], artifacts: str | None = None
 ) -> str:
     """What a person may type next, word for word."""
-    sweeps, dashboard = _typed("sweeps"), _typed("optuna-dashboard")
-    where = _storage_option(storage_url)
+    sweeps, where = _typed("sweeps"), _storage_option(storage_url)
     kept = [override for override in overrides if override.partition("=")[0].strip() != "budget.trials"]
     kept.append(f"budget.trials={2 * space.budget.trials}")
-    settings = set_options(kept) + (["--artifacts", artifacts] if artifacts else [])
-    held, place = _held(storage_url)
-    folder = store.artifacts(storage_url, artifacts)
-    pictures = f" --artifact-dir {shlex.quote(folder)}" if folder and Path(folder).is_dir() else ""
+    again, place = shlex.join(set_options(kept)), f" --artifacts {shlex.quote(artifacts)}" if artifacts else ""
     return "\n".join(
         [
-            f"next{held}:",
+            f"next{_held(storage_url)}:",
             f"  {sweeps} status {shlex.quote(space.name)}{where}",
-            f"  {sweeps} run {shlex.quote(str(path))}{where} {shlex.join(settings)}   # go on with twice the trials",
-            f"  {dashboard} {place}{pictures}",
+            f"  {sweeps} run {shlex.quote(str(path))}{where} {again}{place}   # go on with twice the trials",
+            f"  {sweeps} dashboard{where}{place}",
         ]
     )
 
@@ -50,13 +46,13 @@ def _storage_option(storage_url: str) -> str:
     return f" --storage {shlex.quote(storage_url)}"
 
 
-def _held(storage_url: str) -> tuple[str, str]:
-    """What has to hold a URL with a password, in words; and the URL, or what stands for it, as a shell takes it."""
+def _held(storage_url: str) -> str:
+    """What has to hold a URL with a password, in words."""
     if not _is_secret(storage_url):
-        return "", shlex.quote(storage_url)
+        return ""
     if os.environ.get(store.FILE_VARIABLE) and not os.environ.get(store.VARIABLE):
-        return f", with the file of the store's URL in {store.FILE_VARIABLE}", f'"$(cat "${store.FILE_VARIABLE}")"'
-    return f", with the store's URL in {store.VARIABLE}", f'"${store.VARIABLE}"'
+        return f", with the file of the store's URL in {store.FILE_VARIABLE}"
+    return f", with the store's URL in {store.VARIABLE}"
 
 
 def _is_secret(storage_url: str) -> bool:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sweeps.errors import InputError
@@ -23,6 +25,11 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 LEAST_SIGNAL = 1e-12  # a smaller one is drawn as this: float32 has nothing to tell below
 LEAST_R2 = -1.0  # how far a prediction is worse than the mean does not matter, and would flatten the rest
 WIDE = 20.0  # times chance's loss, from which on losses are drawn in log scale
+DPI = 110
+# Inches: a page of optuna-dashboard shows a picture of this width at about its own size.
+WIDTH, CURVES, LETTER, LINE = 12.0, 2.5, 0.065, 0.18
+MOST_LINES, LETTERS_OF_A_LINE = 3, 150  # of a title
+LONGEST_NAME = 32  # of a layer; of a longer one the end is shown
 
 
 def draw_vitals(readings: Sequence[Reading], title: str, path: Path) -> None:
@@ -66,23 +73,47 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
         InputError: the file cannot be written, or has another ending.
     """
     names = [layer.name for layer in max(readings, key=lambda look: len(look.layers)).layers]
-    figure = Figure(figsize=(15, max(4.2, 0.24 * len(names) + 1.4)), layout="constrained")
-    losses, scores, signals = figure.subplots(1, 3, width_ratios=(1, 1, 1.6))
+    lines = wrap(title, LETTERS_OF_A_LINE, max_lines=MOST_LINES, placeholder=" ...")
+    figure = Figure(figsize=(WIDTH, max(3.4, 0.2 * len(names) + 0.9) + LINE * len(lines)))
+    # By hand: a layout engine measures every letter of the figure twice, which takes longer than all the rest.
+    top, bottom = 0.3 + LINE * len(lines), 0.45
+    left, gap, names_width = 0.5, 0.45, LETTER * min(LONGEST_NAME, max(map(len, names), default=0))
+    signals_left = left + 2 * CURVES + gap + 0.2 + names_width
+    signals_width = WIDTH - signals_left - 0.95
+    losses, scores, signals, scale = (
+        _placed(figure, start, bottom, width, top)
+        for start, width in (
+            *((left, CURVES), (left + CURVES + gap, CURVES)),
+            *((signals_left, signals_width), (signals_left + signals_width + 0.1, 0.15)),
+        )
+    )
     _losses(losses, readings, chance)
     _scores(scores, readings, chance)
-    _signals(signals, readings, names)
+    draw_signals(signals, scale, readings, names)
     ends = _edges([look.step for look in readings])[[0, -1]]
     for panel in (losses, scores, signals):
         panel.set_xlim(*ends)
-        panel.set_xlabel("step")
-        panel.title.set_fontsize(10)
-    figure.suptitle(title, fontsize=11)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        panel.set_xlabel("step", fontsize=9)
+        panel.title.set_fontsize(9)
+        panel.tick_params(labelsize=8)
+    figure.text(0.5, 1 - 0.06 / figure.get_figheight(), "\n".join(lines), ha="center", va="top", fontsize=9)
     _save(figure, path)
 
 
+def _placed(figure: Figure, left: float, bottom: float, width: float, top: float) -> Axes:
+    """A panel, all in inches; `top` is what stays free above it."""
+    height = figure.get_figheight()
+    return figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, (height - bottom - top) / height))
+
+
 def _save(figure: Figure, path: Path) -> None:
+    figure.set_dpi(DPI)
     try:
-        figure.savefig(path, dpi=110)
+        if path.suffix == ".png":
+            FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]  # `savefig` draws all twice
+        else:
+            figure.savefig(path)
     except (OSError, ValueError) as exc:
         raise InputError(f"{path}: {getattr(exc, 'strerror', None) or exc}; give --to a .png, .svg or .pdf") from exc
 
@@ -119,29 +150,39 @@ def _chance_line(panel: Axes, level: float) -> None:
     panel.legend(fontsize=8)
 
 
-def _signals(panel: Axes, readings: Sequence[Reading], names: Sequence[str]) -> None:
+def draw_signals(panel: Axes, scale: Axes, readings: Sequence[Reading], names: Sequence[str]) -> None:
     """A map of the layers, the first on top, over the steps; each look is as wide as it is far from the next."""
     looks = [look for look in readings if look.layers]
     panel.set_title("signal of each layer: 1 inputs differ, 0 all look the same")
     if not looks:
         panel.text(0.5, 0.5, "no layer was watched", ha="center", transform=panel.transAxes)
+        scale.set_visible(False)
         return
     found = [{layer.name: layer.signal for layer in look.layers} for look in looks]
     rows = np.array([_finite([each.get(name, np.nan) for each in found]) for name in names])
-    lowest = max(LEAST_SIGNAL, min(1e-3, float(np.nanmin(rows, initial=1))))
-    shown = panel.pcolormesh(
-        _edges([look.step for look in looks]),
-        np.arange(len(names) + 1),
-        np.ma.masked_invalid(np.maximum(rows, lowest)),
-        cmap=colormaps["cividis"],
-        norm=LogNorm(lowest, 1),
-    )
+    lowest = np.log10(max(LEAST_SIGNAL, min(1e-3, float(np.nanmin(rows, initial=1)))))
+    shown = np.ma.masked_invalid(np.log10(np.maximum(rows, 10**lowest)))
+    edges = _edges([look.step for look in looks])
+    rows_edges = np.arange(len(names) + 1)  # as an image even in a vector format: it may have thousands of cells
+    panel.pcolormesh(edges, rows_edges, shown, cmap=colormaps["cividis"], vmin=lowest, vmax=0, rasterized=True)
     panel.set_facecolor("lightgrey")  # what is no number
-    panel.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
+    shown_names = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in names]
+    panel.set_yticks(np.arange(len(names)) + 0.5, shown_names)
     panel.invert_yaxis()
-    panel.figure.colorbar(
-        shown, ax=panel, label=f"signal{' (grey: not a number)' if np.isnan(rows).any() else ''}", pad=0.01
-    )
+    _scale(scale, lowest, f"signal{' (grey: not a number)' if np.isnan(rows).any() else ''}")
+
+
+def _scale(panel: Axes, lowest: float, label: str) -> None:
+    """The colours from 10^lowest to 1, with a mark at some powers of ten."""
+    shades = np.linspace(lowest, 0, 256)[:, np.newaxis]
+    panel.imshow(shades, cmap=colormaps["cividis"], aspect="auto", origin="lower", extent=(0, 1, lowest, 0))
+    marks = np.arange(0, lowest, -np.ceil(-lowest / 6))
+    panel.set_yticks(marks, ["1" if mark == 0 else f"1e{mark:.0f}" for mark in marks])
+    panel.set_xticks([])
+    panel.yaxis.tick_right()
+    panel.yaxis.set_label_position("right")
+    panel.set_ylabel(label, fontsize=9)
+    panel.tick_params(labelsize=8)
 
 
 def _edges(steps: Sequence[int]) -> NDArray[np.float64]:

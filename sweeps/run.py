@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps import space_file, store, summaries
+from sweeps import space_file, store, study_notes, summaries
 from sweeps.errors import NoStoreError, StoreError, SweepsError
 from sweeps.hints import set_options
 from sweeps.interruption import handled
@@ -68,7 +68,9 @@ def create(path: Path, overrides: Sequence[str], storage_url: str) -> tuple[RDBS
         store.require_creatable(storage_url)  # before the rehearsal: an unwritable store should show at once
         rehearse(path, overrides)
         storage = store.connect(storage_url, create=True)
-        return storage, store.create_study(storage, space, text, overrides), True
+        made = store.create_study(storage, space, text, overrides)
+        study_notes.refresh(storage, made)
+        return storage, made, True
     storage, study = existing
     if different := store.differences(study, space):
         raise StoreError(
@@ -78,6 +80,7 @@ def create(path: Path, overrides: Sequence[str], storage_url: str) -> tuple[RDBS
     if store.space_of(study).tables != space.tables:
         store.record_space(study, space, text, overrides)
         offers.prioritize(storage.engine, store.id_of(storage, study), space.priority)
+        study_notes.refresh(storage, study)
     return storage, study, False
 
 
@@ -186,6 +189,7 @@ def follow(
             _wind_down(follower, workers, stop, live)
             persist(watch.reap, PATIENCE_S)
     persist(follower.update, PATIENCE_S)
+    persist(lambda: study_notes.refresh(storage, study), PATIENCE_S)
     if stop.asked:
         console.print(summaries.render(space, follower.summary))
         console.print("stopped; the same command goes on where this one left off")

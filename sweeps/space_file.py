@@ -28,7 +28,16 @@ CLASSIFICATION: set[Objective] = {"top1", "top5", "f1"}  # without a meaning for
 
 
 class StudyTable(Frozen):
-    """[study]: its name in the store, the question it answers, what is best, and whose candidates it confirms."""
+    """[study]: its name in the store, the question it answers, what is best, and whose candidates it confirms.
+
+    Attributes:
+        name: in the store.
+        question: what it is to answer, for people.
+        priority: workers without a study of their own serve the highest first.
+        confirms: the study whose candidates it runs again; `sweeps confirm` writes it.
+        objective: what is compared: on the hold-out images, at the end of a trial.
+        direction: follows from the objective.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
     question: str = ""

@@ -71,7 +71,7 @@ class Summary:
         would_stop, would_stop_learned: controls that the judge would have stopped, and those of them that learned.
         step_share: share of the whole budget's steps that need not be waited for any more.
         against: what the table of activations has as columns: the constraint, or what else the space chooses among.
-        learned_of_tried: (activation, column) -> (trials that learned, trials), failed ones left out.
+        learned_of_tried: (activation, column) -> (trials that learned, trials), failed and outranked ones left out.
     """
 
     study: str
@@ -288,7 +288,7 @@ def _against(space: Space) -> str:
 def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str, str], tuple[int, int]]:
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     for trial in done:
-        if trial.config and trial.fate != store.FAILED:
+        if trial.config and trial.fate not in (store.FAILED, Fate.OUTRANKED):
             key = (trial.config["activation"], str(value_of(trial.config, against)))
             learned, tried = counts.get(key, (0, 0))
             counts[key] = (learned + (trial.fate == Fate.LEARNED), tried + 1)

@@ -167,15 +167,22 @@ def attributes(outcome: Outcome, space: Space, setting: Setting | None) -> dict[
             store.LOSS: last.loss,
             store.GAIN: chance.gain(last.loss),
             store.CHANCE_TOP1: chance.top1,
+            store.CHANCE_TOP5: chance.top5,
+            store.CHANCE_LOSS: chance.loss,
             store.BEST_VALUE: objective(space, best, chance),
             store.BEST_STEP: best.step,
             store.BEST_EPOCH: epochs,
         }
         # JSON has no NaN: a loss that is none is told by the fate.
-        attributes |= {name: value for name, value in numbers.items() if abs(value) < float("inf")}
+        attributes |= {name: _rounded(value) for name, value in numbers.items() if abs(value) < float("inf")}
         attributes[store.STEPS] = last.step
         attributes |= _lessons(outcome, setting)
     return attributes
+
+
+def _rounded(value: float) -> float:
+    """For people to read; finer than one of a hundred thousand images."""
+    return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
 def _lessons(outcome: Outcome, setting: Setting) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import optuna
 from optuna.storages import RDBStorage
 
-from sweeps import __version__, samplers, store
+from sweeps import __version__, samplers, store, study_notes
 from sweeps.attempt import Attempt, Means
 from sweeps.checkpoints import Checkpoints
 from sweeps.errors import InputError, LostLeaseError, OutageError, WorkerError, one_line
@@ -49,12 +49,13 @@ def say(text: str) -> None:
 
 @dataclass(slots=True)
 class Served:
-    """A study that this worker has had a trial of; `failures` are those in a row."""
+    """A study that this worker has had a trial of; `failures` in a row, `ended` one since it last looked back."""
 
     study: optuna.Study
     study_id: int
     storage: WorkerStorage
     endings: dict[int, Ended] = field(default_factory=dict)
+    ended: bool = False
     failures: int = 0
     last_failure: str = ""
 
@@ -181,6 +182,7 @@ class Worker:
         engine, worker = self.storage.engine, self.heart.worker
         claim = self._persist(lambda: leases.claim(engine, worker, served.study_id, space.budget.trials))
         if claim is None:
+            self._look_back(served, space)
             return False
         checkpoints = Checkpoints(self._place, name) if self._place is not None else None
         attempt = Attempt(self._means, served.study, served.storage, space, claim, checkpoints, served.endings)
@@ -194,6 +196,16 @@ class Worker:
         if outcome is not None:
             self._count(name, served, outcome)
         return True
+
+    def _look_back(self, served: Served, space: Space) -> None:
+        """Sum the study up in its note if the budget is met: who ended its last trial sees that, and few others do."""
+        if served.ended:
+            served.ended = False
+            with suppress(*DATABASE_ERRORS):  # a note is not worth waiting for
+                served.storage.sync()
+                trials = served.storage.get_all_trials(served.study_id, deepcopy=False)
+                if sum(trial.state.is_finished() for trial in trials) >= space.budget.trials:
+                    study_notes.write(self.storage, served.study, trials)
 
     def _die_of_it(self) -> None:
         """Let a trial go as if it had killed this worker: one that always ends its worker must not eat the pool."""
@@ -214,6 +226,7 @@ class Worker:
 
     def _count(self, name: str, served: Served, outcome: Outcome) -> None:
         self.finished += 1
+        served.ended = True
         served.failures = served.failures + 1 if outcome.fate == store.FAILED else 0
         served.last_failure = outcome.reason
         if served.broken:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from browser import chromium  # noqa: F401  (fixtures)
 from fakes import TINY
-from servers import fresh_mariadb, fresh_postgres, mariadb, postgres  # noqa: F401  (fixtures)
+from servers import fresh_mariadb, fresh_postgres, mariadb, postgres  # noqa: F401
 from slurm import slurm  # noqa: F401
 
 HERE = Path(__file__).parent

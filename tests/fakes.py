@@ -1,20 +1,27 @@
 """A search space that trains in a second, and runs and data that need no TensorFlow, for the worker to be given."""
 
+import base64
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 
 import numpy as np
 import optuna
+import pytest
 from optuna.storages import RDBStorage
 
-from sweeps import store
+from sweeps import pictures, store
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.heartbeat import Patience
 from sweeps.signals import LayerVitals, Reading
 from sweeps.training import Load, Train
+from sweeps.verdict import Chance
 from sweeps.worker import Worker
 
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
+)  # a PNG of one pixel
 QUICK = Patience(beat_s=0.2, grace_s=2.0, outage_s=20.0, checkpoint_s=60.0, idle_s=0.05)
 
 TINY = """
@@ -137,6 +144,13 @@ def learning(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
 
 
 @run
+def chancing(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
+    """A run that is well in all its layers, and no better than chance."""
+    for step in range(0, config.steps + 1, config.report_interval):
+        yield reading(step)
+
+
+@run
 def collapsing(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     """A run whose logits stop telling inputs apart."""
     for step in range(0, config.steps + 1, config.report_interval):
@@ -163,9 +177,23 @@ def never() -> bool:
     return False
 
 
+def sketch(readings: Sequence[Reading], chance: Chance, title: str, path: Path) -> None:
+    """A picture of nothing, in the place of one that takes a fifth of a second."""
+    path.write_bytes(DOT)
+
+
 def work(
-    storage: RDBStorage, study: optuna.Study, train: Train, load: Load = load, stopping: Callable[[], bool] = never
+    storage: RDBStorage,
+    study: optuna.Study,
+    train: Train,
+    load: Load = load,
+    stopping: Callable[[], bool] = never,
+    *,
+    drawn: bool = False,
 ) -> int:
-    """A worker's life, in this process."""
+    """A worker's life, in this process; its pictures are sketches unless they are to be `drawn`."""
     place = store.artifacts(storage.url)
-    return Worker(storage, train, load, stopping, place, QUICK).serve([study.study_name])
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr(pictures, "draw_autopsy", sketch)
+        return Worker(storage, train, load, stopping, place, QUICK).serve([study.study_name])

@@ -15,10 +15,11 @@ from fakes import TINY
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from sweeps import autopsies, space_file, store
+from sweeps import autopsies, space_file, store, trial_notes
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import StoreError
+from sweeps.store import notes
 from sweeps.verdict import survey
 from sweeps.verdict.causes import Cause
 
@@ -134,29 +135,31 @@ def test_chance_is_as_its_worker_counted_it_or_as_another_trials_did(sixteen: An
 def test_the_dashboard_reads_the_note_back_and_what_a_person_wrote_stays(tmp_path: Path) -> None:
     storage, study = made(tmp_path, 1, fakes.collapsing)
     found = autopsies.examine(storage, study, 0)
-    autopsies.write(storage, study, 0, found)
+    trial_notes.write(storage, study, 0, found)
     note = note_of(study, 0)
-    assert note.startswith(found.markdown())
+    assert note.startswith("## Autopsy: ")
+    assert all(line in note for line in found.markdown().splitlines() if not line.startswith("| layer"))
     save_note(study, 0, note + "Mine: look at the labels.\n" + "x" * 5000)
-    autopsies.write(storage, study, 0, replace(found, reason="so it was"))
+    trial_notes.write(storage, study, 0, replace(found, reason="so it was"))
     again = note_of(study, 0)
     assert "so it was" in again
     assert again.count("## Autopsy") == 1
     assert again.endswith("Mine: look at the labels.\n" + "x" * 5000 + "\n")
     # A shorter note leaves nothing of the longer one behind, and the dashboard, which counts versions, goes on.
     save_note(study, 0, "")
-    autopsies.write(storage, study, 0, found)
+    trial_notes.write(storage, study, 0, found)
     assert note_of(study, 0) == note
     attributes = storage.get_study_system_attrs(storage.get_study_id_from_name("tiny"))
-    assert attributes[f"dashboard:{study.trials[0]._trial_id}:note_ver"] == 6, "the worker wrote the first"
+    version = attributes[f"dashboard:{study.trials[0]._trial_id}:note_ver"]
+    assert version == 5, "the worker wrote the first, and writing the same again is no version"
 
 
 def test_a_note_of_a_persons_own_is_kept_below_ours(tmp_path: Path) -> None:
     storage, study = made(tmp_path, 1, fakes.collapsing)
     save_note(study, 0, "Odd.")
     for _ in range(2):
-        autopsies.write(storage, study, 0, autopsies.examine(storage, study, 0))
-        assert note_of(study, 0).endswith(f"{autopsies.END_OF_NOTE}\n\nOdd.\n")
+        trial_notes.write(storage, study, 0, autopsies.examine(storage, study, 0))
+        assert note_of(study, 0).endswith(f"{notes.END}\n\nOdd.\n")
 
 
 def test_a_worker_keeps_what_a_person_wrote_while_the_trial_ran(tmp_path: Path) -> None:
@@ -166,7 +169,7 @@ def test_a_worker_keeps_what_a_person_wrote_while_the_trial_ran(tmp_path: Path) 
 
     storage, study = made(tmp_path, 1, train)
     assert note_of(study, 0).startswith("## Autopsy")
-    assert note_of(study, 0).endswith(f"{autopsies.END_OF_NOTE}\n\nOdd.\n")
+    assert note_of(study, 0).endswith(f"{notes.END}\n\nOdd.\n")
     assert study.trials[0].user_attrs.items() >= autopsies.examine(storage, study, 0).attributes().items()
 
 
@@ -201,7 +204,8 @@ def test_the_autopsy_command_prints_draws_and_notes(sixteen: Any, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert done.stdout == autopsies.examine(storage, study, number).markdown() + "\n"
     assert picture.stat().st_size > 10_000
-    assert note_of(study, number).startswith(done.stdout)
+    assert note_of(study, number).startswith(done.stdout.splitlines()[0])
+    assert "![Curves and signals" in note_of(study, number), "the worker's picture stays in it"
 
 
 def test_mistakes_are_one_line_and_exit_code_2(sixteen: Any) -> None:

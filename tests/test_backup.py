@@ -1,4 +1,4 @@
-"""What the README says of backups: a store that was saved while workers ran, and restored elsewhere, goes on."""
+"""What docs/operators.md says of backups: a store that was saved while workers ran, and restored elsewhere, goes on."""
 
 import os
 import shutil

@@ -31,6 +31,7 @@ def deep(layers: int) -> list[Reading]:
 
 
 LACKING = {
+    "room for names": [replace(each, layers=(replace(each.layers[0], name="x" * 300),)) for each in READINGS],
     "one look": READINGS[:1],
     "no layers": [replace(each, layers=()) for each in READINGS],
     "no numbers": [reading(step, loss=nan, signal=nan) for step in (0, 2, 4)],

@@ -200,7 +200,7 @@ def test_with_batch_normalisation_the_start_says_nothing(make: Any) -> None:
 def test_an_autopsy_that_fails_loses_no_trial(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, study = make("budget.trials=1")
     monkeypatch.setattr(pictures, "draw_autopsy", lambda *_: 1 / 0)
-    work(storage, study, fakes.collapsing, fakes.load, never)
+    work(storage, study, fakes.collapsing, fakes.load, never, drawn=True)
     trial = study.trials[0]
     assert (trial.state, trial.user_attrs["fate"]) == (TrialState.PRUNED, "collapsed")
     assert "ZeroDivisionError" in trial.user_attrs["traceback"]
@@ -208,7 +208,7 @@ def test_an_autopsy_that_fails_loses_no_trial(make: Any, monkeypatch: pytest.Mon
 
 def test_a_dead_trial_has_a_note_and_a_picture(make: Any, tmp_path: Path) -> None:
     storage, study = make("budget.trials=1", "verdict.control=0")
-    work(storage, study, fakes.collapsing, fakes.load, never)
+    work(storage, study, fakes.collapsing, fakes.load, never, drawn=True)
     (picture,) = (path for path in (tmp_path / "store.db.artifacts").iterdir() if path.is_file())
     assert picture.read_bytes().startswith(b"\x89PNG")
     trial_id = study.trials[0]._trial_id
@@ -366,7 +366,8 @@ def test_a_checkpoint_is_written_while_a_look_takes_long(make: Any, tmp_path: Pa
     place = str(tmp_path / "place")
     assert Worker(storage, train, fakes.load, never, place, patience).serve(["tiny"]) == 1
     assert found[0] == 1
-    assert not [path for path in Path(place).rglob("*") if path.is_file()], "none is left once the trial has ended"
+    left = [path for path in (Path(place) / "checkpoints").rglob("*") if path.is_file()]
+    assert not left, "none is left once the trial has ended"
 
 
 def test_a_checkpoint_that_does_not_fit_is_no_end(make: Any, capsys: Any) -> None:

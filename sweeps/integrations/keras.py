@@ -42,8 +42,10 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         optuna.TrialPruned: in training, with the judge's reason if it was the judge.
 
     Example:
+        ```python
         look = DeadRunCallback(trial, x_val, y_val, steps=epochs * math.ceil(len(x) / batch_size))
         model.fit(x, y, batch_size=batch_size, epochs=epochs, callbacks=[look])
+        ```
     """
 
     def __init__(

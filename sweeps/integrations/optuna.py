@@ -44,6 +44,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         ValueError: the numbers make no sense, or there are neither classes nor a chance_loss.
 
     Example:
+        ```python
         study = optuna.create_study(pruner=DeadRunPruner(classes=10, steps=30))
 
         def objective(trial):
@@ -53,6 +54,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
                 if trial.should_prune():
                     raise optuna.TrialPruned
             return validation_loss
+        ```
     """
 
     def __init__(

@@ -6,6 +6,7 @@ CONFIRMS = "confirms"  # the study whose candidates it runs again
 # Attributes of a trial.
 CONFIG, SLOT, HOST, PID, FATE, REASON = "config", "slot", "host", "pid", "fate", "reason"
 STEPS, SECONDS, TOP1, TOP5, LOSS, GAIN, CHANCE_TOP1 = "steps", "seconds", "top1", "top5", "loss", "gain", "chance_top1"
+CHANCE_TOP5, CHANCE_LOSS = "chance_top5", "chance_loss"
 F1, BEST_VALUE, BEST_STEP, BEST_EPOCH = "f1", "best_value", "best_step", "best_epoch"
 # What it was trained with: digests of its config and its data, the shape of one input, versions of packages, the GPU.
 CONFIG_DIGEST, DATA_DIGEST, INPUT_SHAPE = "config_digest", "data_digest", "input_shape"

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, Engine, Row, Update, delete, func, insert, select, update
 
 from sweeps.errors import LostLeaseError
+from sweeps.store import notes
 from sweeps.store.attributes import FAILED, FATE, INTERRUPTED, REASON
 from sweeps.store.processes import Process
 from sweeps.store.tables import SlotRow, State, StudyRow, WorkerRow, now
@@ -274,6 +275,7 @@ def _give_up(db: Connection, slot: Row[Any], here: int) -> None:
         f"a smaller batch_size, image or net needs less"
     )
     write(db, slot.study_id, slot.trial_id, slot.number, Batch(user_attrs={FATE: FAILED, REASON: reason}))
+    notes.put_note(db, slot.study_id, slot.trial_id, f"## Failed\n\n{reason[0].upper()}{reason[1:]}.")
     _end(db, slot.trial_id, TrialState.FAIL)
     db.execute(_slot(slot.study_id, slot.slot).values(done=True))
 

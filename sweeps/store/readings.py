@@ -1,14 +1,31 @@
 """Reading what trials left."""
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
 from sqlalchemy import Engine, select
 
 from sweeps.signals import Reading
 from sweeps.store.tables import ReadingRow
 from sweeps.store.writes import unpack
 
+AT_ONCE = 16  # trials that are read together: a look with every channel may take a megabyte
+
 
 def readings(engine: Engine, study_id: int, number: int) -> list[Reading]:
     """A trial's readings, in the order of their steps."""
-    query = select(ReadingRow.reading).where(ReadingRow.study_id == study_id, ReadingRow.number == number)
-    with engine.connect() as db:
-        return [unpack(packed) for packed in db.scalars(query.order_by(ReadingRow.step))]
+    return next((found for _, found in readings_of_each(engine, study_id, [number])), [])
+
+
+def readings_of_each(engine: Engine, study_id: int, numbers: Sequence[int]) -> Iterator[tuple[int, list[Reading]]]:
+    """The readings of trials that left any, with the trial's number; a few trials are held at a time.
+
+    The trials come in ascending order where `numbers` do.
+    """
+    rows = select(ReadingRow.number, ReadingRow.reading).where(ReadingRow.study_id == study_id)
+    for start in range(0, len(numbers), AT_ONCE):
+        some = rows.where(ReadingRow.number.in_(numbers[start : start + AT_ONCE]))
+        with engine.connect() as db:
+            found = db.execute(some.order_by(ReadingRow.number, ReadingRow.step)).all()
+        for number, group in groupby(found, key=lambda row: int(row[0])):
+            yield number, [unpack(row[1]) for row in group]

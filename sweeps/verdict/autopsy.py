@@ -23,6 +23,7 @@ VANISHING, EXPLODING = 1e-3, 1e3  # gradient norm of the first layer over that o
 AT_PRIOR = 0.005  # of chance's loss: within it the loss is that of answering the class frequencies
 RISE = 1e-3  # of the gain over the second half of the looks, from which on a run counts as slowly learning
 MOST_LINES, FEWEST_ROWS = 40, 8  # of a note, whose table of many layers is thinned out
+IN_A_LAYER = (Cause.CUT_OFF, Cause.SATURATED, Cause.SIGNAL_LOST)  # causes that a layer shows
 FLAWED = (Fate.COLLAPSED, Fate.AT_CHANCE)  # fates that a run has although it may have learned before
 
 
@@ -58,34 +59,45 @@ class Autopsy:
 
     def attributes(self) -> dict[str, Any]:
         """For the trial's user attributes: flat and plain, without what is unknown or infinite, which JSON lacks."""
-        found, culprit, first = self.findings, self.culprit, self.findings.first_lost
+        found = self.findings
+        layer = self.culprit if self.cause in IN_A_LAYER else None
+        first = found.first_lost if found.first_lost is not layer else None  # it is named once
         values: dict[str, Any] = {
-            "cause": str(self.cause),
-            "look": found.step,
-            "layer": culprit.name if culprit else None,
-            "step": culprit.lost_at if culprit else None,
-            "lost_in": first.name if first else None,
-            "lost_at": first.lost_at if first else None,
-            "signal": found.signal,
-            "gradient_ratio": found.gradient_ratio,
-            "update_ratio": found.update_ratio,
-            "best_gain": found.best_gain,
-            "best_step": found.best_step,
-            "chance_loss": self.chance.loss,
-            "supported": [change.words for change in self.changes] or None,
-            **_worst_layers(found),
+            "died_in_layer": layer.name if layer else None,
+            "died_at_step": self._died_at(layer),
+            "autopsy_cause": str(self.cause),
+            "autopsy_look": found.step,
+            "autopsy_lost_in": first.name if first else None,
+            "autopsy_lost_at": first.lost_at if first else None,
+            "autopsy_signal": found.signal,
+            "autopsy_gradient_ratio": found.gradient_ratio,
+            "autopsy_update_ratio": found.update_ratio,
+            "autopsy_supported": [change.words for change in self.changes] or None,
+            **{f"autopsy_{name}": value for name, value in _worst_layers(found).items()},
         }
-        return {f"autopsy_{name}": value for name, value in map(_plain, values.items()) if value is not None}
+        return {name: value for name, value in map(_plain, values.items()) if value is not None}
 
-    def markdown(self) -> str:
-        """The note for a person, about 40 lines: the cause, what happened, the layers, and what may help."""
-        head = [f"## Autopsy: {self.cause}", *self._opening(), "", "### What happened"]
-        head += [f"- {line}" for line in (self.reason, *_happened(self)) if line]
+    def _died_at(self, layer: LayerFindings | None) -> int | None:
+        """Where that layer lost its signal; else the last look, which showed the mechanism, if there is one."""
+        if layer is not None and layer.lost_at is not None:
+            return layer.lost_at
+        return self.findings.last_step if self.cause in (*IN_A_LAYER, Cause.DIVERGED, Cause.FROZEN) else None
+
+    def markdown(self, picture: str = "") -> str:
+        """The note for a person, about 40 lines: the cause, what happened, the layers, and what may help.
+
+        Args:
+            picture: Markdown of one, to be shown after the cause.
+        """
+        shown = ["", picture] if picture else []
+        head = [f"## Autopsy: {self.cause}", *self.opening(), *shown, "", "### What happened"]
+        head += [f"- {line}" for line in (self.reason, *self.happened()) if line]
         tail = [] if self.cause is Cause.NONE else ["", "### What this study supports", *self._supports()]
         rows = max(FEWEST_ROWS, MOST_LINES - len(head) - len(tail) - 5)
         return "\n".join([*head, *_table(self.findings, rows), *tail])
 
-    def _opening(self) -> Iterator[str]:
+    def opening(self) -> Iterator[str]:
+        """What was seen, and what this study's trials support or else may help, a sentence each."""
         culprit = self.culprit
         step = culprit.lost_at if culprit and self.cause is Cause.SIGNAL_LOST else None
         text = seen(self.cause, culprit.name if culprit else "", step)
@@ -94,6 +106,10 @@ class Autopsy:
             yield f"In this study, {self.changes[0].words}."
         elif advice := may_help(self.cause, self.has):
             yield f"{advice[0].upper()}{advice[1:]}."
+
+    def happened(self) -> Iterator[str]:
+        """What was out of order, or well, one line each; nothing of what is not known."""
+        return _happened(self)
 
     def _supports(self) -> Iterator[str]:
         if not self.changes:
@@ -163,15 +179,14 @@ def _worst_layers(found: Findings) -> dict[str, Any]:
 
 
 def _plain(item: tuple[str, Any]) -> tuple[str, Any]:
-    """Numbers of NumPy's as Python's; None for what JSON cannot say."""
+    """Numbers as people read them, and Python's where they are NumPy's; None for what JSON cannot say."""
     name, value = item
     if value is None or isinstance(value, str | list | int):
         return name, value
-    return name, float(value) if isfinite(value) else None
+    return name, float(f"{value:.6g}") if isfinite(value) else None
 
 
 def _happened(result: Autopsy) -> Iterator[str]:
-    """What was out of order, or well, one line each; nothing of what is not known."""
     found = result.findings
     if (first := found.first_lost) and first.lost_at is not None:
         yield (

@@ -6,8 +6,11 @@ from math import comb, sqrt
 def fisher(learned: int, tried: int, learned_before: int, tried_before: int) -> float:
     """Fisher's exact test (1922), one-sided: probability that so many or more of the learned are among `tried`."""
     total, both = learned + learned_before, tried + tried_before
-    tail = range(learned, min(tried, total) + 1)
-    return sum(comb(tried, count) * comb(tried_before, total - count) for count in tail) / comb(both, total)
+    term = tail = comb(tried, learned) * comb(tried_before, learned_before)
+    for count in range(learned, min(tried, total)):  # each term from the one before: a binomial of thousands is slow
+        term = term * (tried - count) * (total - count) // ((count + 1) * (tried_before - total + count + 1))
+        tail += term
+    return tail / comb(both, total)
 
 
 def wilson(learned: int, tried: int) -> float:
@@ -17,3 +20,8 @@ def wilson(learned: int, tried: int) -> float:
     z, share = 1.959964, learned / tried  # z: of the normal distribution, 97.5 % are below it
     spread = z * sqrt(share * (1 - share) / tried + (z / (2 * tried)) ** 2)
     return (share + z**2 / (2 * tried) - spread) / (1 + z**2 / tried)
+
+
+def interval(learned: int, tried: int) -> tuple[float, float]:
+    """Both ends of `wilson`'s interval: [0, 1] where none was tried."""
+    return wilson(learned, tried), 1 - wilson(tried - learned, tried)

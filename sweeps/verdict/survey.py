@@ -11,16 +11,14 @@ from math import ceil, isfinite, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeps.verdict.information import Floats, Mask, information, share_of
 from sweeps.verdict.shares import fisher, wilson
 
 Value = str | int | float | bool
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Condition = tuple[str, Mask]  # in words, and the trials that meet it
 
 BINS, CUTS = 4, 10  # of a number: where information is counted, and in the region that lives, which only describes
 LOG_SPAN = 30.0  # highest value over lowest, above which the edges of a number are in log scale
-PERMUTATIONS = 200  # of the outcome
 FEWEST, FEWEST_SHARE, CONDITIONS = 5, 0.1, 3  # trials in the region, also as a share of all; conditions that bound it
 ALIKE, LEVEL = 4, 0.005  # trials that must agree with the dead one, else all are asked; level of Fisher's test
 
@@ -104,11 +102,11 @@ def interactions(trials: Sequence[Tried], top: int = 3) -> list[tuple[str, str, 
     `deciders`; it must be above that of all 200 permutations.
     """
     learned, parameters = _coded(trials)
-    alone = [(each, _information(each.codes, learned)) for _, each in _ranked(parameters, learned)]
+    alone = [(each, information(each.codes, learned)) for _, each in _ranked(parameters, learned)]
     found = []
     for (one, of_one), (other, of_other) in combinations(alone, 2):
-        beyond = _information(one.codes * len(other.levels) + other.codes, learned) - of_one - of_other
-        if (share := _share(beyond, learned)) > 0 and beyond[0] > beyond[1:].max() + 1e-12:  # rounding
+        beyond = information(one.codes * len(other.levels) + other.codes, learned) - of_one - of_other
+        if (share := share_of(beyond, learned)) > 0 and beyond[0] > beyond[1:].max() + 1e-12:  # rounding
             found.append((one.name, other.name, share))
     return sorted(found, key=lambda pair: -pair[2])[:top]
 
@@ -204,29 +202,11 @@ def _range(inside: Floats, low: float | None, high: float | None) -> str:
     return f"from {low:.10g} to {high:.10g}"
 
 
-def _entropy(share: Floats) -> Floats:
-    parts = np.stack([share, 1 - share])
-    return np.asarray(-np.sum(parts * np.log(np.where(parts > 0, parts, 1)), axis=0))
-
-
-def _information(codes: NDArray[np.intp], learned: Mask) -> Floats:
-    """Mutual information (nats) of the codes with the outcome, and with each permutation of it."""
-    shuffled = np.random.default_rng(0).permuted(np.tile(learned, (PERMUTATIONS, 1)), axis=1)
-    _, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    shares = np.vstack([learned, shuffled]) @ np.eye(len(counts))[codes] / counts
-    return _entropy(learned.mean()) - _entropy(shares) @ counts / len(codes)
-
-
-def _share(information: Floats, learned: Mask) -> float:
-    """The first beyond the mean of the others, over the outcome's entropy; not below 0."""
-    return max(0.0, float((information[0] - information[1:].mean()) / _entropy(learned.mean())))
-
-
 def _ranked(parameters: Sequence[_Parameter], learned: Mask) -> list[tuple[float, _Parameter]]:
     """The parameters by importance; none where all trials learned, or none."""
     if learned.all() or not learned.any():
         return []
-    shares = [(_share(_information(each.codes, learned), learned), each) for each in parameters]
+    shares = [(share_of(information(each.codes, learned), learned), each) for each in parameters]
     return sorted(shares, key=lambda pair: -pair[0])
 
 

@@ -23,7 +23,7 @@ import pymysql  # noqa: F401
 import sqlalchemy
 from sqlalchemy import Engine
 
-from sweeps import store
+from sweeps import pictures, store
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.errors import SweepsError
@@ -34,6 +34,7 @@ from sweeps.store import engines, processes, watch
 from sweeps.store.leases import Retries
 from sweeps.worker import Worker, life
 
+pictures.draw_autopsy = fakes.sketch  # a fifth of a second each
 PR_SET_PDEATHSIG = 1
 LONG_TEXT = 100_000  # characters of an error's text: more than a TEXT of MariaDB takes
 

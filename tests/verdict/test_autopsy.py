@@ -76,10 +76,16 @@ def test_each_kind_of_run_has_its_cause_in_the_note_and_in_the_attributes(cause:
 def test_the_layer_that_lost_the_signal_first_is_named_with_its_step() -> None:
     found = of(Cause.SIGNAL_LOST)
     attributes = found.attributes()
-    assert (attributes["autopsy_layer"], attributes["autopsy_step"]) == ("logits", 20)
-    assert (attributes["autopsy_lost_in"], attributes["autopsy_lost_at"]) == ("logits", 20)
+    assert (attributes["died_in_layer"], attributes["died_at_step"]) == ("logits", 20)
+    assert "autopsy_lost_in" not in attributes, "it is named once"
     assert "lost first in logits at step 20, from 0.3 at its highest to 1e-06" in found.markdown()
     assert "blind to its input and sure of itself" in found.markdown()
+
+
+def test_a_run_that_diverged_died_at_its_last_look_and_one_at_chance_died_nowhere() -> None:
+    assert of(Cause.DIVERGED).attributes()["died_at_step"] == 40
+    for cause in (Cause.CRAWLING, Cause.AT_CHANCE, Cause.NONE):
+        assert not {"died_at_step", "died_in_layer"} & of(cause).attributes().keys()
 
 
 def test_of_layers_that_lose_it_at_the_same_look_the_one_nearest_the_input_is_first() -> None:
@@ -243,5 +249,5 @@ def test_whatever_was_read_there_is_a_note_and_attributes_that_json_can_say(
     found = autopsy(sorted(readings, key=lambda each: each.step), chance, fate, "so", has={"relu"})
     attributes = found.attributes()
     assert json.loads(json.dumps(attributes, allow_nan=False)) == attributes
-    assert all(name.startswith("autopsy_") for name in attributes)
+    assert all(name.startswith(("autopsy_", "died_")) for name in attributes)
     assert found.markdown().startswith("## Autopsy: ")

@@ -1,0 +1,130 @@
+"""The best configurations of a study and of those that confirm it, with how sure their means are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, sqrt
+
+from optuna.trial import FrozenTrial
+
+from sweeps.ranking import Ranked, ranked
+from sweeps.signals import Reading
+from sweeps.space import Space
+from sweeps.summaries import drawn, finished_trials
+from sweeps.verdict import Chance
+from sweeps.verdict.shares import interval
+
+MOST = 10  # configurations that are shown
+Z = 1.959964  # of the normal distribution, 97.5 % are below it
+SEEDS, HOLDOUT = "seeds", "hold-out set"
+# Between which an objective lies, whatever an interval says that knows nothing of bounds.
+BOUNDS = {
+    **dict.fromkeys(("top1", "top5", "f1"), (0.0, 1.0)),
+    **dict.fromkeys(("gain", "r2"), (-inf, 1.0)),
+    "loss": (0.0, inf),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A configuration at its place in a ranking.
+
+    Attributes:
+        candidate: number of the trial that a confirmation runs again; None in a study that confirms none.
+        trials: numbers of its runs.
+        values: the objective at the last look of each.
+        interval: 95 % interval of the mean; None where nothing tells.
+        over: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which is less than all.
+    """
+
+    place: int
+    words: str
+    candidate: int | None
+    trials: tuple[int, ...]
+    values: tuple[float, ...]
+    learned: int
+    mean: float
+    spread: float | None
+    interval: tuple[float, float] | None
+    over: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirming:
+    """A study that ran candidates again: its ranking, and how many of its runs have finished."""
+
+    study: str
+    length: str
+    done: int
+    trials: int
+    places: tuple[Place, ...]
+
+    def of(self, place: Place) -> Place | None:
+        """Where a configuration of the study that is confirmed came; None if it was not run again."""
+        return next((each for each in self.places if each.candidate in place.trials), None)
+
+
+def places(space: Space, configurations: Sequence[Ranked], last: Mapping[int, Reading], chance: Chance) -> list[Place]:
+    """The first configurations of a ranking.
+
+    Args:
+        last: of trials by number, their last looks; the interval of a single run comes from it.
+    """
+    return [_place(space, index, each, last, chance, None) for index, each in enumerate(configurations[:MOST], 1)]
+
+
+def confirming(space: Space, trials: Sequence[FrozenTrial]) -> Confirming:
+    """The ranking of a study that confirms another."""
+    finished, found = finished_trials(trials), []
+    params = {trial.number: trial.params for trial in trials}
+    only = next((p.cases[0].domain.ends()[0] for p in space.parameters if p.name == "candidate"), None)
+    for index, each in enumerate(ranked(space, finished), 1):
+        candidate = params[each.trials[0].number].get("candidate", only)
+        found.append(_place(space, index, each, {}, None, None if candidate is None else int(candidate)))
+    return Confirming(space.name, length(space), len(finished), space.budget.trials, tuple(found))
+
+
+def length(space: Space) -> str:
+    """How long each run is."""
+    return f"{space.budget.epochs:,} epochs" if space.budget.epochs else f"{space.budget.steps:,} steps"
+
+
+def _place(
+    space: Space,
+    index: int,
+    each: Ranked,
+    last: Mapping[int, Reading],
+    chance: Chance | None,
+    candidate: int | None,
+) -> Place:
+    over_seeds, only = each.interval(), each.trials[0]
+    over_holdout = None
+    if over_seeds is None and chance is not None and only.number in last:
+        over_holdout = _over_holdout(space, each.mean, last[only.number], chance)
+    return Place(
+        place=index,
+        words=drawn(space, only),
+        candidate=candidate,
+        trials=tuple(trial.number for trial in each.trials),
+        values=each.values,
+        learned=each.learned,
+        mean=each.mean,
+        spread=each.spread,
+        interval=_within(BOUNDS[space.objective], over_seeds or over_holdout),
+        over=SEEDS if over_seeds else HOLDOUT if over_holdout else "",
+    )
+
+
+def _within(bounds: tuple[float, float], interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    return interval and (max(bounds[0], interval[0]), min(bounds[1], interval[1]))
+
+
+def _over_holdout(space: Space, value: float, look: Reading, chance: Chance) -> tuple[float, float] | None:
+    """What another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean loss."""
+    if space.objective in ("top1", "top5"):
+        hits = look.hits1 if space.objective == "top1" else look.hits5
+        return interval(hits, look.count) if look.count else None
+    unit = 1.0 if space.objective == "loss" else chance.loss  # gain and R^2 are 1 - loss / chance
+    if space.objective == "f1" or not look.count or not (isfinite(look.loss_std) and unit > 0):
+        return None
+    half = Z * look.loss_std / sqrt(look.count) / unit
+    return value - half, value + half

@@ -1,0 +1,66 @@
+"""One death of each kind, the most usual of its kind, examined."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial
+
+from sweeps import autopsies
+from sweeps.report.material import Readings
+from sweeps.signals import Reading
+from sweeps.space import Space
+from sweeps.summaries import Finished, drawn
+from sweeps.verdict import Fate
+from sweeps.verdict.autopsy import Autopsy
+
+KINDS = (Fate.COLLAPSED, Fate.AT_CHANCE, Fate.DIVERGED, Fate.FROZEN)
+CAUSE = "autopsy_cause"  # as workers note it
+MOST_TRIED = 8  # trials of a kind that are asked for readings: of some there may be none
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A run that died; `why` says why this one is shown of the `runs` with its fate."""
+
+    fate: str
+    runs: int
+    number: int
+    words: str
+    why: str
+    autopsy: Autopsy
+    readings: tuple[Reading, ...]
+
+
+def deaths(
+    space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], readings: Readings
+) -> Iterator[Death]:
+    """An example of each kind that occurred and left readings."""
+    for fate in KINDS:
+        runs = [run for run in finished if run.fate == fate]
+        ordered, why = _usual(runs, trials)
+        for run in ordered[:MOST_TRIED]:
+            looks = next((found for _, found in readings([run.number])), [])
+            if looks:
+                found = autopsies.examined(looks, trials, run.number)
+                yield Death(fate, len(runs), run.number, drawn(space, run), why, found, tuple(looks))
+                break
+
+
+def _usual(runs: Sequence[Finished], trials: Sequence[FrozenTrial]) -> tuple[list[Finished], str]:
+    """The runs of the most usual cause, the one of median length first; and why it is the first."""
+    if len(runs) < 2:
+        return list(runs), "the only run with this fate"
+    causes = Counter(str(cause) for run in runs if (cause := trials[run.number].user_attrs.get(CAUSE)))
+    if not causes:
+        return _from_the_middle(runs), f"of median length among the {len(runs)} with this fate"
+    cause, count = causes.most_common(1)[0]
+    alike = [run for run in runs if trials[run.number].user_attrs.get(CAUSE) == cause]
+    how = "the only such one" if count == 1 else "of median length among these"
+    return _from_the_middle(alike), f"of {len(runs)} runs with this fate {count} had the cause “{cause}”; {how}"
+
+
+def _from_the_middle(runs: Sequence[Finished]) -> list[Finished]:
+    ordered = sorted(runs, key=lambda run: (run.steps, run.number))
+    middle = (len(ordered) - 1) // 2
+    return [run for _, run in sorted(enumerate(ordered), key=lambda pair: abs(pair[0] - middle))]

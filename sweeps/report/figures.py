@@ -1,0 +1,217 @@
+"""The figures of a report: the best configurations, survival, learning curves and the layers of runs that died.
+
+Colours are those of Okabe and Ito; no figure tells things apart by colour alone.
+"""
+
+from collections.abc import Sequence
+from math import isfinite
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sweeps import store
+from sweeps.pictures import BLUE, GREEN, ORANGE, draw_signals
+from sweeps.report import svg
+from sweeps.report.best import BOUNDS, Place
+from sweeps.report.deaths import Death
+from sweeps.report.findings import Findings
+from sweeps.report.runs import Curve, Curves, Survival, unit_of
+from sweeps.report.words import name_of, printable
+from sweeps.verdict import Fate
+
+WIDE = 8.6  # inches: as wide as the page's text, so that letters are as large as its own
+SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#E69F00", "#666666"
+COLOURS: dict[str, str] = {
+    Fate.LEARNED: BLUE,
+    Fate.AT_CHANCE: YELLOW,
+    Fate.COLLAPSED: ORANGE,
+    Fate.FROZEN: SKY,
+    Fate.DIVERGED: PURPLE,
+    Fate.OUTRANKED: GREEN,
+    store.FAILED: GREY,
+}
+LINES: dict[str, str | tuple[float, tuple[float, ...]]] = {
+    Fate.LEARNED: "-",
+    Fate.AT_CHANCE: "--",
+    Fate.COLLAPSED: "-.",
+    Fate.FROZEN: (0, (1, 1)),
+    Fate.DIVERGED: (0, (5, 1, 1, 1, 1, 1)),
+    Fate.OUTRANKED: (0, (8, 3)),
+}
+ABOVE = 1.3  # times the highest loss of interest: what is above is drawn at the edge
+COLUMNS = 3
+TALLEST = 12.0  # inches of a map of layers
+
+
+def best(found: Findings) -> str:
+    """The values of the best configurations, each run a ring, means with their intervals."""
+    places = found.places
+    percent = found.summary.objective in ("top1", "top5")
+    scale, lived = 100 if percent else 1, any(place.learned for place in places)
+    bounds = BOUNDS[found.summary.objective]
+
+    def draw() -> Figure:
+        figure = Figure(figsize=(WIDE, 0.28 * len(places) + 0.9), layout="constrained")
+        panel = figure.subplots()
+        view = _view([value for each in places for value in each.values if each.learned or not lived], bounds)
+        panel.set_xlim(*(scale * end for end in view))
+        for place in places:
+            _place(panel, place, scale, view)
+        panel.set_yticks([place.place for place in places])
+        panel.set_ylim(len(places) + 0.6, 0.4)
+        panel.set_ylabel("place")
+        panel.set_xlabel(name_of(found.summary.objective) + (", %" if percent else ""))
+        panel.grid(axis="x", color="#dddddd", linewidth=0.6)
+        panel.set_axisbelow(True)
+        return figure
+
+    return svg.element(
+        draw, "best", f"{name_of(found.summary.objective)} of the best configurations with their intervals"
+    )
+
+
+def _view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[float, float]:
+    """The ends of an axis on which these values are told apart; what is beyond is beyond."""
+    low, high = min(values), max(values)
+    margin = 0.5 * (high - low) or 0.1 * abs(high) or 0.1
+    return max(bounds[0], low - margin), min(bounds[1], high + margin)
+
+
+def _place(panel: Axes, place: Place, scale: float, view: tuple[float, float]) -> None:
+    at = place.place
+    if place.interval is not None:
+        low, high = (scale * end for end in place.interval)
+        panel.plot([low, high], [at, at], color=BLUE, linewidth=3, alpha=0.45, solid_capstyle="butt")
+    panel.plot([scale * value for value in place.values], [at] * len(place.values), "o", color=BLUE, mfc="white", ms=4)
+    panel.plot([scale * place.mean], [at], "D", color="black", ms=4 if len(place.values) > 1 else 2.5)
+    if not view[0] <= place.mean <= view[1]:
+        edge, sign = (view[0], "<") if place.mean < view[0] else (view[1], ">")
+        panel.plot([scale * edge], [at], sign, color="black", ms=5, clip_on=False)
+
+
+def survival(found: Findings) -> str:
+    """The share of runs that still train, over steps, by fate."""
+
+    def draw() -> Figure:
+        figure = Figure(figsize=(WIDE, 3.0), layout="constrained")
+        panel = figure.subplots()
+        longest = max(each.ends[-1] for each in found.survival)
+        for index, each in enumerate(found.survival):
+            # The first are the widest: lines that lie on each other are all seen.
+            _survivors(panel, each, longest, 1.4 + 0.7 * (len(found.survival) - 1 - index))
+        panel.set_ylim(-2, 105)
+        panel.set_xlim(0, longest * 1.01 if longest else 1)
+        panel.set_xlabel(unit_of(found.space))
+        panel.set_ylabel("still training, %")
+        panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3.4)
+        return figure
+
+    return svg.element(draw, "survival", "Share of the runs of each fate that still train, over the length of a run")
+
+
+def _survivors(panel: Axes, each: Survival, longest: float, width: float) -> None:
+    """What trained to the end of the longest run did not die there."""
+    pairs = [(x, share) for x, share in zip(each.ends, each.shares, strict=True) if x < longest]
+    x, shares = [0.0, *(x for x, _ in pairs), longest], [1.0, *(share for _, share in pairs)]
+    panel.step(
+        x,
+        [100 * share for share in (*shares, shares[-1])],
+        where="post",
+        color=COLOURS.get(each.fate, GREY),
+        linestyle=LINES.get(each.fate, "-"),
+        linewidth=width,
+        label=f"{each.fate} ({each.runs:,})",
+    )
+
+
+def curves(found: Findings) -> str:
+    """Hold-out loss over the length of a run, a panel per fate; and the score of those that learned."""
+    shown = found.curves
+    learners = [each for each in shown if each.fate == Fate.LEARNED]
+    count = len(shown) + len(learners)
+
+    def draw() -> Figure:
+        rows = -(-count // COLUMNS)
+        figure = Figure(figsize=(WIDE, 2.3 * rows + 0.2), layout="constrained")
+        panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+        top = _highest(shown, found.chance.loss)
+        for panel, each in zip(panels, shown, strict=False):
+            _losses(panel, each, found.chance.loss, top)
+        for panel in panels[len(shown) : count]:
+            _scores(panel, learners[0], found)
+        longest = max(x for each in shown for curve in each.drawn for x in curve.x) if _points(shown) else 1
+        for index, panel in enumerate(panels):
+            panel.set_visible(index < count)
+            panel.set_xlim(0, longest or 1)
+            panel.set_xlabel(unit_of(found.space))
+            if index % COLUMNS and index < len(shown):
+                panel.set_ylabel("")
+        return figure
+
+    title = "Hold-out loss over the length of a run, by fate; and the score of those that learned"
+    return svg.element(draw, "curves", title)
+
+
+def _points(shown: Sequence[Curves]) -> bool:
+    return any(curve.x for each in shown for curve in each.drawn)
+
+
+def _highest(shown: Sequence[Curves], chance: float) -> float:
+    """The upper end of the axis: not far above guessing, where that is known and some run is not far from it."""
+    losses = [loss for each in shown for curve in each.drawn for loss in curve.loss if isfinite(loss)]
+    usual = float(np.quantile(losses, 0.9)) if losses else 1.0
+    known = max(chance, min(usual, 2 * chance)) if isfinite(chance) else usual
+    return ABOVE * known
+
+
+def _losses(panel: Axes, each: Curves, chance: float, top: float) -> None:
+    colour, style = COLOURS.get(each.fate, GREY), LINES.get(each.fate, "-")
+    for curve in each.drawn:
+        losses = [min(loss, top) for loss in curve.loss]
+        panel.plot(curve.x, losses, color=colour, linestyle=style, linewidth=0.8, alpha=_faint(each))
+        _end(panel, curve, losses, colour)
+    if isfinite(chance):
+        panel.axhline(chance, color="black", linestyle=":", linewidth=1.2)
+    panel.set_ylim(min(0.0, *(float(np.nanmin([0.0, *curve.loss])) for curve in each.drawn)), top * 1.02)
+    panel.set_ylabel("hold-out loss")
+    of = f"{len(each.drawn)} of {each.runs:,}" if len(each.drawn) < each.runs else f"{each.runs}"
+    panel.set_title(f"{each.fate} ({of})")
+
+
+def _end(panel: Axes, curve: Curve, values: Sequence[float], colour: str) -> None:
+    known = [(x, y) for x, y in zip(curve.x, values, strict=True) if isfinite(y)]
+    if known:
+        panel.plot(*known[-1], ".", color=colour, ms=4, clip_on=False)
+
+
+def _faint(each: Curves) -> float:
+    return max(0.35, min(0.9, 8 / len(each.drawn)))
+
+
+def _scores(panel: Axes, each: Curves, found: Findings) -> None:
+    classes, chance = found.chance.classes > 0, found.chance.top1 if found.chance.classes else 0.0
+    scale = 100 if classes else 1
+    for curve in each.drawn:
+        values = [scale * value for value in curve.score]
+        panel.plot(curve.x, values, color=BLUE, linewidth=0.8, alpha=_faint(each))
+        _end(panel, curve, values, BLUE)
+    if isfinite(chance):
+        panel.axhline(scale * chance, color="black", linestyle=":", linewidth=1.2)
+    panel.set_ylim(0 if classes else -0.2, None if classes else 1)
+    panel.set_ylabel("hold-out top-1, %" if classes else "hold-out R²")
+    panel.set_title("learned: " + ("top-1" if classes else "R²"))
+
+
+def layers(death: Death, key: str) -> str:
+    """The signal of each layer of a run that died, over its steps."""
+    names = [layer.name for layer in max(death.readings, key=lambda look: len(look.layers)).layers]
+
+    def draw() -> Figure:
+        figure = Figure(figsize=(WIDE, min(TALLEST, 0.17 * len(names) + 1.1)), layout="constrained")
+        panel, scale = figure.subplots(1, 2, width_ratios=(50, 1))
+        draw_signals(panel, scale, death.readings, [printable(name) for name in names])
+        panel.set_xlabel("steps")
+        return figure
+
+    return svg.element(draw, key, f"Signal of each layer of trial {death.number} over its steps")

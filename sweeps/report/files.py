@@ -1,0 +1,59 @@
+"""Files that are written whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from sweeps.errors import InputError
+
+GENERATOR = "sweeps report"  # how a page says that it is one of ours
+HEAD = 4096  # bytes of a page, in which it says so
+
+
+def require_writable(path: Path, option: str) -> None:
+    """Make sure, before anything is read, that a file may be made there or replaced.
+
+    Raises:
+        InputError: it may not.
+    """
+    if path.is_dir():
+        raise InputError(f"{option} {path}: is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{option} {path}: is no ordinary file; name one")
+    with whole(path, option) as partial:
+        partial.touch()
+        partial.unlink()
+
+
+@contextmanager
+def whole(path: Path, option: str) -> Iterator[Path]:
+    """A name beside `path` for a file to be written to; in the end it takes the place of what was at `path`.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    target = path.resolve()  # where it is a link, what it leads to is replaced
+    partial = target.with_name(f".sweeps-{uuid4().hex}.partial")
+    try:
+        yield partial
+        if partial.exists():
+            partial.replace(target)
+    except OSError as exc:
+        raise InputError(f"{option} {path}: cannot be written ({exc.strerror or exc}); name another file") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def require_ours(path: Path, option: str) -> None:
+    """Make sure that no other file than a report is replaced by one.
+
+    Raises:
+        InputError: another file is there.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if head and GENERATOR.encode() not in head:
+        raise InputError(f"{option} {path}: is there and no report of sweeps; name another file, or remove it")

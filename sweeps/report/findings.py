@@ -1,0 +1,210 @@
+"""The findings of a report: numbers alone, from a study's trials and their readings."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+
+from optuna.trial import FrozenTrial
+
+from sweeps import autopsies, store, summaries
+from sweeps.autopsies import Survey
+from sweeps.ranking import ranked
+from sweeps.report import best, runs
+from sweeps.report.best import Confirming, Place
+from sweeps.report.deaths import Death, deaths
+from sweeps.report.levels import Count, Grid, Levels, Run, grid, in_play, levels, varied
+from sweeps.report.material import Material
+from sweeps.report.rows import Table, table
+from sweeps.report.runs import Curves, FateRow, Survival
+from sweeps.signals import Reading
+from sweeps.space import Space
+from sweeps.summaries import Finished, Summary
+from sweeps.verdict import Chance, Fate, is_control
+
+MOST_FAILURES = 5  # reasons that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The runs that the judge could not stop: what it would have done to them.
+
+    Attributes:
+        would_stop, wrongly: it would have stopped so many; so many of these learned.
+    """
+
+    runs: int
+    learned: int
+    would_stop: int
+    wrongly: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A reason why trials failed, how many did, and what Python said of the first of them."""
+
+    reason: str
+    trials: tuple[int, ...]
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a report says of a study.
+
+    Attributes:
+        chance: its numbers are NaN where no trial noted them.
+        judged: runs that tell whether their configuration learns, and how many of them did.
+        outranked: runs of which nobody knows whether they would have learned; they count in `judged` no more than
+            failed ones.
+        configurations: so many were ranked; `places` are the first.
+        grids: learned/tried of two hyperparameters; `no_grids` says which could not be made, and why.
+        levels: learned/tried of each hyperparameter that varied.
+        ran: what was run, as (name, value).
+    """
+
+    space: Space
+    summary: Summary
+    chance: Chance
+    judged: Count
+    outranked: int
+    configurations: int
+    places: tuple[Place, ...]
+    confirming: tuple[Confirming, ...]
+    survey: Survey
+    grids: tuple[Grid, ...]
+    no_grids: tuple[str, ...]
+    levels: tuple[Levels, ...]
+    fates: tuple[FateRow, ...]
+    survival: tuple[Survival, ...]
+    controls: Controls
+    curves: tuple[Curves, ...]
+    deaths: tuple[Death, ...]
+    failures: tuple[Failure, ...]
+    table: Table
+    ran: tuple[tuple[str, str], ...]
+
+
+def find(made_of: Material) -> Findings:
+    """The findings on a study."""
+    space, trials = made_of.space, made_of.trials
+    finished = summaries.finished_trials(trials)
+    known = _runs(space, trials, finished)
+    summary = summaries.summarise(space, trials)
+    chance = _chance(space, trials, finished)
+    configurations = ranked(space, finished)
+    chosen = runs.to_be_drawn(space, finished)
+    read = _read(made_of, chosen, [each.trials[0].number for each in configurations[: best.MOST]])
+    last = {number: looks[-1] for number, looks in read.items()}
+    grids, no_grids = _grids(space, summary.against, known)
+    return Findings(
+        space=space,
+        summary=summary,
+        chance=chance,
+        judged=Count(sum(run.learned for run in known), len(known)),
+        outranked=summary.fates.get(Fate.OUTRANKED, 0),
+        configurations=len(configurations),
+        places=tuple(best.places(space, configurations, last, chance)),
+        confirming=tuple(best.confirming(*each) for each in made_of.confirming),
+        survey=autopsies.looked_over(space.name, autopsies.tried(trials)),
+        grids=grids,
+        no_grids=no_grids,
+        levels=tuple(levels(parameter, known) for parameter in varied(space)),
+        fates=tuple(runs.fates(space, finished)),
+        survival=tuple(runs.survival(space, finished)),
+        controls=_controls(space, trials, finished),
+        curves=tuple(runs.curves(space, finished, chosen, read, chance)),
+        deaths=tuple(deaths(space, trials, finished, made_of.readings)),
+        failures=tuple(_failures(trials, finished)),
+        table=table(space, trials, finished, regression=not chance.classes),
+        ran=tuple(_ran(space, trials, finished)),
+    )
+
+
+def _runs(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Run]:
+    """As `autopsies.tried` has it: outranked and failed ones do not tell."""
+    return [
+        Run(in_play(space, run.config, trials[run.number].params), run.fate == Fate.LEARNED)
+        for run in finished
+        if run.fate not in autopsies.LEFT_OUT
+    ]
+
+
+def _chance(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Chance:
+    first = next((trials[run.number] for run in finished if run.config), None)
+    if first is not None:
+        return autopsies.chance_of(first, trials)
+    return Chance(nan, nan, nan, space.data.classes if space.data.task == "classification" else 0)
+
+
+def _read(made_of: Material, chosen: dict[str, list[Finished]], others: Sequence[int]) -> dict[int, list[Reading]]:
+    numbers = {run.number for some in chosen.values() for run in some} | set(others)
+    return dict(made_of.readings(sorted(numbers)))
+
+
+def _grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
+    """Of names: activation and what the space sets against it. Of numbers: learning rate and epsilon."""
+    parameters = {each.name: each for each in varied(space)}
+    found, missing = [], []
+    for row, column in (("activation", against), ("learning_rate", "epsilon")):
+        if fixed := [name.replace("_", " ") for name in (row, column) if name not in parameters]:
+            of = f"{row} and {column}".replace("_", " ")
+            missing.append(f"of {of}: {' and '.join(fixed)} {'was' if len(fixed) == 1 else 'were'} not varied")
+        elif known:
+            found.append(grid(parameters[row], parameters[column], known))
+    return tuple(found), tuple(missing)
+
+
+def _controls(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Controls:
+    """A slot decides whether its run is a control: nothing else is to, lest they differ from the others."""
+    key = f"{space.name}/{space.budget.seed}"
+    slots = {run.number: trials[run.number].user_attrs.get(store.SLOT) for run in finished if run.fate != store.FAILED}
+    controls = [
+        run
+        for run in finished
+        if run.would_stop is not None
+        or ((slot := slots.get(run.number)) is not None and is_control(key, int(slot), space.verdict))
+    ]
+    spared = [run for run in controls if run.would_stop is not None]
+    learned, wrongly = (sum(run.fate == Fate.LEARNED for run in some) for some in (controls, spared))
+    return Controls(len(controls), learned, len(spared), wrongly)
+
+
+def _failures(trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Failure]:
+    """The most frequent reasons first."""
+    failed = [run for run in finished if run.fate == store.FAILED]
+    found = []
+    for reason, _ in Counter(run.reason for run in failed).most_common(MOST_FAILURES):
+        numbers = tuple(run.number for run in failed if run.reason == reason)
+        traceback = next((str(text) for n in numbers if (text := trials[n].user_attrs.get(store.TRACEBACK))), "")
+        found.append(Failure(reason, numbers, traceback))
+    return found
+
+
+def _ran(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[tuple[str, str]]:
+    """What was run, where and when."""
+    data, held_out = space.data, f"{space.budget.holdout_images:,} held out"
+    kind = "numbers to predict" if data.task == "regression" else f"{data.classes:,} classes"
+    seconds = sum(run.seconds for run in finished)
+    ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    rows = [
+        ("data", f"{data.source}: {kind}, {data.images:,} to train on, {held_out}"),
+        ("net", space.model.architecture),
+        ("length of a run", best.length(space)),
+        ("varied", ", ".join(parameter.name for parameter in varied(space)) or "nothing: all is fixed"),
+        ("sampler, pruner", f"{space.sampler['name']}, {space.pruner['name']}"),
+        ("training", f"{seconds / 3600:.2g} hours in all" if seconds >= 3600 else f"{seconds:.0f} seconds in all"),
+        ("last trial ended", f"{max(ends):%Y-%m-%d %H:%M}" if ends else ""),
+    ]
+    for name, attribute in (("device", store.GPU), ("host", store.HOST), ("data digest", store.DATA_DIGEST)):
+        rows.append((name, _all_of(trials, attribute)))
+    versions = {f"{k} {v}" for trial in trials for k, v in trial.user_attrs.get(store.VERSIONS, {}).items()}
+    rows.append(("versions", ", ".join(sorted(versions))))
+    return [(name, value) for name, value in rows if value]
+
+
+def _all_of(trials: Sequence[FrozenTrial], attribute: str) -> str:
+    """The values that trials noted, the most frequent first, a few of them."""
+    counts = Counter(str(value) for trial in trials if (value := trial.user_attrs.get(attribute)))
+    names = [name for name, _ in counts.most_common(4)]
+    return ", ".join(names) + (f" and {len(counts) - 4} more" if len(counts) > 4 else "")

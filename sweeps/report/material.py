@@ -1,0 +1,45 @@
+"""What a report is made from: a study as the store held it at one moment."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+from sweeps import ranking, store
+from sweeps.signals import Reading
+from sweeps.space import Space
+from sweeps.store.trials import Trials
+
+Readings = Callable[[Sequence[int]], Iterator[tuple[int, list[Reading]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A study's trials, in the order of their numbers, and those of the studies that confirm it.
+
+    Attributes:
+        readings: of the trials with these numbers, those that left any: (number, looks in the order of their steps).
+    """
+
+    space: Space
+    trials: Sequence[FrozenTrial]
+    readings: Readings
+    confirming: tuple[tuple[Space, Sequence[FrozenTrial]], ...] = ()
+
+
+def material(storage: RDBStorage, study: Study) -> Material:
+    """Read a study.
+
+    Raises:
+        StoreError: it was not made by sweeps.
+    """
+    space, study_id = store.space_of(study), store.id_of(storage, study)
+    again = [(each, store.id_of(storage, its)) for its, each in ranking.confirmations(storage, study.study_name)]
+    return Material(
+        space,
+        Trials(study_id).read(storage.engine),
+        lambda numbers: store.readings_of_each(storage.engine, study_id, numbers),
+        tuple((each, Trials(its_id).read(storage.engine)) for each, its_id in again),
+    )

@@ -1,0 +1,193 @@
+"""A report as one page that needs nothing else: no network, and no script to be read."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+
+import jinja2
+from markupsafe import Markup
+from matplotlib import colormaps
+
+from sweeps import __version__
+from sweeps.report import figures
+from sweeps.report.answer import answer, between, learned_of, stopping
+from sweeps.report.files import GENERATOR
+from sweeps.report.findings import Findings
+from sweeps.report.levels import Count
+from sweeps.report.runs import unit_of
+from sweeps.report.words import name_of, percent, printable
+from sweeps.summaries import shown
+from sweeps.verdict import Rules
+
+MOST_ROWS = 500  # of the table of trials, without the script
+MOST_DATA = 10_000  # of it with the script: a page is to open in a moment
+MOST_NUMBERS = 6  # of trials that are named in a cell
+SHADES = 10
+
+
+def render(found: Findings, remarks: Sequence[str] = ()) -> str:
+    """The page.
+
+    Args:
+        remarks: paragraphs that follow the tables of confirmations.
+    """
+    style, script = _file("report.css") + _shades(), _file("report.js")
+    rows = found.table.rows
+    values = {
+        "found": found,
+        "name": found.space.name,
+        "question": found.space.question,
+        "generator": f"{GENERATOR} {__version__}",
+        "style": Markup(style),
+        "script": Markup(script),
+        "style_hash": _hash(style),
+        "script_hash": _hash(script),
+        "contents": list(_contents(found)),
+        "answer": answer(found),
+        "stopping": stopping(found),
+        "objective": name_of(found.summary.objective),
+        "unit": unit_of(found.space),
+        "remarks": remarks,
+        "figures": _figures(found),
+        "rows": rows[:MOST_ROWS],
+        "others": _data(rows[MOST_ROWS:MOST_DATA]),
+        "table_fates": list(dict.fromkeys(row[1] for row in rows)),
+        **_captions(found),
+        "glossary": list(_glossary(found.space.verdict)),
+    }
+    return _environment(found).get_template("report.html.j2").render(values)
+
+
+def _environment(found: Findings) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "between": lambda ends: between(found, ends),
+        "value": lambda value: shown(found.summary.objective, value),
+        "words": lambda name: name.replace("_", " "),
+        "few": _few,
+        "learned_of": lambda rule: learned_of(Count(rule.learned, rule.tried)),
+    }
+    return environment
+
+
+def _figures(found: Findings) -> dict[str, object]:
+    """Of each kind the svg, or nothing where there is nothing to draw."""
+    lived = any(each.ends[-1] > 0 for each in found.survival)
+    return {
+        "best": Markup(figures.best(found)) if found.places else "",
+        "survival": Markup(figures.survival(found)) if lived else "",
+        "curves": Markup(figures.curves(found)) if found.curves else "",
+        "deaths": [Markup(figures.layers(each, f"death{n}")) for n, each in enumerate(found.deaths)],
+    }
+
+
+def _contents(found: Findings) -> Iterator[tuple[str, str]]:
+    """The sections that there are: (id, title)."""
+    judged = bool(found.judged.tried)
+    sections = (
+        ("answer", "The answer", True),
+        ("best", "Best configurations", bool(found.places)),
+        ("decides", "What decides", judged),
+        ("maps", "Learned of tried", judged),
+        ("fates", "Fates and steps saved", bool(found.fates)),
+        ("curves", "Learning curves", bool(found.curves)),
+        ("deaths", "How runs died", bool(found.deaths)),
+        ("failures", "Failures", bool(found.failures)),
+        ("trials", "All trials", bool(found.table.rows)),
+        ("ran", "What was run", True),
+    )
+    return ((id_, title) for id_, title, there in sections if there)
+
+
+def _captions(found: Findings) -> dict[str, str]:
+    summary, count = found.summary, len(found.table.rows)
+    running = f"; {summary.running:,} are running" if summary.running else ""
+    first = f"The first {len(found.places)} of {found.configurations:,}. "
+    more = f" {min(count, MOST_DATA) - MOST_ROWS:,} more are shown by the page's script." if count > MOST_ROWS else ""
+    rest = f" The last {count - MOST_DATA:,} are left out." if count > MOST_DATA else ""
+    return {
+        "standing": f"{summary.done:,} of {summary.trials:,} trials have finished{running}. "
+        f"Objective: {name_of(summary.objective)}.",
+        "best_caption": (first if found.configurations > len(found.places) else "")
+        + "Of a single run the interval tells what another hold-out set would, not what another seed would: "
+        "that may be much more.",
+        "maps_note": "Bars are shares that learned, lines across them 95 % intervals (Wilson). A bin has its lower "
+        "end and not its upper one. Not counted: runs that failed, and those stopped because others were better.",
+        "curves_caption": "Dotted: guessing. A dot is where a run ended. Of runs that learned the best are drawn, of "
+        "others some spaced over the study; losses far above guessing are drawn at the upper edge.",
+        "trials_note": "The best value first; a stopped run's value is that of its last look."
+        f"{more}{rest} CSV or Parquet of all: sweeps report STUDY --trials FILE.",
+    }
+
+
+def _glossary(rules: Rules) -> Iterator[tuple[str, str]]:
+    """What the words of a report mean."""
+    yield (
+        "learned",
+        (
+            f"top-1 above {rules.learned_factor:g} times chance, or a hold-out loss of at most "
+            f"{rules.learned_loss:.0%} of that of guessing"
+        ),
+    )
+    yield "guessing", "answering the class frequencies whatever the input; in regression the mean"
+    yield "at chance", "inputs may be told apart, but the answers are no better than guessing"
+    yield "collapsed", "every input gives the same output, so that only the class frequencies can be learnt"
+    yield "frozen", "the steps are so small that the weights would not have moved in the rest of the budget"
+    yield "diverged", "a weight or the loss became NaN or infinite"
+    yield "outranked", "stopped because others were better; whether it would have learned is not known"
+    yield "control", "a run that the judge may not stop, so that one sees what stopping loses"
+    yield "signal", "of a layer: the variance of its outputs over inputs, divided by their mean square"
+    yield "spread", "standard deviation over seeds"
+
+
+def _few(numbers: Sequence[int]) -> str:
+    more = len(numbers) - MOST_NUMBERS
+    return ", ".join(map(str, numbers[:MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")
+
+
+def _data(rows: Sequence[Sequence[str]]) -> Markup | str:
+    """Rows as JSON that stands in a script element: nothing in it can end that."""
+    if not rows:
+        return ""
+    text = json.dumps([[printable(cell) for cell in row] for row in rows], ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _shades() -> str:
+    """Classes c0 to c10: colours of rising lightness, with letters that stand out from them."""
+    lines = []
+    for step in range(SHADES + 1):
+        red, green, blue, _ = colormaps["cividis"](step / SHADES)
+        colour = "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
+        lines.append(f".c{step} {{ background: {colour}; color: {_letters(red, green, blue)}; }}")
+    return "\n".join([*lines, ""])
+
+
+def _letters(*colour: float) -> str:
+    """Black or white, whichever contrasts more (WCAG 2.2, relative luminance)."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#fff"
+
+
+def _hash(text: str) -> str:
+    """As a content security policy names what it allows."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@cache
+def _file(name: str) -> str:
+    return (files("sweeps.report") / name).read_text(encoding="utf-8")

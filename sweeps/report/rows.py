@@ -1,0 +1,74 @@
+"""The table of all trials: what each was, and what became of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps import store
+from sweeps.ranking import UNKNOWN, score
+from sweeps.report.levels import in_play, is_number, shown, varied
+from sweeps.report.words import name_of
+from sweeps.space import Space
+from sweeps.summaries import Finished
+from sweeps.summaries import shown as objective_shown
+
+UNFINISHED = {TrialState.RUNNING: "running", TrialState.WAITING: "waiting", TrialState.FAIL: "given up"}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as texts; `numeric` says of each column whether it is sorted as numbers."""
+
+    columns: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def table(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], regression: bool) -> Table:
+    """All trials, the best value first, those without one last."""
+    known = {run.number: run for run in finished}
+    parameters = varied(space)
+    names = [parameter.name for parameter in parameters]
+    measured = ["loss"] if regression else ["top1", "loss"]
+    others = [name for name in measured if name != space.objective]
+    columns = ("trial", "fate", *(name_of(name) for name in (space.objective, *others)), "steps", "seconds")
+    sign = -1 if space.direction == "maximize" else 1
+
+    def order(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
+        run = known.get(trial.number)
+        value = None if run is None else score(space, run)
+        unsure = run is None or run.fate in UNKNOWN
+        return value is None, unsure, sign * (value or 0.0), trial.number
+
+    return Table(
+        columns=(*columns, *names, "reason"),
+        numeric=(True, False, *(True for _ in columns[2:]), *map(is_number, parameters), False),
+        rows=tuple(_row(space, trial, known.get(trial.number), others, names) for trial in sorted(trials, key=order)),
+    )
+
+
+def _row(
+    space: Space, trial: FrozenTrial, run: Finished | None, others: Sequence[str], parameters: Sequence[str]
+) -> tuple[str, ...]:
+    if run is None:
+        fate = UNFINISHED.get(trial.state, str(trial.state.name).lower())
+        blanks = [""] * (len(others) + 3 + len(parameters))
+        return str(trial.number), fate, *blanks, str(trial.user_attrs.get(store.REASON, ""))
+    value = score(space, run)
+    values = in_play(space, run.config, trial.params)
+    return (
+        str(run.number),
+        run.fate,
+        "" if value is None else objective_shown(space.objective, value),
+        *(_measured(run, name) for name in others),
+        str(run.steps),
+        f"{run.seconds:.1f}",
+        *(shown(values[name]) if name in values else "" for name in parameters),
+        run.reason,
+    )
+
+
+def _measured(run: Finished, name: str) -> str:
+    value: float | None = getattr(run, name)
+    return "" if value is None else objective_shown(name, value)

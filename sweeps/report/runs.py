@@ -1,0 +1,177 @@
+"""What became of runs: fates, how long they trained, and the curves of some of them."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+from statistics import median
+from typing import TypeVar
+
+from sweeps import store
+from sweeps.ranking import score
+from sweeps.signals import Reading
+from sweeps.space import Space
+from sweeps.summaries import FATES, Finished
+from sweeps.verdict import Chance, Fate
+
+Item = TypeVar("Item")
+
+MOST_CURVES = 30  # of a fate: more hide each other, and the page is to stay small
+MOST_POINTS = 100  # of a curve
+
+
+@dataclass(frozen=True, slots=True)
+class FateRow:
+    """The finished runs of one fate.
+
+    Attributes:
+        median_end: of their lengths, in the unit of `unit_of`.
+        steps_saved: what stopping them left of their budgets.
+    """
+
+    fate: str
+    runs: int
+    median_end: float
+    steps_run: int
+    steps_saved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """The share of a fate's runs that trained for longer than x: from `ends[i]` on it is `shares[i]`, before it 1.
+
+    Attributes:
+        ends: ascending lengths at which at least one run ended.
+    """
+
+    fate: str
+    runs: int
+    ends: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    def at(self, x: float) -> float:
+        """The share that trained for longer than x, or to an end at x that all reach."""
+        passed = [share for end, share in zip(self.ends, self.shares, strict=True) if end < x]
+        return passed[-1] if passed else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One run's looks: `x` in the unit of `unit_of`; hold-out loss, and top-1 (in regression R^2)."""
+
+    number: int
+    x: tuple[float, ...]
+    loss: tuple[float, ...]
+    score: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The curves that are drawn of the runs of one fate, of so many that there are; of learners the best, first."""
+
+    fate: str
+    runs: int
+    drawn: tuple[Curve, ...]
+
+
+def unit_of(space: Space) -> str:
+    """What the length of a run is counted in: with a budget of epochs its steps depend on the batch."""
+    return "epochs" if space.budget.epochs else "steps"
+
+
+def reached(space: Space, trial: Finished) -> float:
+    """How long a run trained, in that unit."""
+    return _counted(space, trial, trial.steps)
+
+
+def fates(space: Space, finished: Iterable[Finished]) -> list[FateRow]:
+    """The fates that occurred, in their usual order."""
+    rows = []
+    for fate, runs in _by_fate(finished).items():
+        stopped = fate not in (Fate.LEARNED, store.FAILED)
+        saved = sum(run.config["steps"] - run.steps for run in runs) if stopped else 0
+        ends = median(reached(space, run) for run in runs)
+        rows.append(FateRow(fate, len(runs), ends, sum(run.steps for run in runs), saved))
+    return rows
+
+
+def survival(space: Space, finished: Iterable[Finished]) -> list[Survival]:
+    """How many runs of each fate trained how long; failed ones, which trained nothing, are left out."""
+    found = []
+    for fate, runs in _by_fate(finished).items():
+        if fate != store.FAILED:
+            lengths = sorted(reached(space, run) for run in runs)
+            ends = sorted(set(lengths))
+            left = [1 - bisect_right(lengths, end) / len(lengths) for end in ends]
+            found.append(Survival(fate, len(runs), tuple(ends), tuple(left)))
+    return found
+
+
+def to_be_drawn(space: Space, finished: Iterable[Finished]) -> dict[str, list[Finished]]:
+    """The runs whose curves are drawn, by fate: the best learners, of the others some spaced evenly over the study."""
+    chosen = {}
+    sign = -1 if space.direction == "maximize" else 1
+    for fate, runs in _by_fate(finished).items():
+        if fate == Fate.LEARNED:
+            ordered = sorted(runs, key=lambda run: (sign * _score(space, run), run.number))
+            chosen[fate] = ordered[:MOST_CURVES]
+        elif fate != store.FAILED:
+            chosen[fate] = _spaced(runs, MOST_CURVES)
+    return chosen
+
+
+def curves(
+    space: Space,
+    finished: Sequence[Finished],
+    chosen: Mapping[str, Sequence[Finished]],
+    readings: Mapping[int, Sequence[Reading]],
+    chance: Chance,
+) -> list[Curves]:
+    """The curves of the runs that were chosen and left readings.
+
+    Args:
+        readings: by trial; those of the chosen runs at least.
+    """
+    counts = {fate: len(runs) for fate, runs in _by_fate(finished).items()}
+    found = []
+    for fate, runs in chosen.items():
+        drawn = tuple(_curve(space, run, readings[run.number], chance) for run in runs if run.number in readings)
+        if drawn:
+            found.append(Curves(fate, counts[fate], drawn))
+    return found
+
+
+def _curve(space: Space, run: Finished, looks: Sequence[Reading], chance: Chance) -> Curve:
+    some = _spaced([look for look in looks if look.measured], MOST_POINTS)
+    return Curve(
+        number=run.number,
+        x=tuple(_counted(space, run, look.step) for look in some),
+        loss=tuple(look.loss if isfinite(look.loss) else nan for look in some),
+        score=tuple(look.top1 if chance.classes else chance.gain(look.loss) for look in some),
+    )
+
+
+def _counted(space: Space, run: Finished, steps: int) -> float:
+    if not space.budget.epochs:
+        return steps
+    return steps / run.config["report_interval"] if run.config else 0.0
+
+
+def _score(space: Space, run: Finished) -> float:
+    found = score(space, run)
+    return (float("-inf") if space.direction == "maximize" else float("inf")) if found is None else found
+
+
+def _by_fate(finished: Iterable[Finished]) -> dict[str, list[Finished]]:
+    found: dict[str, list[Finished]] = {}
+    for run in finished:
+        found.setdefault(run.fate, []).append(run)
+    known = [fate for fate in FATES if fate in found]
+    return {fate: found[fate] for fate in (*known, *sorted(set(found) - set(known)))}
+
+
+def _spaced(items: Sequence[Item], most: int) -> list[Item]:
+    """All, or so many at equal distances, the first and the last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]

@@ -1,0 +1,90 @@
+"""Figures as SVG elements that stand in a page: text stays text, nothing collides with the page or is forbidden in it.
+
+matplotlib's own files are whole documents: they style every element of the page that they are put into, use the same
+ids, and have style attributes, which a strict content security policy does not let through.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+from matplotlib.figure import Figure
+
+SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "sweeps",  # the same figure gives the same text
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+}
+FONTS = "DejaVu Sans, Verdana, Segoe UI, Helvetica, Arial, sans-serif"  # the first is what widths were measured with
+DOTS_PER_INCH = 110  # of what is an image
+INHERITED = {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # what the style that was taken out said
+COORDINATES = ("d", "x", "y", "transform", "points")
+DIGITS = re.compile(r"-?\d+\.\d{3,}")  # of coordinates: a hundredth of a point is enough
+
+ElementTree.register_namespace("", SVG)
+
+
+def element(draw: Callable[[], Figure], key: str, title: str) -> str:
+    """A figure as an `svg` element, as wide as there is room.
+
+    Args:
+        draw: makes the figure.
+        key: begins the ids in it; unique in the page.
+        title: what it shows, for those who cannot see it.
+    """
+    written = io.StringIO()
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts may have it
+        draw().savefig(written, format="svg", dpi=DOTS_PER_INCH, metadata={"Date": None})
+    root = ElementTree.fromstring(written.getvalue())
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
+                parent.remove(child)
+    _plain(root, key)
+    for size in ("width", "height"):
+        root.attrib.pop(size)
+    root.attrib |= {"role": "img", "aria-label": title, "font-family": FONTS, **INHERITED}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _plain(root: ElementTree.Element, key: str) -> None:
+    """Attributes in the place of styles; only ids that are needed, and of this figure alone; no needless digits."""
+    for node in root.iter():
+        for declaration in node.attrib.pop("style", "").split(";"):
+            name, _, value = (part.strip() for part in declaration.partition(":"))
+            node.attrib |= _font(value) if name == "font" else {name: value} if name else {}
+        node.attrib.pop("font-family", None)
+        if to := node.attrib.pop(f"{{{XLINK}}}href", ""):
+            node.attrib["href"] = to
+        node.text, node.tail = (part and part.strip() for part in (node.text, node.tail))
+    named = set(re.findall(r"#([\w.-]+)", " ".join(value for node in root.iter() for value in node.attrib.values())))
+    for node in root.iter():
+        if (own := node.attrib.pop("id", "")) in named:
+            node.attrib["id"] = f"{key}-{own}"
+        for name, value in node.attrib.items():
+            if name == "href" and value.startswith("#"):
+                node.attrib[name] = f"#{key}-{value[1:]}"
+            elif "url(#" in value:
+                node.attrib[name] = value.replace("url(#", f"url(#{key}-")
+            elif name in COORDINATES:
+                shorter = DIGITS.sub(lambda found: f"{float(found[0]):.2f}", value)
+                node.attrib[name] = " ".join(shorter.split())
+
+
+def _font(shorthand: str) -> dict[str, str]:
+    """`bold 10px 'A', sans-serif` as attributes; matplotlib 3.10 writes it."""
+    size = re.search(r"[\d.]+px", shorthand)
+    weight = {"font-weight": "bold"} if re.search(r"\b(bold|[6-9]00)\b", shorthand) else {}
+    return {**({"font-size": size[0]} if size else {}), **weight}

@@ -1,0 +1,269 @@
+"""A study as tables: a row per trial, per look or per layer of a look; as CSV or Parquet, by the ending of the name."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite, isnan
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from sweeps import autopsies, store
+from sweeps.errors import InputError
+from sweeps.report.files import whole
+from sweeps.report.material import Material
+from sweeps.signals import Reading
+from sweeps.space import LABELS
+from sweeps.verdict import Chance
+
+Value = str | int | float | bool | datetime | None
+Row = Mapping[str, Value]
+Columns = Mapping[str, type]  # name -> str, int, float, bool or datetime
+Write = Callable[[Sequence[Row]], None]
+
+ENDINGS = (".csv", ".parquet")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a text for a formula
+ROWS_OF_A_GROUP = 20_000  # of Parquet, that are held in memory; readers skip whole groups
+LARGEST = 2**63  # integers below it fit into Parquet's
+OWN_COLUMNS = (store.FATE, store.REASON, store.CONFIG)  # attributes that are columns already
+TRIAL: Columns = {
+    "study": str,
+    "trial": int,
+    **dict.fromkeys(("state", "fate", "reason"), str),
+    "value": float,
+    **dict.fromkeys(("started", "ended"), datetime),
+}
+NUMBERS = ("seconds", "train_loss", "loss", "loss_std", "f1", "gradient_norm", "update_ratio")
+OF_CLASSES: Columns = {"top1": float, "top5": float, "hits1": int, "hits5": int}
+LOOK: Columns = {
+    "study": str,
+    **dict.fromkeys(("trial", "step"), int),
+    **dict.fromkeys((*NUMBERS, "gain", "signal"), float),
+    **OF_CLASSES,
+    "count": int,
+    "finite": bool,
+}
+VITALS = ("mean", "std", "signal", "dead", "gradient_norm", "update_ratio", "saturated")
+WEIGHTS = ("omega_mean", "omega_std", "tau_mean", "tau_std", "in_domain")
+LAYER: Columns = {
+    "study": str,
+    **dict.fromkeys(("trial", "step", "index"), int),
+    "layer": str,
+    **dict.fromkeys((*VITALS, *WEIGHTS), float),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """A table of looks: its columns, and its rows of one look."""
+
+    columns: Columns
+    rows: Callable[[str, int, Reading, Chance], Iterable[Row]]
+
+
+def require_known(path: Path, option: str) -> None:
+    """Make sure that a table can be written in the format that a file's name asks for.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if path.suffix not in ENDINGS:
+        raise InputError(f"{option} {path}: the ending decides the format; name a .csv or a .parquet file")
+    if path.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401, PLC0415  not everybody has it
+        except ImportError as exc:
+            mend = "install it with pip install 'sweeps[parquet]', or name a .csv file"
+            raise InputError(f"{option} {path}: Parquet needs pyarrow; {mend}") from exc
+
+
+def write_trials(made_of: Material, path: Path, option: str) -> None:
+    """A row per trial: what it was, all values of its recipe (`config.learning_rate`), and all that was noted of it.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    rows = [_trial(made_of.space.name, trial) for trial in made_of.trials]
+    with writing(path, {**TRIAL, **_kinds(rows)}, option) as write:
+        write(rows)
+
+
+def write_looks(
+    made_of: Material, tables: Sequence[tuple[Looks, Path, str]], said: Callable[[int], None] = lambda _: None
+) -> None:
+    """Tables of looks, in one pass over the trials; one trial is held at a time.
+
+    Args:
+        tables: each with its file and the option that named that.
+        said: told of how many trials have been written.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    trials, name = made_of.trials, made_of.space.name
+    chance = autopsies.chance_of(trials[0], trials) if trials else Chance.balanced(2)
+    with _all([writing(path, table.columns, option) for table, path, option in tables]) as writes:
+        for done, (number, looks) in enumerate(made_of.readings([trial.number for trial in trials]), 1):
+            for (table, _, _), write in zip(tables, writes, strict=True):
+                write([row for look in looks for row in table.rows(name, number, look, chance)])
+            said(done)
+
+
+@contextmanager
+def writing(path: Path, columns: Columns, option: str) -> Iterator[Write]:
+    """Write rows to a new file, which takes the place of an old one in the end.
+
+    What is absent, None or not a number is an empty cell of CSV, and null in Parquet.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with whole(path, option) as partial, (_parquet if path.suffix == ".parquet" else _csv)(partial, columns) as write:
+        yield write
+
+
+@contextmanager
+def _csv(path: Path, columns: Columns) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        yield lambda rows: writer.writerows([_cell(row.get(name), columns[name]) for name in columns] for row in rows)
+
+
+def _cell(value: Value, kind: type) -> str:
+    """A text that a spreadsheet would run as a formula begins with an apostrophe, which keeps it from that."""
+    known = _known(value, kind)
+    if known is None:
+        return ""
+    if isinstance(known, bool):
+        return "true" if known else "false"
+    if isinstance(known, datetime):
+        return known.isoformat()
+    return f"'{known}" if isinstance(known, str) and known.startswith(FORMULA) else str(known)
+
+
+@contextmanager
+def _parquet(path: Path, columns: Columns) -> Iterator[Write]:
+    import pyarrow  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
+
+    kinds = {
+        str: pyarrow.string(),
+        int: pyarrow.int64(),
+        float: pyarrow.float64(),
+        bool: pyarrow.bool_(),
+        datetime: pyarrow.timestamp("us", tz="UTC"),
+    }
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    gathered: list[dict[str, Value]] = []
+
+    def flush() -> None:
+        writer.write_table(pyarrow.Table.from_pylist(gathered, schema=schema))
+        gathered.clear()
+
+    def write(rows: Sequence[Row]) -> None:
+        gathered.extend({name: _known(row.get(name), kind) for name, kind in columns.items()} for row in rows)
+        if len(gathered) >= ROWS_OF_A_GROUP:
+            flush()
+
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        yield write
+        flush()
+
+
+def _known(value: Value, kind: type) -> Value:
+    """As a column of this kind holds it; None for what is not there and for not-a-number."""
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return None
+    if kind is datetime:
+        return value
+    if kind is str:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    found: Value = kind(value)
+    return found
+
+
+@contextmanager
+def _all(each: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Write]]:
+    """All of them, one in the other."""
+    if not each:
+        yield []
+        return
+    with each[0] as first, _all(each[1:]) as others:
+        yield [first, *others]
+
+
+def _trial(study: str, trial: FrozenTrial) -> dict[str, Value]:
+    config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
+    noted = {name: value for name, value in trial.user_attrs.items() if name not in OWN_COLUMNS}
+    return {
+        "study": study,
+        "trial": trial.number,
+        "state": trial.state.name.lower(),
+        "fate": trial.user_attrs.get(store.FATE),
+        "reason": trial.user_attrs.get(store.REASON),
+        "value": trial.value if trial.values is not None and trial.state.is_finished() else None,
+        "started": _utc(trial.datetime_start),
+        "ended": _utc(trial.datetime_complete),
+        **{name: trial.params[name] for name in LABELS if name in trial.params},
+        **_flat(config, "config."),
+        **{f"attribute.{name}" if name in TRIAL else name: _plain(value) for name, value in noted.items()},
+    }
+
+
+def _utc(local: datetime | None) -> datetime | None:
+    """Optuna's times are local and do not say so."""
+    return local and local.astimezone(UTC)
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for name, value in table.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": _plain(value)}
+    return found
+
+
+def _plain(value: Any) -> Value:
+    return value if isinstance(value, str | int | float | None) else json.dumps(value, sort_keys=True)
+
+
+def _kinds(rows: Sequence[Row]) -> dict[str, type]:
+    """The kinds of columns that trials fill as they come: of integers and floats floats, of anything else texts."""
+    found: dict[str, set[type]] = {}
+    for row in rows:
+        for name, value in row.items():
+            kinds = found.setdefault(name, set())
+            if value is not None:
+                kinds.add(str if type(value) is int and abs(value) >= LARGEST else type(value))
+    return {name: _kind(kinds) for name, kinds in found.items() if name not in TRIAL}
+
+
+def _kind(kinds: set[type]) -> type:
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return float if kinds == {int, float} else str
+
+
+def _look(study: str, number: int, look: Reading, chance: Chance) -> Iterator[Row]:
+    names = (*NUMBERS, "step", "count", "finite", *(OF_CLASSES if chance.classes else ()))
+    known = {name: getattr(look, name) for name in names}
+    yield {"study": study, "trial": number, "gain": _number(chance.gain(look.loss)), "signal": look.signal, **known}
+
+
+def _number(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
+def _layers(study: str, number: int, look: Reading, _: Chance) -> Iterator[Row]:
+    for index, layer in enumerate(look.layers):
+        known = {name: getattr(layer, name) for name in VITALS}
+        weights = {name: getattr(layer.weights, name) for name in WEIGHTS} if layer.weights else {}
+        where: Row = {"study": study, "trial": number, "step": look.step, "index": index, "layer": layer.name}
+        yield {**where, **known, **weights}
+
+
+LOOKS, LAYERS = Looks(LOOK, _look), Looks(LAYER, _layers)

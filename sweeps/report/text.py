@@ -1,0 +1,168 @@
+"""A report for a terminal: the same findings, without the figures and the table of all trials."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.report.answer import answer, between, learned_of, stopping
+from sweeps.report.best import Confirming, Place
+from sweeps.report.findings import Findings
+from sweeps.report.levels import Count, Grid, Levels
+from sweeps.report.runs import unit_of
+from sweeps.report.words import name_of, percent, printable
+from sweeps.summaries import COLOURS, shown
+
+BAR = 20  # letters of a share
+
+
+def render(found: Findings, remarks: Sequence[str] = ()) -> RenderableType:
+    """The report.
+
+    Args:
+        remarks: paragraphs that follow the tables of confirmations.
+    """
+    summary = found.summary
+    lines: list[RenderableType] = [
+        Text(printable(f"{summary.study}: {summary.done} of {summary.trials} trials"), "bold")
+    ]
+    if summary.question:
+        lines.append(Text(printable(summary.question), "italic"))
+    lines += [Text(), _text(" ".join(answer(found)))]
+    for title, part in (
+        ("best configurations", list(_best(found, remarks))),
+        ("what decides between dying and learning", list(_decides(found))),
+        ("learned / tried", list(_maps(found))),
+        ("fates and steps saved", list(_fates(found))),
+        ("how runs died: one of each kind", list(_deaths(found))),
+        ("trials that failed", list(_failures(found))),
+    ):
+        if part:
+            lines += [Text(), Text(title, "bold underline"), *part]
+    return Group(*lines)
+
+
+def _text(words: str, style: str = "") -> Text:
+    return Text(printable(words), style)
+
+
+def _best(found: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
+    if found.places:
+        yield _places(found, found.places, found.confirming)
+        if not all(place.spread for place in found.places):
+            yield Text("of a single run the interval is over the hold-out set alone, not over seeds", "dim")
+    for each in found.confirming:
+        yield _text(f"run again: {each.study}, {each.done} of {each.trials} runs of {each.length}")
+        if each.places:
+            yield _places(found, each.places, ())
+    yield from map(_text, remarks)
+
+
+def _places(found: Findings, places: Sequence[Place], confirming: Sequence[Confirming]) -> Table:
+    again = [each for each in confirming if any(each.of(place) for place in places)]
+    name = name_of(found.summary.objective)
+    table = Table("place", "configuration", "trials", "learned", name, "spread", "95 % interval", "over")
+    for each in again:
+        table.add_column(_text(each.study))
+    for place in places:
+        spread = "" if place.spread is None else shown(found.summary.objective, place.spread)
+        table.add_row(
+            str(place.place),
+            _text(place.words),
+            _runs(place),
+            f"{place.learned} / {len(place.values)}",
+            shown(found.summary.objective, place.mean),
+            spread,
+            "" if place.interval is None else between(found, place.interval),
+            place.over,
+            *(_there(found, each, place) for each in again),
+        )
+    return table
+
+
+def _runs(place: Place) -> str:
+    """The trial, or the first of several; of what was run again the trial that was."""
+    if place.candidate is not None:
+        return str(place.candidate)
+    return f"{place.trials[0]} and {len(place.trials) - 1} more" if len(place.trials) > 1 else str(place.trials[0])
+
+
+def _there(found: Findings, each: Confirming, place: Place) -> str:
+    there = each.of(place)
+    if there is None:
+        return ""
+    confirmed = "confirmed, " if there.learned == len(there.values) else ""
+    value = shown(found.summary.objective, there.mean)
+    return f"{confirmed}{each.length}: {value}, place {there.place} of {len(each.places)}"
+
+
+def _decides(found: Findings) -> Iterator[RenderableType]:
+    survey = found.survey
+    if survey.note:
+        yield _text(survey.note)
+        return
+    table = Table("hyperparameter", "explains", "", "most learned where")
+    for each in survey.deciders:
+        bar = "█" * round(BAR * each.importance)
+        table.add_row(_text(each.name), percent(each.importance), Text(bar, "blue"), _text(each.best))
+    yield table
+    for one, other, share in survey.interactions:
+        yield _text(f"together {one} and {other} explain another {percent(share)}, which neither does alone")
+    for rule in survey.region:
+        yield _text(f"where runs live: {rule.words}: {learned_of(Count(rule.learned, rule.tried))} learned")
+    if survey.region:
+        yield Text("the best of many conditions that were looked at: try them on new trials", "dim")
+
+
+def _maps(found: Findings) -> Iterator[RenderableType]:
+    yield from map(_grid, found.grids)
+    yield from (_text(f"no map {line}", "dim") for line in found.no_grids if found.judged.tried)
+    yield from (_levels(each) for each in found.levels if each.rows)
+
+
+def _grid(grid: Grid) -> Table:
+    table = Table(title=_text(f"{grid.row} and {grid.column}"), title_justify="left")
+    table.add_column(_text(grid.row))
+    for column in grid.columns:
+        table.add_column(_text(column), justify="right")
+    for index, row in enumerate(grid.rows):
+        cells = [grid.cells.get((index, column)) for column in range(len(grid.columns))]
+        table.add_row(_text(row), *(f"{cell.learned} / {cell.tried}" if cell else "" for cell in cells))
+    return table
+
+
+def _levels(levels: Levels) -> Table:
+    table = Table()
+    for name in (levels.name, "learned / tried", "share", "95 % interval"):
+        table.add_column(_text(name))
+    for words, count in levels.rows:
+        low, high = count.interval
+        bar = "█" * round(BAR * count.share)
+        of = f"{count.learned} / {count.tried}"
+        table.add_row(_text(words), of, Text(f"{bar:░<{BAR}}", "blue"), f"{percent(low)} to {percent(high)}")
+    return table
+
+
+def _fates(found: Findings) -> Iterator[RenderableType]:
+    if not found.fates:
+        return
+    table = Table("fate", "runs", f"median length, {unit_of(found.space)}", "steps run", "steps saved")
+    for each in found.fates:
+        numbers = (f"{each.runs:,}", f"{each.median_end:.4g}", f"{each.steps_run:,}", f"{each.steps_saved:,}")
+        table.add_row(Text(each.fate, COLOURS.get(each.fate, "red")), *numbers)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    yield table
+    yield from map(_text, stopping(found))
+
+
+def _deaths(found: Findings) -> Iterator[RenderableType]:
+    for death in found.deaths:
+        yield _text(f"{death.fate}: trial {death.number} ({death.words}); {death.why}")
+        yield _text("  " + " ".join(death.autopsy.opening()))
+
+
+def _failures(found: Findings) -> Iterator[RenderableType]:
+    for each in found.failures:
+        yield _text(f"{len(each.trials)} of them, trial {each.trials[0]} the first: {each.reason}")

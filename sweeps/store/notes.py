@@ -1,0 +1,90 @@
+"""Notes as optuna-dashboard keeps them: Markdown among the system attributes of a study, its own and its trials'.
+
+What sweeps says stands above a line; what people write below that line stays when sweeps says it anew.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from math import ceil
+from typing import Any
+
+from optuna.storages._rdb import models
+from sqlalchemy import ColumnElement, Connection, Engine, select
+
+from sweeps.store.writes import put, table, writing
+
+ATTRIBUTES = table(models.StudySystemAttributeModel)
+END = "*`sweeps` rewrites what stands above; what is written below this line stays.*"
+# As above, or as earlier versions wrote it.
+LINE = re.compile(r"\*`sweeps(?: autopsy)?` rewrites what stands above; what is written below this line stays\.\*")
+# The dashboard looks through all attributes once for every trial: the fewer pieces the better. MariaDB's TEXT takes
+# 65 535 bytes, and JSON up to 12 a character.
+WHOLE, PIECE = 60_000, 5000
+
+
+def rewritten(attributes: Mapping[str, Any], trial_id: int | None, ours: str) -> dict[str, Any]:
+    """The attributes to set for a note that says `ours` above the line; none where it says so already.
+
+    Args:
+        attributes: of the study, those of the note as it is among them.
+        trial_id: None for the study's own note.
+    """
+    version, pieces = _parts(attributes, trial_id)
+    before = "".join(pieces)
+    theirs = LINE.split(before, maxsplit=1)[-1].strip()
+    body = f"{ours}\n\n{END}\n" + (f"\n{theirs}\n" if theirs else "")
+    if body == before:
+        return {}
+    # Whoever has a note open in the dashboard cannot save it once the version is another. A trial's note is said once;
+    # a study's is said anew while its trials end, and nothing is lost if an older one is put back for a minute.
+    version = max(1, version) if trial_id is None else version + 1
+    size = PIECE if len(json.dumps(body)) > WHOLE else len(body)
+    count = max(len(pieces), ceil(len(body) / size))
+    cut = {f"{_prefix(trial_id)}note_str:{piece}": body[piece * size : (piece + 1) * size] for piece in range(count)}
+    return {f"{_prefix(trial_id)}note_ver": version, **cut}
+
+
+def body(attributes: Mapping[str, Any], trial_id: int | None) -> str:
+    """A note as the dashboard shows it; empty where there is none."""
+    return "".join(_parts(attributes, trial_id)[1])
+
+
+def write(engine: Engine, study_id: int, trial_id: int | None, ours: str) -> None:
+    """Have a note say `ours`, above what a person wrote."""
+    with writing(engine) as db:
+        put_note(db, study_id, trial_id, ours)
+
+
+def put_note(db: Connection, study_id: int, trial_id: int | None, ours: str) -> None:
+    """The same in a transaction."""
+    found = db.execute(select(ATTRIBUTES.c.key, ATTRIBUTES.c.value_json).where(*which(study_id, trial_id))).all()
+    new = rewritten({key: json.loads(value) for key, value in found}, trial_id, ours)
+    rows = [{"study_id": study_id, "key": key, "value_json": json.dumps(value)} for key, value in new.items()]
+    put(db, ATTRIBUTES, rows, ("study_id", "key"))
+
+
+def which(study_id: int, trial_id: int | None) -> Iterator[ColumnElement[bool]]:
+    """The conditions for the attributes of one note."""
+    yield ATTRIBUTES.c.study_id == study_id
+    yield ATTRIBUTES.c.key.like(f"{_prefix(trial_id)}note%")
+
+
+def of_studies(engine: Engine) -> dict[int, str]:
+    """study_id -> the beginning of the study's own note, of those that have one."""
+    query = select(ATTRIBUTES.c.study_id, ATTRIBUTES.c.value_json)
+    with engine.connect() as db:
+        rows = db.execute(query.where(ATTRIBUTES.c.key == f"{_prefix(None)}note_str:0")).all()
+    return {study_id: str(json.loads(value)) for study_id, value in rows}
+
+
+def _parts(attributes: Mapping[str, Any], trial_id: int | None) -> tuple[int, list[str]]:
+    """A note's version and pieces; (0, []) where there is none."""
+    prefix = f"{_prefix(trial_id)}note_str:"
+    count = sum(name.startswith(prefix) for name in attributes)
+    pieces = [str(attributes.get(f"{prefix}{piece}", "")) for piece in range(count)]
+    return int(attributes.get(f"{_prefix(trial_id)}note_ver", 0)), pieces
+
+
+def _prefix(trial_id: int | None) -> str:
+    return "dashboard:" if trial_id is None else f"dashboard:{trial_id}:"

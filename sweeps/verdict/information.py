@@ -1,0 +1,36 @@
+"""How much a hyperparameter tells of the outcome, and how much it would by luck."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+PERMUTATIONS = 200  # of the outcome
+
+
+def information(codes: NDArray[np.intp], learned: Mask) -> Floats:
+    """Mutual information (nats) of the codes with the outcome, and with each permutation of it."""
+    _, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    levels = np.eye(len(counts), dtype=np.float32)[codes]  # float32 counts up to 16 million exactly
+    shares = (_outcomes(learned.tobytes()) @ levels).astype(np.float64) / counts
+    return _entropy(learned.mean()) - _entropy(shares) @ counts / len(codes)
+
+
+def share_of(found: Floats, learned: Mask) -> float:
+    """The first beyond the mean of the others, over the outcome's entropy; not below 0."""
+    return max(0.0, float((found[0] - found[1:].mean()) / _entropy(learned.mean())))
+
+
+@lru_cache(maxsize=2)
+def _outcomes(learned: bytes) -> NDArray[np.float32]:
+    """(1 + permutations, trials): the outcome, then each permutation of it; the same for all hyperparameters."""
+    outcome = np.frombuffer(learned, dtype=np.bool_)
+    shuffled = np.random.default_rng(0).permuted(np.tile(outcome, (PERMUTATIONS, 1)), axis=1)
+    return np.vstack([outcome, shuffled]).astype(np.float32)
+
+
+def _entropy(share: Floats) -> Floats:
+    parts = np.stack([share, 1 - share])
+    return np.asarray(-np.sum(parts * np.log(np.where(parts > 0, parts, 1)), axis=0))
