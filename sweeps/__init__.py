@@ -1,3 +1,32 @@
 """Hyperparameter sweeps for deep image classifiers that refuse to learn."""
 
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweeps.nn.export import Loaded
+
 __version__ = "0.1.0"
+
+
+def load(path: str | PathLike[str], *, as_trained: bool = False, images: Any = None) -> "Loaded":
+    """The model, optimiser and loss of a recipe that `sweeps export` wrote; Keras is imported when this is called.
+
+    `load("best.toml").compile()` is a Keras model, ready for `fit`.
+
+    Args:
+        path: of the .toml, .yaml or .json file.
+        as_trained: the recipe at the size that the trial had, instead of the full size.
+        images: training images, uint8, (n, height, width, channels), or rows of a table, (n, columns): where the
+            recipe scales its inputs by what these are like, and its own data cannot be loaded here.
+
+    Raises:
+        sweeps.errors.InputError: the file is no recipe, or images are needed.
+    """
+    from sweeps.export.document import read  # noqa: PLC0415  `import sweeps` stays light
+
+    found = read(Path(path))
+    from sweeps.nn.export import load as build  # noqa: PLC0415
+
+    return build(found.trained if as_trained else found.recipe, found.input_shape, images)

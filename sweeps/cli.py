@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps import __version__, cli_confirm, cli_dashboard, cli_data, cli_launch, cli_workers
+from sweeps import __version__, cli_confirm, cli_dashboard, cli_data, cli_export, cli_launch, cli_report, cli_workers
 from sweeps.cli_options import ArtifactsPlace, Overrides, SpacePath, StorageUrl, StudyName
 from sweeps.errors import InputError, SweepsError
 
@@ -27,6 +27,8 @@ for command in (
     *(cli_workers.worker, cli_workers.pause, cli_workers.resume, cli_workers.stop),
     cli_confirm.confirm,
     cli_dashboard.dashboard,
+    cli_export.export,
+    cli_report.report,
 ):
     app.command()(command)
 
@@ -171,7 +173,7 @@ def autopsy(
     storage: StorageUrl = None,
 ) -> None:
     """Say why a finished trial died and what the study's other trials support; rewrite its note in the dashboard."""
-    from sweeps import autopsies, store
+    from sweeps import autopsies, store, trial_notes
 
     opened = store.connect(store.url(storage))
     loaded = store.load_study(opened, study)
@@ -181,7 +183,7 @@ def autopsy(
 
         readings, _ = history.readings_of(opened, loaded, trial)
         pictures.draw_autopsy(readings, found.chance, f"{study}, trial {trial}: {found.cause}", to)
-    autopsies.write(opened, loaded, trial, found)
+    trial_notes.write(opened, loaded, trial, found)
     print(found.markdown())
 
 

@@ -37,12 +37,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trial": {"config", "history", "samplers", "signals", "space", "store", "training", "verdict"},
     "provenance": {"config", "data", "store"},
     "attempt": {
-        *("autopsies", "checkpoints", "config", "data", "errors", "heartbeat", "history", "pictures", "provenance"),
-        *("samplers", "signals", "space", "store", "training", "trial", "verdict"),
+        *("checkpoints", "config", "data", "errors", "heartbeat", "history", "provenance", "samplers", "signals"),
+        *("space", "store", "training", "trial", "trial_notes", "verdict"),
     },
     "worker": {
         *("attempt", "checkpoints", "errors", "heartbeat", "interruption", "places", "samplers", "space", "store"),
-        *("training", "trial", "verdict"),
+        *("study_notes", "training", "trial", "verdict"),
     },
     "integrations": {"nn", "signals", "verdict"},
     "rehearsal": {"config", "errors", "space", "training"},
@@ -66,10 +66,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "status": {"errors", "launch", "summaries", "space", "store"},
     "autopsies": {"history", "signals", "store", "verdict"},
-    "dashboard": {"errors", "interruption", "places"},
+    "trial_notes": {"autopsies", "pictures", "signals", "store", "verdict"},
+    "study_notes": {"autopsies", "space", "store", "summaries", "verdict"},
+    "dashboard_storage": {"store"},
+    "dashboard": {"dashboard_storage", "errors", "interruption", "places", "store", "study_notes"},
     "hints": {"space", "store"},
-    "run": {"errors", "hints", "interruption", "launch", "summaries", "space", "space_file", "store"},
+    "run": {"errors", "hints", "interruption", "launch", "summaries", "space", "space_file", "store", "study_notes"},
+    "report": {
+        *("autopsies", "errors", "parameters", "pictures", "ranking", "signals", "space", "store", "summaries"),
+        "verdict",
+    },
+    "cli_report": {"cli_options", "confirmation", "errors", "report", "run", "store"},
     "cli_options": set(),
+    "export": {"config", "errors", "ranking", "space", "store", "summaries", "verdict"},
+    "cli_export": {"cli_options", "errors", "export", "space", "space_file", "store"},
     "cli_dashboard": {"cli_options", "dashboard", "store"},
     "cli_data": {"data", "errors"},
     "cli_jobs": {"errors", "launch", "store"},
@@ -83,8 +93,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "cli_confirm",
         "cli_dashboard",
         "cli_data",
+        "cli_export",
         "cli_launch",
         "cli_options",
+        "cli_report",
         "cli_workers",
         "data",
         "errors",
@@ -101,12 +113,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "space_schema",
         "status",
         "store",
+        "trial_notes",
     },
-    "__init__": set(),
+    "__init__": {"export", "nn"},
     "__main__": {"cli"},
 }
 # Within the heavy room the parts know nothing of models, models nothing of training.
-NN_ORDER = ["parts", "models", "net", "trainer", "train"]
+NN_ORDER = ["parts", "models", "net", "trainer", "train", "export"]
 HEAVY = {"tensorflow", "keras", "optuna_dashboard", "sklearn"}
 # Which rooms may open what is heavy at all: elsewhere not even a function may.
 MAY_OPEN = {

@@ -30,12 +30,12 @@ def study(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_a_help_text_and_a_line_in_the_readme(command: str, tmp_path: Path) -> None:
+def test_every_command_has_a_help_text_and_a_line_in_the_manual(command: str, tmp_path: Path) -> None:
     shown = sweeps(command, "--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert len(shown.stdout.split()) > 20
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    assert f"sweeps {command}" in readme
+    listed = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
+    assert f"sweeps {command}" in listed
 
 
 @pytest.mark.parametrize(("command", "usage"), [("worker", "[OPTIONS] [STUDY...]"), ("status", "[OPTIONS] [STUDY]")])
@@ -144,6 +144,16 @@ def test_the_schema_accepts_what_the_parser_accepts() -> None:
             [sys.executable, "-m", "sweeps", "schema"], capture_output=True, text=True, check=True, env=dict(os.environ)
         ).stdout
     )
-    assert set(shown["properties"]) == {"study", "budget", "verdict", "data", "model", "sampler", "pruner", "space"}
+    assert set(shown["properties"]) == {
+        "study",
+        "budget",
+        "verdict",
+        "data",
+        "model",
+        "sampler",
+        "pruner",
+        "space",
+        "full",
+    }
     assert "selu" in json.dumps(shown["properties"]["space"]["properties"]["activation"])
     assert shown["additionalProperties"] is False

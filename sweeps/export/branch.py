@@ -1,0 +1,194 @@
+"""An export as a commit on a branch, made of git's plumbing: no working tree and no index is touched."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.errors import InputError, SweepsError
+from sweeps.export.plan import File, Plan, plan
+
+# Where git looks is said here, not by a hook or a shell that this runs in.
+ELSEWHERE = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
+    *("GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What was committed.
+
+    Attributes:
+        place: the folder as git writes it, BRANCH:FOLDER/.
+        sha: of the new commit; empty where nothing changed.
+        parent: in words.
+    """
+
+    plan: Plan
+    place: str
+    sha: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A folder in a repository's commits.
+
+    Attributes:
+        git: a folder that git finds the repository from.
+        prefix: the folder's name in the repository's trees, with `/` behind it; empty at the top.
+    """
+
+    git: Path
+    prefix: str
+
+    def run(self, *words: str, stdin: bytes = b"", index: str = "") -> bytes:
+        """What a git command prints.
+
+        Raises:
+            InputError: git is not installed, or the command fails.
+        """
+        done = self.attempt(*words, stdin=stdin, index=index)
+        if done.returncode:
+            raise InputError(f"git {words[0]}: {_words(done.stderr)}")
+        return done.stdout
+
+    def attempt(self, *words: str, stdin: bytes = b"", index: str = "") -> subprocess.CompletedProcess[bytes]:
+        """The end of a git command."""
+        kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+        told = {**kept, "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"} | ({"GIT_INDEX_FILE": index} if index else {})
+        command = ["git", "-C", str(self.git), *words]
+        try:
+            return subprocess.run(command, input=stdin, capture_output=True, env=told, check=False)
+        except FileNotFoundError as exc:
+            raise InputError("--commit needs git, which is not installed here") from exc
+
+
+def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Sequence[str], *, force: bool) -> Commit:
+    """Commit files and their manifest to a branch of the repository that a folder lies in, or would lie in.
+
+    A branch that is not there yet starts at HEAD. A branch that moves meanwhile is left as it is.
+
+    Raises:
+        InputError: no repository, no name of a branch, a branch that is checked out, files on it that differ; or git
+            refuses.
+        SweepsError: the branch has moved meanwhile.
+    """
+    tree = _tree(folder)
+    ref = f"refs/heads/{branch}"
+    if branch.startswith("-") or branch == "HEAD" or tree.attempt("check-ref-format", ref).returncode:
+        raise InputError(f"--commit {branch}: is no name of a branch")
+    if taken := _checked_out(tree, ref):
+        raise InputError(
+            f"--commit {branch}: is checked out in {taken}, whose files would look changed; name another branch, or "
+            "leave out --commit"
+        )
+    tip, head = _commit_of(tree, ref), _commit_of(tree, "HEAD")
+    base = tip or head
+    files = _files(tree, base, wanted) if base else {}
+
+    def there(name: str) -> bytes | None:
+        return tree.run("cat-file", "blob", files[name]) if name in files else None
+
+    place = f"{branch}:{tree.prefix}"
+    found = plan(wanted, there, place, force=force)
+    parent = f"its tip {tip[:9]}" if tip else f"HEAD, {head[:9]}" if head else "nothing: the repository is empty"
+    if not found.files:
+        return Commit(found, place, "", parent)
+    sha = _commit(tree, base, found.files, message)
+    done = tree.attempt("update-ref", "-m", "sweeps export", ref, sha, tip)
+    if done.returncode:
+        if _commit_of(tree, ref) != tip:
+            raise SweepsError(f"branch {branch!r} has moved meanwhile, and was left as it is; export again")
+        raise InputError(f"--commit {branch}: {_words(done.stderr)}")
+    return Commit(found, place, sha, parent)
+
+
+def _tree(folder: Path) -> Tree:
+    """Where a folder lies in its repository.
+
+    Raises:
+        InputError: it lies in none.
+    """
+    folder = folder.resolve()
+    nearest = next(each for each in (folder, *folder.parents) if each.is_dir())
+    git = Tree(nearest, "")
+    done = git.attempt("rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--absolute-git-dir")
+    if done.returncode:
+        raise InputError(f"{folder}: --commit: {_words(done.stderr)}; name a folder in a git repository")
+    bare, inside, git_dir = done.stdout.decode(errors="surrogateescape").splitlines()
+    if bare == "true":
+        top = Path(git_dir)
+    elif inside == "true":
+        top = Path(os.fsdecode(git.run("rev-parse", "--show-toplevel").rstrip(b"\n")))
+    else:
+        raise InputError(f"{folder}: --commit: inside of git's own folder; name a folder of the repository's files")
+    relative = folder.relative_to(top.resolve()).as_posix()
+    return Tree(nearest, "" if relative == "." else f"{relative}/")
+
+
+def _checked_out(tree: Tree, ref: str) -> str:
+    """The working tree that a branch is checked out in, if any."""
+    for block in os.fsdecode(tree.run("worktree", "list", "--porcelain")).split("\n\n"):
+        lines = block.splitlines()
+        if f"branch {ref}" in lines:
+            return lines[0].removeprefix("worktree ")
+    return ""
+
+
+def _commit_of(tree: Tree, name: str) -> str:
+    """The commit that a name stands for; empty where it stands for none."""
+    return tree.attempt("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.decode().strip()
+
+
+def _files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
+    """Files of the folder in a commit -> their blobs.
+
+    Raises:
+        InputError: a file has the name of the folder, or of one that it is in, or a folder that of a file.
+    """
+    parts = tree.prefix.rstrip("/").split("/") if tree.prefix else []
+    for count in range(1, len(parts) + 1):
+        name = "/".join(parts[:count])
+        kind = tree.attempt("cat-file", "-t", f"{base}:{name}").stdout.strip()
+        if kind not in (b"tree", b""):
+            raise InputError(f"--commit: {name} is no folder in {base[:9]}; name another with --to")
+    found: dict[str, str] = {}
+    for line in tree.run("ls-tree", "-z", "--full-tree", base, *([tree.prefix] if parts else [])).split(b"\0")[:-1]:
+        about, _, path = line.partition(b"\t")
+        _, kind, sha = about.split()
+        name = os.fsdecode(path).removeprefix(tree.prefix)
+        if kind == b"blob":
+            found[name] = sha.decode()
+        elif name in wanted:
+            raise InputError(f"--commit: {tree.prefix}{name} is no file in {base[:9]}; name another with --to")
+    return found
+
+
+def _commit(tree: Tree, base: str, files: Mapping[str, bytes], message: Sequence[str]) -> str:
+    """A commit with these files put over those of another, which no branch knows yet."""
+    with tempfile.TemporaryDirectory() as temporary:
+        index = str(Path(temporary) / "index")
+        tree.run("read-tree", *([base] if base else ["--empty"]), index=index)
+        lines = []
+        for name, content in files.items():
+            blob = tree.run("hash-object", "-w", "--stdin", stdin=content).strip()
+            lines.append(b"100644 " + blob + b"\t" + os.fsencode(f"{tree.prefix}{name}") + b"\0")
+        tree.run("update-index", "--add", "-z", "--index-info", stdin=b"".join(lines), index=index)
+        written = tree.run("write-tree", index=index).decode().strip()
+    parent = ["-p", base] if base else []
+    text = "\n".join(message).encode()
+    return tree.run("commit-tree", written, *parent, stdin=text).decode().strip()
+
+
+def _words(stderr: bytes) -> str:
+    """What git says, as one line: what is fatal, if it says so."""
+    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    text = " ".join((fatal or lines or ["it says nothing"])[-1].split())
+    unknown = b"tell me who you are" in stderr or "ident" in text
+    mend = "; say who commits with git config user.name and user.email" if unknown else ""
+    return f"{text.removeprefix('fatal: ').removeprefix('error: ')}{mend}"

@@ -1,0 +1,162 @@
+"""A recipe as a file: TOML, YAML or JSON with the same content, read back to the last bit."""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import tomli_w
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sweeps.config import Config, DataConfig, ModelConfig
+from sweeps.errors import InputError, one_line, reason, unknown_key
+
+Format = Literal["toml", "yaml", "json"]
+FORMATS: dict[str, Format] = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
+VERSION = 1
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what would end a comment, or may not be in one
+TABLES = ("version", "recipe", "truncation", "provenance", "results")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A recipe and where it comes from.
+
+    Attributes:
+        recipe: at full size.
+        truncation: field of the recipe, with dots -> the value that the trial had instead.
+        provenance: study, trial, digests, versions; what its models are like.
+        results: of the trial, and of the runs that it was ranked by.
+    """
+
+    recipe: Config
+    truncation: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    results: Mapping[str, Any]
+
+    @property
+    def trained(self) -> Config:
+        """The recipe as the trial had it."""
+        tables = self.recipe.model_dump()
+        for name, value in self.truncation.items():
+            table, _, key = name.rpartition(".")
+            (tables[table] if table else tables)[key] = value
+        return Config.model_validate(tables)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of the trial's inputs."""
+        return tuple(self.provenance["input_shape"])
+
+    def tables(self) -> dict[str, Any]:
+        """As plain values, in the order of a file."""
+        found = {"version": VERSION, "recipe": self.recipe.model_dump(), "truncation": dict(self.truncation)}
+        return {**found, "provenance": dict(self.provenance), "results": dict(self.results)}
+
+    def text(self, form: Format, head: Sequence[str]) -> str:
+        """The content of a file.
+
+        Args:
+            head: lines that come first as comments, which JSON has none of.
+        """
+        tables = self.tables()
+        if form == "json":
+            return json.dumps(tables, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        comments = "".join(f"# {UNSEEN.sub(' ', line)}".rstrip() + "\n" for line in head)
+        if form == "yaml":
+            body = yaml.safe_dump(tables, sort_keys=False, width=math.inf)  # ASCII: PyYAML loses some other breaks
+            return f"{comments}\n{body}"
+        return f"{comments}\n{tomli_w.dumps(tables)}"
+
+    @classmethod
+    def of(cls, tables: Any, source: str) -> Self:
+        """The inverse of `tables`.
+
+        Raises:
+            InputError: these are no tables of a recipe; the message names the key.
+        """
+        if not isinstance(tables, dict) or not isinstance(tables.get("recipe"), dict):
+            raise InputError(f"{source}: has no [recipe]; give a file that `sweeps export` wrote, such as best.toml")
+        if tables.get("version") != VERSION:
+            raise InputError(f"{source}: version {tables.get('version')!r} is unknown; this sweeps reads {VERSION}")
+        if others := [key for key in tables if key not in TABLES]:
+            raise InputError(f"{source}: {others[0]}: {unknown_key(others[0], TABLES)}")
+        parts = {name: tables.get(name, {}) for name in TABLES[2:]}
+        for name, part in parts.items():
+            if not isinstance(part, dict):
+                raise InputError(f"{source}: {name}: must be a table, not {part!r}")
+        shape = parts["provenance"].get("input_shape")
+        if not isinstance(shape, list) or len(shape) not in (1, 3) or not all(type(side) is int for side in shape):
+            raise InputError(f"{source}: provenance.input_shape: write [height, width, channels], or [columns]")
+        found = cls(_recipe(tables["recipe"], source), **parts)
+        try:
+            _ = found.trained
+        except (ValidationError, KeyError, TypeError) as exc:
+            words = reason(exc.errors()[0]) if isinstance(exc, ValidationError) else f"no such field: {exc}"
+            raise InputError(f"{source}: truncation: {words}") from exc
+        return found
+
+
+def truncation(recipe: Config, trained: Config) -> dict[str, Any]:
+    """Fields in which a trial's config differs from its recipe at full size, with the trial's values."""
+    full, own = _flat(recipe.model_dump()), _flat(trained.model_dump())
+    return {name: value for name, value in own.items() if full[name] != value}
+
+
+def read(path: Path) -> Document:
+    """The recipe in a file.
+
+    Raises:
+        InputError: it cannot be read, or is no recipe.
+    """
+    if path.suffix not in FORMATS or path.name.endswith(".model.json"):
+        raise InputError(f"{path}: is no recipe; give a .toml, .yaml or .json file that `sweeps export` wrote")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise InputError(f"{path}: no such file; `sweeps export STUDY --to FOLDER` writes it") from exc
+    except (OSError, ValueError) as exc:
+        words = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise InputError(f"{path}: cannot be read ({words})") from exc
+    return parse(text, FORMATS[path.suffix], str(path))
+
+
+def parse(text: str, form: Format, source: str) -> Document:
+    """The recipe in a file's content.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        if form == "json":
+            tables: Any = json.loads(text)
+        else:
+            tables = tomllib.loads(text) if form == "toml" else yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as exc:
+        raise InputError(f"{source}: not {form.upper()}: {one_line(exc)}") from exc
+    return Document.of(tables, source)
+
+
+def _recipe(table: Mapping[str, Any], source: str) -> Config:
+    try:
+        return Config.model_validate(table)
+    except ValidationError as exc:
+        error = exc.errors()[0]
+        path = [str(part) for part in error["loc"]]
+        place = ".".join(["recipe", *path])
+        tables: dict[str, type[BaseModel]] = {"data": DataConfig, "model": ModelConfig}
+        known = tables.get("".join(path[:1]), Config).model_fields
+        wrong = unknown_key(path[-1], known) if error["type"] == "extra_forbidden" else reason(error)
+        raise InputError(f"{source}: {place}: {wrong}") from exc
+
+
+def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tables.items():
+        found |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+    return found

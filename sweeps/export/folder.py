@@ -1,0 +1,124 @@
+"""An export as a folder of files: written whole or not at all."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from sweeps.errors import InputError
+from sweeps.export.plan import File, Plan, plan
+
+PARTIAL = ".export-"  # how the names of folders start that hold what is being written
+
+
+def write(folder: Path, wanted: Mapping[str, File], *, force: bool) -> Plan:
+    """Write files and their manifest into a folder, which is made if it is not there.
+
+    Raises:
+        InputError: files that are there differ, or the folder cannot be written; nothing was changed.
+    """
+    try:
+        with _held(folder):
+            found = plan(wanted, lambda name: read(folder, name), str(folder), force=force)
+            if found.files:
+                _write(folder, found.files)
+    except OSError as exc:
+        raise InputError(f"{folder}: cannot be written ({exc.strerror or exc}); nothing was changed") from exc
+    return found
+
+
+def read(folder: Path, name: str) -> bytes | None:
+    """The content of a file of a folder; None where there is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with suppress(FileNotFoundError):
+        return (folder / name).read_bytes()
+    return None
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other exports out of a folder that is there, where its file system has locks.
+
+    Raises:
+        InputError: another export is writing there.
+    """
+    if not folder.exists():
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise InputError(f"{folder}: another export is being written there; wait for it") from exc
+        except OSError:
+            pass
+        else:
+            for left in folder.glob(f"{PARTIAL}*"):  # by one that was killed
+                shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Into a new folder by giving it its name at last; into one that is there file by file, undone if one fails."""
+    new = not folder.exists()
+    made = [each for each in folder.parents if not each.exists()] if new else []
+    partial = (folder.parent if new else folder) / f"{PARTIAL}{uuid4().hex}"
+    try:
+        partial.mkdir(parents=True)
+        for name, content in files.items():
+            with (partial / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync(partial)
+        if new:
+            partial.rename(folder)
+        else:
+            _move(partial, folder, files)
+        _sync(folder.parent if new else folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        for each in made:  # those that are in use stay
+            with suppress(OSError):
+                each.rmdir()
+
+
+def _move(partial: Path, folder: Path, files: Mapping[str, bytes]) -> None:
+    """Give files their names, one after the other; if one cannot have it, the others get back what was there."""
+    moved: list[str] = []
+    before = {name: partial / f"before-{name}" for name in files if (folder / name).exists()}
+    for name, kept in before.items():
+        try:
+            os.link(folder / name, kept)
+        except OSError:  # not every file system has links
+            shutil.copy2(folder / name, kept)
+    try:
+        for name in files:
+            (partial / name).replace(folder / name)
+            moved.append(name)
+    except BaseException:
+        for name in moved:
+            if name in before:
+                before[name].replace(folder / name)
+            else:
+                (folder / name).unlink()
+        raise
+
+
+def _sync(folder: Path) -> None:
+    """Make names in a folder outlive a power cut, where the file system can."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(opened)
+    finally:
+        os.close(opened)

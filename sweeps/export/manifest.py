@@ -1,0 +1,58 @@
+"""The manifest of an export: which files it wrote, of what, and what they looked like."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from sweeps import __version__
+from sweeps.errors import InputError
+
+NAME = "manifest.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of an export.
+
+    Attributes:
+        sha256: of its content.
+        study, trial: that it is of.
+        store: the URL of the study's store, without its password.
+    """
+
+    sha256: str
+    study: str
+    trial: int
+    store: str
+
+
+def digest(content: bytes) -> str:
+    """sha256 of a file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def text(entries: Mapping[str, Entry]) -> str:
+    """The content of a manifest; nothing in it is of the moment."""
+    files = {name: asdict(entries[name]) for name in sorted(entries)}
+    return json.dumps({"version": VERSION, "sweeps": __version__, "files": files}, indent=2, ensure_ascii=False) + "\n"
+
+
+def parse(content: bytes, source: str) -> dict[str, Entry]:
+    """The inverse of `text`.
+
+    Raises:
+        InputError: it is no manifest of an export.
+    """
+    try:
+        tables = json.loads(content)
+        if tables["version"] != VERSION:
+            raise InputError(f"{source}: version {tables['version']!r} is unknown; this sweeps reads {VERSION}")
+        return {str(name): _entry(**entry) for name, entry in tables["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        raise InputError(f"{source}: is no manifest of an export") from exc
+
+
+def _entry(sha256: str, study: str, trial: int, store: str) -> Entry:
+    return Entry(str(sha256), str(study), int(trial), str(store))

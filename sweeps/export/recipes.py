@@ -1,0 +1,174 @@
+"""A chosen trial as files: the recipe at full size with its provenance, Keras's model, a stand-alone module."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from optuna import Study
+from pydantic import ValidationError
+
+from sweeps import store
+from sweeps.config import Config
+from sweeps.errors import InputError, reason
+from sweeps.export import manifest, models
+from sweeps.export.document import Document, Format, truncation
+from sweeps.export.manifest import Entry
+from sweeps.export.plan import File
+from sweeps.export.select import Chosen, Runs
+from sweeps.space import Space
+from sweeps.summaries import NAMES, shown, value_of
+
+NO_FULL_SIZE = (
+    "study {0!r} has no [full] table, so that nothing says what it truncates: the recipe is the trial's own; "
+    "--set full.model.width=... says more"
+)
+# Results of a trial that a file has if the trial has them.
+RESULTS = (
+    store.TOP1,
+    store.TOP5,
+    store.F1,
+    store.LOSS,
+    store.GAIN,
+    store.BEST_VALUE,
+    store.BEST_STEP,
+    store.BEST_EPOCH,
+)
+
+
+def files(
+    study: Study, space: Space, chosen: Sequence[Chosen], store_url: str, form: Format, *, module: bool
+) -> tuple[dict[str, File], list[str]]:
+    """Everything that is written of some trials, but for the manifest; and what a person should know of it.
+
+    Args:
+        store_url: without its password.
+        module: whether stand-alone modules are wanted.
+
+    Raises:
+        InputError: a recipe cannot be had at full size, or cannot be built.
+    """
+    drafts = [_draft(study, space, each) for each in chosen]
+    built = models.build([(draft, about(draft) if module else None) for draft in drafts])
+    found: dict[str, File] = {}
+    said = [] if space.full is not None else [NO_FULL_SIZE.format(space.name)]
+    for each, draft, made in zip(chosen, drafts, built, strict=True):
+        if isinstance(made, str):
+            raise InputError(f"trial {each.trial.number}: {made}")
+        document = _complete(draft, made)
+        said += [f"{each.name}: {note}" for note in document.provenance.get("notes", []) if note not in said]
+        said += [f"{each.name}: {made.because}"] if made.because else []
+        texts = {f"{each.name}.{form}": document.text(form, head(document, f"{each.name}.{form}"))}
+        texts |= {f"{each.name}.model.json": made.model} if made.model is not None else {}
+        texts |= {f"{each.name}.py": made.module} if made.module is not None else {}
+        for name, text in texts.items():
+            content = text.encode()
+            entry = Entry(manifest.digest(content), space.name, each.trial.number, store_url)
+            found[name] = File(content, entry)
+    return found, said
+
+
+def about(document: Document) -> list[str]:
+    """What a recipe is, in lines for people: of which trial, how well it did, what was truncated in it."""
+    provenance, results = document.provenance, document.results
+    line = f"Trial {provenance['trial']} of study {provenance['study']!r}: {results['fate']}"
+    if "value" in results:
+        line += f", {_shown(results, results['value'])}"
+    if results.get(store.CHANCE_TOP1) is not None:
+        line += f" (guessing: top-1 {results[store.CHANCE_TOP1]:.2%})"
+    lines = [f"{line}."]
+    runs = results.get("runs", {})
+    if runs.get("n", 0) > 1:
+        interval = f", 95 % interval {_shown(results, runs['low'], '')} to {_shown(results, runs['high'], '')}"
+        lines.append(f"{runs['n']} runs in {runs['study']!r}: mean {_shown(results, runs['mean'])}{interval}.")
+    recipe = document.recipe.model_dump()
+    changes = [
+        f"    {name} = {json.dumps(value)}, here {json.dumps(value_of(recipe, name))}"
+        for name, value in document.truncation.items()
+    ]
+    lines += ["", "The trial was truncated:", *changes] if changes else []
+    return [*lines, "", f"Its training is {_passes(document.recipe)}; in the trial {_passes(document.trained)}."]
+
+
+def _passes(config: Config) -> str:
+    """How long a training is; a source may have fewer images than are asked for."""
+    passes = config.steps * config.batch_size / config.data.images
+    return f"{config.steps:,} steps of {config.batch_size:,}, {passes:.3g} passes over {config.data.images:,}"
+
+
+def head(document: Document, name: str) -> list[str]:
+    """The comment at the top of a recipe's file."""
+    return [
+        *about(document),
+        "",
+        f'sweeps.load("{name}").compile() is its Keras model, ready for fit; with as_trained=True at the size that the',
+        "trial had. Written by `sweeps export`, which does not overwrite what was changed by hand.",
+    ]
+
+
+def _draft(study: Study, space: Space, chosen: Chosen) -> Document:
+    """A recipe's file, but for what Keras says of its models."""
+    trained = Config.model_validate_json(chosen.attributes[store.CONFIG])
+    try:
+        recipe = space.at_full_size(trained)
+    except ValidationError as exc:
+        raise InputError(
+            f"trial {chosen.trial.number} of {space.name!r} has no full size: {reason(exc.errors()[0])}"
+        ) from exc
+    notes = [NO_FULL_SIZE.format(space.name)] if space.full is None else []
+    notes += [chosen.warning] if chosen.warning else []
+    provenance: dict[str, Any] = {
+        "study": space.name,
+        "trial": chosen.trial.number,
+        "seed": trained.seed,
+        "space_sha256": study.user_attrs[store.SPACE_SHA256],
+        store.CONFIG_DIGEST: trained.digest(),
+    }
+    names = (store.DATA_DIGEST, store.INPUT_SHAPE, store.GPU, store.VERSIONS)
+    provenance |= {name: chosen.attributes[name] for name in names if name in chosen.attributes}
+    provenance |= {"notes": notes} if notes else {}
+    return Document(recipe, truncation(recipe, trained), provenance, _results(space, chosen))
+
+
+def _results(space: Space, chosen: Chosen) -> dict[str, Any]:
+    trial, attributes = chosen.trial, chosen.attributes
+    found: dict[str, Any] = {"objective": space.objective}
+    if chosen.value is not None:
+        found["value"] = chosen.value
+    found |= {
+        store.FATE: trial.fate,
+        store.REASON: trial.reason,
+        store.STEPS: trial.steps,
+        store.SECONDS: trial.seconds,
+    }
+    found |= {name: attributes[name] for name in (*RESULTS, store.CHANCE_TOP1) if name in attributes}
+    return found | ({"runs": _runs(chosen.runs)} if chosen.runs else {})
+
+
+def _runs(runs: Runs) -> dict[str, Any]:
+    ranked = runs.ranked
+    found = {
+        "study": runs.study,
+        "n": len(ranked.values),
+        "learned": ranked.learned,
+        "mean": ranked.mean,
+        "values": list(ranked.values),
+    }
+    interval = ranked.interval()
+    if ranked.spread is None or interval is None:
+        return found
+    return found | {"spread": ranked.spread, "low": interval[0], "high": interval[1]}
+
+
+def _complete(draft: Document, built: models.Built) -> Document:
+    """With what Keras says of its models."""
+    notes = [*draft.provenance.get("notes", [])]
+    notes += [f"there is no model.json: {built.no_model}"] if built.model is None else []
+    found = {name: value for name, value in draft.provenance.items() if name != "notes"} | built.facts
+    return replace(draft, provenance=found | ({"notes": notes} if notes else {}))
+
+
+def _shown(results: Mapping[str, Any], value: float, name: str | None = None) -> str:
+    objective = results["objective"]
+    words = NAMES.get(objective, objective) if name is None else name
+    return f"{words} {shown(objective, value)}".strip()

@@ -1,0 +1,188 @@
+"""Which trials of a study are exported, under which names, and what their runs say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+from sweeps import ranking, store
+from sweeps.errors import InputError
+from sweeps.ranking import Ranked
+from sweeps.space import Space
+from sweeps.summaries import NAMES, Finished, finished_trials, shown
+from sweeps.verdict import Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What a configuration was ranked by: its runs with several seeds, or its only one.
+
+    Attributes:
+        study: that ran them; one that confirms candidates, or the exported one itself.
+    """
+
+    study: str
+    ranked: Ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A trial to export.
+
+    Attributes:
+        name: of its files, without their endings.
+        attributes: the trial's, in the store.
+        value: the objective at its last look.
+        runs: None where the trial was named.
+        words: what a person is told of it.
+        warning: what speaks against it; empty if nothing.
+    """
+
+    name: str
+    trial: Finished
+    attributes: Mapping[str, Any]
+    value: float | None
+    runs: Runs | None
+    words: str
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The study whose ranking of candidates counts most, and that ranking: candidate -> its runs, the best first."""
+
+    study: str
+    seeds: int
+    ranked: Mapping[int, Ranked]
+
+
+def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[list[Chosen], list[str]]:
+    """The best configurations, those that were confirmed first; each by its first run that learned.
+
+    Returns:
+        At most `count`, and lines that say how they were chosen.
+
+    Raises:
+        InputError: nothing learned.
+    """
+    trials = study.get_trials(deepcopy=False)
+    own = [each for each in ranking.ranked(space, finished_trials(trials)) if each.learned]
+    if not own:
+        done = len(finished_trials(trials))
+        raise InputError(
+            f"study {space.name!r}: none of its {done} finished trials learned, so that there is no best; "
+            "--trial N exports a trial all the same"
+        )
+    confirmed = _confirmed(storage, space)
+    runs = _in_order(own, confirmed, space.name)
+    lines = _lines(space, confirmed, own, runs[:count])
+    if not runs:
+        raise InputError(f"study {space.name!r}: {'; '.join(lines)}; --trial N exports a trial all the same")
+    chosen = [
+        _chosen("best" if rank == 1 else f"best_{rank}", _learner(each), trials, space, found)
+        for rank, (each, found) in enumerate(runs[:count], 1)
+    ]
+    if len(runs) < count:
+        lines.append(f"{count} asked for; {len(runs)} configuration{'s' if len(runs) > 1 else ''} learned")
+    return chosen, lines
+
+
+def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[Chosen]:
+    """Trials by their numbers, dead ones too.
+
+    Raises:
+        InputError: there is no such trial, or it has not ended, or never got a recipe or data.
+    """
+    trials = study.get_trials(deepcopy=False)
+    finished = {trial.number: trial for trial in finished_trials(trials)}
+    for number in numbers:
+        if number >= len(trials):
+            raise InputError(f"study {space.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}")
+        if number not in finished:
+            raise InputError(f"trial {number} of {space.name!r} has not ended, or was given up; see `sweeps status`")
+        if not {store.CONFIG, store.INPUT_SHAPE} <= trials[number].user_attrs.keys():
+            why = finished[number].reason or "nobody knows why"
+            raise InputError(f"trial {number} of {space.name!r} never got as far as its data: {why}")
+    return [_chosen(f"trial_{number}", finished[number], trials, space, None) for number in dict.fromkeys(numbers)]
+
+
+def _chosen(name: str, trial: Finished, trials: Sequence[FrozenTrial], space: Space, runs: Runs | None) -> Chosen:
+    attributes = trials[trial.number].user_attrs
+    if store.INPUT_SHAPE not in attributes:
+        raise InputError(
+            f"trial {trial.number} of {space.name!r} says nothing of its inputs: a version of sweeps trained it that "
+            "did not note them; run the study again"
+        )
+    value = ranking.score(space, trial)
+    words = f"trial {trial.number}: {trial.fate}"
+    if value is not None:
+        words += f", {NAMES[space.objective]} {shown(space.objective, value)}"
+    dead = "" if trial.fate == Fate.LEARNED else f"did not learn: {trial.reason or trial.fate}"
+    return Chosen(name, trial, attributes, value, runs, words, dead)
+
+
+def _learner(found: Ranked) -> Finished:
+    return next(trial for trial in found.trials if trial.fate == Fate.LEARNED)
+
+
+def _in_order(own: Sequence[Ranked], confirmed: Confirmed | None, study: str) -> list[tuple[Ranked, Runs]]:
+    """The study's configurations that learned, confirmed ones first and in their order there."""
+    of = {trial.number: each for each in own for trial in each.trials}
+    again = confirmed.ranked if confirmed else {}
+    first = [
+        (of[number], Runs(confirmed.study, each))
+        for number, each in again.items()
+        if confirmed and number in of and each.learned
+    ]
+    known = {id(of[number]) for number in again if number in of}
+    return first + [(each, Runs(study, each)) for each in own if id(each) not in known]
+
+
+def _confirmed(storage: RDBStorage, space: Space) -> Confirmed | None:
+    """Of the studies that ran candidates again the one whose runs took longest, the later one of equals."""
+    found: list[tuple[float, Confirmed]] = []
+    for study, its in ranking.confirmations(storage, space.name):
+        if ranks := ranking.ranked_of(study, its):
+            trials = study.get_trials(deepcopy=False)
+            runs = [trial for each in ranks for trial in each.trials]
+            of = {_candidate(its, trials[each.trials[0].number]): each for each in ranks}
+            seconds = sum(trial.seconds for trial in runs) / len(runs)
+            found.append((seconds, Confirmed(study.study_name, max(len(each.trials) for each in ranks), of)))
+    return max(reversed(found), key=lambda each: each[0])[1] if found else None
+
+
+def _candidate(space: Space, trial: FrozenTrial) -> int:
+    """The first trial of a candidate in the study that is confirmed; a single one is none that Optuna is asked for."""
+    only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == "candidate"), 0)
+    return int(trial.params.get("candidate", only))
+
+
+def _lines(
+    space: Space, confirmed: Confirmed | None, own: Sequence[Ranked], chosen: Sequence[tuple[Ranked, Runs]]
+) -> list[str]:
+    """How confirmations decided, in sentences."""
+    if confirmed is None:
+        return []
+    seeds = f"{confirmed.seeds} seed{'s' if confirmed.seeds > 1 else ''}"
+    again = [(each, runs) for each, runs in chosen if runs.study == confirmed.study]
+    parts = [f"trial {_learner(each).number}, {_mean(space, runs.ranked)}" for each, runs in again]
+    lines = [f"confirmed with {seeds} in {confirmed.study!r}: {'; '.join(parts)}"] if parts else []
+    if rest := [str(_learner(each).number) for each, runs in chosen if runs.study != confirmed.study]:
+        lines.append(f"not run again: trial{'s' if len(rest) > 1 else ''} {', '.join(rest)}")
+    of = {trial.number: each for each in own for trial in each.trials}
+    for number, each in confirmed.ranked.items():
+        if number in of and not each.learned:
+            runs = f"{len(each.trials)} run{'s' if len(each.trials) > 1 else ''}"
+            lines.append(f"left out: trial {number}, since none of its {runs} in {confirmed.study!r} learned")
+    return lines
+
+
+def _mean(space: Space, found: Ranked) -> str:
+    interval = found.interval()
+    text = f"{NAMES[space.objective]} {shown(space.objective, found.mean)}"
+    if interval is None:
+        return text
+    return f"{text} (95 % interval {shown(space.objective, interval[0])} to {shown(space.objective, interval[1])})"

@@ -1,0 +1,157 @@
+"""`sweeps export --check`: whether an export is what it was, what this code builds, and what the store says."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna import Study
+from optuna.trial import FrozenTrial
+
+from sweeps import ranking, store
+from sweeps.errors import InputError, SweepsError
+from sweeps.export import folder, manifest, models, recipes
+from sweeps.export.document import FORMATS, Document, parse
+from sweeps.export.manifest import Entry
+from sweeps.summaries import finished_trials
+
+# The study of a name in the store, or why there is none to compare with.
+Find = Callable[[str], Study | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        fine: whether it is as it was exported; None where nothing could be compared.
+    """
+
+    name: str
+    fine: bool | None
+    words: str
+
+
+def check(path: Path, find: Find) -> list[Check]:
+    """Compare an export with its manifest, with what this code makes of it, and with the store.
+
+    Raises:
+        InputError: there is no export in the folder.
+        SweepsError: the models could not be built.
+    """
+    try:
+        content = folder.read(path, manifest.NAME)
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
+    if content is None:
+        raise InputError(f"{path}: no export is there; `sweeps export STUDY --to {path}` writes one")
+    entries = manifest.parse(content, str(path / manifest.NAME))
+    contents = {name: _read(path, name) for name in entries}
+    checks = [_unedited(name, entries[name], contents[name]) for name in entries]
+    documents: dict[str, Document] = {}
+    for name, found in contents.items():
+        if _is_recipe(name) and found is not None:
+            try:
+                documents[name] = parse(found.decode(errors="replace"), FORMATS[Path(name).suffix], name)
+            except InputError as exc:
+                checks.append(Check(name, False, str(exc).removeprefix(f"{name}: ")))
+    for name, built in _rebuilt(documents, contents).items():
+        checks += _compared(name, documents[name], built, contents)
+        checks.append(_stored(name, documents[name], find))
+    return checks
+
+
+def _read(path: Path, name: str) -> bytes | None:
+    """A file of the folder itself; a manifest may be written by anybody."""
+    try:
+        return folder.read(path, name) if Path(name).name == name else None
+    except OSError:
+        return None
+
+
+def _is_recipe(name: str) -> bool:
+    return Path(name).suffix in FORMATS and not name.endswith(".model.json")
+
+
+def _unedited(name: str, entry: Entry, content: bytes | None) -> Check:
+    if content is None:
+        return Check(name, False, "cannot be read, or is not there any more")
+    same = manifest.digest(content) == entry.sha256
+    return Check(name, same, "as it was exported" if same else "edited since the export")
+
+
+def _rebuilt(documents: Mapping[str, Document], contents: Mapping[str, bytes | None]) -> dict[str, models.Built | str]:
+    """What this code builds of each recipe, or why it cannot."""
+    wanted: dict[str, tuple[Document, list[str] | None]] = {}
+    found: dict[str, models.Built | str] = {}
+    for name, document in documents.items():
+        try:
+            module = contents.get(f"{Path(name).stem}.py")
+            wanted[name] = (document, None if module is None else recipes.about(document))
+        except (KeyError, TypeError, ValueError) as exc:
+            found[name] = f"its provenance or results are incomplete: {exc}"
+    return found | dict(zip(wanted, models.build(list(wanted.values())), strict=True))
+
+
+def _compared(
+    name: str, document: Document, built: models.Built | str, contents: Mapping[str, bytes | None]
+) -> Iterable[Check]:
+    """What this code builds of a recipe, against what the export says."""
+    if isinstance(built, str):
+        return [Check(name, False, f"cannot be built: {built}")]
+    stem = Path(name).stem
+    module, model = contents.get(f"{stem}.py"), contents.get(f"{stem}.model.json")
+    noted = {key: document.provenance.get(key) for key in built.facts}
+    other = [f"{key} {noted[key]}, here {value}" for key, value in built.facts.items() if value != noted[key]]
+    if document.trained.digest() != document.provenance.get(store.CONFIG_DIGEST):
+        other.append("recipe and truncation are not those of the trial")
+    words = f"builds {built.facts['parameters']:,} parameters; the trial's weights start the same"
+    found = [Check(name, False, each) for each in other] or [Check(name, True, words)]
+    if model is not None and built.model is None:
+        found.append(Check(f"{stem}.model.json", None, f"not compared: {built.because}"))
+    pairs = [(f"{stem}.model.json", model, built.model), (f"{stem}.py", module, built.module)]
+    for each, content, text in pairs:
+        if content is not None and text is not None:
+            same = content == text.encode()
+            found.append(Check(each, same, f"this code {'writes the same' if same else 'would write it otherwise'}"))
+    return found
+
+
+def _stored(name: str, document: Document, find: Find) -> Check:
+    """What the store says of the trial."""
+    number, study = document.provenance.get("trial"), str(document.provenance.get("study"))
+    found = find(study)
+    if isinstance(found, str):
+        return Check(name, None, f"not compared with the store: {found}")
+    trials = found.get_trials(deepcopy=False)
+    if not isinstance(number, int) or not 0 <= number < len(trials):
+        return Check(name, False, f"the store has no trial {number} of {study!r}")
+    other = _differences(found, trials[number], document)
+    return Check(name, not other, "; ".join(other) or f"the store says the same of trial {number} of {study!r}")
+
+
+def _differences(study: Study, trial: FrozenTrial, document: Document) -> list[str]:
+    digest, noted = trial.user_attrs.get(store.CONFIG_DIGEST), document.provenance.get(store.CONFIG_DIGEST)
+    values = [ranking.score(store.space_of(study), each) for each in finished_trials([trial])] or [None]
+    other = []
+    if digest != noted:
+        other.append(f"its config_digest is {noted}, in the store {digest}")
+    if values[0] != document.results.get("value"):
+        other.append(f"its value is {document.results.get('value')}, in the store {values[0]}")
+    return other
+
+
+def find_in(storage_url: str) -> Find:
+    """Find studies in a store that may not be there."""
+    try:
+        opened = store.connect(storage_url)
+    except SweepsError as exc:
+        words = str(exc)
+        return lambda _: words
+
+    def find(name: str) -> Study | str:
+        found = store.find_study(opened, name)
+        if found is None:
+            return f"{store.masked(storage_url)} has no study {name!r}"
+        return found if store.SPACE_TEXT in found.user_attrs else f"{name!r} there carries no search space"
+
+    return find

@@ -1,0 +1,182 @@
+"""Exported recipes as Keras has them: model, optimiser and loss; and what an export notes of their models.
+
+`python -m sweeps.nn.export` reads recipes and writes what `describe` finds, as JSON, for a process without Keras.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from sweeps.config import Config
+from sweeps.data.arrays import Arrays, input_scaling
+from sweeps.errors import InputError, SweepsError, one_line
+from sweeps.nn import datasets, device, models, optimizers, standalone
+from sweeps.nn.standalone import learns_scaling
+
+MOST_MADE_UP = 2**31  # bytes of procedural images that are made only to see what they are like
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A recipe, ready to be trained.
+
+    Attributes:
+        model: with the weights that the recipe's seed gives; not compiled.
+        optimizer: without a past; wrapped for loss scaling in mixed_float16.
+        loss: without the penalties on weights and gates, which the model adds.
+    """
+
+    config: Config
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    loss: keras.losses.Loss
+
+    def compile(self, **more: Any) -> keras.Model:
+        """The model, compiled with its optimiser, its loss and what else Keras's `compile` takes."""
+        self.model.compile(optimizer=self.optimizer, loss=self.loss, **more)
+        return self.model
+
+
+def load(config: Config, input_shape: Sequence[int], images: Any = None) -> Loaded:
+    """The model, optimiser and loss of a recipe.
+
+    Args:
+        input_shape: of the trial's images (height, width, channels), whatever the recipe's size, or rows (columns,).
+        images: training images (n, height, width, channels) or rows (n, columns), where inputs are scaled by what
+            these are like; else unread. Without them the recipe's own source is asked.
+
+    Raises:
+        InputError: images are needed and cannot be had, or are of another shape; the user's own net cannot be built.
+    """
+    shape = _shape(config, input_shape)
+    scaling = input_scaling(config.inputs, _arrays(config, shape, images))
+    loss: keras.losses.Loss = keras.losses.MeanSquaredError()
+    if config.data.task == "classification":
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")
+    return Loaded(config, models.build(config, shape, scaling), optimizers.build(config), loss)
+
+
+def describe(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What an export notes of a recipe's models.
+
+    Args:
+        asked: `recipe` and `trained`, the configs at full size and as the trial had it; `input_shape` of the trial's
+            inputs; `about`, the first lines of a stand-alone module, or None where none is wanted.
+
+    Returns:
+        `parameters`, `parameters_as_trained`; `weights_sha256`, see `weights_digest`, as trained; `model`, Keras's JSON
+        of the full size, or None, then in `no_model` the reason and in `because` what depends on the place and the day;
+        `module`, the text of the stand-alone module, or None.
+
+    Raises:
+        InputError: a stand-alone module of a user's own net is wanted, or that net cannot be built.
+    """
+    keras.utils.clear_session(free_memory=False)  # names that Keras gives by itself are counted from the start
+    config, trained = (Config.model_validate(asked[part]) for part in ("recipe", "trained"))
+    if asked["about"] is not None and config.model.architecture == "custom":
+        raise InputError(f"no stand-alone module: {config.model.build} builds the net; leave out --module")
+    full, small = (_size(each, _shape(each, asked["input_shape"])) for each in (config, trained))
+    text, why, because = _model_json(full)
+    return {
+        "parameters": full.model.count_params(),
+        "parameters_as_trained": small.model.count_params(),
+        "weights_sha256": weights_digest(small.model),
+        "model": text,
+        "no_model": why,
+        "because": because,
+        "module": None if asked["about"] is None else standalone.module(asked["about"], full, small),
+    }
+
+
+def weights_digest(model: keras.Model) -> str:
+    """sha256 over the values of `model.weights`, in their order, as little-endian float32."""
+    total = hashlib.sha256()
+    for weight in model.weights:
+        total.update(np.ascontiguousarray(weight.numpy(), "<f4").tobytes())
+    return total.hexdigest()
+
+
+def _size(config: Config, shape: tuple[int, ...]) -> standalone.Size:
+    """A recipe and its model, whose inputs are scaled anyhow where they are scaled by what the training images are."""
+    if learns_scaling(config, shape):
+        return standalone.Size(config, shape, models.build(config, shape))
+    return standalone.Size(config, shape, load(config, shape).model)
+
+
+def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
+    """Keras's JSON of a recipe's model, or why there is none."""
+    try:
+        learns = learns_scaling(size.config, size.input_shape)
+        model = load(size.config, size.input_shape).model if learns else size.model
+        return json.dumps(json.loads(model.to_json()), indent=1) + "\n", "", ""
+    except InputError as exc:
+        return None, "its inputs are scaled by what the training images are like, and these were not at hand", str(exc)
+    except (TypeError, ValueError, NotImplementedError) as exc:
+        return None, f"Keras cannot describe the net of {size.config.model.build}", one_line(exc)
+
+
+def _shape(config: Config, input_shape: Sequence[int]) -> tuple[int, ...]:
+    """Of an input at the recipe's size."""
+    size = config.data.image_size
+    return (size, size, input_shape[-1]) if len(input_shape) == 3 else tuple(input_shape)
+
+
+def _arrays(config: Config, shape: tuple[int, ...], images: Any) -> Arrays:
+    """Training images as far as the scaling of the inputs needs them; labels that mean nothing."""
+    if not learns_scaling(config, shape):
+        images = np.zeros((0, *shape), np.uint8)
+    elif images is None:
+        return _own(config, shape)
+    else:
+        images = np.asanyarray(images)
+        if images.shape[1:] != shape or not len(images) or (len(shape) == 3 and images.dtype != np.uint8):
+            kind = "uint8 images" if len(shape) == 3 else "rows"
+            wanted = ", ".join(map(str, shape))
+            raise InputError(f"images= are {images.dtype} {images.shape}; give the {kind} trained on, (n, {wanted})")
+    labels = np.zeros(len(images), np.int32)
+    return Arrays(images, labels, images[:0], labels[:0], 0)
+
+
+def _own(config: Config, shape: tuple[int, ...]) -> Arrays:
+    """The recipe's own data."""
+    data, sides = config.data, ", ".join(map(str, shape))
+    wanted = f'inputs = "{config.inputs}" depend on what they are like: give load() images=, an array (n, {sides})'
+    if data.source == "procedural" and data.images * data.image_size**2 > MOST_MADE_UP:
+        raise InputError(f"procedural images of this size are too many to be made here, and {wanted}")
+    try:
+        arrays = datasets.load(data, config.holdout_images)
+    except Exception as exc:  # a user's own source may raise anything
+        raise InputError(f"the images of {data.source!r} are not here ({one_line(exc)[:300]}), and {wanted}") from exc
+    if arrays.input_shape != shape:
+        raise InputError(f"the images of {data.source!r} are {arrays.input_shape} here, and {wanted}")
+    return arrays
+
+
+def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return describe(asked)
+    except SweepsError as exc:
+        return {"error": one_line(exc)}
+    except Exception as exc:  # noqa: BLE001  a user's own net may raise anything, and Keras where memory ends
+        return {"error": f"{type(exc).__name__}: {one_line(exc)[:300]}"}
+
+
+def main() -> None:
+    """A JSON list of what `describe` takes, from stdin; a list of what it returns, or of `error`, to stdout."""
+    answer = os.dup(1)
+    os.dup2(2, 1)  # whatever a user's net prints
+    device.prepare()
+    found = [_answer(asked) for asked in json.load(sys.stdin)]
+    with os.fdopen(answer, "w", encoding="utf-8") as file:
+        json.dump(found, file)
+
+
+if __name__ == "__main__":
+    main()

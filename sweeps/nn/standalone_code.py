@@ -1,0 +1,139 @@
+"""Keras objects as the code that makes them: initialisers, layers, and whole functional models, a line per layer."""
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+# Where Keras's own classes are, as people write it.
+ROOMS = {
+    keras.initializers.Initializer: "initializers",
+    keras.constraints.Constraint: "constraints",
+    keras.regularizers.Regularizer: "regularizers",
+}
+SQUARE = ("kernel_size", "strides", "pool_size")  # may be one number where all sides are alike
+SEED = re.compile(r"\bseed=\d+")
+AXES = "axis="  # a constraint that says which axes belong to a unit: other ones in each kind of layer
+
+
+@dataclass(slots=True)
+class Code:
+    """What code of several models stands on, gathered while it is written.
+
+    Attributes:
+        classes: ours that occur.
+        kernels: first name, and arguments of a kernel but for the seed -> name of the function that gives them.
+    """
+
+    classes: set[type] = field(default_factory=set)
+    kernels: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def expression(self, value: Any) -> str:
+        """A value, or an initialiser, constraint or regulariser, as an expression."""
+        if isinstance(value, Mapping) and "class_name" in value:
+            return self.expression(keras.saving.deserialize_keras_object(value))
+        if isinstance(value, keras.DTypePolicy):
+            return json.dumps(value.name)
+        room = next((name for kind, name in ROOMS.items() if isinstance(value, kind)), None)
+        if room is None:
+            return json.dumps(value) if isinstance(value, str) else repr(value)
+        kind, config = type(value), value.get_config()
+        ours = kind.__module__.startswith("sweeps.")
+        if ours:
+            self.classes.add(kind)
+        parameters = [p for p in inspect.signature(kind).parameters.values() if p.name in config]
+        required = [self.expression(config[p.name]) for p in parameters if p.default is p.empty]
+        others = [p for p in parameters if p.default is not p.empty and (ours or config[p.name] != p.default)]
+        arguments = ", ".join([*required, *(f"{p.name}={self.expression(config[p.name])}" for p in others)])
+        return f"{kind.__name__}({arguments})" if ours else f"{room}.{kind.__name__}({arguments})"
+
+    def layer(self, layer: keras.layers.Layer) -> str:
+        """The call that makes a layer: what must be given, what it would not have by itself, its name."""
+        kind, config = type(layer), layer.get_config()
+        parameters = inspect.signature(kind).parameters.values()
+        required = [p.name for p in parameters if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD]
+        given = {name: config[name] for name in required} | {"name": layer.name}
+        while missing := _missing(kind, config, given):  # one that is given may decide what another is by itself
+            given |= missing
+        kernel = [name for name in given if name.startswith("kernel_") and name not in SQUARE]
+        others = [name for name in given if name not in (*required, *kernel, "dtype", "name")]
+        named = [*others, *(["dtype"] if "dtype" in given else []), "name"]
+        words = [self._argument(name, config[name]) for name in required]
+        words += [f"{name}={self._argument(name, config[name])}" for name in named]
+        if kernel:
+            words.append(self._kernel(kind, [f"{name}={self.expression(config[name])}" for name in kernel]))
+        return f"layers.{kind.__name__}({', '.join(words)})"
+
+    def _argument(self, name: str, value: Any) -> str:
+        alike = name in SQUARE and isinstance(value, (tuple, list)) and len(set(value)) == 1
+        return self.expression(value[0] if alike else value)
+
+    def _kernel(self, kind: type, words: list[str]) -> str:
+        """Arguments of a kernel: a single one as it is, several as a function of the seed, which layers share."""
+        seeds = SEED.findall(" ".join(words))
+        if len(words) == 1 or len(seeds) != 1:
+            return ", ".join(words)
+        of = "convolution_" if kind is keras.layers.Conv2D else "dense_"
+        name = f"{of if AXES in ' '.join(words) else ''}kernel"
+        template = (name, *(SEED.sub("seed=seed", word) for word in words))
+        taken = sum(each[0] == name for each in self.kernels)
+        self.kernels.setdefault(template, f"{name}_{taken + 1}" if taken else name)
+        return f"**{self.kernels[template]}({seeds[0]})"
+
+    def functions(self) -> str:
+        """The functions that layers share."""
+        parts = []
+        for (_, *given), name in self.kernels.items():
+            pairs = [word.partition("=") for word in given]
+            lines = [f'        "{key}": {expression},' for key, _, expression in pairs]
+            words = '    """How a kernel starts, and what it is held to."""'
+            head = [f"def {name}(seed: int) -> dict[str, Any]:", words, "    return {"]
+            parts.append("\n".join([*head, *lines, "    }"]))
+        return "\n\n\n".join(parts)
+
+    def model(self, model: keras.Model, replaced: Mapping[str, str]) -> list[str]:
+        """A functional model as lines: a layer each, then the model.
+
+        Args:
+            replaced: name of a layer -> the call that makes it instead.
+        """
+        of = {id(layer.output): number for number, layer in enumerate(model.layers)}
+        read_by: dict[int, list[int]] = {}
+        for number, layer in enumerate(model.layers):
+            for tensor in _inputs(layer):
+                read_by.setdefault(of[id(tensor)], []).append(number)
+        ends = of[id(model.outputs[0])]
+        names = {
+            number: "x" if read_by.get(number, []) == [number + 1] or number == ends else layer.name
+            for number, layer in enumerate(model.layers)
+        }
+        lines = []
+        for number, layer in enumerate(model.layers):
+            if isinstance(layer, keras.layers.InputLayer):
+                names[number] = layer.name
+                dtype = "" if layer.dtype == "float32" else f", dtype={json.dumps(layer.dtype)}"
+                call = f"keras.Input({tuple(layer.batch_shape[1:])!r}{dtype}, name={json.dumps(layer.name)})"
+            else:
+                read = [names[of[id(tensor)]] for tensor in _inputs(layer)]
+                made = replaced.get(layer.name) or self.layer(layer)
+                call = f"{made}({', '.join(read)})" if len(read) == 1 else f"{made}([{', '.join(read)}])"
+            lines.append(f"{names[number]} = {call}")
+        first = names[of[id(model.inputs[0])]]
+        return [*lines, f"return keras.Model({first}, {names[ends]}, name={json.dumps(model.name)})"]
+
+
+def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
+    """What a layer reads, in its order."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return []
+    return layer.input if isinstance(layer.input, list) else [layer.input]
+
+
+def _missing(kind: type, config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a layer that is made with these arguments only has otherwise than the config says."""
+    usual = kind(**given).get_config()
+    return {name: value for name, value in config.items() if name not in given and value != usual.get(name)}

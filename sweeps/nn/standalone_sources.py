@@ -1,0 +1,97 @@
+"""Excerpts of our own modules: a class and all that it stands on, as text that needs no sweeps."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import ModuleType
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Parts of modules as text.
+
+    Attributes:
+        imports: (module, name) of each name that is imported; the name is empty where the module itself is.
+        text: the parts, in the order of their modules, two empty lines between classes and functions.
+    """
+
+    imports: frozenset[tuple[str, str]]
+    text: str
+
+
+def excerpt(classes: Iterable[type]) -> Excerpt:
+    """The sources of classes, with the functions and constants of their modules that they use.
+
+    Raises:
+        ValueError: one of them uses another module of sweeps.
+    """
+    wanted: dict[str, list[str]] = {}
+    for each in classes:
+        wanted.setdefault(each.__module__, []).append(each.__name__)
+    imports: set[tuple[str, str]] = set()
+    parts = []
+    for module in sorted(wanted):
+        found, text = _of_module(sys.modules[module], wanted[module])
+        imports |= found
+        parts.append(text)
+    if ours := sorted(module for module, _ in imports if module.partition(".")[0] == "sweeps"):
+        raise ValueError(f"cannot stand alone: it imports {', '.join(ours)}")
+    return Excerpt(frozenset(imports), "\n\n\n".join(parts))
+
+
+def _of_module(module: ModuleType, names: list[str]) -> tuple[set[tuple[str, str]], str]:
+    """What these names of a module stand on: imports, and the text of all that the module defines for them."""
+    source = inspect.getsource(module)
+    tree = ast.parse(source)
+    defined = {name: node for node in tree.body for name in _defines(node)}
+    imported = {name: what for node in tree.body for name, what in _imports(node).items()}
+    needed: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed and (name in defined or name in imported):
+            needed.add(name)
+            waiting += _uses(defined[name]) if name in defined else []
+    lines = source.splitlines()
+    chosen = [(node, _text(node, lines)) for node in tree.body if needed.intersection(_defines(node))]
+    return {imported[name] for name in needed & imported.keys()}, _joined(chosen)
+
+
+def _defines(node: ast.stmt) -> list[str]:
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _imports(node: ast.stmt) -> dict[str, tuple[str, str]]:
+    """Name -> (module, name in it), as they are written behind `import` and `from`."""
+    if isinstance(node, ast.Import):
+        return {alias.asname or alias.name: (ast.unparse(alias), "") for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {alias.asname or alias.name: (str(node.module), ast.unparse(alias)) for alias in node.names}
+    return {}
+
+
+def _uses(node: ast.AST) -> list[str]:
+    return [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
+
+
+def _text(node: ast.stmt, lines: list[str]) -> str:
+    """A statement with its decorators, and the comment right above it."""
+    first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) - 1
+    while first and lines[first - 1].startswith("#"):
+        first -= 1
+    return "\n".join(lines[first : node.end_lineno])
+
+
+def _joined(parts: list[tuple[ast.stmt, str]]) -> str:
+    """Constants follow each other line by line; classes and functions stand apart."""
+    text, before = "", None
+    for node, part in parts:
+        close = isinstance(before, ast.Assign) and isinstance(node, ast.Assign)
+        text += ("" if before is None else "\n" if close else "\n\n\n") + part
+        before = node
+    return text
