@@ -146,4 +146,4 @@ def lead(reference: Rank, better: int) -> Lead | None:
 def _interval(tau: float, n: int) -> tuple[float, float]:
     most = 1 - 2 / (n * (n - 1))
     z, half = atanh(max(-most, min(most, tau))), Z * sqrt(0.437 / (n - 4))
-    return tanh(z - half), tanh(z + half)
+    return min(tau, tanh(z - half)), max(tau, tanh(z + half))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import Any
 
 from optuna import Study
@@ -17,6 +17,12 @@ from sweeps.verdict import Fate
 
 # Fates of runs whose last look says nothing about where they would have ended.
 UNKNOWN = (Fate.OUTRANKED, store.FAILED)
+# Between which an objective lies, whatever an interval says that knows nothing of bounds.
+BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("top1", "top5", "f1"), (0.0, 1.0)),
+    **dict.fromkeys(("gain", "r2"), (-inf, 1.0)),
+    "loss": (0.0, inf),
+}
 CONFIRMATION = "-confirm"  # how the names of studies go on that confirm another, unless they are given one
 
 
@@ -30,6 +36,7 @@ class Ranked:
         values: the objective at the last look of each; a dead run's too.
         mean: of the values.
         spread: their standard deviation (n - 1); None of a single run.
+        bounds: between which the objective lies.
     """
 
     config: Mapping[str, Any]
@@ -37,6 +44,7 @@ class Ranked:
     values: tuple[float, ...]
     mean: float
     spread: float | None
+    bounds: tuple[float, float]
 
     @property
     def learned(self) -> int:
@@ -44,12 +52,12 @@ class Ranked:
         return sum(trial.fate == Fate.LEARNED for trial in self.trials)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
-        """Student's t interval of the mean over seeds; None of a single run."""
+        """Student's t interval of the mean over seeds, within the bounds; None of a single run."""
         if self.spread is None:
             return None
         n = len(self.values)
         half = float(stdtrit(n - 1, (1 + confidence) / 2)) * self.spread / sqrt(n)
-        return self.mean - half, self.mean + half
+        return max(self.bounds[0], self.mean - half), min(self.bounds[1], self.mean + half)
 
 
 def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
@@ -95,4 +103,4 @@ def _ranked(space: Space, trials: Sequence[Finished]) -> Ranked:
     mean = sum(values) / len(values)
     spread = sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) if len(values) > 1 else None
     config = {name: value for name, value in trials[0].config.items() if name != "seed"}
-    return Ranked(config, tuple(trials), values, mean, spread)
+    return Ranked(config, tuple(trials), values, mean, spread, BOUNDS[space.objective])

@@ -70,6 +70,11 @@ def test_the_interval_is_students() -> None:
     assert (low, high) == (pytest.approx(0.5 - 4.303 * 0.1 / 3**0.5, abs=1e-4), pytest.approx(1 - low))
 
 
+def test_no_interval_leaves_what_the_objective_can_be() -> None:
+    (only,) = ranking.ranked(SPACE, [run(0, "relu", 0.1), run(1, "relu", 0.9)])
+    assert only.interval() == (0.0, 1.0)
+
+
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
 def test_mean_and_spread_are_the_librarys(values: list[float]) -> None:
     (only,) = ranking.ranked(SPACE, [run(n, "relu", value) for n, value in enumerate(values)])

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, sqrt
+from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.ranking import Ranked, ranked
+from sweeps.ranking import BOUNDS, Ranked, ranked
 from sweeps.signals import Reading
 from sweeps.space import Space
 from sweeps.summaries import drawn, finished_trials
@@ -16,12 +16,6 @@ from sweeps.verdict.shares import interval
 MOST = 10  # configurations that are shown
 Z = 1.959964  # of the normal distribution, 97.5 % are below it
 SEEDS, HOLDOUT = "seeds", "hold-out set"
-# Between which an objective lies, whatever an interval says that knows nothing of bounds.
-BOUNDS = {
-    **dict.fromkeys(("top1", "top5", "f1"), (0.0, 1.0)),
-    **dict.fromkeys(("gain", "r2"), (-inf, 1.0)),
-    "loss": (0.0, inf),
-}
 
 
 @dataclass(frozen=True, slots=True)

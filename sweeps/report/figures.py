@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from sweeps import store
 from sweeps.pictures import BLUE, GREEN, ORANGE, draw_signals
+from sweeps.ranking import BOUNDS
 from sweeps.report import svg
-from sweeps.report.best import BOUNDS, Place
+from sweeps.report.best import Place
 from sweeps.report.deaths import Death
 from sweeps.report.findings import Findings
 from sweeps.report.runs import Curve, Curves, Survival, unit_of
