@@ -1,9 +1,9 @@
-# make demo: a whole sweep from a clean checkout; make test: all tests; make check: lint and types.
+# make demo: a whole sweep from a clean checkout; make test: all tests; make check: lint and types; make docs: the manual.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check
+.PHONY: install demo test check docs
 
 install: $(VENV)/.installed
 
@@ -23,3 +23,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo 'site/index.html'
