@@ -22,6 +22,8 @@ from sweeps.space import Space
 from sweeps.summaries import NAMES, Finished, drawn, finished_trials, shown
 from sweeps.verdict import Fate
 
+PERCENT = ("top1", "top5")  # objectives that are shown in per cent
+
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
@@ -131,22 +133,26 @@ def lines(found: Confirmation) -> list[str]:
 
 
 def _lead_line(found: Confirmation, lead: Lead) -> str:
-    of = f"candidate {lead.best} is ahead of candidate {lead.following} by {shown(found.objective, lead.difference)}"
+    unit = " points" if found.objective in PERCENT else ""
+    gap = _gap(found, lead.difference)
+    of = f"candidate {lead.best} is ahead of candidate {lead.following} by {gap}{unit}"
     if lead.low is None or lead.high is None:
         return f"{of}; with one seed nobody can say whether that is more than noise."
-    low, high = shown(found.objective, lead.low), shown(found.objective, lead.high)
+    low, high = _gap(found, lead.low), _gap(found, lead.high)
     word = "more than" if lead.beyond_noise else "no more than"
-    return f"{of} (95 % interval {low} to {high}, {lead.seeds} seeds): {word} their noise."
+    return f"{of} (95 % interval {low} to {high}{unit}, {lead.seeds} seeds): {word} their noise."
+
+
+def _gap(found: Confirmation, difference: float) -> str:
+    """A difference of the objective; of shares in percentage points."""
+    return f"{100 * difference:.2f}" if found.objective in PERCENT else shown(found.objective, difference)
 
 
 def _agreement_line(found: Confirmation, each: Agreement) -> str:
     reference = found.reference
     head = f"{each.study} against {reference.study}: Kendall's tau {each.tau:.2f}"
-    regret = (
-        f"its best loses {shown(found.objective, each.regret)} there"
-        if each.regret > 0
-        else "its best is the best there"
-    )
+    loss = _gap(found, each.regret) + (" points" if found.objective in PERCENT else "")
+    regret = f"its best loses {loss} there" if each.regret > 0 else "its best is the best there"
     cost = f"a run took {each.seconds:.3g} s, there {reference.seconds:.3g} s"
     if each.low is None:
         return f"{head} of {each.n} candidates: too few for an interval ({FEWEST} are the fewest); {regret}; {cost}."
