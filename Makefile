@@ -26,4 +26,4 @@ check: install
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo 'site/index.html'
+	@echo 'built in site/; with its search: $(BIN)/python -m http.server --directory site'

@@ -1,6 +1,8 @@
 """The commands, one function each; whatever is heavy is imported inside the function that needs it."""
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,16 +25,6 @@ app = typer.Typer(
 
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_launch.app, name="launch")
-for command in (
-    *(cli_workers.worker, cli_workers.pause, cli_workers.resume, cli_workers.stop),
-    cli_confirm.confirm,
-    cli_dashboard.dashboard,
-    cli_export.export,
-    cli_report.report,
-):
-    app.command()(command)
-
-
 @app.callback(invoke_without_command=True)
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
@@ -212,10 +204,27 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
+for command in (
+    *(cli_workers.worker, cli_workers.pause, cli_workers.resume, cli_workers.stop),
+    cli_confirm.confirm,
+    cli_dashboard.dashboard,
+    cli_export.export,
+    cli_report.report,
+):
+    app.command()(command)
+
+
 def main() -> None:
     """Entry point: errors of ours become one line each and an exit code; anything else is a bug and shows itself."""
     try:
         app()
+        sys.stdout.flush()
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written would fail again at exit
+        print(f"sweeps: {exc.filename or 'standard output'}: no space is left there; make some", file=sys.stderr)
+        sys.exit(1)
     except SweepsError as exc:
         if str(exc):
             print("\n".join(f"sweeps: {line}" for line in str(exc).splitlines()), file=sys.stderr)

@@ -157,3 +157,12 @@ def test_the_schema_accepts_what_the_parser_accepts() -> None:
     }
     assert "selu" in json.dumps(shown["properties"]["space"]["properties"]["activation"])
     assert shown["additionalProperties"] is False
+
+
+def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sweeps", "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "sweeps: standard output: no space is left there; make some\n"

@@ -28,12 +28,12 @@ SEEN = {
     Cause.NONE: "it learned, so there is nothing to mend",
 }
 
-# An option in words, and the values of a config with which a run has it already.
+# An option in words, and the values of a config with which a run has it already, or cannot have it.
 Option = tuple[str, tuple[str, ...]]
 SLOWER: Option = ("a lower learning rate", ())
 FASTER: Option = ("a larger learning rate", ())
-LARGER_EPSILON: Option = ("a larger epsilon", ())
-SMALLER_EPSILON: Option = ("a smaller epsilon", ())
+LARGER_EPSILON: Option = ("a larger epsilon", ("sgd",))
+SMALLER_EPSILON: Option = ("a smaller epsilon", ("sgd",))
 MORE_STEPS: Option = ("more steps", ())
 STANDARDIZED: Option = ("the constraint standardize_unit", ("standardize_unit",))
 INPUTS: Option = ("inputs standardized_set", ("standardized_set", "standardized_pixel"))
