@@ -9,6 +9,7 @@ from scipy.stats import kendalltau
 
 Z = 1.959964  # of the normal distribution, 97.5 % are below it
 FEWEST = 5  # candidates, below which the interval of tau is not defined
+ROUNDING = 1e-12  # of values, below which differences between them differ by rounding alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ class Lead:
 
     Attributes:
         difference: of their means; above 0.
-        low, high: its 95 % interval by Student's t of the differences within a replicate; None of a single seed.
+        low, high: its 95 % interval by Student's t of the differences within a replicate; None of a single seed,
+            and of equal differences, which say nothing of how far seeds differ.
     """
 
     best: int
@@ -138,6 +140,9 @@ def lead(reference: Rank, better: int) -> Lead | None:
     if n < 2:
         return Lead(best.number, following.number, mean, None, None, n)
     middle = sum(differences) / n
+    largest = max(abs(each.values[seed]) for each in (best, following) for seed in both)
+    if max(differences) - min(differences) <= ROUNDING * largest:
+        return Lead(best.number, following.number, middle, None, None, n)
     spread = sqrt(sum((each - middle) ** 2 for each in differences) / (n - 1))
     half = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n)
     return Lead(best.number, following.number, middle, middle - half, middle + half, n)

@@ -137,7 +137,8 @@ def _lead_line(found: Confirmation, lead: Lead) -> str:
     gap = _gap(found, lead.difference)
     of = f"candidate {lead.best} is ahead of candidate {lead.following} by {gap}{unit}"
     if lead.low is None or lead.high is None:
-        return f"{of}; with one seed nobody can say whether that is more than noise."
+        seeds = "one seed" if lead.seeds < 2 else f"the same gap for each of {lead.seeds} seeds"
+        return f"{of}; with {seeds} nobody can say whether that is more than noise."
     low, high = _gap(found, lead.low), _gap(found, lead.high)
     word = "more than" if lead.beyond_noise else "no more than"
     return f"{of} (95 % interval {low} to {high}{unit}, {lead.seeds} seeds): {word} their noise."

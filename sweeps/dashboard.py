@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from optuna.storages import BaseStorage, RDBStorage
@@ -25,6 +25,8 @@ from sweeps.store.outages import DATABASE_ERRORS
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from optuna.artifacts._protocol import ArtifactStore
 
 # What is worked on at a time: the rest waits, as it would for one of the store's three connections.
 AT_ONCE = 3
@@ -110,8 +112,34 @@ def _application(storage: BaseStorage, where: str | None) -> "WSGIApplication":
     # 25 times as long.
     if not isinstance(_serializer.serialize_frozen_trial, _OfItsOwn):
         _serializer.serialize_frozen_trial = _OfItsOwn(_serializer.serialize_frozen_trial)
-    application: WSGIApplication = wsgi(storage, artifact_store=artifacts)
+    application: WSGIApplication = wsgi(storage, artifact_store=_Artifacts(artifacts) if artifacts else None)
     return application
+
+
+class _Artifacts:
+    """The same store; a file that is not there, as where a store was copied without them, is answered with 404."""
+
+    def __init__(self, files: "ArtifactStore") -> None:
+        self._files = files
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        from bottle import HTTPResponse  # type: ignore[import-untyped]  # noqa: PLC0415  comes with the dashboard
+        from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
+
+        try:
+            return self._files.open_reader(artifact_id)
+        except ArtifactNotFound as exc:
+            words = f"No file {artifact_id} at the place of the artifacts; --artifacts names it.\n"
+            raise HTTPResponse(words, 404, {"Content-Type": "text/plain"}) from exc
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        self._files.write(artifact_id, content_body)
+
+    def remove(self, artifact_id: str) -> None:
+        from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
+
+        with suppress(ArtifactNotFound):
+            self._files.remove(artifact_id)
 
 
 class _OfItsOwn:

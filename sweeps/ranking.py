@@ -52,8 +52,11 @@ class Ranked:
         return sum(trial.fate == Fate.LEARNED for trial in self.trials)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
-        """Student's t interval of the mean over seeds, within the bounds; None of a single run."""
-        if self.spread is None:
+        """Student's t interval of the mean over seeds, within the bounds.
+
+        None of a single run, and of equal values: they say nothing of how far seeds differ, and its width would be 0.
+        """
+        if self.spread is None or len(set(self.values)) == 1:
             return None
         n = len(self.values)
         half = float(stdtrit(n - 1, (1 + confidence) / 2)) * self.spread / sqrt(n)

@@ -87,7 +87,7 @@ def _standing(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
     if summary.would_stop:
         learned = f"{summary.would_stop_learned} of them learned"
         yield f"Controls, which are never stopped, that would have been: {summary.would_stop}; {learned}."
-    if (best := summary.best) is not None and best.value is not None:
+    if (best := summary.best) is not None and best.value is not None and summary.fates.get(Fate.LEARNED):
         value = f"{NAMES[space.objective]} {summaries.shown(space.objective, best.value)}"
         page = f"/dashboard/studies/{study_id}/trials?numbers={best.number}"
         yield f"Best: {value}, [trial {best.number}]({page}): `{summaries.drawn(space, best)}`"

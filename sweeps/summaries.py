@@ -150,8 +150,8 @@ def fates_line(summary: Summary) -> Text:
 
 def best_line(space: Space, summary: Summary) -> Text:
     """The best configuration in one line."""
-    if summary.best is None or summary.best.value is None:
-        return Text("best: none yet")
+    if summary.best is None or summary.best.value is None or not summary.fates.get(Fate.LEARNED):
+        return Text("best: none yet" + (": nothing learned" if summary.done else ""))
     return Text.assemble(
         f"best: {NAMES[summary.objective]} {shown(summary.objective, summary.best.value)}, ",
         f"trial {summary.best.number}{_reached(space, summary.best)}: ",

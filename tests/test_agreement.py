@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sweeps.agreement import Candidate, Rank, agreement, lead
+from sweeps.confirmation import Confirmation, lines
 
 
 def rank(values: dict[int, Sequence[float]] | NDArray[np.float64], better: int = 1, seconds: float = 1.0) -> Rank:
@@ -75,7 +76,7 @@ def test_the_lead_is_the_paired_t_interval(pairs: list[tuple[float, float]]) -> 
     found = lead(rank({1: [one for one, _ in pairs], 2: [other for _, other in pairs]}), 1)
     assert found is not None
     first, second = np.array(pairs).T if found.best == 1 else np.array(pairs).T[::-1]
-    if np.ptp(first - second) < 1e-12:  # SciPy warns
+    if np.ptp(first - second) <= 1e-12:  # SciPy warns
         return
     theirs = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert found.low == pytest.approx(theirs.low, abs=1e-12)
@@ -90,6 +91,16 @@ def test_equal_candidates_seldom_look_different() -> None:
         assert found is not None
         said += found.beyond_noise
     assert said / times < 0.05
+
+
+def test_equal_differences_are_no_certainty() -> None:
+    found = lead(rank({1: [0.1, 0.2, 0.3], 2: [0.4, 0.5, 0.6]}), 1)  # equal but for rounding
+    assert found is not None
+    assert (found.best, found.seeds, found.low, found.high, found.beyond_noise) == (2, 3, None, None, False)
+    assert found.difference == pytest.approx(0.3)
+    of = rank({1: [0.1, 0.2, 0.3], 2: [0.4, 0.5, 0.6]})
+    (line,) = lines(Confirmation("study", "top1", 1, (of,), (), found))
+    assert "30.00 points; with the same gap for each of 3 seeds nobody can say" in line
 
 
 def test_with_one_seed_nobody_can_say() -> None:

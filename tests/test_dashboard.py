@@ -103,6 +103,17 @@ def test_a_study_and_the_picture_of_a_trial_are_shown(start: Start, tmp_path: Pa
     assert it.end() == (0, "")
 
 
+def test_a_picture_whose_file_is_not_there_is_not_found_and_no_traceback(start: Start, tmp_path: Path) -> None:
+    make(f"sqlite:///{tmp_path}/sweeps.db")
+    it = start("--artifacts", str(tmp_path / "elsewhere"))
+    trial = it.get("/api/studies/1")["trials"][0]
+    with pytest.raises(urllib.error.HTTPError, match="404") as missing:
+        it.get(f"/artifacts/1/{trial['trial_id']}/{trial['artifacts'][0]['artifact_id']}")
+    assert b"--artifacts" in missing.value.read()
+    missing.value.close()
+    assert it.end() == (0, "")
+
+
 def test_long_attributes_are_cut_on_pages_and_whole_in_the_file(start: Start, tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
     it = start()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import sweeps
 from sweeps.config import Config
 from sweeps.errors import InputError
+from sweeps.export import recipes
 from sweeps.export.document import FORMATS, Document, Format, parse, read, truncation
 
 TRAINED = Config(seed=3, learning_rate=1.0000000000000002e-3, epsilon=1e-300, activation="selu", l2=0.1 + 0.2)
@@ -131,3 +132,12 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
 def test_sweeps_is_imported_without_keras_and_without_the_store() -> None:
     program = "import sweeps, sys; assert not {'keras', 'tensorflow', 'optuna', 'yaml'} & set(sys.modules), sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_equal_values_of_seeds_are_told_without_an_interval() -> None:
+    runs = {"study": "b", "n": 2, "learned": 2, "mean": 0.5, "values": [0.5, 0.5]}
+    results = {"fate": "learned", "objective": "top1", "runs": runs}
+    assert "2 runs in 'b': mean top-1 50.00%." in recipes.about(replace(DOCUMENT, results=results))
+    spread = {"spread": 0.1, "low": 0.25, "high": 0.75}
+    lines = recipes.about(replace(DOCUMENT, results=results | {"runs": runs | spread}))
+    assert "2 runs in 'b': mean top-1 50.00%, 95 % interval 25.00% to 75.00%." in lines

@@ -70,6 +70,13 @@ def test_the_interval_is_students() -> None:
     assert (low, high) == (pytest.approx(0.5 - 4.303 * 0.1 / 3**0.5, abs=1e-4), pytest.approx(1 - low))
 
 
+@given(st.floats(0, 1), st.integers(2, 9))
+def test_equal_values_are_no_certainty(value: float, seeds: int) -> None:
+    (only,) = ranking.ranked(SPACE, [run(n, "relu", value) for n in range(seeds)])
+    assert only.spread == pytest.approx(0.0)
+    assert only.interval() is None
+
+
 def test_no_interval_leaves_what_the_objective_can_be() -> None:
     (only,) = ranking.ranked(SPACE, [run(0, "relu", 0.1), run(1, "relu", 0.9)])
     assert only.interval() == (0.0, 1.0)

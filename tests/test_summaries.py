@@ -97,6 +97,14 @@ def test_an_empty_study_reads_well_too() -> None:
     assert "best: none yet" in shown
 
 
+def test_without_a_learner_no_configuration_is_called_best() -> None:
+    dead = trial("at chance", 100, 0.1094)
+    assert "best: none yet: nothing learned" in text(SPACE, [dead])
+    kept = summaries.summarise(SPACE, [dead]).best
+    assert kept is not None
+    assert kept.value == 0.1094
+
+
 def test_json_holds_the_same() -> None:
     values = json.loads(json.dumps(summaries.summarise(SPACE, TRIALS).to_dict()))
     assert values["learned_of_tried"][0] == {"activation": "selu", "constraint": "unit_norm", "learned": 2, "tried": 2}

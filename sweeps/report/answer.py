@@ -59,6 +59,11 @@ def learned_of(count: Count) -> str:
     return f"{count.learned:,} of {count.tried:,} (95 % interval {percent(low)} to {percent(high)})"
 
 
+def best_title(found: Findings) -> str:
+    """Of the table of the first configurations."""
+    return "Best configurations" if found.judged.learned else "Configurations, none of which learned"
+
+
 def guessing(found: Findings) -> str:
     """What guessing scores in the objective, as the end of a sentence; empty where it is not known."""
     objective, chance = found.summary.objective, found.chance
@@ -110,12 +115,17 @@ def _best(found: Findings) -> Iterator[str]:
     runs = f"trial {best.trials[0]}" if len(best.trials) == 1 else f"mean of {len(best.trials)} seeds"
     words = best.words or "the only configuration"
     sure = f", {text}" if (text := sureness(found, best)) else ""
-    yield f"Best in {name}: {words}, {shown(found.summary.objective, best.mean)} ({runs}{sure}){guess}."
-    if not best.learned:
-        yield "It has not learned."
+    value = shown(found.summary.objective, best.mean)
+    if found.judged.learned:
+        yield f"Best in {name}: {words}, {value} ({runs}{sure}){guess}."
+        if not best.learned:
+            yield "It has not learned."
+    else:
+        end = "highest" if found.space.direction == "maximize" else "lowest"
+        yield f"No configuration learned; the {end} {name} was {value} ({words}; {runs}{sure}){guess}."
     again = [(each, there) for each in found.confirming if (there := each.of(best)) is not None]
     yield from (_again(found, each, there) for each, there in again)
-    if not again:
+    if not again and found.judged.learned:
         yield _alone(found, best)
 
 

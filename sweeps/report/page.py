@@ -13,7 +13,7 @@ from matplotlib import colormaps
 
 from sweeps import __version__
 from sweeps.report import figures
-from sweeps.report.answer import answer, between, learned_of, stopping
+from sweeps.report.answer import answer, best_title, between, learned_of, stopping
 from sweeps.report.files import GENERATOR
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count
@@ -97,7 +97,7 @@ def _contents(found: Findings) -> Iterator[tuple[str, str]]:
     judged = bool(found.judged.tried)
     sections = (
         ("answer", "The answer", True),
-        ("best", "Best configurations", bool(found.places)),
+        ("best", best_title(found), bool(found.places)),
         ("decides", "What decides", judged),
         ("maps", "Learned of tried", judged),
         ("fates", "Fates and steps saved", bool(found.fates)),
@@ -119,9 +119,10 @@ def _captions(found: Findings) -> dict[str, str]:
     return {
         "standing": f"{summary.done:,} of {summary.trials:,} trials have finished{running}. "
         f"Objective: {name_of(summary.objective)}.",
+        "best_title": best_title(found),
         "best_caption": (first if found.configurations > len(found.places) else "")
-        + "Of a single run the interval tells what another hold-out set would, not what another seed would: "
-        "that may be much more.",
+        + "Of a single run, or of equal ones, the interval tells what another hold-out set would, not what another "
+        "seed would: that may be much more.",
         "maps_note": "Bars are shares that learned, lines across them 95 % intervals (Wilson). A bin has its lower "
         "end and not its upper one. Not counted: runs that failed, and those stopped because others were better.",
         "curves_caption": "Dotted: guessing. A dot is where a run ended. Of runs that learned the best are drawn, of "

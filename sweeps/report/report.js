@@ -18,7 +18,7 @@
   const others = document.getElementById("trials-others");
   for (const cells of others ? JSON.parse(others.textContent) : []) rows.push({ row: null, cells });
 
-  let [sorted, page, found] = [{ column: -1, sign: 1 }, 0, rows];
+  let [sorted, page, found, wrong] = [{ column: -1, sign: 1 }, 0, rows, []];
 
   const number = (text) => parseFloat(text.replace(/[,%]/g, ""));
 
@@ -38,13 +38,28 @@
     "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b, "=": (a, b) => a === b,
   };
 
+  const bare = (name) => name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
+
+  // By its name, or by that without punctuation (`top1`).
+  function columnOf(name) {
+    const exact = names.indexOf(name.toLowerCase());
+    return exact >= 0 || !bare(name) ? exact : names.findIndex((each) => bare(each) === bare(name));
+  }
+
   // A word is looked for in the whole row; `loss<2` and `activation=selu` in the column of that name.
+  // What cannot be a condition is a text that says why.
   function condition(word) {
-    const [, name, sign, value] = word.match(/^(.+?)(<=|>=|=|<|>)(.+)$/) || [];
-    const column = names.indexOf((name || "").toLowerCase());
-    if (column < 0) return ({ cells }) => cells.some((text) => text.toLowerCase().includes(word.toLowerCase()));
-    if (numeric[column]) return ({ cells }) => TESTS[sign](number(cells[column]), number(value));
-    return ({ cells }) => sign === "=" && cells[column].toLowerCase() === value.toLowerCase();
+    const [name, sign, value] = word.split(/(<=|>=|=|<|>)(.*)/);
+    if (!sign) return ({ cells }) => cells.some((text) => text.toLowerCase().includes(word.toLowerCase()));
+    const column = columnOf(name);
+    if (column < 0) return `no column ${name || "before " + sign}; columns: ${names.join(", ")}`;
+    if (!numeric[column]) {
+      if (sign !== "=" || !value) return `${names[column]} holds words: write ${names[column]}=word`;
+      return ({ cells }) => cells[column].toLowerCase() === value.toLowerCase();
+    }
+    const limit = value.replace(/[,%]/g, "");
+    if (!limit || Number.isNaN(Number(limit))) return `${names[column]}${sign} needs a number${value && ", not " + value}`;
+    return ({ cells }) => TESTS[sign](number(cells[column]), Number(limit));
   }
 
   function compare(a, b) {
@@ -55,7 +70,10 @@
   }
 
   function search() {
-    const conditions = query.value.trim().split(/\s+/).filter(Boolean).map(condition);
+    const words = query.value.trim().replace(/\s*(<=|>=|=|<|>)\s*/g, "$1").split(/\s+/).filter(Boolean);
+    const read = words.map(condition);
+    const conditions = read.filter((each) => typeof each !== "string");
+    wrong = read.filter((each) => typeof each === "string");
     if (fate.value) conditions.push(({ cells }) => cells[1] === fate.value);
     found = rows.filter((each) => conditions.every((holds) => holds(each)));
     if (sorted.column >= 0) found.sort(compare);
@@ -73,7 +91,8 @@
       return row;
     }));
     const of = found.length < rows.length ? `${found.length} found of ${rows.length}` : `${rows.length}`;
-    told.textContent = found.length ? `${first + 1} to ${end} of ${of}` : `none of ${rows.length}`;
+    const count = found.length ? `${first + 1} to ${end} of ${of}` : `none of ${rows.length}`;
+    told.textContent = [...wrong, count].join(". ");
     back.disabled = page === 0;
     on.disabled = end === found.length;
   }

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.report.answer import answer, between, learned_of, stopping
+from sweeps.report.answer import answer, best_title, between, learned_of, stopping
 from sweeps.report.best import Confirming, Place
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count, Grid, Levels
@@ -31,7 +31,7 @@ def render(found: Findings, remarks: Sequence[str] = ()) -> RenderableType:
         lines.append(Text(printable(summary.question), "italic"))
     lines += [Text(), _text(" ".join(answer(found)))]
     for title, part in (
-        ("best configurations", list(_best(found, remarks))),
+        (best_title(found).lower(), list(_best(found, remarks))),
         ("what decides between dying and learning", list(_decides(found))),
         ("learned / tried", list(_maps(found))),
         ("fates and steps saved", list(_fates(found))),
@@ -51,7 +51,9 @@ def _best(found: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
     if found.places:
         yield _places(found, found.places, found.confirming)
         if not all(place.spread for place in found.places):
-            yield Text("of a single run the interval is over the hold-out set alone, not over seeds", "dim")
+            yield Text(
+                "of a single run, or of equal ones, the interval is over the hold-out set alone, not over seeds", "dim"
+            )
     for each in found.confirming:
         yield _text(f"run again: {each.study}, {each.done} of {each.trials} runs of {each.length}")
         if each.places:

@@ -111,6 +111,37 @@ def test_words_and_conditions_filter(show: Open) -> None:
     assert column(it, "trial") == []
 
 
+def test_conditions_may_have_spaces_and_names_no_punctuation(show: Open) -> None:
+    it = show("few")
+    it.fill("#trials-query", "top-1>=50 constraint=unit_norm")
+    expected = column(it, "trial")
+    assert len(expected) == 8
+    it.fill("#trials-query", "TOP1 >= 50%  constraint = unit_norm")
+    assert column(it, "trial") == expected
+    it.fill("#trials-query", "learningrate< 0.002")
+    assert column(it, "trial") == ["15"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("top1x>10", "no column top1x; columns: trial, fate, top-1,"),
+        ("learning_rate>=abc", "learning_rate>= needs a number, not abc"),
+        ("top-1 >", "top-1> needs a number."),
+        ("activation<selu", "activation holds words: write activation=word"),
+        ("> 5", "no column before >; columns: trial,"),
+    ],
+)
+def test_what_is_no_condition_is_told_and_filters_nothing(show: Open, query: str, said: str) -> None:
+    it = show("few")
+    it.fill("#trials-query", query)
+    assert told(it).startswith(said)
+    assert told(it).endswith("1 to 19 of 19")
+    assert len(column(it, "trial")) == 19
+    it.fill("#trials-query", f"fate=learned {query}" if query[0] != ">" else "fate=learned")
+    assert column(it, "trial") == [str(n) for n in range(8)], "the other conditions hold"
+
+
 def test_of_many_rows_a_page_is_shown_and_all_can_be_reached(show: Open) -> None:
     it = show("many")
     assert told(it) == "1 to 50 of 619"

@@ -67,12 +67,11 @@ def test_runs_that_tell_nothing_are_not_counted(found: Findings) -> None:
 
 def test_the_best_is_named_with_chance_and_its_seeds(found: Findings) -> None:
     best, second = found.places[:2]
-    assert (best.trials, best.learned, best.over) == ((1, 3, 5, 7), 4, "seeds")
+    assert (best.trials, best.learned, best.over) == ((1, 3, 5, 7), 4, "hold-out set")  # four equal values
+    assert second.over == "seeds"
     assert (second.trials, second.learned, second.mean) == ((0, 2, 4, 6, 12), 4, pytest.approx(0.42))
     assert "selu unit_norm learning_rate=0.002, 50.00% (mean of 4 seeds" in said(found)
-    assert "over seeds), where guessing has 10.00%. It is the best of 5: expect a little less of new runs." in said(
-        found
-    )
+    assert "over the hold-out set alone), where guessing has 10.00%. It is the best of 5: expect a" in said(found)
 
 
 def test_of_a_single_run_the_interval_is_of_the_hold_out_set_alone() -> None:
@@ -195,6 +194,22 @@ def test_several_seeds_have_a_mean_and_students_interval() -> None:
     assert "(mean of 3 seeds, 95 % interval 25.16% to 74.84% over seeds)" in said(
         findings.find(material(seeds, trials))
     )
+
+
+def test_equal_values_of_seeds_are_no_certainty_and_without_a_learner_nothing_is_best() -> None:
+    seeds = space("space.replicate=[0, 1]")
+    trials = [trial("at chance", seeds, {"replicate": n}, seed=n, top1=0.1094) for n in range(2)]
+    found = findings.find(material(seeds, trials))
+    (only,) = found.places
+    assert (only.spread, only.over) == (0.0, "hold-out set")
+    low, high = only.interval or (0, 0)
+    assert low < high
+    assert "No configuration learned; the highest top-1 was 10.94%" in said(found)
+    assert "mean of 2 seeds" in said(found)
+    assert "over the hold-out set alone" in said(found)
+    assert "Best" not in said(found)
+    assert "best configurations" not in shown(found)
+    assert "configurations, none of which learned" in shown(found)
 
 
 CONFIRMING = space(
