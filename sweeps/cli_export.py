@@ -49,6 +49,9 @@ FullSize = Annotated[
         show_default=False,
     ),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Overwrite files that are there and differ; remove those of what is replaced.")
+]
 Branch = Annotated[
     str | None,
     typer.Option(
@@ -75,7 +78,7 @@ def export(
     form: Annotated[Form, typer.Option("--format", help="Of the recipes.")] = Form.TOML,
     module: Module = False,
     full: FullSize = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there and differ.")] = False,
+    force: Force = False,
     branch: Branch = None,
     check: Check = None,
     storage: StorageUrl = None,
@@ -90,10 +93,12 @@ def export(
         raise InputError("write sweeps export STUDY --to DIR, or sweeps export --check DIR")
     if top and trial:
         raise InputError("--top K takes the best, --trial N those that you name: take one of them")
+    from sweeps.export import folder
+
+    if branch is None:
+        folder.check(to)
     space, chosen, files = _files(study, (top or 1, trial or []), form, module, full or [], storage)
     if branch is None:
-        from sweeps.export import folder
-
         _tell(folder.write(to, files, force=force), lambda name: str(to / name), files, chosen)
         return
     _commit(to, branch, files, space, chosen, force)
@@ -131,10 +136,11 @@ def _files(
 
 
 def _tell(plan: "Plan", place: Callable[[str], str], files: "dict[str, File]", chosen: "list[Chosen]") -> None:
-    """A line per file: what became of it, and of which trial it is."""
+    """A line per file: what became of it, and of which trial it is, if it still is."""
     words = {each.trial.number: each.words for each in chosen}
     for name, state in plan.states.items():
-        print(f"{state:11} {place(name)}  {words[files[name].entry.trial]}")
+        of = f"  {words[files[name].entry.trial]}" if name in files else ""
+        print(f"{state:11} {place(name)}{of}")
 
 
 def _commit(

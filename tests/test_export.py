@@ -91,7 +91,7 @@ def upside_down(config: Config, arrays: Arrays) -> Generator[Reading, None, None
         if (config.activation, config.learning_rate) == ("elu", 0.001):
             yield fakes.reading(step, loss=2.4, signal=1e-11 if step else 0.5)
             continue
-        hits = 16 + step * (30 - int(5000 * config.learning_rate) + config.seed % 3) // config.steps
+        hits = 16 + step * (30 - int(5000 * config.learning_rate) + config.seed % 5) // config.steps
         yield fakes.reading(step, loss=2.3 * (1 - hits / 128), hits1=hits)
 
 
@@ -333,6 +333,11 @@ def test_a_dead_trial_of_a_study_without_a_full_size_is_exported_with_warnings(e
     assert tables["provenance"]["notes"] == notes
     assert said.stderr.splitlines() == lines
     assert "runs" not in tables["results"]
+    comment = (exported.folder / "other" / f"trial_{dead.number}.yaml").read_text().partition("\n\n")[0]
+    assert "# The recipe is at the trial's own size: nothing says a larger one.\n" in comment
+    # 6 steps of 32 are 0.75 times 256 images.
+    assert "# Its training is 6 steps of 32, 0.75 passes over 256.\n" in comment
+    assert "as_trained" not in comment
 
 
 @pytest.mark.parametrize(
@@ -348,6 +353,8 @@ def test_a_dead_trial_of_a_study_without_a_full_size_is_exported_with_warnings(e
         (["base", "--to", "x", "--trial", "77"], "has no trial 77"),
         (["--check", "x"], "x: no export is there; `sweeps export STUDY --to x` writes one"),
         (["base", "--to", "x", "--storage", "sqlite:///none.db"], "no store at none.db"),
+        (["nope", "--to", "sweeps.db"], "sweeps.db: cannot be written (Not a directory)"),  # before the study is read
+        (["nope", "--to", "/proc/x"], "/proc/x: cannot be written ("),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(words: list[str], line: str, exported: Exported) -> None:
@@ -373,6 +380,24 @@ def test_a_check_of_an_untouched_export_finds_all_well(exported: Exported) -> No
     assert found.keys() == {"ok"}
     assert len(found["ok"]) == 6 + 2 * 4  # six files; of each recipe model, JSON, module and store
     assert f"best.toml: the store says the same of trial {number} of 'base'" in found["ok"]
+
+
+def test_a_configuration_that_is_replaced_takes_its_module_along(exported: Exported, tmp_path: Path) -> None:
+    shutil.copytree(exported.folder / "out", tmp_path / "out")
+    others = {path: path.read_bytes() for path in (tmp_path / "out").glob("best_2.*")}
+    told = {"SWEEPS_STORAGE": f"sqlite:///{exported.folder}/sweeps.db"}
+    wider = ("base", "--to", "out", "--set", "full.model.width=12")
+    refused = export(tmp_path, *wider, code=2, **told)
+    assert "out: best.py: of the configuration that this export replaces; --force removes\n" in refused.stderr
+    done = export(tmp_path, *wider, "--force", **told)
+    assert "removed     out/best.py" in done.stdout.splitlines()
+    assert checked(export(tmp_path, "--check", "out", **told)).keys() == {"ok"}
+    done = export(tmp_path, *wider, "--format", "json", "--force", **told)
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        *(["new", "out/best.json"], ["unchanged", "out/best.model.json"], ["removed", "out/best.toml"])
+    ]
+    assert {path: path.read_bytes() for path in (tmp_path / "out").glob("best_2.*")} == others
+    assert checked(export(tmp_path, "--check", "out", **told)).keys() == {"ok"}
 
 
 def test_a_check_finds_each_thing_that_is_not_as_it_was(exported: Exported, tmp_path: Path) -> None:

@@ -101,6 +101,59 @@ def test_what_differs_is_overwritten_by_force_alone(tmp_path: Path) -> None:
     }
 
 
+def test_what_is_left_of_a_replaced_configuration_is_removed_by_force_alone(tmp_path: Path) -> None:
+    write(tmp_path, best_toml="a", best_model_json="a", best_py="a", second_py="other", mine_py="x")
+    (tmp_path / "best.csv").write_text("mine, and of no export")
+    before = found(tmp_path)
+    with pytest.raises(InputError) as caught:
+        write(tmp_path, best_toml="b", best_model_json="a")
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path}: best.toml: would be written otherwise now; --force overwrites",
+        f"{tmp_path}: best.py: of the configuration that this export replaces; --force removes",
+    ]
+    assert found(tmp_path) == before
+    done = write(tmp_path, force=True, best_toml="b", best_model_json="a")
+    assert done.states == {"best.toml": "overwritten", "best.model.json": "unchanged", "best.py": "removed"}
+    after = found(tmp_path)
+    assert before.keys() - after.keys() == {"best.py"}
+    listed = manifest.parse(after["manifest.json"], "")
+    assert listed.keys() == {"best.toml", "best.model.json", "second.py", "mine.py"}
+
+
+def test_another_format_replaces_what_was_written_in_the_first(tmp_path: Path) -> None:
+    write(tmp_path, best_yaml="a", best_model_json="m", best_py="a")
+    (tmp_path / "best.py").write_text("mine")
+    with pytest.raises(InputError) as caught:
+        write(tmp_path, best_json="a", best_model_json="m")
+    assert str(caught.value) == (
+        f"{tmp_path}: best.py, best.yaml: of the configuration that this export replaces, and edited since (best.py); "
+        "--force removes"
+    )
+    done = write(tmp_path, force=True, best_json="a", best_model_json="m")
+    assert {name for name, state in done.states.items() if state == "removed"} == {"best.yaml", "best.py"}
+    assert found(tmp_path).keys() == {"best.json", "best.model.json", "manifest.json"}
+    assert manifest.parse((tmp_path / "manifest.json").read_bytes(), "").keys() == {"best.json", "best.model.json"}
+
+
+def test_a_module_of_the_same_configuration_stays(tmp_path: Path) -> None:
+    write(tmp_path, best_toml="a", best_model_json="a", best_py="a")
+    listed = (tmp_path / "manifest.json").read_bytes()
+    (tmp_path / "best.model.json").unlink()
+    (tmp_path / "best.toml").write_text("edited")
+    write(tmp_path, force=True, best_toml="a", best_model_json="a")  # what people did is undone, nothing is replaced
+    assert write(tmp_path, best_toml="a", best_model_json="a").files == {}
+    assert ((tmp_path / "best.py").read_text(), (tmp_path / "manifest.json").read_bytes()) == ("a", listed)
+
+
+def test_what_a_forged_manifest_names_elsewhere_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    (tmp_path / "out" / "best.").mkdir(parents=True)
+    forged = {"best./../../precious": file("x").entry, "../precious": file("x").entry}
+    (tmp_path / "out" / "manifest.json").write_text(manifest.text(forged))
+    write(tmp_path / "out", force=True, best_toml="a")
+    assert (tmp_path / "precious").read_text() == "x"
+
+
 def test_an_edit_that_is_what_would_be_written_is_no_reason_to_refuse(tmp_path: Path) -> None:
     write(tmp_path, best_toml="a")
     (tmp_path / "best.toml").write_text("b")
@@ -165,7 +218,18 @@ def test_a_folder_that_cannot_be_written_is_one_line(locked: Path) -> None:
     for place in (locked, locked / "new"):
         with pytest.raises(InputError, match=r"cannot be written \(Permission denied\); nothing was changed"):
             write(place, best_toml="x")
+    with pytest.raises(InputError, match=r"cannot be written \(Permission denied\); nothing was changed"):
+        folder.check(locked / "new" / "er")
     assert list(locked.iterdir()) == []
+
+
+def test_a_folder_that_can_be_made_is_not_made_by_looking(tmp_path: Path) -> None:
+    folder.check(tmp_path)
+    folder.check(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="Not a directory"):
+        folder.check(tmp_path / "link")
 
 
 def test_a_file_where_a_folder_is_to_be_is_one_line(tmp_path: Path) -> None:
@@ -173,19 +237,21 @@ def test_a_file_where_a_folder_is_to_be_is_one_line(tmp_path: Path) -> None:
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match=r"cannot be written \(Not a directory\)"):
             write(place, best_toml="x")
+        with pytest.raises(InputError, match=r"cannot be written \(Not a directory\); nothing was changed$"):
+            folder.check(place)
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_when_one_file_cannot_have_its_name_none_has(tmp_path: Path) -> None:
-    write(tmp_path, a_toml="old")
+    write(tmp_path, a_toml="old", a_py="old")
     (tmp_path / "c.toml").mkdir()
     before = found(tmp_path)
-    contents = {"a.toml": b"new", "b.toml": b"new", "c.toml": b"no file can take a folder's name"}
+    contents = {"a.toml": b"new", "a.py": None, "b.toml": b"new", "c.toml": b"no file can take a folder's name"}
     with pytest.raises(OSError, match=r"directory"):
         folder._write(tmp_path, contents)
     assert (found(tmp_path), sorted(each.name for each in tmp_path.iterdir())) == (
         before,
-        ["a.toml", "c.toml", "manifest.json"],
+        ["a.py", "a.toml", "c.toml", "manifest.json"],
     )
 
 
@@ -284,6 +350,21 @@ def test_what_people_changed_on_the_branch_is_overwritten_by_force_alone(reposit
     assert git(repository, "rev-parse", "sweeps") == tip
     commit(repository / "configs", force=True, best_toml="x")
     assert git(repository, "show", "sweeps:configs/best.toml") == "x"
+
+
+def test_what_is_left_of_a_replaced_configuration_leaves_the_branch_too(repository: Path) -> None:
+    first = commit(repository, best_yaml="x", best_py="x", other_py="y")
+    with pytest.raises(InputError, match=r"^sweeps:: best.py, best.yaml: of the configuration .* --force removes$"):
+        commit(repository, best_toml="z")
+    assert git(repository, "rev-parse", "sweeps") == first.sha
+    second = commit(repository, force=True, best_toml="z")
+    assert git(repository, "diff", "--name-status", "--no-renames", first.sha, second.sha).split() == [
+        *("D", "best.py", "A", "best.toml", "D", "best.yaml", "M", "manifest.json")
+    ]
+    assert manifest.parse(git(repository, "show", "sweeps:manifest.json").encode(), "").keys() == {
+        *("best.toml", "other.py")
+    }
+    git(repository, "fsck", "--strict")
 
 
 def test_a_branch_that_is_checked_out_anywhere_is_refused(repository: Path, tmp_path: Path) -> None:

@@ -168,15 +168,18 @@ def _files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _commit(tree: Tree, base: str, files: Mapping[str, bytes], message: Sequence[str]) -> str:
-    """A commit with these files put over those of another, which no branch knows yet."""
+def _commit(tree: Tree, base: str, files: Mapping[str, bytes | None], message: Sequence[str]) -> str:
+    """A commit with these files put over those of another, or removed from it, which no branch knows yet."""
     with tempfile.TemporaryDirectory() as temporary:
         index = str(Path(temporary) / "index")
         tree.run("read-tree", *([base] if base else ["--empty"]), index=index)
         lines = []
         for name, content in files.items():
-            blob = tree.run("hash-object", "-w", "--stdin", stdin=content).strip()
-            lines.append(b"100644 " + blob + b"\t" + os.fsencode(f"{tree.prefix}{name}") + b"\0")
+            if content is None:
+                about = b"0 " + b"0" * len(base)  # git's word for a file to be removed
+            else:
+                about = b"100644 " + tree.run("hash-object", "-w", "--stdin", stdin=content).strip()
+            lines.append(about + b"\t" + os.fsencode(f"{tree.prefix}{name}") + b"\0")
         tree.run("update-index", "--add", "-z", "--index-info", stdin=b"".join(lines), index=index)
         written = tree.run("write-tree", index=index).decode().strip()
     parent = ["-p", base] if base else []

@@ -5,7 +5,9 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from errno import ENOTDIR
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from sweeps.errors import InputError
@@ -15,7 +17,7 @@ PARTIAL = ".export-"  # how the names of folders start that hold what is being w
 
 
 def write(folder: Path, wanted: Mapping[str, File], *, force: bool) -> Plan:
-    """Write files and their manifest into a folder, which is made if it is not there.
+    """Write files and their manifest into a folder, which is made if it is not there; remove those they replace.
 
     Raises:
         InputError: files that are there differ, or the folder cannot be written; nothing was changed.
@@ -26,8 +28,25 @@ def write(folder: Path, wanted: Mapping[str, File], *, force: bool) -> Plan:
             if found.files:
                 _write(folder, found.files)
     except OSError as exc:
-        raise InputError(f"{folder}: cannot be written ({exc.strerror or exc}); nothing was changed") from exc
+        raise _unwritable(folder, exc) from exc
     return found
+
+
+def check(folder: Path) -> None:
+    """See whether a folder can be made, if it is not there, before anything costly is done to fill it.
+
+    Raises:
+        InputError: it cannot, or there is something else of its name.
+    """
+    nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    try:
+        if not nearest.is_dir():
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+        if nearest != folder:
+            with TemporaryDirectory(prefix=PARTIAL, dir=nearest):
+                pass
+    except OSError as exc:
+        raise _unwritable(folder, exc) from exc
 
 
 def read(folder: Path, name: str) -> bytes | None:
@@ -39,6 +58,10 @@ def read(folder: Path, name: str) -> bytes | None:
     with suppress(FileNotFoundError):
         return (folder / name).read_bytes()
     return None
+
+
+def _unwritable(folder: Path, exc: OSError) -> InputError:
+    return InputError(f"{folder}: cannot be written ({exc.strerror or exc}); nothing was changed")
 
 
 @contextmanager
@@ -67,7 +90,7 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(opened)
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
     """Into a new folder by giving it its name at last; into one that is there file by file, undone if one fails."""
     new = not folder.exists()
     made = [each for each in folder.parents if not each.exists()] if new else []
@@ -75,6 +98,8 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         partial.mkdir(parents=True)
         for name, content in files.items():
+            if content is None:
+                continue
             with (partial / name).open("xb") as file:
                 file.write(content)
                 file.flush()
@@ -92,8 +117,8 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
                 each.rmdir()
 
 
-def _move(partial: Path, folder: Path, files: Mapping[str, bytes]) -> None:
-    """Give files their names, one after the other; if one cannot have it, the others get back what was there."""
+def _move(partial: Path, folder: Path, files: Mapping[str, bytes | None]) -> None:
+    """Give files their names or remove them, one after the other; if one fails, the others get back what was there."""
     moved: list[str] = []
     before = {name: partial / f"before-{name}" for name in files if (folder / name).exists()}
     for name, kept in before.items():
@@ -102,8 +127,11 @@ def _move(partial: Path, folder: Path, files: Mapping[str, bytes]) -> None:
         except OSError:  # not every file system has links
             shutil.copy2(folder / name, kept)
     try:
-        for name in files:
-            (partial / name).replace(folder / name)
+        for name, content in files.items():
+            if content is None:
+                (folder / name).unlink()
+            else:
+                (partial / name).replace(folder / name)
             moved.append(name)
     except BaseException:
         for name in moved:

@@ -1,6 +1,6 @@
-"""What an export changes: files that are new, as they were, or other than what is there."""
+"""What an export changes: files that are new, as they were, other than what is there, or of what it replaces."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,8 @@ from sweeps.errors import InputError
 from sweeps.export import manifest
 from sweeps.export.manifest import Entry
 
-State = Literal["new", "unchanged", "overwritten"]
+State = Literal["new", "unchanged", "overwritten", "removed"]
+REPLACED = "of the configuration that this export replaces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +22,30 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is written.
+    """What is written and removed.
 
     Attributes:
-        files: name -> content, the manifest last; empty where nothing changes.
-        states: of the files that were asked for.
+        files: name -> content, None where it is removed; the manifest last. Empty where nothing changes.
+        states: of the files that were asked for, and of those that are removed.
     """
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes | None]
     states: Mapping[str, State]
 
 
 def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where: str, *, force: bool) -> Plan:
     """Compare what is to be exported with what is there.
 
+    A configuration's files share their stem. Where one of them is not what the manifest notes, those of that stem that
+    were exported and are not wanted now are of what is replaced, and are removed.
+
     Args:
         there: the content of a file of this name, None where there is none.
         where: how messages name the place.
-        force: whether files that differ are overwritten.
+        force: whether files that differ are overwritten, and those of what is replaced removed.
 
     Raises:
-        InputError: files differ that are there; the message says why.
+        InputError: files differ that are there, or are to be removed; the message says why.
     """
     noted = _noted(there, where, force)
     states: dict[str, State] = {}
@@ -52,12 +56,22 @@ def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where
         states[name] = "new" if found is None else "unchanged" if same else "overwritten"
         if found is not None and not same and not force:
             problems.setdefault(_difference(found, noted.get(name), file.entry), []).append(name)
-    if problems:
-        lines = [f"{where}: {', '.join(names)}: {words}; --force overwrites" for words, names in problems.items()]
+    lines = [f"{where}: {', '.join(names)}: {words}; --force overwrites" for words, names in problems.items()]
+    left = {name: found for name in noted if name not in wanted and (found := there(name)) is not None}
+    removed = _replaced(left, wanted, noted)
+    if removed and not force:
+        edited = [name for name in removed if manifest.digest(left[name]) != noted[name].sha256]
+        words = f"{REPLACED}, and edited since ({', '.join(edited)})" if edited else REPLACED
+        lines.append(f"{where}: {', '.join(removed)}: {words}; --force removes")
+    if lines:
         raise InputError("\n".join(lines))
-    kept = {name: entry for name, entry in noted.items() if name not in wanted and there(name) is not None}
+    states |= dict.fromkeys(removed, "removed")
+    kept = {name: noted[name] for name in left if name not in removed}
     entries = kept | {name: file.entry for name, file in wanted.items()}
-    files = {name: file.content for name, file in wanted.items() if states[name] != "unchanged"}
+    files: dict[str, bytes | None] = {
+        name: file.content for name, file in wanted.items() if states[name] != "unchanged"
+    }
+    files |= dict.fromkeys(removed)
     listed = manifest.text(entries).encode()
     if files or there(manifest.NAME) != listed:
         files[manifest.NAME] = listed
@@ -74,6 +88,21 @@ def _noted(there: Callable[[str], bytes | None], where: str, force: bool) -> dic
         if force:
             return {}
         raise InputError(f"{exc}; --force overwrites it") from exc
+
+
+def _replaced(left: Iterable[str], wanted: Mapping[str, File], noted: Mapping[str, Entry]) -> list[str]:
+    """Files of exports before, not wanted now, of configurations that are not what they were.
+
+    A manifest may be written by anybody: files elsewhere are never among them.
+    """
+    same = {name for name, file in wanted.items() if name in noted and noted[name].sha256 == file.entry.sha256}
+    changed = {_stem(name) for name in wanted if name not in same}
+    return [name for name in left if "/" not in name and _stem(name) in changed]
+
+
+def _stem(name: str) -> str:
+    """What a configuration's files share: best of best.toml and best.model.json."""
+    return name.partition(".")[0]
 
 
 def _difference(found: bytes, noted: Entry | None, now: Entry) -> str:

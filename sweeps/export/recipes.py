@@ -23,6 +23,7 @@ NO_FULL_SIZE = (
     "study {0!r} has no [full] table, so that nothing says what it truncates: the recipe is the trial's own; "
     "--set full.model.width=... says more"
 )
+OWN_SIZE = "The recipe is at the trial's own size: nothing says a larger one"
 # Results of a trial that a file has if the trial has them.
 RESULTS = (
     store.TOP1,
@@ -79,7 +80,8 @@ def about(document: Document) -> list[str]:
     lines = [f"{line}."]
     runs = results.get("runs", {})
     if runs.get("n", 0) > 1:
-        interval = f", 95 % interval {_shown(results, runs['low'], '')} to {_shown(results, runs['high'], '')}"
+        ends = [_shown(results, runs[end], "") for end in ("low", "high") if end in runs]  # none of equal values
+        interval = f", 95 % interval {' to '.join(ends)}" if ends else ""
         lines.append(f"{runs['n']} runs in {runs['study']!r}: mean {_shown(results, runs['mean'])}{interval}.")
     recipe = document.recipe.model_dump()
     changes = [
@@ -87,7 +89,10 @@ def about(document: Document) -> list[str]:
         for name, value in document.truncation.items()
     ]
     lines += ["", "The trial was truncated:", *changes] if changes else []
-    return [*lines, "", f"Its training is {_passes(document.recipe)}; in the trial {_passes(document.trained)}."]
+    training = f"Its training is {_passes(document.recipe)}"
+    if not changes:
+        return [*lines, "", f"{OWN_SIZE}.", f"{training}."]
+    return [*lines, "", f"{training}; in the trial {_passes(document.trained)}."]
 
 
 def _passes(config: Config) -> str:
@@ -98,12 +103,11 @@ def _passes(config: Config) -> str:
 
 def head(document: Document, name: str) -> list[str]:
     """The comment at the top of a recipe's file."""
-    return [
-        *about(document),
-        "",
-        f'sweeps.load("{name}").compile() is its Keras model, ready for fit; with as_trained=True at the size that the',
-        "trial had. Written by `sweeps export`, which does not overwrite what was changed by hand.",
-    ]
+    usage = f'sweeps.load("{name}").compile() is its Keras model, ready for fit'
+    written = "Written by `sweeps export`, which does not overwrite what was changed by hand."
+    if not document.truncation:
+        return [*about(document), "", f"{usage}.", written]
+    return [*about(document), "", f"{usage}; with as_trained=True at the size that the", f"trial had. {written}"]
 
 
 def _draft(study: Study, space: Space, chosen: Chosen) -> Document:

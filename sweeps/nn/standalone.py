@@ -71,12 +71,13 @@ def module(about: Sequence[str], full: Size, trained: Size) -> str:
     steps = f"STEPS = {full.config.steps:_}"
     if full.config.steps != trained.config.steps:
         steps += f"  # of the optimiser; the trial had {trained.config.steps:_}"
+    at = "at the trial's own size" if full.config == trained.config else "at full size"
     parts = [
         f"BATCH_SIZE = {full.config.batch_size}\n{steps}",
         found.text,
         code.functions(),
         _scaling(full.config, full.input_shape) if _learns(full) else "",
-        _function("build", f"The net at full size: {_words(full)}", full, build),
+        _function("build", f"The net {at}: {_words(full)}", full, build),
         _function("build_as_trained", f"The net as the trial had it: {_words(trained)}", trained, build_trained),
         _optimizer(full.config),
         _loss(full.config),

@@ -169,6 +169,12 @@ def test_a_truncated_recipe_has_both_nets(tmp_path: Path) -> None:
     module = imported(tmp_path / "both.py")
     assert (module.build().input_shape, module.build_as_trained().input_shape) == ((None, 32, 32, 1), (None, 16, 16, 1))
     assert (module.build().output_shape, module.STEPS) == ((None, 12), 1000)
+    assert str(module.build.__doc__).startswith("The net at full size: ")
+
+
+def test_a_recipe_that_is_not_truncated_says_so(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(text(tiny()))
+    assert str(imported(tmp_path / "own.py").build.__doc__).startswith("The net at the trial's own size: ")
 
 
 @pytest.mark.parametrize("line", ['"""', "\\", 'ends in "', "\\N{x} {braces} %s", "it's λ"])
