@@ -11,7 +11,7 @@ from slurm import slurm  # noqa: F401
 HERE = Path(__file__).parent
 LONGEST = [
     *("launch", "docker", "test_search_spaces.py", "nn", "test_run.py", "store", "test_docs.py", "test_benchmarks.py"),
-    "integrations",
+    *("test_export.py", "report", "test_dashboard_pages.py", "integrations"),
 ]
 
 
