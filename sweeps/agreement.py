@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import atanh, sqrt, tanh
 
-from scipy.special import stdtrit
 from scipy.stats import kendalltau
+
+from sweeps.means import deviation, half_width
 
 Z = 1.959964  # of the normal distribution, 97.5 % are below it
 FEWEST = 5  # candidates, below which the interval of tau is not defined
@@ -35,8 +36,7 @@ class Candidate:
     @property
     def spread(self) -> float | None:
         """Standard deviation (n - 1) over the seeds; None of a single run."""
-        n, mean = len(self.values), self.mean
-        return sqrt(sum((value - mean) ** 2 for value in self.values.values()) / (n - 1)) if n > 1 else None
+        return deviation(self.values.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +143,7 @@ def lead(reference: Rank, better: int) -> Lead | None:
     largest = max(abs(each.values[seed]) for each in (best, following) for seed in both)
     if max(differences) - min(differences) <= ROUNDING * largest:
         return Lead(best.number, following.number, middle, None, None, n)
-    spread = sqrt(sum((each - middle) ** 2 for each in differences) / (n - 1))
-    half = float(stdtrit(n - 1, 0.975)) * spread / sqrt(n)
+    half = half_width(deviation(differences) or 0.0, n)
     return Lead(best.number, following.number, middle, middle - half, middle + half, n)
 
 

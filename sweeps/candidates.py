@@ -12,7 +12,7 @@ import tomli_w
 from sweeps import space_file
 from sweeps.errors import InputError, SpaceError, unknown_key
 from sweeps.parameters import Scalar
-from sweeps.ranking import CONFIRMATION, Ranked
+from sweeps.ranking import Ranked
 from sweeps.space import LABELS, Space
 from sweeps.summaries import value_of
 
@@ -73,7 +73,7 @@ def scale(text: str, space: Space) -> Scale:
     return Scale(label, changes)
 
 
-def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale, name: str = "") -> str:
+def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) -> str:
     """The search-space file that runs each candidate with the same seeds, none of which any of its trials had.
 
     A candidate is named by the number of its first trial.
@@ -92,7 +92,7 @@ def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale, na
     tables |= {
         "study": tables["study"]
         | {
-            "name": name or f"{space.name}{CONFIRMATION}-{at.label}",
+            "name": f"{space.name}-confirm-{at.label}",
             "confirms": space.name,
             "question": f"Do the ranks of {space.name!r} hold with other seeds, at {at.label}?",
         },

@@ -79,11 +79,9 @@ def _studies(
     space = store.space_of(study)
     if space.confirms:
         raise InputError(f"{space.name!r} confirms {space.confirms!r}; confirm that one, with another --scale")
-    found, texts = ranking.ranked_of(study, space), []
-    for each in scales:
-        at = candidates.scale(each, space)
-        chosen = candidates.choose(space.name, found, top, middle)
-        texts.append(candidates.study_text(space, chosen, seeds, at))
+    at = [candidates.scale(each, space) for each in scales]
+    chosen = candidates.choose(space.name, ranking.ranked_of(study, space), top, middle)
+    texts = [candidates.study_text(space, chosen, seeds, each) for each in at]
     return [_study(opened, text, space_file.parse(text), storage_url) for text in texts]
 
 

@@ -10,7 +10,6 @@ from math import inf
 
 from optuna import Study
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +17,7 @@ from rich.text import Text
 from sweeps import ranking, store
 from sweeps.agreement import FEWEST, Agreement, Candidate, Lead, Rank, agreement, lead
 from sweeps.ranking import UNKNOWN
-from sweeps.space import Space
+from sweeps.space import LABELS, Space
 from sweeps.summaries import NAMES, Finished, drawn, finished_trials, shown
 from sweeps.verdict import Fate
 
@@ -84,7 +83,7 @@ def _rank(study: Study, space: Space) -> Rank:
     runs: dict[int, dict[int, Finished]] = {}
     for trial in finished_trials(frozen):
         if trial.fate not in UNKNOWN and trial.config and ranking.score(space, trial) is not None:
-            number, seed = (_label(space, frozen[trial.number], name) for name in ("candidate", "replicate"))
+            number, seed = (ranking.label(space, frozen[trial.number], name) or 0 for name in LABELS)
             runs.setdefault(number, {})[seed] = trial
     candidates = [_candidate(space, number, runs[number]) for number in runs]
     sign = -1 if space.direction == "maximize" else 1
@@ -98,12 +97,6 @@ def _candidate(space: Space, number: int, runs: Mapping[int, Finished]) -> Candi
     values = {seed: value for seed, trial in runs.items() if (value := ranking.score(space, trial)) is not None}
     learned = sum(trial.fate == Fate.LEARNED for trial in runs.values())
     return Candidate(number, drawn(space, next(iter(runs.values()))), values, learned)
-
-
-def _label(space: Space, trial: FrozenTrial, name: str) -> int:
-    """What was drawn; a single value is none that Optuna is asked for."""
-    only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == name), 0)
-    return int(trial.params.get(name, only))
 
 
 def _mean_seconds(trials: Sequence[Finished]) -> float:

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf
 from typing import Any
 
 from optuna import Study
 from optuna.storages import RDBStorage
-from scipy.special import stdtrit
+from optuna.trial import FrozenTrial
 
 from sweeps import store
+from sweeps.means import deviation, half_width
 from sweeps.space import Space
 from sweeps.summaries import Finished, finished_trials
 from sweeps.verdict import Fate
@@ -23,7 +24,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("gain", "r2"), (-inf, 1.0)),
     "loss": (0.0, inf),
 }
-CONFIRMATION = "-confirm"  # how the names of studies go on that confirm another, unless they are given one
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Ranked:
         if self.spread is None or len(set(self.values)) == 1:
             return None
         n = len(self.values)
-        half = float(stdtrit(n - 1, (1 + confidence) / 2)) * self.spread / sqrt(n)
+        half = half_width(self.spread, n, confidence)
         return max(self.bounds[0], self.mean - half), min(self.bounds[1], self.mean + half)
 
 
@@ -96,6 +96,13 @@ def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
     return [(each, space) for each, space in made if space.confirms == study]  # a database may not tell cases apart
 
 
+def label(space: Space, trial: FrozenTrial, name: str) -> int | None:
+    """A trial's `candidate` or `replicate`; a single value is none that Optuna is asked for. None where it has none."""
+    only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == name), None)
+    value = trial.params.get(name, only)
+    return None if value is None else int(value)
+
+
 def ranked_of(study: Study, space: Space) -> list[Ranked]:
     """The configurations of a study, the best first."""
     return ranked(space, finished_trials(study.get_trials(deepcopy=False)))
@@ -104,6 +111,5 @@ def ranked_of(study: Study, space: Space) -> list[Ranked]:
 def _ranked(space: Space, trials: Sequence[Finished]) -> Ranked:
     values = tuple(value for trial in trials if (value := score(space, trial)) is not None)
     mean = sum(values) / len(values)
-    spread = sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) if len(values) > 1 else None
     config = {name: value for name, value in trials[0].config.items() if name != "seed"}
-    return Ranked(config, tuple(trials), values, mean, spread, BOUNDS[space.objective])
+    return Ranked(config, tuple(trials), values, mean, deviation(values), BOUNDS[space.objective])

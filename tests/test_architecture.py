@@ -47,9 +47,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"nn", "signals", "verdict"},
     "rehearsal": {"config", "errors", "space", "training"},
     "summaries": {"space", "store", "verdict"},
-    "ranking": {"space", "store", "summaries", "verdict"},
+    "ranking": {"means", "space", "store", "summaries", "verdict"},
     "candidates": {"errors", "parameters", "ranking", "space", "space_file", "summaries"},
-    "agreement": set(),
+    "means": set(),
+    "agreement": {"means"},
     "confirmation": {"agreement", "ranking", "space", "store", "summaries", "verdict"},
     "cli_confirm": {
         "candidates",

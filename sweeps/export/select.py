@@ -148,16 +148,10 @@ def _confirmed(storage: RDBStorage, space: Space) -> Confirmed | None:
         if ranks := ranking.ranked_of(study, its):
             trials = study.get_trials(deepcopy=False)
             runs = [trial for each in ranks for trial in each.trials]
-            of = {_candidate(its, trials[each.trials[0].number]): each for each in ranks}
+            of = {ranking.label(its, trials[each.trials[0].number], "candidate") or 0: each for each in ranks}
             seconds = sum(trial.seconds for trial in runs) / len(runs)
             found.append((seconds, Confirmed(study.study_name, max(len(each.trials) for each in ranks), of)))
     return max(reversed(found), key=lambda each: each[0])[1] if found else None
-
-
-def _candidate(space: Space, trial: FrozenTrial) -> int:
-    """The first trial of a candidate in the study that is confirmed; a single one is none that Optuna is asked for."""
-    only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == "candidate"), 0)
-    return int(trial.params.get("candidate", only))
 
 
 def _lines(

@@ -6,7 +6,7 @@ from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.ranking import BOUNDS, Ranked, ranked
+from sweeps.ranking import BOUNDS, Ranked, label, ranked
 from sweeps.signals import Reading
 from sweeps.space import Space
 from sweeps.summaries import drawn, finished_trials
@@ -69,11 +69,10 @@ def places(space: Space, configurations: Sequence[Ranked], last: Mapping[int, Re
 def confirming(space: Space, trials: Sequence[FrozenTrial]) -> Confirming:
     """The ranking of a study that confirms another."""
     finished, found = finished_trials(trials), []
-    params = {trial.number: trial.params for trial in trials}
-    only = next((p.cases[0].domain.ends()[0] for p in space.parameters if p.name == "candidate"), None)
+    by_number = {trial.number: trial for trial in trials}
     for index, each in enumerate(ranked(space, finished), 1):
-        candidate = params[each.trials[0].number].get("candidate", only)
-        found.append(_place(space, index, each, {}, None, None if candidate is None else int(candidate)))
+        candidate = label(space, by_number[each.trials[0].number], "candidate")
+        found.append(_place(space, index, each, {}, None, candidate))
     return Confirming(space.name, length(space), len(finished), space.budget.trials, tuple(found))
 
 
