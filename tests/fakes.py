@@ -2,7 +2,8 @@
 
 import base64
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,14 @@ def sketch(readings: Sequence[Reading], chance: Chance, title: str, path: Path) 
     path.write_bytes(DOT)
 
 
+@contextmanager
+def sketched() -> Iterator[None]:
+    """Trials' pictures are sketches meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "draw_autopsy", sketch)
+        yield
+
+
 def work(
     storage: RDBStorage,
     study: optuna.Study,
@@ -193,7 +202,5 @@ def work(
 ) -> int:
     """A worker's life, in this process; its pictures are sketches unless they are to be `drawn`."""
     place = store.artifacts(storage.url)
-    with pytest.MonkeyPatch.context() as patch:
-        if not drawn:
-            patch.setattr(pictures, "draw_autopsy", sketch)
+    with nullcontext() if drawn else sketched():
         return Worker(storage, train, load, stopping, place, QUICK).serve([study.study_name])

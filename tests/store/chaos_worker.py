@@ -23,7 +23,7 @@ import pymysql  # noqa: F401
 import sqlalchemy
 from sqlalchemy import Engine
 
-from sweeps import pictures, store
+from sweeps import store
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.errors import SweepsError
@@ -34,7 +34,6 @@ from sweeps.store import engines, processes, watch
 from sweeps.store.leases import Retries
 from sweeps.worker import Worker, life
 
-pictures.draw_autopsy = fakes.sketch  # a fifth of a second each
 PR_SET_PDEATHSIG = 1
 LONG_TEXT = 100_000  # characters of an error's text: more than a TEXT of MariaDB takes
 
@@ -178,7 +177,7 @@ class Fake:
 def work(plan: Plan, storage_url: str) -> int:
     """A worker's life, as `sweeps worker` has it; how many trials it finished."""
     fake = Fake(plan)
-    with life() as this:
+    with fakes.sketched(), life() as this:
         opened = store.connect(storage_url, wait_s=plan.wait_s, giving_up=this.ends)
         if plan.freeze:
             freeze(opened.engine, plan.freeze, fake)
