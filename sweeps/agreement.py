@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import atanh, sqrt, tanh
 
+from scipy.special import ndtri
 from scipy.stats import kendalltau
 
 from sweeps.means import deviation, half_width
 
-Z = 1.959964  # of the normal distribution, 97.5 % are below it
 FEWEST = 5  # candidates, below which the interval of tau is not defined
 ROUNDING = 1e-12  # of values, below which differences between them differ by rounding alone
 
@@ -149,5 +149,5 @@ def lead(reference: Rank, better: int) -> Lead | None:
 
 def _interval(tau: float, n: int) -> tuple[float, float]:
     most = 1 - 2 / (n * (n - 1))
-    z, half = atanh(max(-most, min(most, tau))), Z * sqrt(0.437 / (n - 4))
+    z, half = atanh(max(-most, min(most, tau))), float(ndtri(0.975)) * sqrt(0.437 / (n - 4))
     return min(tau, tanh(z - half)), max(tau, tanh(z + half))

@@ -4,9 +4,7 @@ A scale is a truncation of its own. All rankings are held against the one that c
 thing; what agrees with it may be trusted.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 
 from optuna import Study
 from optuna.storages import RDBStorage
@@ -16,10 +14,9 @@ from rich.text import Text
 
 from sweeps import ranking, store
 from sweeps.agreement import FEWEST, Agreement, Candidate, Lead, Rank, agreement, lead
-from sweeps.ranking import UNKNOWN
-from sweeps.space import LABELS, Space
-from sweeps.summaries import NAMES, Finished, drawn, finished_trials, shown
-from sweeps.verdict import Fate
+from sweeps.ranking import Rerun
+from sweeps.space import Space
+from sweeps.summaries import NAMES, drawn, shown
 
 PERCENT = ("top1", "top5")  # objectives that are shown in per cent
 
@@ -48,7 +45,10 @@ class Confirmation:
 def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     """What the studies that ran candidates of this one again say; None where no run of them has finished yet."""
     space = store.space_of(study)
-    scales = [_rank(each, its) for each, its in ranking.confirmations(storage, study.study_name)]
+    scales = [
+        _rank(its, ranking.rerun(its, each.get_trials(deepcopy=False)))
+        for each, its in ranking.confirmations(storage, study.study_name)
+    ]
     scales = sorted((each for each in scales if each.candidates), key=lambda each: each.seconds)
     if not scales:
         return None
@@ -75,32 +75,17 @@ def _own(study: Study, space: Space, again: set[int]) -> Rank:
         for each in found
     )
     runs = [trial for each in found for trial in each.trials]
-    return Rank(study.study_name, 1, candidates, _mean_seconds(runs), len(runs), len(runs))
+    return Rank(study.study_name, 1, candidates, ranking.mean_seconds(runs), len(runs), len(runs))
 
 
-def _rank(study: Study, space: Space) -> Rank:
-    frozen = study.get_trials(deepcopy=False)
-    runs: dict[int, dict[int, Finished]] = {}
-    for trial in finished_trials(frozen):
-        if trial.fate not in UNKNOWN and trial.config and ranking.score(space, trial) is not None:
-            number, seed = (ranking.label(space, frozen[trial.number], name) or 0 for name in LABELS)
-            runs.setdefault(number, {})[seed] = trial
-    candidates = [_candidate(space, number, runs[number]) for number in runs]
-    sign = -1 if space.direction == "maximize" else 1
-    finished = [trial for each in runs.values() for trial in each.values()]
-    seeds = next((len(p.cases[0].domain.values) for p in space.parameters if p.name == "replicate"), 1)
-    ordered = sorted(candidates, key=lambda each: (sign * each.mean, each.number))
-    return Rank(study.study_name, seeds, tuple(ordered), _mean_seconds(finished), len(finished), space.budget.trials)
-
-
-def _candidate(space: Space, number: int, runs: Mapping[int, Finished]) -> Candidate:
-    values = {seed: value for seed, trial in runs.items() if (value := ranking.score(space, trial)) is not None}
-    learned = sum(trial.fate == Fate.LEARNED for trial in runs.values())
-    return Candidate(number, drawn(space, next(iter(runs.values()))), values, learned)
-
-
-def _mean_seconds(trials: Sequence[Finished]) -> float:
-    return sum(trial.seconds for trial in trials) / len(trials) if trials else inf
+def _rank(space: Space, again: Rerun) -> Rank:
+    candidates = []
+    for number, each in again.candidates.items():
+        seeds = [again.replicates[trial.number] for trial in each.trials]
+        values = dict(zip(seeds, each.values, strict=True))
+        candidates.append(Candidate(number, drawn(space, each.trials[0]), values, each.learned))
+    asked = next((len(p.cases[0].domain.values) for p in space.parameters if p.name == "replicate"), 1)
+    return Rank(again.study, asked, tuple(candidates), again.seconds, len(again.replicates), space.budget.trials)
 
 
 def render(found: Confirmation) -> RenderableType:

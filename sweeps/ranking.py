@@ -96,16 +96,54 @@ def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
     return [(each, space) for each, space in made if space.confirms == study]  # a database may not tell cases apart
 
 
-def label(space: Space, trial: FrozenTrial, name: str) -> int | None:
-    """A trial's `candidate` or `replicate`; a single value is none that Optuna is asked for. None where it has none."""
-    only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == name), None)
-    value = trial.params.get(name, only)
-    return None if value is None else int(value)
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What a study that confirms another came to.
+
+    Attributes:
+        study: its name.
+        candidates: candidate -> its runs whose end is known, the best first.
+        replicates: trial number -> its replicate, of these runs.
+        seconds: of training, the mean of these runs; infinite where there is none.
+        finished: all trials that have ended, failed ones too.
+    """
+
+    study: str
+    candidates: Mapping[int, Ranked]
+    replicates: Mapping[int, int]
+    seconds: float
+    finished: int
+
+
+def rerun(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
+    """Of a study that confirms another, by its candidates."""
+    finished = finished_trials(trials)
+    by_number = {trial.number: trial for trial in trials}
+    found = ranked(space, finished)
+    runs = [trial for each in found for trial in each.trials]
+    return Rerun(
+        study=space.name,
+        candidates={_label(space, by_number[each.trials[0].number], "candidate"): each for each in found},
+        replicates={trial.number: _label(space, by_number[trial.number], "replicate") for trial in runs},
+        seconds=mean_seconds(runs),
+        finished=len(finished),
+    )
+
+
+def mean_seconds(trials: Sequence[Finished]) -> float:
+    """Of training, per run; infinite where there is none."""
+    return sum(trial.seconds for trial in trials) / len(trials) if trials else inf
 
 
 def ranked_of(study: Study, space: Space) -> list[Ranked]:
     """The configurations of a study, the best first."""
     return ranked(space, finished_trials(study.get_trials(deepcopy=False)))
+
+
+def _label(space: Space, trial: FrozenTrial, name: str) -> int:
+    """A trial's `candidate` or `replicate`; a single value is none that Optuna is asked for. 0 where it has none."""
+    only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == name), 0)
+    return int(trial.params.get(name, only))
 
 
 def _ranked(space: Space, trials: Sequence[Finished]) -> Ranked:

@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "candidates": {"errors", "parameters", "ranking", "space", "space_file", "summaries"},
     "means": set(),
     "agreement": {"means"},
-    "confirmation": {"agreement", "ranking", "space", "store", "summaries", "verdict"},
+    "confirmation": {"agreement", "ranking", "space", "store", "summaries"},
     "cli_confirm": {
         "candidates",
         "cli_options",

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps import ranking, store
 from sweeps.errors import InputError
-from sweeps.ranking import Ranked
+from sweeps.ranking import Ranked, Rerun
 from sweeps.space import Space
 from sweeps.summaries import NAMES, Finished, finished_trials, shown
 from sweeps.verdict import Fate
@@ -48,15 +48,6 @@ class Chosen:
     runs: Runs | None
     words: str
     warning: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The study whose ranking of candidates counts most, and that ranking: candidate -> its runs, the best first."""
-
-    study: str
-    seeds: int
-    ranked: Mapping[int, Ranked]
 
 
 def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[list[Chosen], list[str]]:
@@ -128,10 +119,10 @@ def _learner(found: Ranked) -> Finished:
     return next(trial for trial in found.trials if trial.fate == Fate.LEARNED)
 
 
-def _in_order(own: Sequence[Ranked], confirmed: Confirmed | None, study: str) -> list[tuple[Ranked, Runs]]:
+def _in_order(own: Sequence[Ranked], confirmed: Rerun | None, study: str) -> list[tuple[Ranked, Runs]]:
     """The study's configurations that learned, confirmed ones first and in their order there."""
     of = {trial.number: each for each in own for trial in each.trials}
-    again = confirmed.ranked if confirmed else {}
+    again = confirmed.candidates if confirmed else {}
     first = [
         (of[number], Runs(confirmed.study, each))
         for number, each in again.items()
@@ -141,33 +132,31 @@ def _in_order(own: Sequence[Ranked], confirmed: Confirmed | None, study: str) ->
     return first + [(each, Runs(study, each)) for each in own if id(each) not in known]
 
 
-def _confirmed(storage: RDBStorage, space: Space) -> Confirmed | None:
+def _confirmed(storage: RDBStorage, space: Space) -> Rerun | None:
     """Of the studies that ran candidates again the one whose runs took longest, the later one of equals."""
-    found: list[tuple[float, Confirmed]] = []
-    for study, its in ranking.confirmations(storage, space.name):
-        if ranks := ranking.ranked_of(study, its):
-            trials = study.get_trials(deepcopy=False)
-            runs = [trial for each in ranks for trial in each.trials]
-            of = {ranking.label(its, trials[each.trials[0].number], "candidate") or 0: each for each in ranks}
-            seconds = sum(trial.seconds for trial in runs) / len(runs)
-            found.append((seconds, Confirmed(study.study_name, max(len(each.trials) for each in ranks), of)))
-    return max(reversed(found), key=lambda each: each[0])[1] if found else None
+    found = [
+        ranking.rerun(its, study.get_trials(deepcopy=False))
+        for study, its in ranking.confirmations(storage, space.name)
+    ]
+    ran = [each for each in found if each.candidates]
+    return max(reversed(ran), key=lambda each: each.seconds) if ran else None
 
 
 def _lines(
-    space: Space, confirmed: Confirmed | None, own: Sequence[Ranked], chosen: Sequence[tuple[Ranked, Runs]]
+    space: Space, confirmed: Rerun | None, own: Sequence[Ranked], chosen: Sequence[tuple[Ranked, Runs]]
 ) -> list[str]:
     """How confirmations decided, in sentences."""
     if confirmed is None:
         return []
-    seeds = f"{confirmed.seeds} seed{'s' if confirmed.seeds > 1 else ''}"
+    most = max(len(each.trials) for each in confirmed.candidates.values())
+    seeds = f"{most} seed{'s' if most > 1 else ''}"
     again = [(each, runs) for each, runs in chosen if runs.study == confirmed.study]
     parts = [f"trial {_learner(each).number}, {_mean(space, runs.ranked)}" for each, runs in again]
     lines = [f"confirmed with {seeds} in {confirmed.study!r}: {'; '.join(parts)}"] if parts else []
     if rest := [str(_learner(each).number) for each, runs in chosen if runs.study != confirmed.study]:
         lines.append(f"not run again: trial{'s' if len(rest) > 1 else ''} {', '.join(rest)}")
     of = {trial.number: each for each in own for trial in each.trials}
-    for number, each in confirmed.ranked.items():
+    for number, each in confirmed.candidates.items():
         if number in of and not each.learned:
             runs = f"{len(each.trials)} run{'s' if len(each.trials) > 1 else ''}"
             lines.append(f"left out: trial {number}, since none of its {runs} in {confirmed.study!r} learned")

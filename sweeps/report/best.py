@@ -6,15 +6,14 @@ from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.ranking import BOUNDS, Ranked, label, ranked
+from sweeps.ranking import BOUNDS, Ranked, rerun
 from sweeps.signals import Reading
 from sweeps.space import Space
-from sweeps.summaries import drawn, finished_trials
+from sweeps.summaries import drawn
 from sweeps.verdict import Chance
-from sweeps.verdict.shares import interval
+from sweeps.verdict.shares import Z, interval
 
 MOST = 10  # configurations that are shown
-Z = 1.959964  # of the normal distribution, 97.5 % are below it
 SEEDS, HOLDOUT = "seeds", "hold-out set"
 
 
@@ -68,12 +67,12 @@ def places(space: Space, configurations: Sequence[Ranked], last: Mapping[int, Re
 
 def confirming(space: Space, trials: Sequence[FrozenTrial]) -> Confirming:
     """The ranking of a study that confirms another."""
-    finished, found = finished_trials(trials), []
-    by_number = {trial.number: trial for trial in trials}
-    for index, each in enumerate(ranked(space, finished), 1):
-        candidate = label(space, by_number[each.trials[0].number], "candidate")
-        found.append(_place(space, index, each, {}, None, candidate))
-    return Confirming(space.name, length(space), len(finished), space.budget.trials, tuple(found))
+    again = rerun(space, trials)
+    found = [
+        _place(space, index, each, {}, None, candidate)
+        for index, (candidate, each) in enumerate(again.candidates.items(), 1)
+    ]
+    return Confirming(space.name, length(space), again.finished, space.budget.trials, tuple(found))
 
 
 def length(space: Space) -> str:

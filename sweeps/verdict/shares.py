@@ -2,6 +2,8 @@
 
 from math import comb, sqrt
 
+Z = 1.959964  # of the normal distribution, 97.5 % are below it
+
 
 def fisher(learned: int, tried: int, learned_before: int, tried_before: int) -> float:
     """Fisher's exact test (1922), one-sided: probability that so many or more of the learned are among `tried`."""
@@ -17,9 +19,9 @@ def wilson(learned: int, tried: int) -> float:
     """Lower end in [0, 1] of the 95 % interval of the share that learns (Wilson 1927); 0 where none was tried."""
     if not learned:
         return 0.0
-    z, share = 1.959964, learned / tried  # z: of the normal distribution, 97.5 % are below it
-    spread = z * sqrt(share * (1 - share) / tried + (z / (2 * tried)) ** 2)
-    return (share + z**2 / (2 * tried) - spread) / (1 + z**2 / tried)
+    share = learned / tried
+    spread = Z * sqrt(share * (1 - share) / tried + (Z / (2 * tried)) ** 2)
+    return (share + Z**2 / (2 * tried) - spread) / (1 + Z**2 / tried)
 
 
 def interval(learned: int, tried: int) -> tuple[float, float]:
