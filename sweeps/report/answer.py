@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from sweeps import store
-from sweeps.report.best import SEEDS, Confirming, Place
+from sweeps.report.best import SEEDS, Confirming, Standing
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count
 from sweeps.report.words import name_of, percent
@@ -45,12 +45,12 @@ def between(found: Findings, ends: tuple[float, float]) -> str:
     return f"{low} to {high}"
 
 
-def sureness(found: Findings, place: Place) -> str:
+def sureness(found: Findings, standing: Standing) -> str:
     """The interval of a configuration's mean, and of what; empty where nothing tells."""
-    if place.interval is None:
+    if standing.interval is None:
         return ""
-    over = "over seeds" if place.over == SEEDS else f"over the {place.over} alone"
-    return f"95 % interval {between(found, place.interval)} {over}"
+    over = "over seeds" if standing.over == SEEDS else f"over the {standing.over} alone"
+    return f"95 % interval {between(found, standing.interval)} {over}"
 
 
 def learned_of(count: Count) -> str:
@@ -107,9 +107,9 @@ def _learned(found: Findings) -> Iterator[str]:
 
 
 def _best(found: Findings) -> Iterator[str]:
-    if not found.places:
+    if not found.standings:
         return
-    best = found.places[0]
+    best = found.standings[0]
     name = name_of(found.summary.objective)
     guess = f", {text}" if (text := guessing(found)) else ""
     runs = f"trial {best.trials[0]}" if len(best.trials) == 1 else f"mean of {len(best.trials)} seeds"
@@ -129,7 +129,7 @@ def _best(found: Findings) -> Iterator[str]:
         yield _alone(found, best)
 
 
-def _alone(found: Findings, best: Place) -> str:
+def _alone(found: Findings, best: Standing) -> str:
     """The reader's caution, where no other study ran it again: the best of many is better than it will be."""
     once, many = len(best.trials) == 1, found.configurations > 1
     if once and many:
@@ -142,13 +142,18 @@ def _alone(found: Findings, best: Place) -> str:
     return f"It is the best of {found.configurations:,}: expect a little less of new runs." if many else ""
 
 
-def _again(found: Findings, confirming: Confirming, place: Place) -> str:
-    rank = f"place {place.place} of {len(confirming.places)}"
-    runs = f"{len(place.values)} seed{'s' if len(place.values) > 1 else ''} of {confirming.length}"
-    value = shown(found.summary.objective, place.mean)
-    sure = f", {text}" if (text := sureness(found, place)) else ""
-    lived = f"{place.learned} of {len(place.values)} learned"
-    return f"Run again in {confirming.study} ({runs}) it came to {value}{sure}: {rank} there, {lived}."
+def _again(found: Findings, confirming: Confirming, standing: Standing) -> str:
+    rank = f"rank {standing.rank} of {len(confirming.standings)}"
+    runs = f"{len(standing.values)} seed{'s' if len(standing.values) > 1 else ''} of {confirming.length}"
+    value = shown(found.summary.objective, standing.mean)
+    sure = f", {text}" if (text := sureness(found, standing)) else ""
+    lived = f"{standing.learned} of {len(standing.values)} learned"
+    found_there = f"Run again in {confirming.study} ({runs}) it came to {value}{sure}: {rank} there, {lived}."
+    ahead = confirming.standings[0]
+    if ahead is standing:
+        return found_there
+    value = shown(found.summary.objective, ahead.mean)
+    return f"{found_there} First there is trial {ahead.candidate}: {ahead.words}, {value}."
 
 
 def _decides(found: Findings) -> Iterator[str]:

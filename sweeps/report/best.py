@@ -18,8 +18,8 @@ SEEDS, HOLDOUT = "seeds", "hold-out set"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A configuration at its place in a ranking.
+class Standing:
+    """A configuration at its rank.
 
     Attributes:
         candidate: number of the trial that a confirmation runs again; None in a study that confirms none.
@@ -29,7 +29,7 @@ class Place:
         over: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which is less than all.
     """
 
-    place: int
+    rank: int
     words: str
     candidate: int | None
     trials: tuple[int, ...]
@@ -49,27 +49,29 @@ class Confirming:
     length: str
     done: int
     trials: int
-    places: tuple[Place, ...]
+    standings: tuple[Standing, ...]
 
-    def of(self, place: Place) -> Place | None:
+    def of(self, standing: Standing) -> Standing | None:
         """Where a configuration of the study that is confirmed came; None if it was not run again."""
-        return next((each for each in self.places if each.candidate in place.trials), None)
+        return next((each for each in self.standings if each.candidate in standing.trials), None)
 
 
-def places(space: Space, configurations: Sequence[Ranked], last: Mapping[int, Reading], chance: Chance) -> list[Place]:
+def standings(
+    space: Space, configurations: Sequence[Ranked], last: Mapping[int, Reading], chance: Chance
+) -> list[Standing]:
     """The first configurations of a ranking.
 
     Args:
         last: of trials by number, their last looks; the interval of a single run comes from it.
     """
-    return [_place(space, index, each, last, chance, None) for index, each in enumerate(configurations[:MOST], 1)]
+    return [_standing(space, index, each, last, chance, None) for index, each in enumerate(configurations[:MOST], 1)]
 
 
 def confirming(space: Space, trials: Sequence[FrozenTrial]) -> Confirming:
     """The ranking of a study that confirms another."""
     again = rerun(space, trials)
     found = [
-        _place(space, index, each, {}, None, candidate)
+        _standing(space, index, each, {}, None, candidate)
         for index, (candidate, each) in enumerate(again.candidates.items(), 1)
     ]
     return Confirming(space.name, length(space), again.finished, space.budget.trials, tuple(found))
@@ -80,20 +82,20 @@ def length(space: Space) -> str:
     return f"{space.budget.epochs:,} epochs" if space.budget.epochs else f"{space.budget.steps:,} steps"
 
 
-def _place(
+def _standing(
     space: Space,
     index: int,
     each: Ranked,
     last: Mapping[int, Reading],
     chance: Chance | None,
     candidate: int | None,
-) -> Place:
+) -> Standing:
     over_seeds, only = each.interval(), each.trials[0]
     over_holdout = None
     if over_seeds is None and chance is not None and only.number in last:
         over_holdout = _over_holdout(space, each.mean, last[only.number], chance)
-    return Place(
-        place=index,
+    return Standing(
+        rank=index,
         words=drawn(space, only),
         candidate=candidate,
         trials=tuple(trial.number for trial in each.trials),

@@ -14,7 +14,7 @@ from sweeps import store
 from sweeps.pictures import BLUE, GREEN, ORANGE, draw_signals
 from sweeps.ranking import BOUNDS
 from sweeps.report import svg
-from sweeps.report.best import Place
+from sweeps.report.best import Standing
 from sweeps.report.deaths import Death
 from sweeps.report.findings import Findings
 from sweeps.report.runs import Curve, Curves, Survival, unit_of
@@ -47,21 +47,21 @@ TALLEST = 12.0  # inches of a map of layers
 
 def best(found: Findings) -> str:
     """The values of the best configurations, each run a ring, means with their intervals."""
-    places = found.places
+    standings = found.standings
     percent = found.summary.objective in ("top1", "top5")
-    scale, lived = 100 if percent else 1, any(place.learned for place in places)
+    scale, lived = 100 if percent else 1, any(standing.learned for standing in standings)
     bounds = BOUNDS[found.summary.objective]
 
     def draw() -> Figure:
-        figure = Figure(figsize=(WIDE, 0.28 * len(places) + 0.9), layout="constrained")
+        figure = Figure(figsize=(WIDE, 0.28 * len(standings) + 0.9), layout="constrained")
         panel = figure.subplots()
-        view = _view([value for each in places for value in each.values if each.learned or not lived], bounds)
+        view = _view([value for each in standings for value in each.values if each.learned or not lived], bounds)
         panel.set_xlim(*(scale * end for end in view))
-        for place in places:
-            _place(panel, place, scale, view)
-        panel.set_yticks([place.place for place in places])
-        panel.set_ylim(len(places) + 0.6, 0.4)
-        panel.set_ylabel("place")
+        for standing in standings:
+            _standing(panel, standing, scale, view)
+        panel.set_yticks([standing.rank for standing in standings])
+        panel.set_ylim(len(standings) + 0.6, 0.4)
+        panel.set_ylabel("rank")
         panel.set_xlabel(name_of(found.summary.objective) + (", %" if percent else ""))
         panel.grid(axis="x", color="#dddddd", linewidth=0.6)
         panel.set_axisbelow(True)
@@ -79,15 +79,17 @@ def _view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[float, 
     return max(bounds[0], low - margin), min(bounds[1], high + margin)
 
 
-def _place(panel: Axes, place: Place, scale: float, view: tuple[float, float]) -> None:
-    at = place.place
-    if place.interval is not None:
-        low, high = (scale * end for end in place.interval)
+def _standing(panel: Axes, standing: Standing, scale: float, view: tuple[float, float]) -> None:
+    at = standing.rank
+    if standing.interval is not None:
+        low, high = (scale * end for end in standing.interval)
         panel.plot([low, high], [at, at], color=BLUE, linewidth=3, alpha=0.45, solid_capstyle="butt")
-    panel.plot([scale * value for value in place.values], [at] * len(place.values), "o", color=BLUE, mfc="white", ms=4)
-    panel.plot([scale * place.mean], [at], "D", color="black", ms=4 if len(place.values) > 1 else 2.5)
-    if not view[0] <= place.mean <= view[1]:
-        edge, sign = (view[0], "<") if place.mean < view[0] else (view[1], ">")
+    panel.plot(
+        [scale * value for value in standing.values], [at] * len(standing.values), "o", color=BLUE, mfc="white", ms=4
+    )
+    panel.plot([scale * standing.mean], [at], "D", color="black", ms=4 if len(standing.values) > 1 else 2.5)
+    if not view[0] <= standing.mean <= view[1]:
+        edge, sign = (view[0], "<") if standing.mean < view[0] else (view[1], ">")
         panel.plot([scale * edge], [at], sign, color="black", ms=5, clip_on=False)
 
 

@@ -11,7 +11,7 @@ from sweeps import autopsies, store, summaries
 from sweeps.autopsies import Survey
 from sweeps.ranking import ranked
 from sweeps.report import best, runs
-from sweeps.report.best import Confirming, Place
+from sweeps.report.best import Confirming, Standing
 from sweeps.report.deaths import Death, deaths
 from sweeps.report.levels import Count, Grid, Levels, Run, grid, in_play, levels, varied
 from sweeps.report.material import Material
@@ -57,7 +57,7 @@ class Findings:
         judged: runs that tell whether their configuration learns, and how many of them did.
         outranked: runs of which nobody knows whether they would have learned; they count in `judged` no more than
             failed ones.
-        configurations: so many were ranked; `places` are the first.
+        configurations: so many were ranked; `standings` are the first.
         grids: learned/tried of two hyperparameters; `no_grids` says which could not be made, and why.
         levels: learned/tried of each hyperparameter that varied.
         ran: what was run, as (name, value).
@@ -69,7 +69,7 @@ class Findings:
     judged: Count
     outranked: int
     configurations: int
-    places: tuple[Place, ...]
+    standings: tuple[Standing, ...]
     confirming: tuple[Confirming, ...]
     survey: Survey
     grids: tuple[Grid, ...]
@@ -104,7 +104,7 @@ def find(made_of: Material) -> Findings:
         judged=Count(sum(run.learned for run in known), len(known)),
         outranked=summary.fates.get(Fate.OUTRANKED, 0),
         configurations=len(configurations),
-        places=tuple(best.places(space, configurations, last, chance)),
+        standings=tuple(best.standings(space, configurations, last, chance)),
         confirming=tuple(best.confirming(*each) for each in made_of.confirming),
         survey=autopsies.looked_over(space.name, autopsies.tried(trials)),
         grids=grids,

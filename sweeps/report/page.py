@@ -85,7 +85,7 @@ def _figures(found: Findings) -> dict[str, object]:
     """Of each kind the svg, or nothing where there is nothing to draw."""
     lived = any(each.ends[-1] > 0 for each in found.survival)
     return {
-        "best": Markup(figures.best(found)) if found.places else "",
+        "best": Markup(figures.best(found)) if found.standings else "",
         "survival": Markup(figures.survival(found)) if lived else "",
         "curves": Markup(figures.curves(found)) if found.curves else "",
         "deaths": [Markup(figures.layers(each, f"death{n}")) for n, each in enumerate(found.deaths)],
@@ -97,7 +97,7 @@ def _contents(found: Findings) -> Iterator[tuple[str, str]]:
     judged = bool(found.judged.tried)
     sections = (
         ("answer", "The answer", True),
-        ("best", best_title(found), bool(found.places)),
+        ("best", best_title(found), bool(found.standings)),
         ("decides", "What decides", judged),
         ("maps", "Learned of tried", judged),
         ("fates", "Fates and steps saved", bool(found.fates)),
@@ -113,14 +113,14 @@ def _contents(found: Findings) -> Iterator[tuple[str, str]]:
 def _captions(found: Findings) -> dict[str, str]:
     summary, count = found.summary, len(found.table.rows)
     running = f"; {summary.running:,} are running" if summary.running else ""
-    first = f"The first {len(found.places)} of {found.configurations:,}. "
+    first = f"The first {len(found.standings)} of {found.configurations:,}. "
     more = f" {min(count, MOST_DATA) - MOST_ROWS:,} more are shown by the page's script." if count > MOST_ROWS else ""
     rest = f" The last {count - MOST_DATA:,} are left out." if count > MOST_DATA else ""
     return {
         "standing": f"{summary.done:,} of {summary.trials:,} trials have finished{running}. "
         f"Objective: {name_of(summary.objective)}.",
         "best_title": best_title(found),
-        "best_caption": (first if found.configurations > len(found.places) else "")
+        "best_caption": (first if found.configurations > len(found.standings) else "")
         + "Of a single run, or of equal ones, the interval tells what another hold-out set would, not what another "
         "seed would: that may be much more.",
         "maps_note": "Bars are shares that learned, lines across them 95 % intervals (Wilson). A bin has its lower "

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.report.answer import answer, best_title, between, learned_of, stopping
-from sweeps.report.best import Confirming, Place
+from sweeps.report.best import Confirming, Standing
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count, Grid, Levels
 from sweeps.report.runs import unit_of
@@ -48,55 +48,59 @@ def _text(words: str, style: str = "") -> Text:
 
 
 def _best(found: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
-    if found.places:
-        yield _places(found, found.places, found.confirming)
-        if not all(place.spread for place in found.places):
+    if found.standings:
+        yield _standings(found, found.standings, found.confirming)
+        if not all(standing.spread for standing in found.standings):
             yield Text(
                 "of a single run, or of equal ones, the interval is over the hold-out set alone, not over seeds", "dim"
             )
     for each in found.confirming:
         yield _text(f"run again: {each.study}, {each.done} of {each.trials} runs of {each.length}")
-        if each.places:
-            yield _places(found, each.places, ())
+        if each.standings:
+            yield _standings(found, each.standings, ())
     yield from map(_text, remarks)
 
 
-def _places(found: Findings, places: Sequence[Place], confirming: Sequence[Confirming]) -> Table:
-    again = [each for each in confirming if any(each.of(place) for place in places)]
+def _standings(found: Findings, standings: Sequence[Standing], confirming: Sequence[Confirming]) -> Table:
+    again = [each for each in confirming if any(each.of(standing) for standing in standings)]
     name = name_of(found.summary.objective)
-    table = Table("place", "configuration", "trials", "learned", name, "spread", "95 % interval", "over")
+    table = Table("rank", "configuration", "trials", "learned", name, "spread", "95 % interval", "over")
     for each in again:
         table.add_column(_text(each.study))
-    for place in places:
-        spread = "" if place.spread is None else shown(found.summary.objective, place.spread)
+    for standing in standings:
+        spread = "" if standing.spread is None else shown(found.summary.objective, standing.spread)
         table.add_row(
-            str(place.place),
-            _text(place.words),
-            _runs(place),
-            f"{place.learned} / {len(place.values)}",
-            shown(found.summary.objective, place.mean),
+            str(standing.rank),
+            _text(standing.words),
+            _runs(standing),
+            f"{standing.learned} / {len(standing.values)}",
+            shown(found.summary.objective, standing.mean),
             spread,
-            "" if place.interval is None else between(found, place.interval),
-            place.over,
-            *(_there(found, each, place) for each in again),
+            "" if standing.interval is None else between(found, standing.interval),
+            standing.over,
+            *(_there(found, each, standing) for each in again),
         )
     return table
 
 
-def _runs(place: Place) -> str:
+def _runs(standing: Standing) -> str:
     """The trial, or the first of several; of what was run again the trial that was."""
-    if place.candidate is not None:
-        return str(place.candidate)
-    return f"{place.trials[0]} and {len(place.trials) - 1} more" if len(place.trials) > 1 else str(place.trials[0])
+    if standing.candidate is not None:
+        return str(standing.candidate)
+    return (
+        f"{standing.trials[0]} and {len(standing.trials) - 1} more"
+        if len(standing.trials) > 1
+        else str(standing.trials[0])
+    )
 
 
-def _there(found: Findings, each: Confirming, place: Place) -> str:
-    there = each.of(place)
+def _there(found: Findings, each: Confirming, standing: Standing) -> str:
+    there = each.of(standing)
     if there is None:
         return ""
     confirmed = "confirmed, " if there.learned == len(there.values) else ""
     value = shown(found.summary.objective, there.mean)
-    return f"{confirmed}{each.length}: {value}, place {there.place} of {len(each.places)}"
+    return f"{confirmed}{each.length}: {value}, rank {there.rank} of {len(each.standings)}"
 
 
 def _decides(found: Findings) -> Iterator[RenderableType]:

@@ -66,7 +66,7 @@ def test_runs_that_tell_nothing_are_not_counted(found: Findings) -> None:
 
 
 def test_the_best_is_named_with_chance_and_its_seeds(found: Findings) -> None:
-    best, second = found.places[:2]
+    best, second = found.standings[:2]
     assert (best.trials, best.learned, best.over) == ((1, 3, 5, 7), 4, "hold-out set")  # four equal values
     assert second.over == "seeds"
     assert (second.trials, second.learned, second.mean) == ((0, 2, 4, 6, 12), 4, pytest.approx(0.42))
@@ -77,7 +77,7 @@ def test_the_best_is_named_with_chance_and_its_seeds(found: Findings) -> None:
 def test_of_a_single_run_the_interval_is_of_the_hold_out_set_alone() -> None:
     found = findings.find(material(SPACE, [trial("learned", SPACE), trial("learned", SPACE, {"activation": "selu"})]))
     last = looks("learned")[-1]
-    low, high = found.places[0].interval or (0, 0)
+    low, high = found.standings[0].interval or (0, 0)
     share, z = last.hits1 / last.count, 1.959964
     for end in (low, high):
         assert abs(end - share) == pytest.approx(z * sqrt(end * (1 - end) / last.count), abs=1e-9)
@@ -187,7 +187,7 @@ def test_several_seeds_have_a_mean_and_students_interval() -> None:
     seeds = space("space.replicate=[0, 1, 2]")
     values = [0.4, 0.5, 0.6]
     trials = [trial("learned", seeds, {"replicate": n}, seed=n, top1=value) for n, value in enumerate(values)]
-    (best,) = findings.find(material(seeds, trials)).places
+    (best,) = findings.find(material(seeds, trials)).standings
     assert (best.mean, best.spread, best.over) == (pytest.approx(mean(values)), pytest.approx(stdev(values)), "seeds")
     low, high = best.interval or (0, 0)
     assert (low, high) == (pytest.approx(0.5 - 4.303 * 0.1 / sqrt(3), abs=1e-4), pytest.approx(1 - low))
@@ -200,7 +200,7 @@ def test_equal_values_of_seeds_are_no_certainty_and_without_a_learner_nothing_is
     seeds = space("space.replicate=[0, 1]")
     trials = [trial("at chance", seeds, {"replicate": n}, seed=n, top1=0.1094) for n in range(2)]
     found = findings.find(material(seeds, trials))
-    (only,) = found.places
+    (only,) = found.standings
     assert (only.spread, only.over) == (0.0, "hold-out set")
     low, high = only.interval or (0, 0)
     assert low < high
@@ -223,7 +223,7 @@ CONFIRMING = space(
 )
 
 
-def confirming() -> Findings:
+def confirming(selu: tuple[float, float] = (0.8, 0.9)) -> Findings:
     again = [
         trial(
             "learned",
@@ -232,7 +232,7 @@ def confirming() -> Findings:
             seed=9 + r,
             top1=v,
         )
-        for c, a, values in ((0, "relu", (0.6, 0.7)), (1, "selu", (0.8, 0.9)))
+        for c, a, values in ((0, "relu", (0.6, 0.7)), (1, "selu", selu))
         for r, v in enumerate(values)
     ]
     return findings.find(material(SPACE, mixed(SPACE), (CONFIRMING, again)))
@@ -241,20 +241,25 @@ def confirming() -> Findings:
 def test_what_was_run_again_is_told_with_its_place_there() -> None:
     found = confirming()
     (again,) = found.confirming
-    assert [(place.candidate, place.mean, place.learned) for place in again.places] == [
+    assert [(place.candidate, place.mean, place.learned) for place in again.standings] == [
         (1, pytest.approx(0.85), 2),
         (0, pytest.approx(0.65), 2),
     ]
-    there = again.of(found.places[0])
+    there = again.of(found.standings[0])
     assert there is not None
     assert there.candidate == 1
     assert "Run again in tiny-confirm (2 seeds of 100 steps) it came to 85.00%" in said(found)
-    assert "place 1 of 2 there, 2 of 2 learned." in said(found)
+    assert "rank 1 of 2 there, 2 of 2 learned." in said(found)
+    assert "First there" not in said(found)
     assert "run it again" not in said(found)
     text = shown(found, "a remark of somebody else")
     assert "a remark of somebody else" in text
     theirs = text.split("run again: tiny-confirm")[1].split("what decides")[0]
     assert "confirmed" not in theirs  # nobody runs the runs of a confirmation again
+
+
+def test_the_first_of_those_run_again_is_named_where_it_is_another() -> None:
+    assert "rank 2 of 2 there, 2 of 2 learned. First there is trial 0: relu, 65.00%." in said(confirming((0.3, 0.4)))
 
 
 def test_without_a_finished_trial_it_says_so() -> None:
@@ -301,7 +306,7 @@ def test_every_objective_is_told_in_its_own_terms(of: object, words: str) -> Non
         for n in range(2)
     ]  # type: ignore[arg-type]
     found = findings.find(material(of, trials))  # type: ignore[arg-type]
-    assert found.places[0].trials == (1,)
+    assert found.standings[0].trials == (1,)
     assert words in said(found)
 
 
