@@ -95,12 +95,14 @@ def rehearse(path: SpacePath, overrides: Overrides = None) -> None:
     import time
 
     from sweeps import space_file
+    from sweeps.imports import quickly
     from sweeps.rehearsal import rehearse as train_each_choice
 
     space, _ = space_file.read(path, overrides or [])
     started = time.monotonic()
-    from sweeps.nn.datasets import load
-    from sweeps.nn.train import train
+    with quickly():
+        from sweeps.nn.datasets import load
+        from sweeps.nn.train import train
 
     count = train_each_choice(space, train, load, str(path))
     print(

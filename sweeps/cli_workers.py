@@ -38,6 +38,7 @@ def worker(
     """
     from sweeps import store
     from sweeps.heartbeat import usual
+    from sweeps.imports import quickly
     from sweeps.places import require_writable
     from sweeps.worker import Worker, life, say
 
@@ -52,9 +53,10 @@ def worker(
             store.space_of(store.load_study(opened, study))
         if where:
             require_writable(where)  # what cannot be written shows before anything is claimed
-        from sweeps.nn import device
-        from sweeps.nn.datasets import load
-        from sweeps.nn.train import train
+        with quickly():
+            from sweeps.nn import device
+            from sweeps.nn.datasets import load
+            from sweeps.nn.train import train
 
         device.prepare()
         patience, gpu, job = usual(storage_url), device.name(), os.environ.get("SWEEPS_JOB", "")

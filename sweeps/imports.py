@@ -1,8 +1,10 @@
-"""What users name by import path: `package.module:function`, found in the working directory or installed."""
+"""Imports: of what users name by path, `package.module:function`; and of Keras, quicker than it imports itself."""
 
+import gc
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +31,23 @@ def load_function(path: str) -> Callable[..., Any]:
         raise InputError(f"{path}: is no function; write package.module:function")
     function: Callable[..., Any] = found
     return function
+
+
+@contextmanager
+def quickly() -> Iterator[None]:
+    """Meanwhile Keras is imported in .6 of its time, for processes that live to train: garbage is not looked for, and
+    scikit-learn and matplotlib seem not to be installed, which Keras imports for its wrappers and plots alone.
+
+    `keras.wrappers` and `keras.visualization` then say that these are missing; who imports them later gets them.
+    """
+    hidden = [name for name in ("sklearn", "matplotlib") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None makes an import fail
+    looked = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+        if looked:
+            gc.enable()

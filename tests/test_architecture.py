@@ -88,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli_slurm": {"cli_jobs", "cli_options", "errors", "launch", "store"},
     "cli_kubernetes": {"cli_jobs", "cli_options", "errors", "launch", "store"},
     "cli_launch": {"cli_kubernetes", "cli_local", "cli_slurm"},
-    "cli_workers": {"cli_options", "errors", "heartbeat", "nn", "places", "store", "worker"},
+    "cli_workers": {"cli_options", "errors", "heartbeat", "imports", "nn", "places", "store", "worker"},
     "cli": {
         "autopsies",
         "cli_confirm",
@@ -103,6 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "hints",
         "history",
+        "imports",
         "launch",
         "nn",
         "pictures",

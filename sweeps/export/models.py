@@ -12,6 +12,7 @@ from sweeps.errors import SweepsError
 from sweeps.export.document import Document
 
 LAST_WORDS = 300  # characters of a process that failed
+BUILD = "from sweeps.imports import quickly\nwith quickly():\n from sweeps.nn.export import main\nmain()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def build(recipes: Sequence[tuple[Document, Sequence[str] | None]]) -> list[Buil
         for each, about in recipes
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "sweeps.nn.export"],
+        [sys.executable, "-c", BUILD],
         input=json.dumps(asked),
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # equal weights wherever it runs, and no GPU taken from workers
         capture_output=True,

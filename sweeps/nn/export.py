@@ -1,6 +1,6 @@
 """Exported recipes as Keras has them: model, optimiser and loss; and what an export notes of their models.
 
-`python -m sweeps.nn.export` reads recipes and writes what `describe` finds, as JSON, for a process without Keras.
+`main` reads recipes and writes what `describe` finds, as JSON, for a process without Keras.
 """
 
 import hashlib
@@ -176,7 +176,3 @@ def main() -> None:
     found = [_answer(asked) for asked in json.load(sys.stdin)]
     with os.fdopen(answer, "w", encoding="utf-8") as file:
         json.dump(found, file)
-
-
-if __name__ == "__main__":
-    main()
