@@ -1,6 +1,7 @@
 """Programs that stand in for others where the tests run the manual's commands, each under the name of the other.
 
-sweeps: itself, on a net that trains in a second, with one worker; a dashboard ends once it has answered.
+sweeps: itself, on a net that trains in a second, with one worker; a dashboard ends once it has answered, and what is
+launched in Slurm waits there.
 python: that of the tests. make, pip: they look whether what is asked for is there. kubectl: itself, where it needs no
 cluster.
 """
@@ -41,6 +42,8 @@ def sweeps(*words: str) -> int:
         rest[rest.index("--workers") + 1] = "1"
     if command == "launch" and rest[0] == "local":
         rest += ["--workers", "1"]
+    if command == "launch" and rest[0] == "slurm" and "--cancel" not in rest:
+        rest += ["--option=--hold"]  # it is in the queue when the page cancels it, however fast the machine
     return subprocess.run([sys.executable, "-m", "sweeps", command, *rest], check=False).returncode
 
 
