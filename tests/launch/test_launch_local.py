@@ -17,7 +17,7 @@ from sweeps import store
 from sweeps.errors import InputError, SweepsError
 from sweeps.launch import background
 
-LONG = ("--set", "budget.steps=6000", "--set", "budget.report_interval=100")
+LONG = ("--set", "budget.steps=3000", "--set", "budget.report_interval=100")
 
 
 @pytest.fixture
