@@ -58,6 +58,7 @@ def run(
     from sweeps.launch import local
     from sweeps.places import place
     from sweeps.store.watch import Watch
+    from sweeps.verdict import Fate
 
     storage_url = store.url(storage)
     if artifacts:
@@ -74,7 +75,10 @@ def run(
     space, summary = running.follow(opened, study, local.LocalWorkers(space.name, storage_url, count, artifacts), talk)
     out = running.stdout_console()
     out.print(summaries.render(space, summary))
-    out.print(hints.next_commands(storage_url, space, path, overrides or [], artifacts), markup=False, soft_wrap=True)
+    told = hints.next_commands(
+        storage_url, space, path, overrides or [], artifacts, learned=bool(summary.fates.get(Fate.LEARNED))
+    )
+    out.print(told, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -12,17 +12,23 @@ from sweeps.space import Space
 
 
 def next_commands(
-    storage_url: str, space: Space, path: Path, overrides: Sequence[str], artifacts: str | None = None
+    storage_url: str, space: Space, path: Path, overrides: Sequence[str], artifacts: str | None, *, learned: bool
 ) -> str:
-    """What a person may type next, word for word."""
+    """What a person may type next, word for word; where nothing `learned` there is no best to be confirmed."""
     sweeps, where = _typed("sweeps"), _storage_option(storage_url)
     kept = [override for override in overrides if override.partition("=")[0].strip() != "budget.trials"]
     kept.append(f"budget.trials={2 * space.budget.trials}")
     again, place = shlex.join(set_options(kept)), f" --artifacts {shlex.quote(artifacts)}" if artifacts else ""
+    study = f"{shlex.quote(space.name)}{where}"
+    best = [
+        f"  {sweeps} confirm {study}{place}   # is the best better than its noise?",
+        f"  {sweeps} export {study} --to exported   # the best at full size, for your training repository",
+    ]
     return "\n".join(
         [
             f"next{_held(storage_url)}:",
-            f"  {sweeps} status {shlex.quote(space.name)}{where}",
+            f"  {sweeps} report {study}   # a page: what decides, and how runs died",
+            *(best if learned else ()),
             f"  {sweeps} run {shlex.quote(str(path))}{where} {again}{place}   # go on with twice the trials",
             f"  {sweeps} dashboard{where}{place}",
         ]

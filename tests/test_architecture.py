@@ -116,6 +116,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "status",
         "store",
         "trial_notes",
+        "verdict",
     },
     "__init__": {"export", "nn"},
     "__main__": {"cli"},

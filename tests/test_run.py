@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -72,7 +73,8 @@ def test_a_sweep_ends_with_a_summary_and_the_next_commands(
     assert "tiny: 4 of 4 trials" in done.stdout
     assert "learned / tried" in done.stdout
     assert "best: none yet: nothing learned" in done.stdout  # six steps are too few
-    assert "sweeps status tiny" in done.stdout
+    assert "sweeps report tiny" in done.stdout
+    assert "sweeps confirm" not in done.stdout
     assert "rehearsed" in done.stderr
     assert [trial.state for trial in trials(folder)] == [TrialState.COMPLETE] * 4
 
@@ -92,27 +94,30 @@ def test_the_next_commands_work_as_they_are_printed(
     finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(finished[0], tmp_path / "copy")
-    status, more, dashboard = finished[1].stdout.split("next:\n")[1].splitlines()
-    assert shlex.split(dashboard)[1:] == ["dashboard"], "tests/test_dashboard.py runs it"
-    words = [shlex.split(line, comments=True) for line in (status, more)]
-    for line, expected in zip(words, ("4 of 4 trials", "8 of 8 trials"), strict=True):
+    lines = finished[1].stdout.split("next:\n")[1].splitlines()
+    report, more, dashboard = (shlex.split(line, comments=True) for line in lines)
+    assert dashboard[1:] == ["dashboard"], "tests/test_dashboard.py runs it"
+    for line, expected in ((report, "report.html"), (more, "8 of 8 trials")):
         done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
-        assert expected in done.stdout
+        assert expected in done.stdout + done.stderr
 
 
 def test_the_next_commands_keep_what_was_set_and_show_no_password() -> None:
     space = space_file.parse(TINY)
     url = "postgresql+psycopg://me:secret@host/db"
-    shown = next_commands(url, space, Path("my space.toml"), ["budget.trials=4", "study.name=a b"])
+    overrides = ["budget.trials=4", "study.name=a b"]
+    shown = next_commands(url, space, Path("my space.toml"), overrides, None, learned=False)
     assert "'my space.toml' --set 'study.name=a b' --set budget.trials=8" in shown
     assert "secret" not in shown
+    assert not re.search("confirm|export", shown), "nothing learned"
     assert "next, with the store's URL in SWEEPS_STORAGE:" in shown
 
 
 def test_the_next_commands_show_no_password_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("postgresql+psycopg://me:secret@host/db\n")
     monkeypatch.setenv("SWEEPS_STORAGE_FILE", str(tmp_path / "secret"))
-    shown = next_commands(store.url(None), space_file.parse(TINY), Path("tiny.toml"), [], "s3://bucket/x")
+    shown = next_commands(store.url(None), space_file.parse(TINY), Path("tiny.toml"), [], "s3://bucket/x", learned=True)
+    assert "confirm tiny --artifacts s3://bucket/x" in shown
     assert "me:secret" not in shown
     assert "next, with the file of the store's URL in SWEEPS_STORAGE_FILE:" in shown
     assert shown.endswith("sweeps dashboard --artifacts s3://bucket/x")
@@ -289,10 +294,11 @@ batch_size = 32
 def test_the_best_are_confirmed_with_seeds_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "digits.toml").write_text(LEARNS)
     ran = subprocess.run(
-        command("run", "digits.toml", "--workers", "1"), cwd=tmp_path, capture_output=True, check=False
+        command("run", "digits.toml", "--workers", "1"), cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    line = command("confirm", "digits", "--top", "2", "--middle", "0", "--seeds", "2", "--scale", "2", "--workers", "1")
+    _, confirm, export, *_ = (shlex.split(line, comments=True) for line in ran.stdout.split("next:\n")[1].splitlines())
+    line = [*confirm, "--top", "2", "--middle", "0", "--seeds", "2", "--scale", "2", "--workers", "1"]
     first, second = (subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False) for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert first.stdout == second.stdout  # the second time nothing is left to run
@@ -303,3 +309,7 @@ def test_the_best_are_confirmed_with_seeds_of_their_own(tmp_path: Path) -> None:
     other = subprocess.run([*line, "--seeds", "3"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert other.returncode == 2
     assert "2 candidates and 2 seeds, not 2 and 3" in other.stderr
+    taken = subprocess.run(export, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert taken.returncode == 0, taken.stderr
+    assert "confirmed with 2 seeds in 'digits-confirm-2x'" in taken.stdout + taken.stderr
+    assert (tmp_path / "exported" / "best.toml").is_file()
