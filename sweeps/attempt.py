@@ -201,10 +201,9 @@ class Attempt:
             heart.progress(reading.step, (reading.step - first) / (now - since) if now > since else 0.0)
         if self.means.stopping():
             heart.leave("the worker was told to end")
-        if heart.order == Order.GO_ON and heart.checkpoint_due:
-            self._deliver()  # whoever has slept must not replace the checkpoint of the worker that took over
-            if not heart.dropped:
-                self._keep()
+        # Whoever has slept must not replace the checkpoint of the worker that took over.
+        if heart.order == Order.GO_ON and heart.checkpoint_due and heart.confirm():
+            self._keep()
         return heart.order != Order.GO_ON
 
     def _keep(self) -> bool:

@@ -95,6 +95,8 @@ class Heartbeat:
         self._asked = self._away = 0.0  # since when a beat is under way; since when the store is away
         self._leaving = 0.0  # since when
         self._lock = threading.RLock()  # one delivery at a time: what was said first arrives first
+        self._wake = threading.Event()  # the next beat does not wait
+        self._confirming: threading.Event | None = None  # set when the next beat has been answered
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
         self._watcher = threading.Thread(target=self._watch_on, name="hung store", daemon=True)
@@ -107,6 +109,7 @@ class Heartbeat:
     def end(self) -> None:
         """Beat no more."""
         self._ended.set()
+        self._wake.set()
         self._thread.join(timeout=2 * outages.SHORTEST_WAIT_S)
 
     @property
@@ -144,6 +147,18 @@ class Heartbeat:
         """The worker is to end: have the trial in hand handed back, and do not wait long for the store any more."""
         self._leaving = self._leaving or time.monotonic()
         self._give(Order.HAND_BACK, why)
+
+    def confirm(self) -> bool:
+        """Have a beat sent now and wait for its answer, no longer than from one beat to the next.
+
+        Returns:
+            Whether the trial is still this worker's, as far as the store tells.
+        """
+        if not self._away:
+            beat = self._confirming = threading.Event()
+            self._wake.set()
+            beat.wait(self._patience.beat_s)
+        return not self.dropped
 
     def deliver(self) -> None:
         """Beat now, with all that the trial has said; what does not arrive goes with the next beat."""
@@ -240,8 +255,11 @@ class Heartbeat:
                 self._give(Order.KEEP, f"the store has not answered for {waited:.0f} s")
 
     def _beat_on(self) -> None:
-        while not self._ended.wait(self._patience.beat_s):
+        while self._until_next():
+            confirming, self._confirming = self._confirming, None
             self._deliver(self._aside)
+            if confirming is not None:
+                confirming.set()
             work, now = self._work, time.monotonic()
             if work is not None and now - self._kept > self._patience.checkpoint_s and not self.checkpoint_due:
                 self.checkpoint_due = True
@@ -249,6 +267,12 @@ class Heartbeat:
             if now - self._reaped > self._patience.grace_s / 3:
                 self._reaped = now
                 self.reap()
+
+    def _until_next(self) -> bool:
+        """Wait for the next beat; whether there is one."""
+        self._wake.wait(self._patience.beat_s)
+        self._wake.clear()
+        return not self._ended.is_set()
 
     def reap(self) -> None:
         """Take the trials of workers that are dead; the store may be away."""

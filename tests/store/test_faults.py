@@ -6,24 +6,33 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import chaos_worker
+import fakes
 import pytest
 import sqlalchemy
 from chaos_worker import Plan
 from crew import Crew, Member, check_quiet, ends, make, overlapping, undisturbed, until
 from optuna.trial import TrialState
 from servers import PASSWORD, PostgreSQL, Server
+from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from sweeps import interruption, store
+from sweeps.config import Config
+from sweeps.data.arrays import Arrays
 from sweeps.errors import LostLeaseError
+from sweeps.signals import Reading
 from sweeps.space import derived_seed
 from sweeps.store import leases, offers
 from sweeps.store.processes import Process
 from sweeps.store.tables import State
 from sweeps.store.writes import Batch
+from sweeps.worker import Worker
 
 QUICK = Plan(look_s=0.02, grace_s=1.5, beat_s=0.2)
 SLOW = 0.25  # seconds for a look, of which a trial has 21
@@ -50,6 +59,16 @@ def seed(slot: int) -> int:
 
 def others(crew: Crew, but: Member) -> str:
     return "".join(each.log() for each in crew.members if each is not but)
+
+
+@contextmanager
+def listening(target: Any, event: str, listener: Callable[..., None]) -> Iterator[None]:
+    """SQLAlchemy tells the listener meanwhile."""
+    sqlalchemy.event.listen(target, event, listener)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(target, event, listener)
 
 
 # Killed workers
@@ -189,6 +208,44 @@ def test_training_goes_on_while_the_store_is_away(fresh_postgres: PostgreSQL, tm
         assert {row["deaths"] for row in view.slots()} == {0}
         assert "given to another" not in crew.logs()
         check_quiet(crew)
+
+
+def test_a_store_that_hangs_while_a_checkpoint_is_due_holds_no_training_up(
+    fresh_postgres: PostgreSQL, tmp_path: Path
+) -> None:
+    """In the middle of the beat that the checkpoint waits for, which no time-out of a connection ends."""
+    server = fresh_postgres
+    view = make(server.database("hung"), "budget.trials=1", "budget.steps=200")
+    storage = store.connect(view.url)
+    hung = threading.Event()
+    trained: list[int] = []  # steps, while the server hung
+    rescue = threading.Timer(20.0, server.resume)
+
+    def hang(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if worker.heart.checkpoint_due and statement.startswith("UPDATE sweeps_workers") and not hung.is_set():
+            server.pause()
+            hung.set()
+            rescue.start()
+
+    @fakes.run
+    def train(config: Config, _: Arrays) -> Generator[Reading, None, None]:
+        for step in range(config.steps + 1):
+            time.sleep(0.02)
+            if hung.is_set() and rescue.is_alive():
+                trained.append(step)
+            if len(trained) == 20:
+                rescue.cancel()
+                server.resume()
+            yield chaos_worker.look(config, step)
+
+    patience = Plan(checkpoint_s=0.0).patience()
+    worker = Worker(storage, train, fakes.load, fakes.never, str(tmp_path), patience)
+    with listening(Engine, "before_cursor_execute", hang), fakes.sketched():
+        assert worker.serve(["tiny"]) == 1
+    rescue.cancel()
+    assert len(trained) >= 20
+    assert view.states() == ["COMPLETE"]
+    assert view.steps(0) == list(range(201))
 
 
 @pytest.mark.parametrize("how", ["killed", "paused"])
