@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 
-from sweeps import pictures, store
+from sweeps import pictures, space_file, store
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.heartbeat import Patience
@@ -171,6 +171,13 @@ def raising(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
     """A run that cannot be built."""
     raise ValueError("the layer 'dense_9' has no input")
     yield reading(0)
+
+
+def create(url: str, text: str = TINY, overrides: Sequence[str] = ()) -> None:
+    """A store with a study in it, as `sweeps create` makes it, without a rehearsal."""
+    storage = store.connect(url, create=True)
+    store.create_study(storage, space_file.parse(text, overrides), text, overrides)
+    storage.engine.dispose()
 
 
 def never() -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fakes
 import optuna
 import pytest
 from fakes import TINY
@@ -75,10 +76,8 @@ class Site:
         return done.stdout + done.stderr
 
     def create(self, name: str, trials: int, text: str = TINY, steps: int | None = None) -> None:
-        (self.folder / "space.toml").write_text(text)
-        settings = [f"study.name={json.dumps(name)}", f"budget.trials={trials}"]
-        settings += [f"budget.steps={steps}"] if steps else []
-        self.sweeps("create", "space.toml", *(word for setting in settings for word in ("--set", setting)))
+        overrides = [f"study.name={json.dumps(name)}", f"budget.trials={trials}"]
+        fakes.create(self.url, text, overrides + ([f"budget.steps={steps}"] if steps else []))
 
     def status(self, name: str) -> dict[str, object]:
         found = json.loads(self.sweeps("status", "--json", "--", name).partition("\nsweeps:")[0])

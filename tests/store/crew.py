@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import chaos_worker
+import fakes
 import sqlalchemy
 from chaos_worker import Order, Plan
-from fakes import TINY
 from servers import PASSWORD
 from sqlalchemy import NullPool
 
-from sweeps import space_file, store
+from sweeps import store
 from sweeps.store import engines
 from sweeps.store.readings import readings
 
@@ -104,10 +104,7 @@ class View:
 
 def make(url: str, *overrides: str) -> View:
     """A new store at `url`, with a study of twenty steps in it."""
-    storage = store.connect(url, create=True)
-    sets = (*SPACE, *overrides)
-    store.create_study(storage, space_file.parse(TINY, sets), TINY, sets)
-    storage.engine.dispose()
+    fakes.create(url, overrides=(*SPACE, *overrides))
     return View(url)
 
 
