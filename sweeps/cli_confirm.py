@@ -82,16 +82,21 @@ def _studies(
     at = [candidates.scale(each, space) for each in scales]
     chosen = candidates.choose(space.name, ranking.ranked_of(study, space), top, middle)
     texts = [candidates.study_text(space, chosen, seeds, each) for each in at]
-    return [_study(opened, text, space_file.parse(text), storage_url) for text in texts]
+    seconds = ranking.mean_seconds([trial for each in chosen for trial in each.trials])
+    cost = f"; one of {space.budget.length} took {seconds:.3g} s"
+    return [_study(opened, text, space_file.parse(text), storage_url, cost) for text in texts]
 
 
-def _study(opened: "RDBStorage", text: str, space: "Space", storage_url: str) -> "tuple[Study, Space]":
+def _study(opened: "RDBStorage", text: str, space: "Space", storage_url: str, cost: str) -> "tuple[Study, Space]":
     """The study that a text describes: made after a rehearsal, or the one that is there.
+
+    Args:
+        cost: of the candidates' runs in the study that is confirmed, in words.
 
     Raises:
         InputError: the one that is there has another number of candidates or seeds.
     """
-    from sweeps import candidates, store
+    from sweeps import candidates, hints, store
     from sweeps import run as running
 
     there = store.find_study(opened, space.name)
@@ -100,13 +105,14 @@ def _study(opened: "RDBStorage", text: str, space: "Space", storage_url: str) ->
     if len(asked[0]) != len(has[0]) or asked[1] != has[1]:
         raise InputError(
             f"study {space.name!r} is there, with {len(has[0])} candidates and {has[1]} seeds, not {len(asked[0])} and "
-            f"{asked[1]}; ask for those, or delete it with optuna delete-study"
+            f"{asked[1]}; ask for those, or delete it: {hints.delete_command(storage_url, space.name)}"
         )
     if there is None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "confirm.toml"
             path.write_text(text, encoding="utf-8")
             _, there, _ = running.create(path, [], storage_url)
-    names = ", ".join(map(str, has[0]))
-    print(f"study {space.name!r}: candidates {names}, {has[1]} seeds, {known.budget.trials} runs", file=sys.stderr)
+    names, seeds = ", ".join(map(str, has[0])), f"{has[1]} seed{'s' if has[1] > 1 else ''}"
+    runs = f"{known.budget.trials} runs of {known.budget.length}"
+    print(f"study {space.name!r}: candidates {names}, {seeds}, {runs}{cost}", file=sys.stderr)
     return there, known

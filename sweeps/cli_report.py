@@ -97,6 +97,7 @@ def _check(page: Path | None, tables: dict[str, Path]) -> None:
     for option, path in tables.items():
         written.require_known(path, option)
         require_writable(path, option)
+        written.require_ours(path, option)
     if page is not None:
         require_writable(page, "-o")
         require_ours(page, "-o")

@@ -4,6 +4,7 @@ A scale is a truncation of its own. All rankings are held against the one that c
 thing; what agrees with it may be trusted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optuna import Study
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from sweeps import ranking, store
 from sweeps.agreement import FEWEST, Agreement, Candidate, Lead, Rank, agreement, lead
-from sweeps.ranking import Rerun
+from sweeps.ranking import Ranked, Rerun
 from sweeps.space import Space
 from sweeps.summaries import NAMES, drawn, shown
 
@@ -27,6 +28,8 @@ class Confirmation:
 
     Attributes:
         ranks: of the study itself, then of the studies that confirm it, by what a run costs; the last is the reference.
+        weaknesses: (study, why its ranks are no surer than those of the study that it confirms).
+        neighbours: whether the candidates are the first of the study's ranks and no others.
     """
 
     study: str
@@ -35,6 +38,8 @@ class Confirmation:
     ranks: tuple[Rank, ...]
     agreements: tuple[Agreement, ...]
     lead: Lead | None
+    weaknesses: tuple[tuple[str, str], ...]
+    neighbours: bool
 
     @property
     def reference(self) -> Rank:
@@ -45,15 +50,17 @@ class Confirmation:
 def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     """What the studies that ran candidates of this one again say; None where no run of them has finished yet."""
     space = store.space_of(study)
-    scales = [
-        _rank(its, ranking.rerun(its, each.get_trials(deepcopy=False)))
+    reruns = [
+        (its, ranking.rerun(its, each.get_trials(deepcopy=False)))
         for each, its in ranking.confirmations(storage, study.study_name)
     ]
-    scales = sorted((each for each in scales if each.candidates), key=lambda each: each.seconds)
-    if not scales:
+    reruns = [(its, each) for its, each in reruns if each.candidates]
+    if not reruns:
         return None
+    scales = sorted((_rank(its, each) for its, each in reruns), key=lambda each: each.seconds)
     again = {each.number for scale in scales for each in scale.candidates}
-    own = _own(study, space, again)
+    configurations = ranking.ranked_of(study, space)
+    own = _own(study, space, configurations, again)
     better = 1 if space.direction == "maximize" else -1
     ranks = (*([own] if own.candidates else []), *scales)
     agreements = [agreement(rank, ranks[-1], better) for rank in ranks[:-1]]
@@ -64,12 +71,15 @@ def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
         ranks,
         tuple(each for each in agreements if each is not None),
         lead(ranks[-1], better),
+        tuple((each.study, why) for _, each in reruns if (why := ranking.weakness(configurations, each))),
+        len(again) < len(configurations)
+        and all(each.trials[0].number in again for each in configurations[: len(again)]),
     )
 
 
-def _own(study: Study, space: Space, again: set[int]) -> Rank:
+def _own(study: Study, space: Space, configurations: Sequence[Ranked], again: set[int]) -> Rank:
     """The study that is confirmed: each candidate with all its runs there."""
-    found = [each for each in ranking.ranked_of(study, space) if each.trials[0].number in again]
+    found = [each for each in configurations if each.trials[0].number in again]
     candidates = tuple(
         Candidate(each.trials[0].number, drawn(space, each.trials[0]), dict(enumerate(each.values)), each.learned)
         for each in found
@@ -103,11 +113,13 @@ def lines(found: Confirmation) -> list[str]:
         )
     said += [_lead_line(found, found.lead)] if found.lead else []
     said += [_agreement_line(found, each) for each in found.agreements]
-    if found.agreements:
+    if found.agreements and found.neighbours:
+        said.append("Candidates are neighbours in rank: over all ranks tau would be higher.")
+    elif found.agreements:
         said.append(
             "Candidates are the best and others spaced over the ranks: among neighbours in rank tau would be lower."
         )
-    return said
+    return said + [f"{study} does not decide which is exported: {why}." for study, why in found.weaknesses]
 
 
 def _lead_line(found: Confirmation, lead: Lead) -> str:

@@ -40,6 +40,14 @@ def worker_command(storage_url: str, study: str) -> str:
     return f"{_typed('sweeps')} worker {shlex.quote(study)}{_storage_option(storage_url)}"
 
 
+def delete_command(storage_url: str, study: str) -> str:
+    """What deletes a study; optuna's command reads no variable of ours, and no password is printed."""
+    url = shlex.quote(storage_url)
+    if _is_secret(storage_url):
+        url = f'"$(cat "${store.FILE_VARIABLE}")"' if _in_file() else f'"${store.VARIABLE}"'
+    return f"{_typed('optuna')} delete-study --study-name {shlex.quote(study)} --storage {url}"
+
+
 def set_options(overrides: Sequence[str]) -> list[str]:
     """The options that set these values again."""
     return [word for override in overrides for word in ("--set", override)]
@@ -56,9 +64,14 @@ def _held(storage_url: str) -> str:
     """What has to hold a URL with a password, in words."""
     if not _is_secret(storage_url):
         return ""
-    if os.environ.get(store.FILE_VARIABLE) and not os.environ.get(store.VARIABLE):
+    if _in_file():
         return f", with the file of the store's URL in {store.FILE_VARIABLE}"
     return f", with the store's URL in {store.VARIABLE}"
+
+
+def _in_file() -> bool:
+    """Whether the environment names a file that holds the URL."""
+    return bool(os.environ.get(store.FILE_VARIABLE)) and not os.environ.get(store.VARIABLE)
 
 
 def _is_secret(storage_url: str) -> bool:

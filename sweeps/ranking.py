@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from sweeps import store
 from sweeps.means import deviation, half_width
 from sweeps.space import Space
-from sweeps.summaries import Finished, finished_trials
+from sweeps.summaries import Finished, finished_trials, value_of
 from sweeps.verdict import Fate
 
 # Fates of runs whose last look says nothing about where they would have ended.
@@ -24,6 +24,11 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("gain", "r2"), (-inf, 1.0)),
     "loss": (0.0, inf),
 }
+# Fields of a recipe of which less is a stronger truncation.
+SIZES = (
+    *("steps", "data.classes", "data.images", "data.image_size"),
+    *("model.convolutions", "model.width", "model.dense", "model.dense_units"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,34 @@ def rerun(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
         seconds=mean_seconds(runs),
         finished=len(finished),
     )
+
+
+def deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
+    """Of studies that ran candidates again the one whose ranks count instead of the study's own.
+
+    The one whose runs took longest of those that are surer than the study, the later one of equals; None if none is.
+    """
+    surer = [each for each in reruns if each.candidates and not weakness(own, each)]
+    return max(reversed(surer), key=lambda each: each.seconds) if surer else None
+
+
+def weakness(own: Sequence[Ranked], again: Rerun) -> str:
+    """Why ranks of candidates that were run again are no surer than the study's own; empty where they are.
+
+    Runs that are larger in something say more; those that are only truncated more say less, and one more run of the
+    same size says no more than the one that is there.
+    """
+    of = {trial.number: each.config for each in own for trial in each.trials}
+    pairs = [(of[number], each.config) for number, each in again.candidates.items() if number in of]
+    sizes = [(name, value_of(one, name), value_of(other, name)) for name in SIZES for one, other in pairs]
+    changes = [(name, before, now) for name, before, now in sizes if None not in (before, now) and before != now]
+    if any(now > before for _, before, now in changes):
+        return ""
+    for name, before, now in changes:
+        return f"its runs are truncated more than the study's ({name} is {now:,}, not {before:,})"
+    if any(len(each.values) > 1 for each in again.candidates.values()):
+        return ""
+    return "one run of the study's own size says no more than the study does"
 
 
 def mean_seconds(trials: Sequence[Finished]) -> float:

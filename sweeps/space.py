@@ -51,6 +51,11 @@ class Budget:
         return self.epochs * interval, interval
 
     @property
+    def length(self) -> str:
+        """Of a trial, in words."""
+        return f"{self.epochs:,} epochs" if self.epochs else f"{self.steps:,} steps"
+
+    @property
     def resource(self) -> tuple[int, int]:
         """What pruners count: from one look to the next, and in all; steps, or epochs."""
         return (1, self.epochs) if self.epochs else (self.report_interval, self.steps)

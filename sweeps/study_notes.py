@@ -21,9 +21,9 @@ from sweeps.verdict import Fate
 MEANINGS = {
     Fate.LEARNED: "at the end of its steps, clearly better than guessing",
     Fate.AT_CHANCE: "no better than guessing: at the end, or stopped with a prognosis that no learner had",
-    Fate.COLLAPSED: "stopped: every input gives the same output, or a layer is dead or saturated",
-    Fate.FROZEN: "stopped: the steps left could not move the weights",
-    Fate.DIVERGED: "stopped: a weight or the loss is no finite number",
+    Fate.COLLAPSED: "every input gives the same output, or a layer is dead or saturated",
+    Fate.FROZEN: "the steps left could not move the weights",
+    Fate.DIVERGED: "a weight or the loss is no finite number",
     Fate.OUTRANKED: "stopped: others were better",
     store.FAILED: "could not be trained; its note says why",
 }

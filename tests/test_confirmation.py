@@ -192,6 +192,27 @@ def test_it_reads_well(base: tuple[RDBStorage, optuna.Study, Space]) -> None:
     assert "±" in text
 
 
+def test_neighbours_in_rank_and_ranks_that_decide_nothing_are_said_to_be_so(
+    base: tuple[RDBStorage, optuna.Study, Space],
+) -> None:
+    storage, study, space = base
+    confirmed(storage, study, space, "1")
+    found = confirmation.confirmation(storage, study)
+    assert found is not None
+    assert "others spaced over the ranks" in confirmation.lines(found)[-1]
+    few = candidates.choose("base", ranking.ranked_of(study, space), 6, 0)
+    text = candidates.study_text(space, few, 1, candidates.scale("budget.steps=3 budget.report_interval=3", space))
+    fakes.work(storage, store.create_study(storage, space_file.parse(text), text, []), graded)
+    optuna.delete_study(study_name="base-confirm-1x", storage=storage)
+    found = confirmation.confirmation(storage, study)
+    assert found is not None
+    assert confirmation.lines(found)[-2:] == [
+        "Candidates are neighbours in rank: over all ranks tau would be higher.",
+        "base-confirm-steps=3-report_interval=3 does not decide which is exported: its runs are truncated more than "
+        "the study's (steps is 3, not 6).",
+    ]
+
+
 @pytest.mark.parametrize(
     ("scale", "words"),
     [

@@ -1,6 +1,7 @@
 """`sweeps export` as a person uses it: which trials, what is written of them, and what a check finds."""
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -24,7 +25,7 @@ from sweeps import candidates, ranking, space_file, store
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import InputError
-from sweeps.export import select, verify
+from sweeps.export import recipes, select, verify
 from sweeps.export.document import read
 from sweeps.signals import Reading
 from sweeps.space import Space
@@ -113,11 +114,11 @@ def base(tmp_path: Path) -> Made:
     return made(f"sqlite:///{tmp_path}/sweeps.db")
 
 
-def confirmed(base: Made, scale: str, seconds: float) -> optuna.Study:
-    """A study that ran the four that learned again, with three seeds; its runs took as long as is said."""
+def confirmed(base: Made, scale: str, seconds: float, seeds: int = 3) -> optuna.Study:
+    """A study that ran the four that learned again; its runs took as long as is said."""
     storage, study, space = base
     chosen = candidates.choose("base", ranking.ranked_of(study, space), 4, 0)
-    text = candidates.study_text(space, chosen, 3, candidates.scale(scale, space))
+    text = candidates.study_text(space, chosen, seeds, candidates.scale(scale, space))
     again = store.create_study(storage, space_file.parse(text), text, [])
     fakes.work(storage, again, upside_down)
     numbers = "SELECT trial_id FROM trials WHERE study_id = :study"
@@ -165,6 +166,39 @@ def test_where_candidates_ran_again_that_ranking_decides_and_the_costliest_of_se
         f"(95 % interval {low:.2%} to "
     )
     assert lines[1] == f"left out: trial {dead}, since none of its 3 runs in 'base-confirm-4x' learned"
+
+
+@pytest.mark.parametrize(
+    ("scale", "seeds", "why"),
+    [
+        ("budget.steps=4 budget.report_interval=2", 3, r"truncated more than the study's \(steps is 4, not "),
+        ("model.width=2", 3, r"truncated more than the study's \(model.width is 2, not 4\)"),
+        ("1", 1, "one run of the study's own size says no more than the study does"),
+    ],
+)
+def test_runs_again_that_say_no_more_than_the_study_do_not_decide(base: Made, scale: str, seeds: int, why: str) -> None:
+    storage, study, space = base
+    again = confirmed(base, scale, seconds=900.0, seeds=seeds)
+    chosen, lines = select.best(storage, study, space, 4)
+    assert [each.trial.number for each in chosen] == learners(study)
+    assert re.fullmatch(rf"'{re.escape(again.study_name)}' does not decide: (its runs are )?{why}.*", lines[0])
+    surer = confirmed(base, "2", seconds=20.0)
+    (best,), lines = select.best(storage, study, space, 1)
+    assert best.runs is not None
+    assert best.runs.study == surer.study_name
+    assert lines[0].startswith(f"'{again.study_name}' does not decide")
+    assert lines[1].startswith("confirmed with 3 seeds")
+
+
+def test_a_longer_run_with_one_seed_decides_and_is_told_in_the_file(base: Made) -> None:
+    storage, study, space = base
+    again = confirmed(base, "4", seconds=60.0, seeds=1)
+    (best,), lines = select.best(storage, study, space, 1)
+    assert best.trial.number != learners(study)[0]
+    assert lines[0].startswith("confirmed with one seed, which says nothing of how much seeds matter, in 'base-con")
+    files, _ = recipes.files(study, space, [best], "sqlite:///sweeps.db", "toml", module=False)
+    value = max(trial.user_attrs[store.TOP1] for trial in again.trials)
+    assert f"# One run in 'base-confirm-4x': top-1 {value:.2%}.\n" in files["best.toml"].content.decode()
 
 
 def test_a_single_candidate_that_ran_again_is_known_too(base: Made) -> None:
@@ -388,7 +422,7 @@ def test_a_configuration_that_is_replaced_takes_its_module_along(exported: Expor
     told = {"SWEEPS_STORAGE": f"sqlite:///{exported.folder}/sweeps.db"}
     wider = ("base", "--to", "out", "--set", "full.model.width=12")
     refused = export(tmp_path, *wider, code=2, **told)
-    assert "out: best.py: of the configuration that this export replaces; --force removes\n" in refused.stderr
+    assert "out: best.py: of the export that this one replaces; --force removes\n" in refused.stderr
     done = export(tmp_path, *wider, "--force", **told)
     assert "removed     out/best.py" in done.stdout.splitlines()
     assert checked(export(tmp_path, "--check", "out", **told)).keys() == {"ok"}

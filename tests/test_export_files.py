@@ -109,7 +109,7 @@ def test_what_is_left_of_a_replaced_configuration_is_removed_by_force_alone(tmp_
         write(tmp_path, best_toml="b", best_model_json="a")
     assert str(caught.value).splitlines() == [
         f"{tmp_path}: best.toml: would be written otherwise now; --force overwrites",
-        f"{tmp_path}: best.py: of the configuration that this export replaces; --force removes",
+        f"{tmp_path}: best.py: of the export that this one replaces; --force removes",
     ]
     assert found(tmp_path) == before
     done = write(tmp_path, force=True, best_toml="b", best_model_json="a")
@@ -120,13 +120,29 @@ def test_what_is_left_of_a_replaced_configuration_is_removed_by_force_alone(tmp_
     assert listed.keys() == {"best.toml", "best.model.json", "second.py", "mine.py"}
 
 
+def test_lower_ranks_of_a_ranking_that_has_changed_do_not_stay(tmp_path: Path) -> None:
+    def export(best: int, *others: int, force: bool = False) -> Plan:
+        ranks = {"best.toml": best, **{f"best_{rank}.toml": trial for rank, trial in enumerate(others, 2)}}
+        files = {name: file(f"trial {trial}", trial=trial) for name, trial in ranks.items()}
+        return folder.write(tmp_path, files, force=force)
+
+    export(27, 28, 2)
+    folder.write(tmp_path, {"trial_5.toml": file("dead", trial=5)}, force=False)
+    assert export(27).states == {"best.toml": "unchanged"}, "the others were asked for once, and are what they were"
+    with pytest.raises(InputError, match=r"best_2.toml, best_3.toml: of the export that this one replaces; --force"):
+        export(28)
+    done = export(28, force=True)
+    assert done.states == {"best.toml": "overwritten", "best_2.toml": "removed", "best_3.toml": "removed"}
+    assert found(tmp_path).keys() == {"best.toml", "trial_5.toml", "manifest.json"}
+
+
 def test_another_format_replaces_what_was_written_in_the_first(tmp_path: Path) -> None:
     write(tmp_path, best_yaml="a", best_model_json="m", best_py="a")
     (tmp_path / "best.py").write_text("mine")
     with pytest.raises(InputError) as caught:
         write(tmp_path, best_json="a", best_model_json="m")
     assert str(caught.value) == (
-        f"{tmp_path}: best.py, best.yaml: of the configuration that this export replaces, and edited since (best.py); "
+        f"{tmp_path}: best.py, best.yaml: of the export that this one replaces, and edited since (best.py); "
         "--force removes"
     )
     done = write(tmp_path, force=True, best_json="a", best_model_json="m")
@@ -354,7 +370,7 @@ def test_what_people_changed_on_the_branch_is_overwritten_by_force_alone(reposit
 
 def test_what_is_left_of_a_replaced_configuration_leaves_the_branch_too(repository: Path) -> None:
     first = commit(repository, best_yaml="x", best_py="x", other_py="y")
-    with pytest.raises(InputError, match=r"^sweeps:: best.py, best.yaml: of the configuration .* --force removes$"):
+    with pytest.raises(InputError, match=r"^sweeps:: best.py, best.yaml: of the export .* --force removes$"):
         commit(repository, best_toml="z")
     assert git(repository, "rev-parse", "sweeps") == first.sha
     second = commit(repository, force=True, best_toml="z")

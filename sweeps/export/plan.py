@@ -1,5 +1,6 @@
 """What an export changes: files that are new, as they were, other than what is there, or of what it replaces."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,8 @@ from sweeps.export import manifest
 from sweeps.export.manifest import Entry
 
 State = Literal["new", "unchanged", "overwritten", "removed"]
-REPLACED = "of the configuration that this export replaces"
+REPLACED = "of the export that this one replaces"
+RANKED = re.compile(r"best(_[0-9]+)?")  # names of configurations by their rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where
     """Compare what is to be exported with what is there.
 
     A configuration's files share their stem. Where one of them is not what the manifest notes, those of that stem that
-    were exported and are not wanted now are of what is replaced, and are removed.
+    were exported and are not wanted now are of what is replaced, and are removed; so are lower ranks of a ranking that
+    is not that of before.
 
     Args:
         there: the content of a file of this name, None where there is none.
@@ -93,11 +96,22 @@ def _noted(there: Callable[[str], bytes | None], where: str, force: bool) -> dic
 def _replaced(left: Iterable[str], wanted: Mapping[str, File], noted: Mapping[str, Entry]) -> list[str]:
     """Files of exports before, not wanted now, of configurations that are not what they were.
 
-    A manifest may be written by anybody: files elsewhere are never among them.
+    Where one rank is another trial's by now, the others of that ranking, which nobody asked for, are not what they were
+    either. A manifest may be written by anybody: files elsewhere are never among them.
     """
     same = {name for name, file in wanted.items() if name in noted and noted[name].sha256 == file.entry.sha256}
     changed = {_stem(name) for name in wanted if name not in same}
-    return [name for name in left if "/" not in name and _stem(name) in changed]
+    passed = [name for name, file in wanted.items() if name in noted and _trial(noted[name]) != _trial(file.entry)]
+    outdated = any(RANKED.fullmatch(_stem(name)) for name in passed)
+    return [
+        name
+        for name in left
+        if "/" not in name and (_stem(name) in changed or (outdated and RANKED.fullmatch(_stem(name))))
+    ]
+
+
+def _trial(entry: Entry) -> tuple[str, int]:
+    return entry.study, entry.trial
 
 
 def _stem(name: str) -> str:
@@ -111,6 +125,6 @@ def _difference(found: bytes, noted: Entry | None, now: Entry) -> str:
         return "there already, and not of an export"
     if manifest.digest(found) != noted.sha256:
         return "edited since the export"
-    if (noted.study, noted.trial) != (now.study, now.trial):
+    if _trial(noted) != _trial(now):
         return f"of trial {noted.trial} of {noted.study!r}, and now it would be trial {now.trial} of {now.study!r}"
     return "would be written otherwise now"

@@ -79,10 +79,11 @@ def about(document: Document) -> list[str]:
         line += f" (guessing: top-1 {results[store.CHANCE_TOP1]:.2%})"
     lines = [f"{line}."]
     runs = results.get("runs", {})
-    if runs.get("n", 0) > 1:
+    if runs and (runs["n"] > 1 or runs["study"] != provenance["study"]):
         ends = [_shown(results, runs[end], "") for end in ("low", "high") if end in runs]  # none of equal values
         interval = f", 95 % interval {' to '.join(ends)}" if ends else ""
-        lines.append(f"{runs['n']} runs in {runs['study']!r}: mean {_shown(results, runs['mean'])}{interval}.")
+        of = f"{runs['n']} runs in {runs['study']!r}: mean" if runs["n"] > 1 else f"One run in {runs['study']!r}:"
+        lines.append(f"{of} {_shown(results, runs['mean'])}{interval}.")
     recipe = document.recipe.model_dump()
     changes = [
         f"    {name} = {json.dumps(value)}, here {json.dumps(value_of(recipe, name))}"

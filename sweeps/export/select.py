@@ -60,16 +60,20 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
         InputError: nothing learned.
     """
     trials = study.get_trials(deepcopy=False)
-    own = [each for each in ranking.ranked(space, finished_trials(trials)) if each.learned]
+    configurations = ranking.ranked(space, finished_trials(trials))
+    own = [each for each in configurations if each.learned]
     if not own:
         done = len(finished_trials(trials))
         raise InputError(
             f"study {space.name!r}: none of its {done} finished trials learned, so that there is no best; "
             "--trial N exports a trial all the same"
         )
-    confirmed = _confirmed(storage, space)
+    reruns = _reruns(storage, space)
+    confirmed = ranking.deciding(configurations, reruns)
     runs = _in_order(own, confirmed, space.name)
-    lines = _lines(space, confirmed, own, runs[:count])
+    weak = [(each.study, why) for each in reruns if (why := ranking.weakness(configurations, each))]
+    lines = [f"{name!r} does not decide: {why}" for name, why in weak]
+    lines += _lines(space, confirmed, own, runs[:count])
     if not runs:
         raise InputError(f"study {space.name!r}: {'; '.join(lines)}; --trial N exports a trial all the same")
     chosen = [
@@ -132,14 +136,13 @@ def _in_order(own: Sequence[Ranked], confirmed: Rerun | None, study: str) -> lis
     return first + [(each, Runs(study, each)) for each in own if id(each) not in known]
 
 
-def _confirmed(storage: RDBStorage, space: Space) -> Rerun | None:
-    """Of the studies that ran candidates again the one whose runs took longest, the later one of equals."""
+def _reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
+    """The studies that ran candidates again, those of which some run has finished."""
     found = [
         ranking.rerun(its, study.get_trials(deepcopy=False))
         for study, its in ranking.confirmations(storage, space.name)
     ]
-    ran = [each for each in found if each.candidates]
-    return max(reversed(ran), key=lambda each: each.seconds) if ran else None
+    return [each for each in found if each.candidates]
 
 
 def _lines(
@@ -149,7 +152,7 @@ def _lines(
     if confirmed is None:
         return []
     most = max(len(each.trials) for each in confirmed.candidates.values())
-    seeds = f"{most} seed{'s' if most > 1 else ''}"
+    seeds = f"{most} seeds" if most > 1 else "one seed, which says nothing of how much seeds matter,"
     again = [(each, runs) for each, runs in chosen if runs.study == confirmed.study]
     parts = [f"trial {_learner(each).number}, {_mean(space, runs.ranked)}" for each, runs in again]
     lines = [f"confirmed with {seeds} in {confirmed.study!r}: {'; '.join(parts)}"] if parts else []

@@ -153,7 +153,8 @@ def _again(found: Findings, confirming: Confirming, standing: Standing) -> str:
     if ahead is standing:
         return found_there
     value = shown(found.summary.objective, ahead.mean)
-    return f"{found_there} First there is trial {ahead.candidate}: {ahead.words}, {value}."
+    first = "First there, and in an export," if confirming.decides and ahead.learned else "First there"
+    return f"{found_there} {first} is trial {ahead.candidate}: {ahead.words}, {value}."
 
 
 def _decides(found: Findings) -> Iterator[str]:
@@ -195,12 +196,14 @@ def _saved(found: Findings) -> Iterator[str]:
             f"({percent(summary.steps_saved / budget)})."
         )
     else:
-        yield "No steps were saved: no run was stopped early."
+        yield "No steps were saved: no run was stopped early, so that stopping has lost none either."
 
 
 def _controls(found: Findings) -> Iterator[str]:
     controls = found.controls
     if not controls.runs:
+        if not found.summary.steps_saved:
+            return
         yield "There was no control, a run that is never stopped, so what stopping may have lost is not known."
         return
     many = "1 run was a control" if controls.runs == 1 else f"{controls.runs:,} runs were controls"

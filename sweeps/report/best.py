@@ -1,12 +1,12 @@
 """The best configurations of a study and of those that confirm it, with how sure their means are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.ranking import BOUNDS, Ranked, rerun
+from sweeps.ranking import BOUNDS, Ranked, deciding, rerun
 from sweeps.signals import Reading
 from sweeps.space import Space
 from sweeps.summaries import drawn
@@ -43,13 +43,18 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Confirming:
-    """A study that ran candidates again: its ranking, and how many of its runs have finished."""
+    """A study that ran candidates again: its ranking, and how many of its runs have finished.
+
+    Attributes:
+        decides: whether an export goes by its ranks.
+    """
 
     study: str
     length: str
     done: int
     trials: int
     standings: tuple[Standing, ...]
+    decides: bool
 
     def of(self, standing: Standing) -> Standing | None:
         """Where a configuration of the study that is confirmed came; None if it was not run again."""
@@ -64,28 +69,37 @@ def standings(
     Args:
         last: of trials by number, their last looks; the interval of a single run comes from it.
     """
-    return [_standing(space, index, each, last, chance, None) for index, each in enumerate(configurations[:MOST], 1)]
-
-
-def confirming(space: Space, trials: Sequence[FrozenTrial]) -> Confirming:
-    """The ranking of a study that confirms another."""
-    again = rerun(space, trials)
-    found = [
-        _standing(space, index, each, {}, None, candidate)
-        for index, (candidate, each) in enumerate(again.candidates.items(), 1)
+    return [
+        _standing(space, index, each, drawn(space, each.trials[0]), last, chance, None)
+        for index, each in enumerate(configurations[:MOST], 1)
     ]
-    return Confirming(space.name, length(space), again.finished, space.budget.trials, tuple(found))
 
 
-def length(space: Space) -> str:
-    """How long each run is."""
-    return f"{space.budget.epochs:,} epochs" if space.budget.epochs else f"{space.budget.steps:,} steps"
+def confirming(
+    space: Space, own: Sequence[Ranked], again: Sequence[tuple[Space, Sequence[FrozenTrial]]]
+) -> Iterator[Confirming]:
+    """The rankings of studies that confirm one.
+
+    Args:
+        own: the configurations of that one; what its parameters are called there, they are called here.
+        again: the studies that confirm it, with their trials.
+    """
+    words = {trial.number: drawn(space, trial) for each in own for trial in each.trials}
+    reruns = [(its, rerun(its, trials)) for its, trials in again]
+    counts = deciding(own, [each for _, each in reruns])
+    for its, each in reruns:
+        found = [
+            _standing(its, index, ranked, words.get(candidate, ""), {}, None, candidate)
+            for index, (candidate, ranked) in enumerate(each.candidates.items(), 1)
+        ]
+        yield Confirming(its.name, its.budget.length, each.finished, its.budget.trials, tuple(found), each is counts)
 
 
 def _standing(
     space: Space,
     index: int,
     each: Ranked,
+    words: str,
     last: Mapping[int, Reading],
     chance: Chance | None,
     candidate: int | None,
@@ -96,7 +110,7 @@ def _standing(
         over_holdout = _over_holdout(space, each.mean, last[only.number], chance)
     return Standing(
         rank=index,
-        words=drawn(space, only),
+        words=words,
         candidate=candidate,
         trials=tuple(trial.number for trial in each.trials),
         values=each.values,

@@ -88,9 +88,11 @@ def _standing(panel: Axes, standing: Standing, scale: float, view: tuple[float, 
         [scale * value for value in standing.values], [at] * len(standing.values), "o", color=BLUE, mfc="white", ms=4
     )
     panel.plot([scale * standing.mean], [at], "D", color="black", ms=4 if len(standing.values) > 1 else 2.5)
-    if not view[0] <= standing.mean <= view[1]:
-        edge, sign = (view[0], "<") if standing.mean < view[0] else (view[1], ">")
-        panel.plot([scale * edge], [at], sign, color="black", ms=5, clip_on=False)
+    low, high = standing.interval or (standing.mean, standing.mean)
+    for edge, sign, beyond in ((view[0], "<", low < view[0]), (view[1], ">", high > view[1])):
+        if beyond:
+            far = not view[0] <= standing.mean <= view[1]
+            panel.plot([scale * edge], [at], sign, color="black" if far else BLUE, ms=5, clip_on=False)
 
 
 def survival(found: Findings) -> str:

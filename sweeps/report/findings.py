@@ -105,7 +105,7 @@ def find(made_of: Material) -> Findings:
         outranked=summary.fates.get(Fate.OUTRANKED, 0),
         configurations=len(configurations),
         standings=tuple(best.standings(space, configurations, last, chance)),
-        confirming=tuple(best.confirming(*each) for each in made_of.confirming),
+        confirming=tuple(best.confirming(space, configurations, made_of.confirming)),
         survey=autopsies.looked_over(space.name, autopsies.tried(trials)),
         grids=grids,
         no_grids=no_grids,
@@ -190,7 +190,7 @@ def _ran(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finishe
     rows = [
         ("data", f"{data.source}: {kind}, {data.images:,} to train on, {held_out}"),
         ("net", space.model.architecture),
-        ("length of a run", best.length(space)),
+        ("length of a run", space.budget.length),
         ("varied", ", ".join(parameter.name for parameter in varied(space)) or "nothing: all is fixed"),
         ("sampler, pruner", f"{space.sampler['name']}, {space.pruner['name']}"),
         ("training", f"{seconds / 3600:.2g} hours in all" if seconds >= 3600 else f"{seconds:.0f} seconds in all"),

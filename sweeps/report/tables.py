@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps import autopsies, store
 from sweeps.errors import InputError
-from sweeps.report.files import whole
+from sweeps.report.files import HEAD, whole
 from sweeps.report.material import Material
 from sweeps.signals import Reading
 from sweeps.space import LABELS
@@ -37,6 +37,7 @@ TRIAL: Columns = {
     "value": float,
     **dict.fromkeys(("started", "ended"), datetime),
 }
+FIRST = ["study", "trial"]  # columns of every table, by which it is known
 NUMBERS = ("seconds", "train_loss", "loss", "loss_std", "f1", "gradient_norm", "update_ratio")
 OF_CLASSES: Columns = {"top1": float, "top5": float, "hits1": int, "hits5": int}
 LOOK: Columns = {
@@ -79,6 +80,30 @@ def require_known(path: Path, option: str) -> None:
         except ImportError as exc:
             mend = "install it with pip install 'sweeps[parquet]', or name a .csv file"
             raise InputError(f"{option} {path}: Parquet needs pyarrow; {mend}") from exc
+
+
+def require_ours(path: Path, option: str) -> None:
+    """Make sure that no other file than such a table is replaced by one.
+
+    Raises:
+        InputError: another file is there.
+    """
+    if path.exists() and path.stat().st_size and _first_columns(path) != FIRST:
+        raise InputError(f"{option} {path}: is there and no table of sweeps report; name another file, or remove it")
+
+
+def _first_columns(path: Path) -> list[str]:
+    if path.suffix == ".parquet":
+        import pyarrow  # noqa: PLC0415
+        from pyarrow import parquet  # noqa: PLC0415
+
+        try:
+            names: list[str] = parquet.read_schema(path).names
+        except (pyarrow.ArrowException, OSError):
+            return []
+        return names[: len(FIRST)]
+    with path.open("rb") as file:
+        return file.readline(HEAD).decode(errors="replace").strip().split(",")[: len(FIRST)]
 
 
 def write_trials(made_of: Material, path: Path, option: str) -> None:

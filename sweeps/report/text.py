@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.report.answer import answer, best_title, between, learned_of, stopping
-from sweeps.report.best import Confirming, Standing
+from sweeps.report.best import SEEDS, Standing
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count, Grid, Levels
 from sweeps.report.runs import unit_of
@@ -49,7 +49,7 @@ def _text(words: str, style: str = "") -> Text:
 
 def _best(found: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
     if found.standings:
-        yield _standings(found, found.standings, found.confirming)
+        yield _standings(found, found.standings)
         if not all(standing.spread for standing in found.standings):
             yield Text(
                 "of a single run, or of equal ones, the interval is over the hold-out set alone, not over seeds", "dim"
@@ -57,30 +57,38 @@ def _best(found: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
     for each in found.confirming:
         yield _text(f"run again: {each.study}, {each.done} of {each.trials} runs of {each.length}")
         if each.standings:
-            yield _standings(found, each.standings, ())
+            yield _standings(found, each.standings)
     yield from map(_text, remarks)
 
 
-def _standings(found: Findings, standings: Sequence[Standing], confirming: Sequence[Confirming]) -> Table:
-    again = [each for each in confirming if any(each.of(standing) for standing in standings)]
-    name = name_of(found.summary.objective)
-    table = Table("rank", "configuration", "trials", "learned", name, "spread", "95 % interval", "over")
-    for each in again:
-        table.add_column(_text(each.study))
+def _standings(found: Findings, standings: Sequence[Standing]) -> Table:
+    spread, over = any(each.spread is not None for each in standings), {each.over for each in standings if each.over}
+    table = Table("rank")
+    table.add_column("configuration", overflow="fold")
+    for name in ("trials", "learned", name_of(found.summary.objective), *(["spread"] if spread else [])):
+        table.add_column(name)
+    table.add_column("95 % interval over seeds" if over == {SEEDS} else "95 % interval")
     for standing in standings:
-        spread = "" if standing.spread is None else shown(found.summary.objective, standing.spread)
         table.add_row(
             str(standing.rank),
             _text(standing.words),
             _runs(standing),
             f"{standing.learned} / {len(standing.values)}",
             shown(found.summary.objective, standing.mean),
-            spread,
-            "" if standing.interval is None else between(found, standing.interval),
-            standing.over,
-            *(_there(found, each, standing) for each in again),
+            *([_spread(found, standing)] if spread else []),
+            _interval(found, standing, with_over=len(over) > 1),
         )
     return table
+
+
+def _spread(found: Findings, standing: Standing) -> str:
+    return "" if standing.spread is None else shown(found.summary.objective, standing.spread)
+
+
+def _interval(found: Findings, standing: Standing, *, with_over: bool) -> str:
+    if standing.interval is None:
+        return ""
+    return between(found, standing.interval) + (f" over {standing.over}" if with_over else "")
 
 
 def _runs(standing: Standing) -> str:
@@ -92,15 +100,6 @@ def _runs(standing: Standing) -> str:
         if len(standing.trials) > 1
         else str(standing.trials[0])
     )
-
-
-def _there(found: Findings, each: Confirming, standing: Standing) -> str:
-    there = each.of(standing)
-    if there is None:
-        return ""
-    confirmed = "confirmed, " if there.learned == len(there.values) else ""
-    value = shown(found.summary.objective, there.mean)
-    return f"{confirmed}{each.length}: {value}, rank {there.rank} of {len(each.standings)}"
 
 
 def _decides(found: Findings) -> Iterator[RenderableType]:

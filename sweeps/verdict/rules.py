@@ -114,7 +114,7 @@ def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
     layer = next(layer.name for layer in last.layers if layer.signal < rules.least_signal)
     return (
         f"collapsed at step {last.step}: every input gives the same output (signal of the logits {signals} at the last "
-        f"{len(looks)} looks, limit {rules.least_signal:g}); the signal is first lost in {layer}"
+        f"{len(looks)} looks, limit {rules.least_signal:g}); the signal is lost from {layer} on"
     )
 
 
@@ -171,7 +171,7 @@ def unborn(readings: Sequence[Reading], rules: Rules) -> str | None:
     layer = next((layer.name for layer in first.layers if layer.signal < rules.unborn_signal), first.layers[-1].name)
     return (
         f"rejected before training: every input gives the same output (signal of the logits {first.signal:.1e}, limit "
-        f"{rules.unborn_signal:g}); the signal is first lost in {layer}"
+        f"{rules.unborn_signal:g}); the signal is lost from {layer} on"
     )
 
 

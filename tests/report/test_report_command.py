@@ -52,6 +52,7 @@ def test_it_writes_a_page_and_tables_and_says_where(database: str, tmp_path: Pat
     assert len((tmp_path / "l.csv").read_text().splitlines()) == 1 + 9 * 5 * 2
     again = sweeps("report", "tiny", cwd=tmp_path, database=database)
     assert again.returncode == 0, "its own page it replaces"
+    assert sweeps(*words, cwd=tmp_path, database=database).returncode == 0, "and its own tables"
 
 
 def test_the_text_is_on_stdout_and_nothing_is_written_but_what_was_asked_for(database: str, tmp_path: Path) -> None:
@@ -90,6 +91,15 @@ def test_what_cannot_be_is_one_line_and_exit_code_2_and_leaves_nothing_behind(
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert done.stderr.startswith(f"sweeps: {line}")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("notes.txt", "mine")]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_table_of_somebody_else_stays(name: str, database: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("trial,study,mine\n")
+    done = sweeps("report", "tiny", "--trials", name, cwd=tmp_path, database=database)
+    line = f"sweeps: --trials {name}: is there and no table of sweeps report; name another file, or remove it\n"
+    assert (done.returncode, done.stderr) == (2, line)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "trial,study,mine\n")]
 
 
 def test_a_folder_that_nobody_may_write_to_is_one_line(database: str, tmp_path: Path) -> None:

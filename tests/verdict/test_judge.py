@@ -45,7 +45,7 @@ def test_a_collapsed_run_is_stopped() -> None:
     verdict = judge([look(step, 6.1, signals=(0.2, 1e-12, 1e-12)) for step in (10, 20, 30)], MANY, 500)
     assert verdict.fate == Fate.COLLAPSED
     assert verdict.stops
-    assert verdict.reason.endswith("first lost in conv_2")
+    assert verdict.reason.endswith("lost from conv_2 on")
 
 
 def test_a_run_that_diverged_is_not_called_collapsed() -> None:

@@ -56,7 +56,7 @@ def test_a_relu_net_whose_layers_die_from_the_middle_is_collapsed_with_the_layer
     readings = [look(20 * index + 20, 5.904, 1, signals=body + top) for index, top in enumerate(tops)]
     assert collapsed(readings, RULES) == (
         "collapsed at step 60: every input gives the same output (signal of the logits 2.0e-13, 2.0e-13, 1.8e-13 "
-        "at the last 3 looks, limit 1e-10); the signal is first lost in conv_5"
+        "at the last 3 looks, limit 1e-10); the signal is lost from conv_5 on"
     )
 
 
@@ -184,6 +184,6 @@ def test_before_training_only_what_the_study_allows_is_rejected() -> None:
     reason = unborn(first, Rules(rejections=1))
     assert reason is not None
     assert reason.startswith("rejected before training")
-    assert reason.endswith("first lost in conv_2")
+    assert reason.endswith("lost from conv_2 on")
     assert unborn([look(0, signals=(0.4, 3.1e-8))], Rules(rejections=1)) is None, "one that learned started there"
     assert unborn([*first, look(10, signals=(0.4, 1e-12, 1e-14))], Rules(rejections=1)) is None
