@@ -99,7 +99,7 @@ def test_equal_differences_are_no_certainty() -> None:
     assert (found.best, found.seeds, found.low, found.high, found.beyond_noise) == (2, 3, None, None, False)
     assert found.difference == pytest.approx(0.3)
     of = rank({1: [0.1, 0.2, 0.3], 2: [0.4, 0.5, 0.6]})
-    (line,) = lines(Confirmation("study", "top1", 1, (of,), (), found))
+    (line,) = lines(Confirmation("study", "top1", 1, (of,), (), found, (), neighbours=False))
     assert "30.00 points; with the same gap for each of 3 seeds nobody can say" in line
 
 

@@ -243,6 +243,7 @@ def test_a_store_that_hangs_while_a_checkpoint_is_due_holds_no_training_up(
     with listening(Engine, "before_cursor_execute", hang), fakes.sketched():
         assert worker.serve(["tiny"]) == 1
     rescue.cancel()
+    storage.engine.dispose()
     assert len(trained) >= 20
     assert view.states() == ["COMPLETE"]
     assert view.steps(0) == list(range(201))

@@ -160,11 +160,12 @@ def _decoded(
         return
     waiting = iter(chunks)
     running: dict[Future[list[Skipped]], Chunk] = {}
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool, _ctrl_c_between_chunks(pool) as asked:
+    with _ctrl_c_between_chunks() as asked, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         try:
             while not asked:
                 while len(running) < AHEAD * processes and (chunk := next(waiting, None)) is not None:
-                    running[pool.submit(_decode_chunk, chunk, plan, partial)] = chunk
+                    with _deaf_to_ctrl_c():  # a submission may start a process, which inherits that
+                        running[pool.submit(_decode_chunk, chunk, plan, partial)] = chunk
                 if not running:
                     return
                 for future in wait(running, POLL_S, FIRST_COMPLETED).done:
@@ -177,19 +178,24 @@ def _decoded(
 
 
 @contextmanager
-def _ctrl_c_between_chunks(pool: ProcessPoolExecutor) -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C is pressed; an exception in the midst of the pool's own code would hang it.
-
-    The pool's processes are started deaf to it; they end with the pool.
-    """
+def _ctrl_c_between_chunks() -> Iterator[list[int]]:
+    """A list that fills when Ctrl-C is pressed; an exception in the midst of the pool's own code would hang it."""
     asked: list[int] = []
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
     try:
-        pool.submit(int)  # starts the processes, which inherit what is ignored
-        signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C for later, and from processes that are started meanwhile: those for good; they end with the pool."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _decode_chunk(chunk: Chunk, plan: Plan, partial: Path) -> list[Skipped]:

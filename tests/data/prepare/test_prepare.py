@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -215,11 +216,23 @@ def test_a_store_that_was_tampered_with_is_told(tmp_path: Path) -> None:
     assert describe.damaged(store) == ["train-images.npy"]
 
 
-def interrupted(command: list[str], folder: Path) -> tuple[int, str]:
-    """Begin to make a store and press Ctrl-C at its first chunk; the exit code and what was said."""
+def begun(process: subprocess.Popen[str], folder: Path) -> bool:
+    """Whether a store is being made: its journal is there."""
+    return (folder / "store.partial" / "done.jsonl").exists()
+
+
+def decoding(process: subprocess.Popen[str], folder: Path) -> bool:
+    """Whether both decoding processes are there, beside the one that keeps their semaphores; they still import."""
+    return len(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()) == 3
+
+
+def interrupted(
+    command: list[str], folder: Path, when: Callable[[subprocess.Popen[str], Path], bool]
+) -> tuple[int, str]:
+    """Begin to make a store and press Ctrl-C in a certain moment; the exit code and what was said."""
     hearing = ["env", "--default-signal=INT", *command]  # what was begun in the background ignores Ctrl-C
     process = subprocess.Popen(hearing, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while process.poll() is None and not (folder / "store.partial" / "done.jsonl").exists():
+    while process.poll() is None and not when(process, folder):
         time.sleep(0.001)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the decoding processes too
@@ -227,16 +240,19 @@ def interrupted(command: list[str], folder: Path) -> tuple[int, str]:
     return process.returncode, said
 
 
-def test_ctrl_c_stops_between_chunks_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", [begun, decoding])
+def test_ctrl_c_stops_between_chunks_and_the_same_command_goes_on(
+    tmp_path: Path, when: Callable[[subprocess.Popen[str], Path], bool]
+) -> None:
     class_folders(tmp_path / "tree", classes=3, train=500, holdout=100)
     command = [sys.executable, "-m", "sweeps", "data", "prepare", "tree", "--to", "store", "--layout", "folders"]
     command += ["--size", "32", "--processes", "2"]
     for _ in range(10):  # it may be done before the signal comes
-        code, said = interrupted(command, tmp_path)
+        code, said = interrupted(command, tmp_path, when)
         if code:
             break
         shutil.rmtree(tmp_path / "store")
-    assert code == 130
+    assert code == 130, said
     assert "stopped; the same command goes on from here" in said
     assert "Traceback" not in said
     assert not (tmp_path / "store").exists()
