@@ -58,6 +58,38 @@ learning_rate = { low = 1e-3, high = 1e-2, log = true }
 batch_size = 32
 """
 
+# Trials of 24 seconds that need no processor: they nap in each step, and most are at chance at their end.
+NAPPING = """
+[study]
+name = "napping"
+question = "Is anything lost?"
+
+[budget]
+trials = 4
+steps = 60
+report_interval = 2
+holdout_images = 64
+
+[data]
+classes = 10
+images = 64
+image_size = 8
+
+[model]
+build = "napping:build"
+
+[verdict]
+control = 1
+
+[sampler]
+name = "RandomSampler"
+
+[space]
+learning_rate = { low = 1e-3, high = 1e-2, log = true }
+batch_size = 8
+"""
+NAPS = {"NAP_S": "0.4", "PYTHONPATH": str(Path(__file__).parents[1] / "benchmarks")}  # for the processes that train
+
 
 def reading(
     step: int,

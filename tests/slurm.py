@@ -72,9 +72,13 @@ class Slurm:
         self.run("slurmd", "-N", node)
 
     def kill_node(self, node: str) -> None:
-        """As if its machine were switched off: slurmd, and whatever it had started."""
-        _kill(self._pid(f"slurmd.{node}"), signal.SIGKILL)
-        for pid in self._at_work(node):
+        """As if its machine were switched off: slurmd, and whatever it had started, none of which sees another end."""
+        stopped: set[int] = set()
+        while found := {self._pid(f"slurmd.{node}"), *self._at_work(node)} - stopped:  # some may just have begun
+            for pid in found:
+                _kill(pid, signal.SIGSTOP)
+            stopped |= found
+        for pid in stopped:
             _kill(pid, signal.SIGKILL)
 
     def states(self) -> dict[str, int]:

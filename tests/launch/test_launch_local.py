@@ -21,7 +21,7 @@ from sweeps.launch import background
 @pytest.fixture
 def sweeps(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Run the command in a folder; whatever it left running is ended."""
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "run"), "XDG_RUNTIME_DIR": "/nowhere"}
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "run"), "XDG_RUNTIME_DIR": "/nowhere", **fakes.NAPS}
     (tmp_path / "run").mkdir()
 
     def run(*words: str, code: int = 0) -> str:
@@ -36,10 +36,10 @@ def sweeps(tmp_path: Path) -> Iterator[Callable[..., str]]:
         subprocess.run(["kill", "-KILL", place.suffix[1:]], check=False)
 
 
-def create(folder: Path, trials: int) -> None:
-    """A study of trials that take some seconds."""
-    overrides = [f"budget.trials={trials}", "budget.steps=3000", "budget.report_interval=100"]
-    fakes.create(f"sqlite:///{folder}/sweeps.db", overrides=overrides)
+def create(folder: Path, trials: int, steps: int) -> None:
+    """A study of trials that nap for so many steps."""
+    overrides = ['study.name="tiny"', f"budget.trials={trials}", f"budget.steps={steps}"]
+    fakes.create(f"sqlite:///{folder}/sweeps.db", fakes.NAPPING, overrides)
 
 
 def states(folder: Path) -> list[TrialState]:
@@ -61,7 +61,7 @@ def log(folder: Path) -> str:
 
 
 def test_a_killed_worker_is_started_again_and_the_budget_met(sweeps: Callable[..., str], tmp_path: Path) -> None:
-    create(tmp_path, 2)
+    create(tmp_path, 2, steps=20)
     said = sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
     assert "--cancel" in said
     wait(lambda: TrialState.RUNNING in states(tmp_path))
@@ -72,7 +72,7 @@ def test_a_killed_worker_is_started_again_and_the_budget_met(sweeps: Callable[..
 
 
 def test_cancel_hands_the_trials_back(sweeps: Callable[..., str], tmp_path: Path) -> None:
-    create(tmp_path, 50)
+    create(tmp_path, 50, steps=600)
     sweeps("launch", "local", "--pool", "--workers", "2", "--detach")
     wait(lambda: states(tmp_path).count(TrialState.RUNNING) == 2)
     shown = sweeps("status")
@@ -117,7 +117,7 @@ def test_somebody_elses_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_workers_of_a_killed_supervisor_hand_their_trials_back(sweeps: Callable[..., str], tmp_path: Path) -> None:
-    create(tmp_path, 50)
+    create(tmp_path, 50, steps=600)
     sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
     wait(lambda: TrialState.RUNNING in states(tmp_path))
     (place,) = (tmp_path / "run").glob("*/*")
@@ -128,7 +128,7 @@ def test_workers_of_a_killed_supervisor_hand_their_trials_back(sweeps: Callable[
 
 
 def test_a_worker_that_is_told_to_end_is_started_again(sweeps: Callable[..., str], tmp_path: Path) -> None:
-    create(tmp_path, 2)
+    create(tmp_path, 2, steps=20)
     sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
     wait(lambda: TrialState.RUNNING in states(tmp_path))
     os.kill(int(re.findall(r"is process (\d+)", log(tmp_path))[0]), signal.SIGTERM)

@@ -17,39 +17,14 @@ from pathlib import Path
 import fakes
 import optuna
 import pytest
-from fakes import TINY
+from fakes import NAPPING, TINY
 from optuna.trial import TrialState
 from servers import PostgreSQL
 from slurm import Slurm
 
 from sweeps import store
 
-# Trials of 24 seconds that need no processor: they nap in each step, and most are at chance at their end.
-LONG = """
-[study]
-name = "long"
-question = "Is anything lost?"
-[budget]
-trials = 4
-steps = 60
-report_interval = 2
-holdout_images = 64
-[data]
-classes = 10
-images = 64
-image_size = 8
-[model]
-build = "napping:build"
-[verdict]
-control = 1
-[sampler]
-name = "RandomSampler"
-[space]
-learning_rate = { low = 1e-3, high = 1e-2, log = true }
-batch_size = 8
-"""
 ENDED = {TrialState.COMPLETE, TrialState.PRUNED}
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SWEEPS = (sys.executable, "-m", "sweeps")
 
 
@@ -64,8 +39,7 @@ class Site:
             **cluster.environment,
             "SWEEPS_STORAGE": self.url,
             "SWEEPS_ARTIFACTS": str(folder / "artifacts"),
-            "PYTHONPATH": str(BENCHMARKS),
-            "NAP_S": "0.4",
+            **fakes.NAPS,
         }
 
     def sweeps(self, *words: str, code: int = 0) -> str:
@@ -97,7 +71,7 @@ class Site:
         """Whether so many workers are training; where they are they say with a beat, and that may be long after."""
         seen = self.status(name)["workers"]
         assert isinstance(seen, list)
-        return sum(worker["condition"] == "training" for worker in seen) >= workers
+        return [worker["condition"] for worker in seen].count("training") >= workers
 
     def logs(self) -> str:
         return "".join(f"\n{path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("sweeps-logs/*.log")))
@@ -105,8 +79,10 @@ class Site:
     @contextmanager
     def study(self, name: str) -> Iterator[optuna.Study]:
         storage = store.connect(self.url)
-        yield store.load_study(storage, name)
-        storage.engine.dispose()
+        try:
+            yield store.load_study(storage, name)
+        finally:
+            storage.engine.dispose()
 
     def finished(self, name: str, trials: int) -> None:
         """The budget is met exactly, nothing runs or waits, and every trial has all its readings."""
@@ -162,7 +138,7 @@ def test_a_study_launched_as_an_array_finishes_and_each_worker_has_a_gpu_of_its_
 
 
 def test_the_status_joins_slurms_queue_and_cancel_ends_it_cleanly(site: Site) -> None:
-    site.create("long", 60, LONG)
+    site.create("long", 60, NAPPING)
     site.sweeps("launch", "slurm", "--pool", "--workers", "6")
     site.wait(lambda: site.cluster.states() == {"RUNNING": 4, "PENDING": 2} and site.busy("long", 4))
     shown = site.sweeps("status")
@@ -215,7 +191,7 @@ def lose_slurmd(site: Site) -> None:
 
 @pytest.mark.parametrize("disturbance", [preempt, scancel, switch_off, lose_slurmd])
 def test_nothing_is_lost_by(site: Site, disturbance: Callable[[Site], None]) -> None:
-    site.create("long", 3, LONG)
+    site.create("long", 3, NAPPING)
     site.sweeps("launch", "slurm", "long", "--workers", "2")
     site.wait(lambda: site.busy("long", 1))
     time.sleep(2)
@@ -225,7 +201,7 @@ def test_nothing_is_lost_by(site: Site, disturbance: Callable[[Site], None]) -> 
 
 
 def test_a_task_that_reaches_its_time_limit_goes_on_in_the_next(site: Site) -> None:
-    site.create("long", 1, LONG, steps=120)
+    site.create("long", 1, NAPPING, steps=120)
     site.sweeps("launch", "slurm", "long", "--workers", "1", "--time", "1", "--warning", "30")
     site.wait(site.idle, 600)
     site.finished("long", 1)
@@ -273,7 +249,7 @@ def test_through_srun_a_task_is_warned_and_cancelled_too(site: Site) -> None:
     for program in programs.iterdir():
         program.chmod(0o755)
     site.environment["PATH"] = f"{programs}:{site.environment['PATH']}"
-    site.create("long", 60, LONG)
+    site.create("long", 60, NAPPING, steps=600)  # none ends before it is handed back
     site.sweeps("launch", "slurm", "long", "--workers", "1", "--runtime", "pyxis", "--image", "an image")
     site.wait(lambda: site.busy("long", 1))
     time.sleep(2)
