@@ -16,7 +16,9 @@ from typing import Any
 from sweeps import data, space_file
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.probe import PROBE_IMAGES
-from sweeps.nn.train import train, trainer_for
+from sweeps.nn.train import train
+from sweeps.nn.trainer import trainer_for
+from sweeps.signals import Reading
 from sweeps.verdict import Chance, Limit, judge
 
 
@@ -40,8 +42,8 @@ def main() -> None:
     arrays = data.load(config.data, config.holdout_images)
     chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
     list(train(config.model_copy(update={"steps": 20}), arrays))  # traces
-    readings = []
-    total = seconds(lambda: readings.extend(train(config, arrays)))
+    readings: list[Reading] = []
+    total = seconds(lambda: readings.extend(look for look in train(config, arrays) if look is not None))
     looks = len(readings)
     trainer = trainer_for(config, Architecture.of(config, arrays.input_shape))
     batch = (arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES])

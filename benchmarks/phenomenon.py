@@ -16,7 +16,8 @@ from statistics import median
 
 from sweeps import data, space_file
 from sweeps.config import Config
-from sweeps.launch.local import default_workers
+from sweeps.launch.local import default_count
+from sweeps.parameters import Scalar
 from sweeps.verdict import Chance, Fate, final_verdict
 
 ROWS = [
@@ -38,7 +39,7 @@ def run(config: Config) -> tuple[bool, float, float]:
     from sweeps.nn.train import train
 
     arrays = data.load(config.data, config.holdout_images)
-    readings = list(train(config, arrays))
+    readings = [look for look in train(config, arrays) if look is not None]
     chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
     return final_verdict(readings, chance).fate == Fate.LEARNED, readings[-1].top1, readings[-1].loss
 
@@ -52,14 +53,14 @@ def main() -> None:
     args = parser.parse_args()
     space, _ = space_file.read(args.space)
     cells = [(row, rate) for row in ROWS for rate in args.rates]
-    fixed = {"optimizer": "adam", "epsilon": 1e-7, "batch_size": 64}
+    fixed: dict[str, Scalar] = {"optimizer": "adam", "epsilon": 1e-7, "batch_size": 64}
     configs = [
         space.config({**fixed, "activation": activation, "constraint": constraint, "learning_rate": rate}, seed)
         for (activation, constraint), rate in cells
         for seed in range(args.seeds)
     ]
     ends = []
-    with ProcessPoolExecutor(default_workers(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(default_count(), multiprocessing.get_context("spawn")) as pool:
         for end in pool.map(run, configs):
             ends.append(end)
             print(f"\r{len(ends)}/{len(configs)} runs", end="", file=sys.stderr, flush=True)

@@ -19,7 +19,7 @@ import optuna
 from sweeps import space_file
 from sweeps.config import Config
 from sweeps.errors import SweepsError
-from sweeps.launch.local import default_workers
+from sweeps.launch.local import default_count
 from sweeps.space import Space
 from sweeps.verdict import Chance, recorded
 
@@ -31,7 +31,7 @@ def run(config: Config) -> dict[str, Any]:
 
     arrays = load(config.data, config.holdout_images)
     chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
-    readings = list(train(config, arrays))
+    readings = [look for look in train(config, arrays) if look is not None]
     shown = config.model_dump(exclude={"version", "data"}, exclude_defaults=True)
     return recorded.record(f"{config.seed}", shown, readings, chance)
 
@@ -54,7 +54,7 @@ def main() -> None:
         parser.error(f"--trials is {args.trials}; give 1 or more")
     if args.to is not None:
         args.to.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(default_workers(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(default_count(), multiprocessing.get_context("spawn")) as pool:
         for path in args.spaces:
             try:
                 space, _ = space_file.read(path, [])

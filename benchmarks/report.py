@@ -122,12 +122,21 @@ def prototype(fate: str, number: int) -> tuple[tuple[Reading, ...], tuple[bytes,
         layers = tuple(_layer(rng, index, lost) for index in range(LAYERS))
         hits = max(3, int(IMAGES * max(0.0, gain) * rng.uniform(0.8, 1)))
         loss = nan if broken else CHANCE * (1 - gain)
-        counts = {"hits1": hits, "hits5": min(IMAGES, 3 * hits), "count": IMAGES}
-        more = {"gradient_norm": rng.random(), "update_ratio": 1e-3 * rng.random(), "finite": not broken}
-        seconds = look + rng.random()
         found.append(
             Reading(
-                INTERVAL * look, loss, loss, **counts, **more, seconds=seconds, layers=layers, f1=gain, loss_std=1.2
+                step=INTERVAL * look,
+                train_loss=loss,
+                loss=loss,
+                hits1=hits,
+                hits5=min(IMAGES, 3 * hits),
+                count=IMAGES,
+                gradient_norm=rng.random(),
+                update_ratio=1e-3 * rng.random(),
+                finite=not broken,
+                seconds=look + rng.random(),
+                layers=layers,
+                f1=gain,
+                loss_std=1.2,
             )
         )
     return tuple(found), tuple(map(pack, found))
@@ -220,7 +229,7 @@ def measure(folder: Path, trials: int, tables: bool) -> Iterator[dict[str, Any]]
     """The page, then the text, alone and with each table."""
     url = f"sqlite:///{folder}/sweeps.db"
     study = make(url, trials)
-    asked = [("report.html", [])]
+    asked: list[tuple[str, list[str]]] = [("report.html", [])]
     if tables:
         names = [f"{kind}.{ending}" for kind in ("trials", "readings", "layers") for ending in ("csv", "parquet")]
         asked += [("", ["--text"]), *((name, ["--text", f"--{name.split('.')[0]}", name]) for name in names)]

@@ -79,6 +79,10 @@ class Run:
         return calibration.Ended(min(scores, default=math.inf), learned, safe, self.of.gain)
 
 
+Stops = list[tuple[int, str] | None]  # of each run the step and fate at which a rule stops it, None if it does not
+Rule = Callable[[Sequence[Run], str], Stops]
+
+
 def _rank(run: Recorded) -> float:
     top1 = [look.top1 for look in run.readings if look.count and run.chance.classes][-3:]
     return statistics.mean(top1) if top1 else run.gain
@@ -128,10 +132,10 @@ def _share(values: Sequence[float]) -> float | None:
     return round(statistics.fmean(values), 4) if values else None
 
 
-def sweeps_rule(runs: Sequence[Run], key: str, rules: Rules) -> list[tuple[int, str] | None]:
+def sweeps_rule(runs: Sequence[Run], key: str, rules: Rules) -> Stops:
     """The judge as a worker asks it, run after run, each with the limit that the runs before it set."""
     history: list[calibration.Ended] = []
-    stops: list[tuple[int, str] | None] = []
+    stops: Stops = []
     for number, run in enumerate(runs):
         limit = calibration.limit(history, rules, kind_of(run.of.readings))
         control = calibration.is_control(key, number, rules)
@@ -145,15 +149,15 @@ def sweeps_rule(runs: Sequence[Run], key: str, rules: Rules) -> list[tuple[int, 
     return stops
 
 
-def mechanisms_rule(runs: Sequence[Run], _key: str) -> list[tuple[int, str] | None]:
+def mechanisms_rule(runs: Sequence[Run], _key: str) -> Stops:
     """The judge without a limit."""
     return [run.mechanism for run in runs]
 
 
-def pruner_rule(make: Callable[[int], optuna.pruners.BasePruner], top1: bool = False) -> Callable[..., list[object]]:
+def pruner_rule(make: Callable[[int], optuna.pruners.BasePruner], top1: bool = False) -> Rule:
     """One of Optuna's pruners, told the information gain at each look, or the top-1."""
 
-    def stops(runs: Sequence[Run], key: str) -> list[object]:
+    def stops(runs: Sequence[Run], key: str) -> Stops:
         budget = max(run.of.budget for run in runs)
         sampler = optuna.samplers.RandomSampler(seed=0)
         study = optuna.create_study(study_name=key, direction="maximize", pruner=make(budget), sampler=sampler)
@@ -178,10 +182,10 @@ def _pruned(study: optuna.Study, run: Recorded, top1: bool) -> tuple[int, str] |
     return None
 
 
-def rules_for(runs: Sequence[Run]) -> dict[str, Callable[..., list[object]]]:
+def rules_for(runs: Sequence[Run]) -> dict[str, Rule]:
     """The rules to compare; a fixed bar of accuracy needs hits, and one chance level."""
     pruners = optuna.pruners
-    rules: dict[str, Callable[..., list[object]]] = {
+    rules: dict[str, Rule] = {
         "sweeps": lambda runs, key: sweeps_rule(runs, key, Rules()),
         "economy": lambda runs, key: sweeps_rule(runs, key, ECONOMY),
         "mechanisms": mechanisms_rule,

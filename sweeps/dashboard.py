@@ -106,7 +106,7 @@ def _application(storage: BaseStorage, where: str | None) -> "WSGIApplication":
         artifacts = places.artifact_store(where) if where else None
     except OSError as exc:
         raise InputError(f"{where}: cannot be made ({one_line(exc)}); name another with --artifacts") from exc
-    from optuna_dashboard import _serializer, wsgi  # type: ignore[import-untyped]
+    from optuna_dashboard import _serializer, wsgi
 
     # It looks for each trial's note among those of all: at 1 000 trials that takes longer than all the rest, at 5 000
     # 25 times as long.

@@ -1,6 +1,7 @@
 """Small trees of real image files in the layouts that data sets are downloaded in."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,17 +14,19 @@ def pictures(classes: int, per_class: int, size: int = 40) -> list[list[Image.Im
     """Colour pictures that a net can learn: procedural scenes, tinted."""
     config = DataConfig(classes=classes, images=classes * per_class, image_size=size)
     arrays = procedural(config, 64)
+    assert isinstance(arrays.train_images, np.ndarray)
     tinted = np.concatenate([arrays.train_images, 255 - arrays.train_images, arrays.train_images // 2], axis=-1)
     return [[Image.fromarray(image) for image in tinted[arrays.train_labels == label]] for label in range(classes)]
 
 
 def class_folders(root: Path, classes: int = 3, train: int = 8, holdout: int = 4, suffix: str = ".jpg") -> Path:
     """root/train/CLASS/N.jpg and root/val/CLASS/N.jpg, as in ImageNet and the easy format of Places365."""
+    options: dict[str, Any] = {"quality": 95} if suffix == ".jpg" else {}
     for label, images in enumerate(pictures(classes, train + holdout)):
         for number, image in enumerate(images):
             folder = root / ("train" if number < train else "val") / f"class_{label:02d}"
             folder.mkdir(parents=True, exist_ok=True)
-            image.save(folder / f"{number:05d}{suffix}", **({"quality": 95} if suffix == ".jpg" else {}))
+            image.save(folder / f"{number:05d}{suffix}", **options)
     return root
 
 

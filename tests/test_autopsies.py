@@ -12,6 +12,7 @@ import fakes
 import optuna
 import pytest
 from fakes import TINY
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
@@ -65,7 +66,9 @@ def save_note(study: optuna.Study, number: int, body: str) -> None:
 
 
 def trial(number: int, fate: str | None, state: TrialState, **params: Any) -> optuna.trial.FrozenTrial:
-    distributions = {name: optuna.distributions.CategoricalDistribution([value]) for name, value in params.items()}
+    distributions: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution([value]) for name, value in params.items()
+    }
     made = create_trial(
         state=state,
         value=1.0 if state == TrialState.COMPLETE else None,
@@ -126,7 +129,7 @@ def test_chance_is_as_its_worker_counted_it_or_as_another_trials_did(sixteen: An
     exact = autopsies.chance_of(trials[0], trials)
     mute = trial(99, "diverged", TrialState.PRUNED)
     mute.user_attrs = {"config": trials[0].user_attrs["config"]}
-    assert autopsies.chance_of(mute, trials) == pytest.approx(exact, nan_ok=True)  # type: ignore[comparison-overlap]
+    assert autopsies.chance_of(mute, trials) == pytest.approx(exact, nan_ok=True)
     assert math.isnan(autopsies.chance_of(mute, []).loss)
     mute.user_attrs["autopsy_chance_loss"] = 2.25
     assert autopsies.chance_of(mute, trials).loss == 2.25

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sweeps.verdict import Rules, recorded
+from sweeps.verdict.features import NAMES
 from sweeps.verdict.judge import by_mechanism, is_learner
 from sweeps.verdict.prognosis import Trees
 from sweeps.verdict.recorded import Recorded
@@ -46,7 +47,7 @@ def test_no_recorded_learner_that_had_not_yet_learned_is_stopped_by_a_mechanism(
 
 def test_the_trees_are_those_that_scikit_learn_fitted() -> None:
     rng = np.random.default_rng(0)
-    table = rng.normal(size=(600, len(fit_prognosis.NAMES)))
+    table = rng.normal(size=(600, len(NAMES)))
     table[rng.random(table.shape) < 0.2] = np.nan
     learner = np.nan_to_num(table[:, 0] + table[:, 1] * table[:, 2]) > 0
     fitted = fit_prognosis.model().fit(table, learner)

@@ -54,10 +54,9 @@ readings = st.builds(
 checkpoints = st.builds(
     Checkpoint, config=st.text(), step=counts, readings=st.lists(readings, max_size=3).map(tuple), state=st.binary()
 )
-EQUAL = replace(
-    fakes.reading(4), layers=(LayerVitals("logits", *[0.5] * 7),), f1=0.0, loss_std=0.0
-)  # to itself: no NaN
-SMALL = Checkpoint(config=Config().to_json(), step=4, readings=(EQUAL,), state=b"weights")
+LOGITS = LayerVitals("logits", 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+EQUAL = replace(fakes.reading(4), layers=(LOGITS,), f1=0.0, loss_std=0.0)  # to itself: no NaN
+SMALL = Checkpoint(config=Config.model_validate({}).to_json(), step=4, readings=(EQUAL,), state=b"weights")
 OVERWRITER = """
 import sys
 from pathlib import Path
@@ -139,7 +138,7 @@ def test_a_trial_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_a_trial_of_another_config_starts_over(tmp_path: Path) -> None:
     kept = Checkpoints(Folder(tmp_path), "tiny")
     kept.save(0, SMALL)
-    assert kept.load(0, Config(seed=1).to_json()) is None
+    assert kept.load(0, Config.model_validate({"seed": 1}).to_json()) is None
     assert kept.load(0, SMALL.config) == SMALL
 
 

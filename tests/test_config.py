@@ -72,4 +72,4 @@ def test_tables_refuse_what_does_not_fit() -> None:
 
 def test_a_config_never_changes() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Config.model_validate({}).learning_rate = 1.0  # type: ignore[misc]
+        Config.model_validate({}).learning_rate = 1.0

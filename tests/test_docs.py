@@ -28,6 +28,7 @@ from manual import PAGES, ROOT, Command, Page, page
 from playwright.sync_api import Browser, expect
 from servers import PostgreSQL
 from test_architecture import MAY_IMPORT
+from typer.core import TyperArgument, TyperOption
 
 from sweeps import cli, config, space_file, verdict
 from sweeps.space_parameters import hyperparameters
@@ -111,7 +112,8 @@ def database(postgres: PostgreSQL) -> str:
 def stood_in(each: Page, place: Path, request: pytest.FixtureRequest) -> Iterator[tuple[list[Command], dict[str, str]]]:
     """A page's commands with what the pages' examples stand for, and the environment that they need."""
     typed = "\n".join(command.typed for command in each.commands)
-    put, environment = {SHARED: str(place / "shared"), POD_URL: NO_HOST}, {}
+    put = {SHARED: str(place / "shared"), POD_URL: NO_HOST}
+    environment: dict[str, str] = {}
     if URL in typed or URL_FILE in typed:
         put[URL] = request.getfixturevalue("database")
         put[URL_FILE] = str(place / "url")
@@ -386,6 +388,8 @@ def test_the_reference_has_every_command_and_option(site: Path) -> None:
         section = words.partition(f"{name} [OPTIONS]")[2].partition("\nsweeps ")[0]
         for parameter in () if inner else command.params:
             assert all(option in section for option in parameter.opts if option.startswith("-")), (name, parameter.opts)
+            assert isinstance(parameter, TyperArgument | TyperOption)
+            assert parameter.help is not None
             assert parameter.help.replace("`", "") in section, (name, parameter.opts)
 
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import fakes
 import optuna
@@ -419,7 +420,7 @@ def test_a_check_of_an_untouched_export_finds_all_well(exported: Exported) -> No
 def test_a_configuration_that_is_replaced_takes_its_module_along(exported: Exported, tmp_path: Path) -> None:
     shutil.copytree(exported.folder / "out", tmp_path / "out")
     others = {path: path.read_bytes() for path in (tmp_path / "out").glob("best_2.*")}
-    told = {"SWEEPS_STORAGE": f"sqlite:///{exported.folder}/sweeps.db"}
+    told: dict[str, Any] = {"SWEEPS_STORAGE": f"sqlite:///{exported.folder}/sweeps.db"}
     wider = ("base", "--to", "out", "--set", "full.model.width=12")
     refused = export(tmp_path, *wider, code=2, **told)
     assert "out: best.py: of the export that this one replaces; --force removes\n" in refused.stderr
@@ -496,7 +497,7 @@ def store_error(url: str) -> str:
 
 def test_a_commit_says_study_trials_and_results(exported: Exported, tmp_path: Path) -> None:
     def git(*words: str) -> str:
-        command = ["git", "-C", tmp_path / "repository", *words]
+        command = ["git", "-C", str(tmp_path / "repository"), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     (tmp_path / "repository").mkdir()
@@ -505,7 +506,7 @@ def test_a_commit_says_study_trials_and_results(exported: Exported, tmp_path: Pa
     git("config", "user.email", "a@b.example")
     git("commit", "--quiet", "--allow-empty", "-m", "First")
     number, url = learners(exported.study)[0], f"sqlite:///{exported.folder}/sweeps.db"
-    told = {"SWEEPS_STORAGE": url, "HOME": str(tmp_path)}
+    told: dict[str, Any] = {"SWEEPS_STORAGE": url, "HOME": str(tmp_path)}
     done = export(tmp_path / "repository", "base", "--to", "configs/base", "--commit", "recipes", **told)
     value = exported.study.trials[number].value
     assert git("log", "-1", "--format=%B", "recipes").splitlines()[:3] == [

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 import servers
@@ -78,7 +79,8 @@ def test_what_differs_is_overwritten_by_force_alone(tmp_path: Path) -> None:
     (tmp_path / "edited.toml").write_text("mine")
     (tmp_path / "foreign.toml").write_text("mine too")
     before = found(tmp_path)
-    new = {"edited_toml": "a", "older_toml": "B", "kept_toml": "c", "foreign_toml": "e", "other_toml": "D"}
+    new: dict[str, Any] = {"edited_toml": "a", "older_toml": "B", "kept_toml": "c"}
+    new |= {"foreign_toml": "e", "other_toml": "D"}
     with pytest.raises(InputError) as caught:
         write(tmp_path, **new)
     assert set(str(caught.value).splitlines()) == {

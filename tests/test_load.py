@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from sweeps.errors import InputError
 from sweeps.export import recipes
 from sweeps.export.document import FORMATS, Document, Format, parse, read, truncation
 
-TRAINED = Config(seed=3, learning_rate=1.0000000000000002e-3, epsilon=1e-300, activation="selu", l2=0.1 + 0.2)
+TRAINED = Config.model_validate(
+    {"seed": 3, "learning_rate": 1.0000000000000002e-3, "epsilon": 1e-300, "activation": "selu", "l2": 0.1 + 0.2}
+)
 FULL = Config.model_validate(
     TRAINED.model_dump() | {"steps": 100_000, "model": {"width": 64}, "data": {"image_size": 256, "images": 2_000_000}}
 )
@@ -45,7 +48,8 @@ def test_what_was_truncated_is_known_with_the_trial_s_values() -> None:
 def test_each_format_is_read_back_to_the_last_bit_by_its_own_reader_too(form: Format) -> None:
     text = DOCUMENT.text(form, ["A comment.", "", "version: 2\u2028version = 2"])
     assert parse(text, form, "x") == DOCUMENT
-    tables = {"toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads}[form](text)
+    readers: dict[Format, Callable[[str], Any]] = {"toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads}
+    tables = readers[form](text)
     assert tables == DOCUMENT.tables()
     assert tables["recipe"]["learning_rate"] == 1.0000000000000002e-3
 
@@ -77,7 +81,7 @@ def test_a_file_is_read_by_its_ending(suffix: str, tmp_path: Path) -> None:
 
 def changed(*path: str, value: Any) -> dict[str, Any]:
     """The document's tables with one value changed, or added."""
-    tables = json.loads(json.dumps(DOCUMENT.tables()))
+    tables: dict[str, Any] = json.loads(json.dumps(DOCUMENT.tables()))
     place = tables
     for key in path[:-1]:
         place = place[key]

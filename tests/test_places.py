@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from types import SimpleNamespace
@@ -219,7 +219,12 @@ def test_a_disk_that_is_read_only_is_read(disk: Path) -> None:
     where = Folder(disk)
     where.write("a/b", b"old")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    for change in (lambda: where.write("a/b", b"new"), lambda: where.write("c", b""), lambda: where.remove("a/b")):
+    changes: list[Callable[[], object]] = [
+        lambda: where.write("a/b", b"new"),
+        lambda: where.write("c", b""),
+        lambda: where.remove("a/b"),
+    ]
+    for change in changes:
         with pytest.raises(OSError, match="Read-only"):
             change()
     assert where.read("a/b") == b"old"
@@ -367,9 +372,13 @@ def test_a_bucket_is_probed_and_left_as_it_was(s3: Any) -> None:
         require_writable("s3://another-bucket/x")
 
 
+def acts_on(where: Place) -> list[Callable[[], object]]:
+    return [lambda: where.write("a", b""), lambda: where.read("a"), lambda: where.remove("a")]
+
+
 def test_a_bucket_that_is_not_there(s3: Any) -> None:
     nowhere = place("s3://another-bucket/x")
-    for act in (lambda: nowhere.write("a", b""), lambda: nowhere.read("a"), lambda: nowhere.remove("a")):
+    for act in acts_on(nowhere):
         with pytest.raises(OSError, match=r"s3://another-bucket/x: .*bucket does not exist") as caught:
             act()
         assert "\n" not in str(caught.value)
@@ -378,7 +387,7 @@ def test_a_bucket_that_is_not_there(s3: Any) -> None:
 def test_a_server_that_is_not_there(aws: pytest.MonkeyPatch) -> None:
     aws.setenv("AWS_ENDPOINT_URL", "http://me:hush-hush@127.0.0.1:1")
     nowhere = place("s3://bucket/x")
-    for act in (lambda: nowhere.write("a", b""), lambda: nowhere.read("a"), lambda: nowhere.remove("a")):
+    for act in acts_on(nowhere):
         with pytest.raises(OSError, match="s3://bucket/x: EndpointConnectionError") as caught:
             act()
         assert "\n" not in str(caught.value)

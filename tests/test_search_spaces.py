@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fakes
 import numpy as np
@@ -85,7 +86,8 @@ def arrays(side: int, channels: int) -> Callable[[Path], list[str]]:
     def make(folder: Path) -> list[str]:
         rng, labels = np.random.default_rng(0), np.arange(200) % 10
         images = (labels[:, None, None, None] * 20 + rng.integers(0, 50, (200, side, side, channels))).astype(np.uint8)
-        parts = {"train_images": images, "train_labels": labels, "holdout_images": images, "holdout_labels": labels}
+        parts: dict[str, Any] = {"train_images": images, "train_labels": labels}
+        parts |= {"holdout_images": images, "holdout_labels": labels}
         np.savez(folder / "own.npz", **parts)
         return ["data.source=arrays", "data.path=own.npz", "data.images=200", "space.batch_size=32"]
 

@@ -11,7 +11,7 @@ from optuna.trial import FixedTrial
 
 from sweeps import samplers, space_file
 from sweeps.errors import SpaceError
-from sweeps.parameters import Choices, Range
+from sweeps.parameters import Choices, Range, Scalar
 
 MISTAKES = [
     ("budget.trialz=6", "budget.trialz", "did you mean 'trials'"),
@@ -262,7 +262,8 @@ budget = { epochs = 3, epoch_images = 512 }
 
 def test_a_recipe_at_full_size_has_the_sizes_of_the_file_and_the_values_of_the_trial() -> None:
     space = space_file.parse(TINY + FULL)
-    values = {"activation": "selu", "constraint": "standardize_unit", "learning_rate": 0.004, "batch_size": 32}
+    values: dict[str, Scalar] = {"activation": "selu", "constraint": "standardize_unit"}
+    values |= {"learning_rate": 0.004, "batch_size": 32}
     config = space.config(values, 3)
     full = space.at_full_size(config)
     assert (full.data.image_size, full.data.classes, full.data.images, full.data.seed) == (64, 20, 1024, 0)
@@ -299,7 +300,7 @@ def test_mistakes_in_the_full_size_are_named(override: str, key: str, words: str
 
 def test_a_replicate_is_a_seed_and_a_candidate_a_name() -> None:
     space = space_file.parse(TINY, ["space.replicate=[0, 1]", "space.candidate=[27, 3]", "study.confirms=other"])
-    values = {"activation": "relu", "learning_rate": 0.004, "batch_size": 32}
+    values: dict[str, Scalar] = {"activation": "relu", "learning_rate": 0.004, "batch_size": 32}
     seeds = [space.config({**values, "candidate": 27, "replicate": r}, slot).seed for slot, r in enumerate([0, 1, 0])]
     assert seeds[0] == seeds[2] != seeds[1]
     assert space.confirms == "other"

@@ -51,9 +51,14 @@ def test_where_less_is_better_and_in_regression_it_says_so() -> None:
 def test_the_worker_that_ends_the_last_trial_writes_it_and_writes_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = []
+    written: list[tuple[Any, ...]] = []
     once = study_notes.write
-    monkeypatch.setattr(study_notes, "write", lambda *words: (written.append(words), once(*words)))
+
+    def write(*words: Any) -> None:
+        written.append(words)
+        once(*words)
+
+    monkeypatch.setattr(study_notes, "write", write)
     storage, study = made(tmp_path, "budget.trials=6")
     runs = iter([fakes.learning] * 4 + [fakes.collapsing, fakes.diverging])
     fakes.work(storage, study, lambda config, arrays, state: next(runs)(config, arrays, state))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def test_an_interrupted_study_ends_as_an_uninterrupted_one(make: Any, sampler: s
     torn_store, torn = make(*sets, name="torn")
     for looks in (3, 17, 200):
         answers = iter([False] * looks)
-        work(torn_store, torn, fakes.learning, fakes.load, lambda answers=answers: next(answers, True))
+        work(torn_store, torn, fakes.learning, fakes.load, partial(next, answers, True))
     assert [trial.user_attrs["config"] for trial in torn.trials] == [
         trial.user_attrs["config"] for trial in whole.trials
     ]

@@ -66,7 +66,7 @@ def summary(tallies: Sequence[Tally], seconds: float) -> Numbers:
     """Of all workers together; see `Tally.unfinished`."""
     finished = sum(tally.finished for tally in tallies)
     errors = sorted({tally.error for tally in tallies if tally.error})
-    numbers = {"finished": finished, "rate": (finished + sum(tally.unfinished for tally in tallies)) / seconds}
+    numbers: Numbers = {"finished": finished, "rate": (finished + sum(tally.unfinished for tally in tallies)) / seconds}
     for what in ("ask", "report", "look", "end"):
         waits = [wait for tally in tallies for wait in getattr(tally, what)]
         numbers[f"{what}_p95_ms"] = 1000 * float(np.quantile(waits, 0.95)) if waits else None

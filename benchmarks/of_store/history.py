@@ -62,7 +62,11 @@ def _fill_trials(
         (models.TrialValueModel, values),
         (models.TrialIntermediateValueModel, reports),
     ]
-    own = [(models.TrialUserAttributeModel, attributes), (models.TrialSystemAttributeModel, system), (SlotRow, slots)]
+    own: list[tuple[Any, list[Row]]] = [
+        (models.TrialUserAttributeModel, attributes),
+        (models.TrialSystemAttributeModel, system),
+        (SlotRow, slots),
+    ]
     for model, rows in tables + (own if ours else []):
         if rows:
             db.execute(insert(table(model)), rows)

@@ -2,7 +2,6 @@
 
 import random
 from functools import cache
-from typing import Any
 
 import numpy as np
 import optuna
@@ -76,16 +75,29 @@ def readings() -> tuple[Reading, ...]:
 
     def layer(index: int) -> LayerVitals:
         weights = IncomingWeights(rng.gauss(0, 1), rng.random(), rng.random(), rng.random(), rng.random())
-        numbers = [rng.gauss(0, 1), rng.random(), rng.uniform(0.2, 0.8), 0.0, rng.random(), 1e-3 * rng.random()]
+        numbers = (rng.gauss(0, 1), rng.random(), rng.uniform(0.2, 0.8), 0.0, rng.random(), 1e-3 * rng.random())
         return LayerVitals(f"conv_{index}", *numbers, saturated=rng.random(), weights=weights)
 
     def reading(look: int) -> Reading:
         loss, hits = 2.3 - 0.06 * look + 0.01 * rng.random(), 26 + 8 * look
-        count = {"hits1": hits, "hits5": min(256, 5 * hits), "count": 256}
-        norms = {"gradient_norm": rng.random(), "update_ratio": 1e-3 * rng.random(), "finite": True}
+        gradient_norm, update_ratio = rng.random(), 1e-3 * rng.random()
         layers = tuple(map(layer, range(LAYERS)))
-        more: dict[str, Any] = {"seconds": look + rng.random(), "layers": layers, "f1": rng.random(), "loss_std": 1.0}
-        return Reading(step=10 * look, train_loss=loss + 0.01 * rng.random(), loss=loss, **count, **norms, **more)
+        seconds, f1 = look + rng.random(), rng.random()
+        return Reading(
+            step=10 * look,
+            train_loss=loss + 0.01 * rng.random(),
+            loss=loss,
+            hits1=hits,
+            hits5=min(256, 5 * hits),
+            count=256,
+            gradient_norm=gradient_norm,
+            update_ratio=update_ratio,
+            finite=True,
+            seconds=seconds,
+            layers=layers,
+            f1=f1,
+            loss_std=1.0,
+        )
 
     return tuple(map(reading, range(REPORTS + 1)))
 

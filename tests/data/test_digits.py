@@ -36,6 +36,7 @@ def test_each_image_is_one_of_scikit_learns_with_its_label_and_none_comes_twice(
 
 def test_types_and_range() -> None:
     arrays = digits(config(100), 64)
+    assert isinstance(arrays.train_images, np.ndarray)
     assert arrays.train_images.dtype == np.uint8
     assert arrays.train_labels.dtype == arrays.holdout_labels.dtype == np.int32
     assert (arrays.train_images.min(), arrays.train_images.max()) == (0, 255)
@@ -56,6 +57,7 @@ def test_only_the_first_classes_are_shown() -> None:
 def test_the_seed_decides_the_holdout_set_and_the_number_of_training_images_does_not() -> None:
     first, more, other = digits(config(100), 64), digits(config(900), 64), digits(config(100, seed=1), 64)
     assert np.array_equal(first.holdout_images, more.holdout_images)
+    assert isinstance(first.train_images, np.ndarray)
     assert np.array_equal(first.train_images, more.train_images[:100])
     assert not np.array_equal(first.holdout_images, other.holdout_images)
 

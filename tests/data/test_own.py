@@ -12,7 +12,7 @@ from sweeps.data.own import NAMES
 from sweeps.errors import InputError
 
 RNG = np.random.default_rng(0)
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "train_images": RNG.integers(0, 256, (300, 12, 12, 3), dtype=np.uint8),
     "train_labels": np.arange(300) % 5,
     "holdout_images": RNG.integers(0, 256, (100, 12, 12, 3), dtype=np.uint8),

@@ -1,8 +1,10 @@
 import math
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
@@ -12,7 +14,7 @@ SMALL = DataConfig(classes=10, images=600)
 QUIET = DataConfig(classes=10, images=600, noise=0.0)
 
 
-def strengths(images: np.ndarray) -> np.ndarray:
+def strengths(images: NDArray[Any]) -> NDArray[Any]:
     """How strong each spatial frequency is, whatever its phase: (images, features)."""
     return np.abs(np.fft.rfft2(images[..., 0] / 255.0)).reshape(len(images), -1)
 
@@ -21,8 +23,13 @@ def vary(config: DataConfig, **changes: object) -> DataConfig:
     return DataConfig.model_validate({**config.model_dump(), **changes})
 
 
+def trained_on(arrays: Arrays) -> NDArray[Any]:
+    assert isinstance(arrays.train_images, np.ndarray)
+    return arrays.train_images
+
+
 def same(one: Arrays, other: Arrays) -> bool:
-    return np.array_equal(one.train_images, other.train_images) and np.array_equal(
+    return np.array_equal(trained_on(one), trained_on(other)) and np.array_equal(
         one.holdout_images, other.holdout_images
     )
 
@@ -31,13 +38,13 @@ def test_shapes_and_types() -> None:
     arrays = procedural(DataConfig(classes=7, images=50, image_size=24), 20)
     assert arrays.train_images.shape == (50, 24, 24, 1)
     assert arrays.holdout_images.shape == (20, 24, 24, 1)
-    assert arrays.train_images.dtype == arrays.holdout_images.dtype == np.uint8
+    assert trained_on(arrays).dtype == arrays.holdout_images.dtype == np.uint8
     assert arrays.train_labels.dtype == arrays.holdout_labels.dtype == np.int32
     assert arrays.classes == 7
 
 
 def test_brightness_is_spread_over_the_range() -> None:
-    shares = procedural(DataConfig(images=4000), 64).train_images / 255
+    shares = trained_on(procedural(DataConfig(images=4000), 64)) / 255
     assert shares.mean() == pytest.approx(0.50, abs=0.01)
     assert shares.std() == pytest.approx(0.28, abs=0.01)
 
@@ -65,7 +72,7 @@ def test_the_holdout_set_does_not_depend_on_the_training_set() -> None:
 
 def test_no_image_is_both_trained_and_held_out() -> None:
     arrays = procedural(QUIET, 600)
-    trained = {image.tobytes() for image in arrays.train_images}
+    trained = {image.tobytes() for image in trained_on(arrays)}
     assert not trained & {image.tobytes() for image in arrays.holdout_images}
     assert len(trained) == 600
 
@@ -79,8 +86,8 @@ def test_fewer_classes_are_the_first_of_more() -> None:
 def test_another_size_shows_the_same_scenes() -> None:
     small, large = procedural(QUIET, 64), procedural(vary(QUIET, image_size=64), 64)
     assert np.array_equal(small.train_labels, large.train_labels)
-    shrunk = large.train_images.reshape(-1, 32, 2, 32, 2).mean(axis=(2, 4))
-    differences = shrunk - small.train_images[..., 0]
+    shrunk = trained_on(large).reshape(-1, 32, 2, 32, 2).mean(axis=(2, 4))
+    differences = shrunk - trained_on(small)[..., 0]
     assert np.abs(differences).mean() < 4  # of 255: finer pixels see a little more of the disc's edge and the waves
 
 
@@ -106,14 +113,14 @@ def test_the_images_of_a_class_are_turned_by_their_jitter() -> None:
 
 
 def test_noise_has_the_standard_deviation_asked_for() -> None:
-    noisy, quiet = procedural(vary(SMALL, noise=0.1), 64).train_images, procedural(QUIET, 64).train_images
+    noisy, quiet = trained_on(procedural(vary(SMALL, noise=0.1), 64)), trained_on(procedural(QUIET, 64))
     inside = (quiet > 130) & (quiet < 140)  # far from black and white, where clipping would take some of it
     assert (noisy[inside] / 255.0 - quiet[inside] / 255.0).std() == pytest.approx(0.1, rel=0.03)
 
 
 def test_classes_can_be_learnt() -> None:
     arrays = procedural(SMALL, 200)
-    features = strengths(arrays.train_images)
+    features = strengths(trained_on(arrays))
     means = np.stack([features[arrays.train_labels == label].mean(axis=0) for label in range(10)])
     distances = np.linalg.norm(strengths(arrays.holdout_images)[:, None] - means, axis=2)
     assert (distances.argmin(axis=1) == arrays.holdout_labels).mean() > 0.8  # chance is .1
@@ -124,4 +131,4 @@ def test_memory_stays_near_that_of_the_images() -> None:
     arrays = procedural(DataConfig(classes=10, images=2000, image_size=128), 64)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak - arrays.train_images.nbytes < 16 * 2**20
+    assert peak - trained_on(arrays).nbytes < 16 * 2**20

@@ -25,6 +25,7 @@ def test_a_csv_file_is_split_by_the_seed_and_its_target_standardised(tmp_path: P
     arrays = data.load(csv(path), 64)
     assert arrays.train_images.shape == (136, 3)
     assert arrays.classes == 0
+    assert isinstance(arrays.train_images, np.ndarray)
     rows = np.concatenate([arrays.train_images[np.arange(136)], arrays.holdout_images])
     assert np.allclose(np.sort(rows[:, 0]), np.sort(ROWS[:, 0]), rtol=1e-6)
     assert arrays.train_labels.mean() == pytest.approx(0, abs=1e-5)

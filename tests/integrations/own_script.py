@@ -27,7 +27,7 @@ def objective(trial: optuna.Trial) -> float:
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), "sparse_categorical_crossentropy")
     look = DeadRunCallback(trial, x_val, y_val, steps=STEPS)  # added
     model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, callbacks=[look], verbose=0)
-    return model.evaluate(x_val, y_val, verbose=0)
+    return float(model.evaluate(x_val, y_val, verbose=0))
 
 
 if __name__ == "__main__":

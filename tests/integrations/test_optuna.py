@@ -3,6 +3,7 @@ import sys
 from collections.abc import Iterable
 from math import exp, inf, log, nan
 from pathlib import Path
+from typing import Literal
 
 import optuna
 import pytest
@@ -24,7 +25,9 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def study_of(pruner: optuna.pruners.BasePruner, direction: str = "minimize") -> optuna.Study:
+def study_of(
+    pruner: optuna.pruners.BasePruner, direction: Literal["minimize", "maximize"] = "minimize"
+) -> optuna.Study:
     return optuna.create_study(pruner=pruner, direction=direction)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.launch import supervisor
+from sweeps.interruption import SAME_S
+from sweeps.launch import local, supervisor
 from sweeps.launch.seats import Seat
 from sweeps.launch.supervisor import Post, Supervisor, Told
 
@@ -31,7 +32,7 @@ def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple
 
     def run(program: str, count: int = 1, told: Told | None = None) -> tuple[int, str]:
         diary = tmp_path / "diary"
-        monkeypatch.setattr(supervisor.local, "command", lambda *_: [sys.executable, "-c", program, str(diary)])
+        monkeypatch.setattr(local, "command", lambda *_: [sys.executable, "-c", program, str(diary)])
         posts = [Post(number, Seat()) for number in range(count)]
         code = Supervisor((), dict(os.environ), posts).run(told or Told())
         return code, diary.read_text() if diary.exists() else ""
@@ -85,7 +86,7 @@ def test_the_same_signal_twice_in_a_moment_is_one_request() -> None:
     told.hear(signal.SIGTERM, None)
     told.hear(signal.SIGTERM, None)
     assert told.times == 1
-    told.last -= supervisor.SAME_S + 0.1
+    told.last -= SAME_S + 0.1
     told.hear(signal.SIGINT, None)
     assert (told.times, told.name) == (2, "SIGTERM")
 

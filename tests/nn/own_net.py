@@ -1,5 +1,7 @@
 """A net as a user would write it, found by its import path."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import layers
@@ -40,7 +42,7 @@ def wrong_outputs(config: Config) -> keras.Model:
 
 
 class Subclassed(keras.Model):
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return inputs
 
 
@@ -52,11 +54,11 @@ def subclassed(config: Config) -> keras.Model:
 class Jitter(layers.Layer):
     """Noise, in inference too, so that looks move a random generator."""
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.generator)
 
 
@@ -80,7 +82,7 @@ def half(config: Config) -> keras.Model:
 class Greedy(layers.Layer):
     """Asks for a petabyte in each training step."""
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         if not training:
             return inputs
         return inputs + tf.reduce_sum(tf.zeros(tf.concat([tf.shape(inputs)[:1], [2**30, 2**15]], 0)))

@@ -11,12 +11,12 @@ from sweeps.nn.activations import ACTIVATIONS, SwitchedActivation
 from sweeps.nn.dials import Dials
 
 
-def test_the_table_has_every_activation_of_the_config():
+def test_the_table_has_every_activation_of_the_config() -> None:
     assert tuple(ACTIVATIONS) == get_args(config.Activation)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_the_usual_tau_hands_on_the_second_moment_of_a_normal_input(name):
+def test_the_usual_tau_hands_on_the_second_moment_of_a_normal_input(name: config.Activation) -> None:
     nodes, weights = np.polynomial.hermite_e.hermegauss(200)
     outputs = np.asarray(ACTIVATIONS[name](nodes), dtype=np.float64)
     second_moment = (weights * outputs**2).sum() / weights.sum()
@@ -24,8 +24,8 @@ def test_the_usual_tau_hands_on_the_second_moment_of_a_normal_input(name):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_the_switched_layer_is_keras_s_layer_of_that_name(name):
+def test_the_switched_layer_is_keras_s_layer_of_that_name(name: config.Activation) -> None:
     x = np.linspace(-3, 3, 24, dtype=np.float32).reshape(2, 12)
     dials = Dials()
-    dials.set(config.Config(activation=name))
+    dials.set(config.Config.model_validate({"activation": name}))
     assert np.allclose(SwitchedActivation(dials)(x), keras.layers.Activation(name)(x), atol=1e-6)

@@ -83,7 +83,9 @@ CASES: list[tuple[Callable[[Any], Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("by_hand", "table"), CASES, ids=[case[1]["architecture"] for case in CASES])
 @pytest.mark.parametrize("shape", [(16, 16, 1), (16, 16, 3)])
-def test_it_is_the_net_that_one_would_write_by_hand(by_hand, table, shape):
+def test_it_is_the_net_that_one_would_write_by_hand(
+    by_hand: Callable[[Any], Any], table: dict[str, Any], shape: tuple[int, ...]
+) -> None:
     ours = models.build(tiny(model=table, activation="relu"), shape)
     inputs = layers.Input(shape)
     theirs = keras.Model(inputs, by_hand(layers.Rescaling(1 / 255)(inputs)))
@@ -97,7 +99,7 @@ def test_it_is_the_net_that_one_would_write_by_hand(by_hand, table, shape):
     assert np.asarray(ours(images)).std() > 1e-3
 
 
-def test_the_residual_net_has_ten_convolutions_two_joins_four_gates_and_three_dense_layers():
+def test_the_residual_net_has_ten_convolutions_two_joins_four_gates_and_three_dense_layers() -> None:
     config = Config.model_validate({"model": {"architecture": "se_resnet", "dense": 2}})
     model = models.build(config, (32, 32, 3))
     kinds = [type(layer).__name__ for layer in model.layers]
@@ -107,7 +109,7 @@ def test_the_residual_net_has_ten_convolutions_two_joins_four_gates_and_three_de
 
 
 @pytest.mark.parametrize("architecture", ["se_resnet", "se_blocks"])
-def test_gates_that_start_near_one_change_next_to_nothing(architecture):
+def test_gates_that_start_near_one_change_next_to_nothing(architecture: str) -> None:
     table = {"architecture": architecture, "excitation": "relu", "width": 4, "dense": 1, "dense_units": 8}
     config = tiny(model=table, excitation_bias="one_plus_noise", initializer="glorot_uniform")
     model = models.build(config, (16, 16, 3))
@@ -120,7 +122,7 @@ def test_gates_that_start_near_one_change_next_to_nothing(architecture):
     assert 0.5 / 256 < biases.std() < 2 / 256
 
 
-def test_the_penalty_on_gates_is_its_formula_whatever_the_batch():
+def test_the_penalty_on_gates_is_its_formula_whatever_the_batch() -> None:
     table = {"architecture": "se_blocks", "stages": 2, "width": 4, "dense": 1, "dense_units": 8}
     model = models.build(tiny(model=table, excitation_penalty=0.25), (16, 16, 3))
     gates = keras.Model(model.input, [layer.output for layer in model.layers if layer.name.endswith("_gate")])

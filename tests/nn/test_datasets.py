@@ -5,13 +5,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sweeps.config import DataConfig
 from sweeps.errors import InputError
 from sweeps.nn import datasets
+
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # of images and their labels
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -57,10 +61,12 @@ def test_fashion_mnist_is_read_from_keras_s_cache(tmp_path: Path) -> None:
         ("california_housing", ((500, 8), (500,)), ((120, 8), (120,)), {"task": "regression"}),
     ],
 )
-def test_what_keras_s_loaders_return_is_taken(source, train, kept, values, monkeypatch):
+def test_what_keras_s_loaders_return_is_taken(
+    source: str, train: Shapes, kept: Shapes, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
 
-    def part(images, labels):
+    def part(images: tuple[int, ...], labels: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
         if source == "cifar10":
             return rng.integers(0, 256, images, dtype=np.uint8), (np.arange(labels[0]) % 10).reshape(labels)
         return rng.normal(size=images), rng.normal(20, 9, labels)
@@ -78,8 +84,8 @@ def test_what_keras_s_loaders_return_is_taken(source, train, kept, values, monke
         assert np.allclose(arrays.train_labels, (made[0][1] - mean) / spread, atol=1e-5)
 
 
-def test_without_file_and_network_the_message_says_so(monkeypatch):
-    def no_network():
+def test_without_file_and_network_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network() -> None:
         raise Exception("URL fetch failure on https://example.org/x.gz: None -- Name or service not known")
 
     monkeypatch.setitem(datasets.DATASETS, "cifar10", no_network)

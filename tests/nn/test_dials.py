@@ -1,5 +1,6 @@
 """Dials follow the config."""
 
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -17,18 +18,18 @@ from sweeps.nn.dials import CHOICES, Dials
         ("optimizer", config.Optimizer),
     ],
 )
-def test_a_dial_runs_the_branch_of_the_config_s_choice(field, choices):
+def test_a_dial_runs_the_branch_of_the_config_s_choice(field: str, choices: object) -> None:
     dials = Dials()
     for choice in get_args(choices):
-        dials.set(config.Config(**{field: choice}))
-        assert dials.choose(field, {name: lambda name=name: CHOICES[field].index(name) for name in CHOICES[field]}) == (
+        dials.set(config.Config.model_validate({field: choice}))
+        assert dials.choose(field, {name: partial(CHOICES[field].index, name) for name in CHOICES[field]}) == (
             CHOICES[field].index(choice)
         )
 
 
-def test_numbers_are_single_precision_and_switches_are_boolean():
+def test_numbers_are_single_precision_and_switches_are_boolean() -> None:
     dials = Dials()
-    dials.set(config.Config(learning_rate=3e-4, l2=1e-5, constrain_first=False))
+    dials.set(config.Config.model_validate({"learning_rate": 3e-4, "l2": 1e-5, "constrain_first": False}))
     assert float(dials["learning_rate"]) == pytest.approx(3e-4, rel=1e-7)
     assert float(dials["l2"]) == pytest.approx(1e-5, rel=1e-7)
     assert not dials["constrain_first"]

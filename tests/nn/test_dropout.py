@@ -1,6 +1,6 @@
 """Dropout by a dial draws the masks of Keras's layers."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -14,15 +14,15 @@ from sweeps.nn.seeds import layer_seed
 X = np.random.default_rng(0).normal(size=(8, 50)).astype(np.float32)
 
 
-def switched(kind, rate, seed=3, index=2):
+def switched(kind: config.Dropout, rate: float, seed: int = 3, index: int = 2) -> SwitchedDropout:
     dials = Dials()
-    dials.set(config.Config(dropout=kind, dropout_rate=rate, seed=seed))
+    dials.set(config.Config.model_validate({"dropout": kind, "dropout_rate": rate, "seed": seed}))
     layer = SwitchedDropout(dials, index)
     layer.reset(seed)
     return layer
 
 
-def test_the_table_has_every_dropout_of_the_config():
+def test_the_table_has_every_dropout_of_the_config() -> None:
     assert tuple(DROPOUTS) == get_args(config.Dropout)
 
 
@@ -30,19 +30,19 @@ def test_the_table_has_every_dropout_of_the_config():
 @pytest.mark.parametrize(
     ("kind", "plain"), [("dropout", keras.layers.Dropout), ("alpha_dropout", keras.layers.AlphaDropout)]
 )
-def test_the_masks_of_call_after_call_are_keras_s(kind, plain, rate):
+def test_the_masks_of_call_after_call_are_keras_s(kind: config.Dropout, plain: Any, rate: float) -> None:
     ours, theirs = switched(kind, rate), plain(rate, seed=layer_seed(3, 2, "dropout"))
     for _ in range(3):
         assert np.allclose(ours(X, training=True), theirs(X, training=True), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", DROPOUTS)
-def test_nothing_is_dropped_outside_training_or_by_none(kind):
+def test_nothing_is_dropped_outside_training_or_by_none(kind: config.Dropout) -> None:
     assert np.array_equal(switched(kind, 0.5)(X), X)
     assert np.array_equal(switched(kind, 0.5)(X, training=True), X) == (kind == "none")
 
 
-def test_a_reset_starts_the_masks_from_the_first():
+def test_a_reset_starts_the_masks_from_the_first() -> None:
     layer = switched("dropout", 0.5)
     first, second = np.asarray(layer(X, training=True)), np.asarray(layer(X, training=True))
     layer.reset(3)

@@ -1,6 +1,8 @@
 """Interruptions inside chosen steps and evaluation batches: the readings are those of a trial that was left alone."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Literal
 
 import pytest
 import tensorflow as tf
@@ -8,14 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_net import SIZE, tiny, trainer_of, without_seconds
 
+from sweeps.config import Config
+from sweeps.data.arrays import Arrays
 from sweeps.nn import train as train_module
 from sweeps.nn import trainer as trainer_module
 from sweeps.nn.optimizers import OPTIMIZERS
 from sweeps.nn.train import train
 from sweeps.nn.trainer import Trainer
+from sweeps.signals import Reading
+from sweeps.training import Run
 
+Pulled = Callable[..., tuple[str, int]]
 STEPS, INTERVAL = 11, 4
-CASES = [
+CASES: list[dict[str, Any]] = [
     *({"optimizer": name, "dropout": "dropout", "weight_decay": 0.01} for name in OPTIMIZERS),
     {"dropout": "alpha_dropout", "activation": "selu", "constraint": "standardize_unit", "l2": 1e-3},
     {"batch_size": 96, "optimizer": "nadam", "seed": 3},  # an epoch has fewer than three batches
@@ -28,26 +35,26 @@ CASES = [
 ]
 
 
-def uneven(**choices):
+def uneven(**choices: Any) -> Config:
     return tiny(**{"steps": STEPS, "report_interval": INTERVAL, "holdout_images": 100, **choices})
 
 
 class Interruptions:
     """Interrupts a run inside the steps and evaluation batches of its pulls with these numbers, from 1."""
 
-    def __init__(self, steps=(), batches=()):
+    def __init__(self, steps: Collection[int] = (), batches: Collection[int] = ()) -> None:
         self.left = {"step": set(steps), "batch": set(batches)}
         self.done = {"step": 0, "batch": 0}
-        self.run = None
+        self.run: Run | None = None
 
-    def pull(self, run):
+    def pull(self, run: Run) -> Reading | Literal["end"] | None:
         self.run = run
         try:
             return next(run, "end")
         finally:
             self.run = None
 
-    def count(self, kind):
+    def count(self, kind: str) -> None:
         if self.run is not None:
             self.done[kind] += 1
             if self.done[kind] in self.left[kind]:
@@ -55,20 +62,25 @@ class Interruptions:
 
 
 @pytest.fixture(scope="module")
-def pulled():
+def pulled() -> Iterator[Pulled]:
     """Pulls all readings of a run, with trainers whose steps and evaluations call Python; chunks have three steps."""
     plan, step, evaluate = [Interruptions()], Trainer._step, Trainer.evaluate
 
-    def counted_step(self, *args):
+    def counted_step(self: Trainer, *args: Any) -> list[Any]:
         results = step(self, *args)
         with tf.control_dependencies([*results, tf.py_function(lambda: plan[0].count("step"), [], [])]):
             return [tf.identity(result) for result in results]
 
-    def counted_evaluate(self, *args):
+    def counted_evaluate(self: Trainer, *args: Any) -> tuple[Any, Any]:
         plan[0].count("batch")
         return evaluate(self, *args)
 
-    def pulled(run, steps=(), batches=(), saving=lambda _state: None):
+    def pulled(
+        run: Run,
+        steps: Collection[int] = (),
+        batches: Collection[int] = (),
+        saving: Callable[[bytes], Run | None] = lambda _state: None,
+    ) -> tuple[str, int]:
         """Readings, and how often there was none; `saving` may give another run for a state."""
         plan[0] = Interruptions(steps, batches)
         readings, pauses = [], 0
@@ -90,12 +102,14 @@ def pulled():
 
 
 @pytest.mark.parametrize("choices", CASES, ids=str)
-def test_a_trial_saved_and_gone_on_with_is_bitwise_that_which_was_left_alone(choices, arrays, pulled):
+def test_a_trial_saved_and_gone_on_with_is_bitwise_that_which_was_left_alone(
+    choices: dict[str, Any], arrays: Arrays, pulled: Pulled
+) -> None:
     config = uneven(**choices)
     whole, pauses = pulled(train(config, arrays))
     assert pauses == 0
 
-    def after_another_trial(state):
+    def after_another_trial(state: bytes) -> Run:
         list(train(config.model_copy(update={"seed": 99, "steps": 2}), arrays))
         return train(config, arrays, state)
 
@@ -111,7 +125,9 @@ def test_a_trial_saved_and_gone_on_with_is_bitwise_that_which_was_left_alone(cho
     batches=st.sets(st.integers(1, 12)),
     saved=st.lists(st.booleans(), min_size=24, max_size=24),
 )
-def test_wherever_it_is_interrupted_a_trial_stays_the_same(steps, batches, saved, arrays, pulled):
+def test_wherever_it_is_interrupted_a_trial_stays_the_same(
+    steps: set[int], batches: set[int], saved: list[bool], arrays: Arrays, pulled: Pulled
+) -> None:
     config = uneven(dropout="dropout")
     whole, _ = pulled(train(config, arrays))
     turn = iter(saved)

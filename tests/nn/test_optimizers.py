@@ -14,23 +14,23 @@ from sweeps.nn.dials import Dials
 from sweeps.nn.optimizers import OPTIMIZERS, SwitchedOptimizer
 
 
-def test_the_table_has_every_optimizer_of_the_config():
+def test_the_table_has_every_optimizer_of_the_config() -> None:
     assert tuple(OPTIMIZERS) == get_args(config.Optimizer)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_plain_optimizer_is_keras_s_of_that_name(name):
+def test_the_plain_optimizer_is_keras_s_of_that_name(name: str) -> None:
     assert type(optimizers.build(tiny(optimizer=name))) is type(keras.optimizers.get(name))
 
 
-def test_mixed_float16_has_its_loss_scaled_as_compile_would():
+def test_mixed_float16_has_its_loss_scaled_as_compile_would() -> None:
     assert isinstance(optimizers.build(tiny(dtype="mixed_float16")), keras.optimizers.LossScaleOptimizer)
     assert not isinstance(optimizers.build(tiny(dtype="mixed_bfloat16")), keras.optimizers.LossScaleOptimizer)
 
 
 @pytest.mark.parametrize("epsilon", [1e-7, 1e-1])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_fifty_updates_equal_keras_s(name, epsilon):
+def test_fifty_updates_equal_keras_s(name: str, epsilon: float) -> None:
     rng = np.random.default_rng(0)
     chosen = tiny(optimizer=name, learning_rate=0.03, epsilon=epsilon, momentum=0.8, weight_decay=0.1)
     start, gradients = rng.normal(size=12).astype(np.float32), rng.normal(size=(50, 12)).astype(np.float32)
@@ -46,7 +46,7 @@ def test_fifty_updates_equal_keras_s(name, epsilon):
     assert not np.allclose(variable, start, atol=1e-3)
 
 
-def test_a_reset_forgets_the_past():
+def test_a_reset_forgets_the_past() -> None:
     dials = Dials()
     dials.set(tiny(optimizer="nadam"))
     variable = tf.Variable(tf.ones(3))

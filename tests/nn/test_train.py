@@ -5,12 +5,13 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
-from tiny_net import SIZE, tiny, trainer_of, without_seconds
+from tiny_net import SIZE, next_reading, readings_of, tiny, trainer_of, without_seconds
 
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
@@ -27,8 +28,8 @@ OTHERS = [
 ]
 
 
-def test_readings_come_before_the_first_step_after_each_interval_and_at_the_end(arrays):
-    readings = list(train(tiny(steps=7, report_interval=3), arrays))
+def test_readings_come_before_the_first_step_after_each_interval_and_at_the_end(arrays: Arrays) -> None:
+    readings = readings_of(train(tiny(steps=7, report_interval=3), arrays))
     assert [reading.step for reading in readings] == [0, 3, 6, 7]
     first, last = readings[0], readings[-1]
     assert all(math.isnan(value) for value in (first.train_loss, first.gradient_norm, first.update_ratio))
@@ -38,18 +39,18 @@ def test_readings_come_before_the_first_step_after_each_interval_and_at_the_end(
     assert [r.seconds for r in readings] == sorted(r.seconds for r in readings)
 
 
-def test_a_separable_task_is_learnt(arrays):
+def test_a_separable_task_is_learnt(arrays: Arrays) -> None:
     config = tiny(activation="selu", constraint="standardize_unit", learning_rate=3e-3, steps=40, report_interval=40)
-    start, end = train(config, arrays)
+    start, end = readings_of(train(config, arrays))
     assert start.top1 < 0.3
     assert end.top1 > 0.95
     assert end.top5 == 1
     assert end.loss < end.train_loss < start.loss
 
 
-def test_the_reading_of_a_start_is_that_of_the_exported_model(arrays):
+def test_the_reading_of_a_start_is_that_of_the_exported_model(arrays: Arrays) -> None:
     config = tiny(activation="selu")
-    reading = next(train(config, arrays))
+    reading = next_reading(train(config, arrays))
     model = models.build(config.model_copy(update={"output": "logits"}))
     logits = np.asarray(model(arrays.holdout_images))
     own = logits[np.arange(100), arrays.holdout_labels][:, None]
@@ -65,15 +66,15 @@ def test_the_reading_of_a_start_is_that_of_the_exported_model(arrays):
 
 
 @pytest.mark.parametrize("batch_normalization", ["none", "before"])
-def test_a_trial_is_bitwise_the_same_after_other_trials(batch_normalization, arrays):
+def test_a_trial_is_bitwise_the_same_after_other_trials(batch_normalization: str, arrays: Arrays) -> None:
     config = tiny(activation="gelu", dropout="dropout", optimizer="nadam", batch_normalization=batch_normalization)
-    first = without_seconds(list(train(config, arrays)))
+    first = without_seconds(readings_of(train(config, arrays)))
     for other in OTHERS:
         list(train(other.model_copy(update={"batch_normalization": batch_normalization}), arrays))
-    assert without_seconds(list(train(config, arrays))) == first
+    assert without_seconds(readings_of(train(config, arrays))) == first
 
 
-def test_a_trial_is_bitwise_the_same_in_another_process(arrays):
+def test_a_trial_is_bitwise_the_same_in_another_process(arrays: Arrays) -> None:
     config = tiny(activation="selu", constraint="selu_domain", dropout="alpha_dropout", learning_rate=3e-3)
     program = (
         "from tiny_net import patterns, tiny, without_seconds\n"
@@ -86,67 +87,68 @@ def test_a_trial_is_bitwise_the_same_in_another_process(arrays):
     here = Path(__file__).parent
     environment = {"PYTHONPATH": f"{here}:{here.parents[1]}", "PATH": "", "HOME": str(here)}
     other = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
-    assert other.stdout.strip() == without_seconds(list(train(config, arrays)))
+    assert other.stdout.strip() == without_seconds(readings_of(train(config, arrays)))
     assert "oneDNN" not in other.stderr
 
 
-def test_the_output_and_the_interval_of_readings_change_no_result(arrays):
-    whole = list(train(tiny(report_interval=4), arrays))[-1]
-    parts = list(train(tiny(report_interval=1, output="logits"), arrays))[-1]
+def test_the_output_and_the_interval_of_readings_change_no_result(arrays: Arrays) -> None:
+    whole = readings_of(train(tiny(report_interval=4), arrays))[-1]
+    parts = readings_of(train(tiny(report_interval=1, output="logits"), arrays))[-1]
     assert without_seconds([whole]) == without_seconds([dataclasses.replace(parts, train_loss=whole.train_loss)])
 
 
-def test_the_size_of_a_chunk_changes_no_result(arrays, monkeypatch):
-    whole = list(train(tiny(report_interval=4), arrays))
+def test_the_size_of_a_chunk_changes_no_result(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = readings_of(train(tiny(report_interval=4), arrays))
     monkeypatch.setattr(train_module, "CHUNK_BYTES", 3 * 32 * SIZE * SIZE)
-    chunked = list(train(tiny(report_interval=4), arrays))
+    chunked = readings_of(train(tiny(report_interval=4), arrays))
     assert chunked[-1].train_loss == pytest.approx(whole[-1].train_loss)
     assert without_seconds([dataclasses.replace(chunked[-1], train_loss=0.0)]) == (
         without_seconds([dataclasses.replace(whole[-1], train_loss=0.0)])
     )
 
 
-def test_images_may_be_mapped_from_a_file(arrays, tmp_path):
+def test_images_may_be_mapped_from_a_file(arrays: Arrays, tmp_path: Path) -> None:
+    assert isinstance(arrays.train_images, np.ndarray)
     np.save(tmp_path / "images.npy", arrays.train_images)
     mapped = dataclasses.replace(arrays, train_images=np.load(tmp_path / "images.npy", mmap_mode="r"))
-    assert without_seconds(list(train(tiny(), mapped))) == without_seconds(list(train(tiny(), arrays)))
+    assert without_seconds(readings_of(train(tiny(), mapped))) == without_seconds(readings_of(train(tiny(), arrays)))
 
 
 @pytest.mark.parametrize(
-    ("more", "finite"),
-    [({}, False), ({"activation": "relu"}, False), ({"batch_normalization": "before", "learning_rate": 1e38}, False)],
+    "more",
+    [{}, {"activation": "relu"}, {"batch_normalization": "before", "learning_rate": 1e38}],
     ids=str,
 )
-def test_a_run_that_explodes_gives_readings_that_say_so(more, finite, arrays):
+def test_a_run_that_explodes_gives_readings_that_say_so(more: dict[str, Any], arrays: Arrays) -> None:
     config = tiny(**{"optimizer": "sgd", "learning_rate": 1e30, "activation": "elu", "steps": 8, **more})
-    last = list(train(config, arrays))[-1]
-    assert last.finite is finite
+    last = readings_of(train(config, arrays))[-1]
+    assert not last.finite
     assert not math.isfinite(last.train_loss)
     assert last.hits1 == 0
 
 
-def test_a_diverging_run_has_a_loss_far_above_chance_or_no_number(arrays):
-    last = list(train(tiny(optimizer="sgd", learning_rate=1e3, steps=8), arrays))[-1]
+def test_a_diverging_run_has_a_loss_far_above_chance_or_no_number(arrays: Arrays) -> None:
+    last = readings_of(train(tiny(optimizer="sgd", learning_rate=1e3, steps=8), arrays))[-1]
     assert not last.loss < 10
 
 
-def test_a_skipped_step_in_float16_keeps_the_weights(arrays):
+def test_a_skipped_step_in_float16_keeps_the_weights(arrays: Arrays) -> None:
     config = tiny(dtype="mixed_float16", activation="selu", steps=1, report_interval=1, l2=1e38)
-    start, end = train(config, arrays)
+    start, end = readings_of(train(config, arrays))
     assert not math.isfinite(end.gradient_norm)
     assert (end.loss, end.update_ratio, end.finite) == (start.loss, 0.0, True)
 
 
-def test_a_trial_closed_early_does_not_disturb_the_next(arrays):
-    alone = without_seconds(list(train(tiny(), arrays)))
+def test_a_trial_closed_early_does_not_disturb_the_next(arrays: Arrays) -> None:
+    alone = without_seconds(readings_of(train(tiny(), arrays)))
     left = train(OTHERS[0], arrays)
     next(left)
     next(left)
     left.close()
-    assert without_seconds(list(train(tiny(), arrays))) == alone
+    assert without_seconds(readings_of(train(tiny(), arrays))) == alone
 
 
-def test_a_trial_whose_net_was_taken_over_stops_instead_of_going_on_with_another_s_weights(arrays):
+def test_a_trial_whose_net_was_taken_over_stops_instead_of_going_on_with_another_s_weights(arrays: Arrays) -> None:
     first = train(tiny(), arrays)
     next(first)
     next(train(OTHERS[0], arrays))
@@ -154,7 +156,7 @@ def test_a_trial_whose_net_was_taken_over_stops_instead_of_going_on_with_another
         next(first)
 
 
-def test_arrays_that_the_config_does_not_describe_are_refused(arrays):
+def test_arrays_that_the_config_does_not_describe_are_refused(arrays: Arrays) -> None:
     with pytest.raises(TrialError, match="classes"):
         next(train(tiny(), dataclasses.replace(arrays, classes=9)))
     images = np.zeros((256, 8, 8, 1), np.uint8)
@@ -162,12 +164,12 @@ def test_arrays_that_the_config_does_not_describe_are_refused(arrays):
         next(train(tiny(), Arrays(images, arrays.train_labels, images[:100], arrays.holdout_labels, 10)))
 
 
-def test_a_trainer_is_kept_for_its_architecture():
+def test_a_trainer_is_kept_for_its_architecture() -> None:
     assert trainer_of(tiny(seed=1, optimizer="sgd")) is trainer_of(tiny(output="logits"))
 
 
 @pytest.mark.parametrize("classes", [2, 7])
-def test_macro_f1_is_scikit_learn_s_over_the_classes_that_occur(classes):
+def test_macro_f1_is_scikit_learn_s_over_the_classes_that_occur(classes: int) -> None:
     rng = np.random.default_rng(classes)
     for there in range(1, classes + 1):
         labels, predicted = rng.integers(0, there, 200), rng.integers(0, classes, 200)
@@ -176,7 +178,7 @@ def test_macro_f1_is_scikit_learn_s_over_the_classes_that_occur(classes):
         assert macro_f1(labels, predicted, classes) == pytest.approx(theirs)
 
 
-def test_a_regression_is_learnt_and_says_how_well(arrays):
+def test_a_regression_is_learnt_and_says_how_well() -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(3, 2, (400, 5)).astype(np.float32)
     target = (rows[:, 0] - rows[:, 1]) / np.sqrt(8)
@@ -186,19 +188,21 @@ def test_a_regression_is_learnt_and_says_how_well(arrays):
         model={"architecture": "dense", "dense": 2, "dense_units": 32},
         inputs="standardized_pixel", steps=300, report_interval=100, learning_rate=0.01,
     )  # fmt: skip
-    readings = list(train(config, table))
+    readings = readings_of(train(config, table))
     assert readings[0].loss > 0.5
     assert readings[-1].loss < 0.02
     assert np.isnan(readings[-1].f1)
     assert readings[-1].layers[-1].name == "prediction"
 
 
-def test_vital_signs_of_channels_are_those_of_the_layer_s_output(arrays):
-    reading = next(train(tiny(channel_vitals=True), arrays))
+def test_vital_signs_of_channels_are_those_of_the_layer_s_output(arrays: Arrays) -> None:
+    reading = next_reading(train(tiny(channel_vitals=True), arrays))
     model = models.build(tiny())
     layer = keras.Model(model.input, model.get_layer("convolution_2_activation").output)
     output = np.asarray(layer(arrays.holdout_images[:64]))
-    assert np.allclose(reading.layers[1].channels.minimum, output.min((0, 1, 2)), rtol=1e-3)
-    assert np.allclose(reading.layers[1].channels.maximum, output.max((0, 1, 2)), rtol=1e-3)
-    assert np.allclose(reading.layers[1].channels.std, output.std((0, 1, 2)), rtol=1e-3)
-    assert next(train(tiny(), arrays)).layers[1].channels is None
+    channels = reading.layers[1].channels
+    assert channels is not None
+    assert np.allclose(channels.minimum, output.min((0, 1, 2)), rtol=1e-3)
+    assert np.allclose(channels.maximum, output.max((0, 1, 2)), rtol=1e-3)
+    assert np.allclose(channels.std, output.std((0, 1, 2)), rtol=1e-3)
+    assert next_reading(train(tiny(), arrays)).layers[1].channels is None

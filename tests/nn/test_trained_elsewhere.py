@@ -209,7 +209,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
         study = store.create_study(storage, space, text, [])
         fakes.work(storage, study, train, load)
         numbers = [word for trial in study.trials for word in ("--trial", str(trial.number))]
-        command = [
+        command: list[str | Path] = [
             sys.executable,
             "-m",
             "sweeps",
@@ -246,8 +246,15 @@ def hand_over(folder: Path, name: str, config: Config) -> dict[str, Any]:
     images, labels = arrays.train_images[np.arange(len(arrays.train_labels))], arrays.train_labels
     batches = batch_indices(config.seed, len(labels), config.batch_size, 0, config.steps)
     full = np.random.default_rng(0).integers(0, 256, (50, 24, 24, 1), dtype=np.uint8) if images.ndim == 4 else images
-    kept = {"kept_x": arrays.holdout_images, "kept_y": arrays.holdout_labels}
-    np.savez(folder / f"{name}.npz", train=images, x=images[batches], y=labels[batches], full=full, **kept)
+    np.savez(
+        folder / f"{name}.npz",
+        train=images,
+        x=images[batches],
+        y=labels[batches],
+        full=full,
+        kept_x=arrays.holdout_images,
+        kept_y=arrays.holdout_labels,
+    )
     return {
         "interval": config.report_interval,
         "logits": config.output == "logits",

@@ -6,10 +6,11 @@ from typing import Any, get_args
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tensorflow.python.framework.func_graph import FuncGraph
-from tiny_net import tiny, trainer_of
+from tiny_net import readings_of, tiny, trainer_of
 
-from sweeps.config import DataConfig, Inputs
+from sweeps.config import Config, DataConfig, Inputs
 from sweeps.data.arrays import Arrays, batch_indices, input_scaling
 from sweeps.nn import models, optimizers
 from sweeps.nn.activations import ACTIVATIONS
@@ -24,7 +25,7 @@ from sweeps.nn.trainer import Trainer
 # Gradients that are zero but for rounding become whole steps under Adam; plain SGD keeps rounding small.
 SMOOTH: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.02}
 RATES = {"adam": 1e-3, "nadam": 1e-3, "adadelta": 1.0, "sgd": 0.05, "rmsprop": 1e-3}
-CASES = [
+CASES: list[dict[str, Any]] = [
     *({"activation": name} for name in ACTIVATIONS),
     *({"constraint": name, "activation": "selu"} for name in CONSTRAINTS),
     *({"optimizer": name, "learning_rate": rate} for name, rate in RATES.items()),
@@ -62,7 +63,7 @@ MIXED = [
 ]
 
 
-def plain_run(config, arrays, eagerly=True):
+def plain_run(config: Config, arrays: Arrays, eagerly: bool = True) -> tuple[Any, list[float]]:
     """The exported model and optimiser, trained by Keras; the model and the loss of each step."""
     model = models.build(config, arrays.input_shape, input_scaling(config.inputs, arrays))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")
@@ -78,13 +79,13 @@ def plain_run(config, arrays, eagerly=True):
     return model, losses
 
 
-def variables(model):
+def variables(model: Any) -> list[NDArray[Any]]:
     """Weights, and moving averages of batch normalisation, but no states of random generators, no scale of inputs."""
     return [v.numpy() for v in model.variables if "seed_generator" not in v.path and not v.path.startswith("scale/")]
 
 
-def assert_equal_runs(config, arrays, tolerance, eagerly=True):
-    readings = list(train(config, arrays))
+def assert_equal_runs(config: Config, arrays: Arrays, tolerance: float, eagerly: bool = True) -> None:
+    readings = readings_of(train(config, arrays))
     ours = variables(trainer_of(config, arrays.input_shape).net.model)
     model, losses = plain_run(config, arrays, eagerly)
     for mine, theirs in zip(ours, variables(model), strict=True):
@@ -98,16 +99,16 @@ def assert_equal_runs(config, arrays, tolerance, eagerly=True):
 
 
 @pytest.mark.parametrize("choices", CASES, ids=str)
-def test_four_steps_equal_plain_keras(choices, arrays):
+def test_four_steps_equal_plain_keras(choices: dict[str, Any], arrays: Arrays) -> None:
     assert_equal_runs(tiny(**choices), arrays, tolerance=5e-6)
 
 
 @pytest.mark.parametrize("choices", NETS, ids=str)
-def test_four_steps_of_each_architecture_equal_plain_keras(choices, arrays):
+def test_four_steps_of_each_architecture_equal_plain_keras(choices: dict[str, Any], arrays: Arrays) -> None:
     assert_equal_runs(tiny(**choices), arrays, tolerance=1e-5)
 
 
-def test_four_steps_of_a_regression_equal_plain_keras(arrays):
+def test_four_steps_of_a_regression_equal_plain_keras(arrays: Arrays) -> None:
     rng = np.random.default_rng(0)
     rows, kept = rng.normal(3, 2, (256, 7)).astype(np.float32), rng.normal(3, 2, (100, 7)).astype(np.float32)
     table = Arrays(rows, rows[:, 0] - rows[:, 1], kept, kept[:, 0] - kept[:, 1], 0)
@@ -120,16 +121,18 @@ def test_four_steps_of_a_regression_equal_plain_keras(arrays):
 
 
 @pytest.mark.parametrize("choices", MIXED, ids=str)
-def test_four_steps_in_mixed_precision_equal_plain_keras_within_half_precision(choices, arrays):
+def test_four_steps_in_mixed_precision_equal_plain_keras_within_half_precision(
+    choices: dict[str, Any], arrays: Arrays
+) -> None:
     assert_equal_runs(tiny(**choices), arrays, tolerance=2e-3, eagerly=False)
 
 
-def test_four_steps_equal_keras_s_own_traced_step(arrays):
+def test_four_steps_equal_keras_s_own_traced_step(arrays: Arrays) -> None:
     config = tiny(activation="selu", constraint="selu_domain", dropout="alpha_dropout", l2=1e-3, weight_decay=0.01)
     assert_equal_runs(config, arrays, tolerance=5e-6, eagerly=False)
 
 
-def test_a_reset_gives_the_weights_of_the_exported_model():
+def test_a_reset_gives_the_weights_of_the_exported_model() -> None:
     config = tiny(activation="selu", constraint="selu_domain", seed=5)
     trainer = trainer_of(config)
     trainer.reset(config, models.UNIT)
@@ -137,7 +140,7 @@ def test_a_reset_gives_the_weights_of_the_exported_model():
     assert all(np.array_equal(ours, plain) for ours, plain in pairs)
 
 
-def test_every_choice_of_every_dial_runs_in_one_trace(arrays):
+def test_every_choice_of_every_dial_runs_in_one_trace(arrays: Arrays) -> None:
     trainer = trainer_of(tiny())
     list(train(tiny(), arrays))
     before = trainer.traces
@@ -149,7 +152,7 @@ def test_every_choice_of_every_dial_runs_in_one_trace(arrays):
     assert before == 3, "the loop of steps, the score and the vital signs, once each"
 
 
-def test_norms_of_gradient_and_update_are_those_of_the_last_step(arrays):
+def test_norms_of_gradient_and_update_are_those_of_the_last_step(arrays: Arrays) -> None:
     config = tiny(optimizer="sgd", momentum=0.0, learning_rate=0.1, steps=2, report_interval=2)
     batches = batch_indices(config.seed, 256, config.batch_size, 0, 2)
     trainer = trainer_of(config)
@@ -163,12 +166,12 @@ def test_norms_of_gradient_and_update_are_those_of_the_last_step(arrays):
     assert progress.gradient_norm == pytest.approx(np.linalg.norm(updates) / 0.1, rel=1e-4)
     assert np.allclose(progress.gradient_norms, np.array(kernels) / 0.1, rtol=1e-4)
     assert np.allclose(progress.update_ratios, np.array(kernels) / norms, rtol=1e-4)
-    whole = list(train(config, arrays))[-1]
+    whole = readings_of(train(config, arrays))[-1]
     assert whole.gradient_norm == progress.gradient_norm
     assert [layer.update_ratio for layer in whole.layers] == progress.update_ratios.tolist()
 
 
-def test_a_dropped_trainer_takes_its_graphs_with_it(arrays):
+def test_a_dropped_trainer_takes_its_graphs_with_it(arrays: Arrays) -> None:
     architecture = Architecture.of(tiny(model=tiny().model.model_copy(update={"width": 3})), arrays.input_shape)
     trainer = Trainer(architecture, SwitchedNet(architecture))
     trainer.advance(arrays.train_images[None, :8], arrays.train_labels[None, :8])
@@ -179,5 +182,5 @@ def test_a_dropped_trainer_takes_its_graphs_with_it(arrays):
     assert sum(isinstance(thing, FuncGraph) for thing in gc.get_objects()) < before - 100
 
 
-def test_rates_name_every_optimizer():
+def test_rates_name_every_optimizer() -> None:
     assert RATES.keys() == OPTIMIZERS.keys()

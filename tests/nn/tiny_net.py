@@ -7,9 +7,9 @@ import numpy as np
 from sweeps.config import Config, DataConfig, ModelConfig
 from sweeps.data.arrays import Arrays
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.train import trainer_for
-from sweeps.nn.trainer import Trainer
+from sweeps.nn.trainer import Trainer, trainer_for
 from sweeps.signals import Reading
+from sweeps.training import Run
 
 CLASSES, SIZE = 10, 16
 
@@ -42,6 +42,22 @@ def patterns() -> Arrays:
 def trainer_of(config: Config, input_shape: tuple[int, ...] = (SIZE, SIZE, 1)) -> Trainer:
     """The trainer that `train` uses for the trial."""
     return trainer_for(config, Architecture.of(config, input_shape))
+
+
+def next_reading(run: Run) -> Reading:
+    """The next one of a run that nobody interrupts."""
+    reading = next(run)
+    assert reading is not None
+    return reading
+
+
+def readings_of(run: Run) -> list[Reading]:
+    """All that are left of a run that nobody interrupts."""
+    readings = []
+    for reading in run:
+        assert reading is not None
+        readings.append(reading)
+    return readings
 
 
 def without_seconds(readings: list[Reading]) -> str:

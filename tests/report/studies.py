@@ -36,8 +36,8 @@ def trial(fate: str, of: Space, values: Mapping[str, Any] | None = None, **noted
     state, top1 = STATES.get(fate, TrialState.PRUNED), 0.5 if fate == "learned" else 0.1
     config = of.config(drawn, noted.pop("seed", 0))
     known = {"top1": top1, "top5": 0.9, "loss": 2.0, "gain": 1 - 2.0 / 2.3, "chance_top1": 0.1, "seconds": 1.5}
-    attributes = {"fate": fate, "reason": f"{fate}, so it is", "steps": STEPS, "config": config.to_json(), **known}
-    attributes |= noted
+    attributes: dict[str, Any] = {"fate": fate, "reason": f"{fate}, so it is", "steps": STEPS}
+    attributes |= {"config": config.to_json(), **known, **noted}
     of_value = {"loss": "loss", "r2": "gain", "gain": "gain"}.get(of.objective, of.objective)
     return create_trial(
         state=state,

@@ -160,7 +160,7 @@ def test_odd_texts_come_back(tmp_path: Path) -> None:
 
 def test_columns_take_the_kind_that_holds_all_their_values(tmp_path: Path) -> None:
     of = space()
-    noted = [
+    noted: list[dict[str, Any]] = [
         {"a": 1, "b": 1, "c": 2**70, "d": True, "trial": 7},
         {"a": 2.5, "b": None, "c": 1, "d": "yes", "e": math.inf},
     ]

@@ -203,7 +203,7 @@ def freeze(engine: Engine, start: str, fake: Fake) -> None:
 def prepare(plan: Plan) -> None:
     """This process as planned."""
     if plan.machine:
-        processes.this_machine = watch.this_machine = lambda: plan.machine
+        processes.this_machine = watch.this_machine = lambda: plan.machine  # type: ignore[attr-defined]
     if plan.idle_transaction_s:
         engines.IDLE_TRANSACTION_S = plan.idle_transaction_s
     if plan.file_limit:
@@ -212,7 +212,7 @@ def prepare(plan: Plan) -> None:
         Folder.remove = refuse  # type: ignore[method-assign]
 
 
-def refuse(_: Folder, name: str) -> None:
+def refuse(self: Folder, name: str) -> None:
     raise OSError(30, "Read-only file system", name)
 
 

@@ -594,8 +594,9 @@ def test_artifacts_that_cannot_be_written_end_no_worker_with_a_traceback(sqlite:
 )
 def test_bad_data_or_code_fail_the_trial_alone(sqlite: str, tmp_path: Path, fault: str, reason: str) -> None:
     view = make(sqlite, "budget.trials=3")
+    faults: dict[str, Any] = {fault: 2}
     with Crew(sqlite, tmp_path / "crew") as crew:
-        assert crew.start(**{fault: 2}).ended() == 0
+        assert crew.start(**faults).ended() == 0
         assert view.states() == ["FAIL", "FAIL", "COMPLETE"]
         assert view.attributes(0)["reason"].startswith(reason)
         check_quiet(crew)

@@ -14,6 +14,7 @@ from typing import Any
 import fakes
 import optuna
 import pytest
+import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import select, text, update
@@ -123,7 +124,7 @@ def test_trials_that_were_handed_back_go_to_one_worker_each(storage: RDBStorage,
 def everything(storage: RDBStorage) -> dict[str, list[Any]]:
     """All rows of all tables but the workers' own."""
     with storage.engine.connect() as db:
-        names = [name for name in store.studies.sqlalchemy.inspect(db).get_table_names() if name != "sweeps_workers"]
+        names = [name for name in sqlalchemy.inspect(db).get_table_names() if name != "sweeps_workers"]
         return {name: sorted(map(repr, db.execute(text(f"SELECT * FROM {name}")))) for name in names}
 
 

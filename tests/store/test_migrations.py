@@ -4,6 +4,7 @@ import json
 import multiprocessing
 
 import fakes
+import optuna
 import sqlalchemy
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -37,7 +38,7 @@ def test_a_store_of_the_first_version_keeps_its_trials_and_readings(url: str) ->
         command.upgrade(config, "0001")
         connection.execute(text(f"DROP TABLE {migrations.VERSION_TABLE}"))
         connection.commit()
-    study = store.studies.optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
+    study = optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
     store.record_space(study, space_file.parse(fakes.TINY), fakes.TINY, [])
     study.tell(study.ask(), 0.5)
     study.ask()

@@ -5,7 +5,7 @@ A test's value depends on the hits alone, so it is asked once for each number of
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import exp, inf, isfinite, lgamma, log, log1p, nan
+from math import exp, inf, isfinite, lgamma, log, log1p, nan, sqrt
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def evidence(hits: NDArray[np.int64], count: int, chance: Chance) -> NDArray[np.
 
 def at_most(alpha: float) -> float:
     """With three standard errors of the simulation."""
-    return alpha + 3 * (alpha * (1 - alpha) / RUNS) ** 0.5
+    return alpha + 3 * sqrt(alpha * (1 - alpha) / RUNS)
 
 
 def test_evidence_is_the_weighted_sum_of_the_looks() -> None:

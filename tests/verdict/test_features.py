@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import log, log10, nan
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from looks import look
 
+from sweeps.signals import Reading
 from sweeps.verdict import Chance
 from sweeps.verdict.features import NAMES, features
 
 CHANCE = Chance(1 / 365, 5 / 365, log(365), 365)
 
 
-def named(readings: list, budget: int = 500, chance: Chance = CHANCE) -> dict[str, float]:
+def named(readings: list[Reading], budget: int = 500, chance: Chance = CHANCE) -> dict[str, float]:
     return dict(zip(NAMES, features(readings, budget, chance).tolist(), strict=True))
 
 
@@ -27,7 +29,8 @@ def test_a_loss_that_falls_evenly_is_projected_to_the_end() -> None:
     assert found["slope"] == pytest.approx(0.025)
     assert found["projected"] == pytest.approx(0.025)
     assert found["projected_last"] == pytest.approx(0.025)
-    assert (found["rising"], found["bend"]) == (1.0, pytest.approx(0, abs=1e-9))
+    assert found["rising"] == 1.0
+    assert found["bend"] == pytest.approx(0, abs=1e-9)
 
 
 def test_hits_count_in_standard_deviations_of_the_binomial() -> None:
@@ -39,7 +42,8 @@ def test_hits_count_in_standard_deviations_of_the_binomial() -> None:
 
 def test_the_signal_is_that_of_the_logits_and_of_the_layer_with_the_least() -> None:
     found = named([look(20 * index, signals=(0.5, 1e-4, signal)) for index, signal in enumerate((1, 1e-1, 1e-2, 1e-3))])
-    assert (found["signal"], found["signal_layers"]) == (pytest.approx(-3), pytest.approx(-4))
+    assert found["signal"] == pytest.approx(-3)
+    assert found["signal_layers"] == pytest.approx(-4)
     assert (found["signal_trend"], found["signal_lowest"], found["signal_highest"]) == pytest.approx((-3, -3, 0))
 
 
@@ -57,7 +61,7 @@ def test_a_net_that_stands_still_does_not_move() -> None:
         ({"gradient_norm": nan, "update_ratio": nan}, {"gradient", "update"}),
     ],
 )
-def test_what_was_not_measured_is_not_a_number(change: dict, missing: set[str]) -> None:
+def test_what_was_not_measured_is_not_a_number(change: dict[str, Any], missing: set[str]) -> None:
     found = named([replace(look(step), **change) for step in (0, 20, 40, 60)])
     assert all(np.isnan(found[name]) for name in missing)
 

@@ -10,7 +10,7 @@ from sweeps.verdict.rules import Rules, collapsed, cut_off, diverged, frozen, sa
 RULES = Rules()
 
 
-def logits(*signals: float, first_step: int = 10) -> list:
+def logits(*signals: float, first_step: int = 10) -> list[Reading]:
     """Looks every ten steps at the logits of a net whose other layers are well."""
     return [look(first_step + 10 * index, signals=(0.3, 0.2, signal)) for index, signal in enumerate(signals)]
 
@@ -123,10 +123,10 @@ def test_a_net_whose_units_are_dead_from_the_start_has_collapsed() -> None:
     assert collapsed([look(32 * index, signals=(0.5, 0.0)) for index in range(4)], RULES)
 
 
-def layers(step: int, **of_the_middle: float) -> Reading:
+def layers(step: int, dead: float = 0.0, signal: float = 0.5, saturated: float = nan) -> Reading:
     """A look at three layers, the middle one and the logits as given."""
     reading = look(step)
-    middle, logits = (replace(layer, **of_the_middle) for layer in reading.layers[1:])
+    middle, logits = (replace(layer, dead=dead, signal=signal, saturated=saturated) for layer in reading.layers[1:])
     return replace(reading, layers=(reading.layers[0], middle, logits))
 
 

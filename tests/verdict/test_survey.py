@@ -43,7 +43,8 @@ def selu_needs_a_constraint(count: int, seed: int = 0) -> list[Tried]:
         activation, constraint = str(rng.choice(["relu", "selu"])), str(rng.choice(["none", "standardize_unit"]))
         rate, epsilon = float(10 ** rng.uniform(-5, -1)), float(10 ** rng.uniform(-8, -2))
         limit = 0.001 if activation == "selu" and constraint == "none" else 0.01
-        values = {"activation": activation, "constraint": constraint, "learning_rate": rate, "epsilon": epsilon}
+        values: dict[str, Value] = {"activation": activation, "constraint": constraint}
+        values |= {"learning_rate": rate, "epsilon": epsilon}
         trials.append(tried(number, rate < limit, **values))
     return trials
 
@@ -140,7 +141,9 @@ def test_nothing_is_decided_where_all_end_alike(died: int) -> None:
 
 
 def test_no_trials_decide_nothing() -> None:
-    assert deciders([]) == interactions([]) == region([]) == []
+    assert deciders([]) == []
+    assert interactions([]) == []
+    assert region([]) == []
     assert supported_changes(tried(0, False, rate=1.0), []) == []
 
 
@@ -307,7 +310,7 @@ def test_wilson_is_scipys(counts: tuple[int, int]) -> None:
     assert wilson(*counts) == pytest.approx(interval.low, abs=1e-6)
 
 
-VALUES = st.fixed_dictionaries(
+VALUES: st.SearchStrategy[dict[str, Value]] = st.fixed_dictionaries(
     {"activation": st.sampled_from(["relu", "selu"])},
     optional={
         "rate": st.floats(1e-8, 1e8),

@@ -25,7 +25,8 @@ def file_of(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
 
 def shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """64x64 to 16x16 by the mean of each 4x4 block."""
-    return pixels.reshape(16, 4, 16, 4, -1).astype(float).mean(axis=(1, 3))
+    small: NDArray[np.float64] = pixels.reshape(16, 4, 16, 4, -1).astype(float).mean(axis=(1, 3))
+    return small
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])

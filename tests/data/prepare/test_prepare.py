@@ -54,7 +54,7 @@ def test_file_lists_give_the_same_store_as_folders(tmp_path: Path) -> None:
         assert (tmp_path / "a_store" / name).read_bytes() == (tmp_path / "b_store" / name).read_bytes()
 
 
-def damage(source: Path) -> dict[str, str]:
+def damage(source: Path) -> set[str]:
     """Spoil some training files, the last one among them; what is expected to be left out."""
     folder = source / "train" / "class_01"
     whole = (folder / "00002.jpg").read_bytes()
@@ -63,7 +63,7 @@ def damage(source: Path) -> dict[str, str]:
     (folder / "00004.jpg").write_bytes(b"")
     last = source / "train" / "class_02" / "00007.jpg"
     last.write_bytes(b"\xff\xd8\xff\xe0")
-    return {str(path.relative_to(source)) for path in [*(folder / f"0000{n}.jpg" for n in (2, 3, 4)), last]}  # type: ignore[return-value]
+    return {str(path.relative_to(source)) for path in [*(folder / f"0000{n}.jpg" for n in (2, 3, 4)), last]}
 
 
 def test_damaged_files_are_listed_and_left_out_and_the_rest_is_whole(tmp_path: Path) -> None:
