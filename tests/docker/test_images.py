@@ -114,7 +114,7 @@ def check_the_dashboard(images: Images, sweeps: Callable[..., Container]) -> Non
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=LIMIT_S) as answer:
             assert [study["study_name"] for study in json.load(answer)["study_summaries"]] == ["tiny"]
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=15)
+        said, _ = process.communicate(timeout=LIMIT_S)
     finally:
         process.kill()
     assert process.returncode == 0, said

@@ -33,7 +33,7 @@ SPACE = ("budget.steps=20", "budget.report_interval=1", "verdict.control=1")
 CIRCUMSTANCES = {store.HOST, store.PID, store.SECONDS, store.JUDGED_BY}
 
 
-def until(condition: Callable[[], Any], limit: float = 30.0, what: str = "it") -> Any:
+def until(condition: Callable[[], Any], limit: float = 60.0, what: str = "it") -> Any:
     """Ask again and again until the answer is true; the answer."""
     deadline = time.monotonic() + limit
     while not (answer := condition()):
@@ -164,7 +164,7 @@ class Member:
         lines = self.trace_path.read_text().splitlines() if self.trace_path.exists() else []
         return [told for told in map(json.loads, lines) if told["what"] == what]
 
-    def await_traces(self, count: int = 1, what: str = "look", limit: float = 30.0) -> list[dict[str, Any]]:
+    def await_traces(self, count: int = 1, what: str = "look", limit: float = 60.0) -> list[dict[str, Any]]:
         """Wait for so many, while it runs."""
 
         def there() -> bool:
@@ -191,7 +191,7 @@ class Member:
     def stopped(self) -> bool:
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2][0] == "T"
 
-    def ended(self, limit: float = 30.0) -> int:
+    def ended(self, limit: float = 60.0) -> int:
         """Its exit code, once it has ended."""
         deadline = time.monotonic() + limit
         while (code := self.code) is None:

@@ -87,10 +87,10 @@ def test_an_idle_worker_takes_a_killed_ones_trial(sqlite: str, tmp_path: Path, m
         assert not idle.trace(), "there was nothing for it to do"
         victim.kill()
         killed = time.monotonic()
-        (first, *_) = idle.await_traces(1, limit=10.0)
+        (first, *_) = idle.await_traces(1)
         waited = first["at"] - killed
         assert idle.ended() == 0
-        assert waited > grace_s - crew.plan.beat_s if machine else waited < 5.0
+        assert waited > grace_s - crew.plan.beat_s if machine else waited < 30.0
         assert view.states() == ["COMPLETE"], "and nothing is left running at the end"
         assert view.steps(0) == list(range(21))
         assert (view.slots()[0]["deaths"], len(view.slots())) == (1, 1)
@@ -256,10 +256,10 @@ def test_an_outage_that_lasts_too_long_ends_a_worker_with_a_checkpoint(
     server = fresh_postgres
     view = make(server.database("outage"), "budget.trials=1")
     with Crew(view.url, tmp_path / "crew", Plan(outage_s=2.0, checkpoint_s=600.0)) as crew:
-        worker = crew.start(look_s=SLOW)
+        worker = crew.start(look_s=2 * SLOW)
         worker.await_traces(3)
         (server.kill if how == "killed" else server.pause)()
-        assert worker.ended(25.0) == 75
+        assert worker.ended() == 75
         (line,) = [line for line in worker.log().splitlines() if line.startswith("sweeps:")]
         assert "the store has not answered for" in line
         assert "trial 0 of 'tiny' is kept at step" in line
@@ -295,7 +295,7 @@ def test_a_password_that_changes_meanwhile_ends_a_worker_with_one_line(
         worker.await_traces(3)
         server.execute(f"ALTER ROLE {server.user} PASSWORD 'another'")
         server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{server.user}'")
-        assert worker.ended(10.0) == 75
+        assert worker.ended(30.0) == 75
         (line,) = [line for line in worker.log().splitlines() if line.startswith("sweeps:")]
         assert "the store refuses to go on" in line
         assert crew.checkpoints() == ["0.ckpt"]
@@ -437,9 +437,9 @@ def test_a_trial_handed_back_while_its_study_is_stopped_is_given_up(postgres: Po
 def test_a_signal_hands_the_trial_back(sqlite: str, tmp_path: Path, number: signal.Signals) -> None:
     view = make(sqlite, "budget.trials=1")
     with Crew(sqlite, tmp_path / "crew", Plan(checkpoint_s=600.0)) as crew:
-        assert crew.start(look_s=0.1).await_traces(3)
+        assert crew.start(look_s=SLOW).await_traces(3)
         crew.members[0].signal(number)
-        assert crew.members[0].ended(10.0) == 0
+        assert crew.members[0].ended(30.0) == 0
         assert f"{number.name} came" in crew.members[0].log()
         assert view.states() == ["WAITING"]
         assert view.workers() == []
@@ -459,7 +459,7 @@ def test_a_signal_in_a_long_look_is_heard(sqlite: str, tmp_path: Path, deaf: boo
         worker.await_traces(1, "begin")
         until(lambda: view.workers()[0]["trial_number"] == 0, what="a beat")
         worker.signal(signal.SIGTERM)
-        assert worker.ended(10.0) == 0
+        assert worker.ended(30.0) == 0
         assert view.states() == ["WAITING"]
         assert view.workers() == []
         assert crew.start().ended() == 0
@@ -473,7 +473,7 @@ def test_a_signal_before_the_first_look_is_heard(sqlite: str, tmp_path: Path) ->
         worker = crew.start()
         worker.await_traces(1, "load")
         worker.signal(signal.SIGTERM)
-        assert worker.ended(10.0) == 0
+        assert worker.ended(30.0) == 0
         assert view.states() == ["WAITING"]
 
 
@@ -485,7 +485,7 @@ def test_a_second_signal_ends_at_once(sqlite: str, tmp_path: Path) -> None:
         worker.signal(signal.SIGTERM)
         time.sleep(interruption.SAME_S + 0.5)
         worker.signal(signal.SIGINT)
-        assert worker.ended(2.0) == 128 + signal.SIGINT
+        assert worker.ended(20.0) == 128 + signal.SIGINT
 
 
 def test_a_signal_that_comes_twice_in_a_moment_is_one(sqlite: str, tmp_path: Path) -> None:
@@ -497,7 +497,7 @@ def test_a_signal_that_comes_twice_in_a_moment_is_one(sqlite: str, tmp_path: Pat
         for _ in range(3):
             worker.signal(signal.SIGTERM)
             time.sleep(0.3)
-        assert worker.ended(10.0) == 0
+        assert worker.ended(30.0) == 0
         assert view.states() == ["WAITING"]
         assert view.workers() == []
 
@@ -512,7 +512,7 @@ def test_a_signal_while_the_store_is_waited_for_ends_at_once(fresh_postgres: Pos
         said = worker.stderr.readline()
         time.sleep(1.0)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(3.0) == 0
+        assert worker.wait(20.0) == 0
         rest = worker.stderr.read()
     assert "waiting up to 60 s for an answer" in said
     assert "SIGTERM came while the store was waited for" in rest
@@ -523,11 +523,11 @@ def test_a_signal_while_the_store_is_waited_for_ends_at_once(fresh_postgres: Pos
 def test_a_signal_while_the_store_is_away_keeps_the_trial(fresh_postgres: PostgreSQL, tmp_path: Path) -> None:
     view = make(fresh_postgres.database("term"), "budget.trials=1")
     with Crew(view.url, tmp_path / "crew", Plan(checkpoint_s=600.0)) as crew:
-        worker = crew.start(look_s=0.1)
+        worker = crew.start(look_s=SLOW)
         worker.await_traces(3)
         fresh_postgres.kill()
         worker.signal(signal.SIGTERM)
-        assert worker.ended(15.0) in (0, 75)
+        assert worker.ended(30.0) in (0, 75)
         assert crew.checkpoints() == ["0.ckpt"]
         fresh_postgres.start()
         assert crew.start().ended() == 0
@@ -544,7 +544,7 @@ def test_a_study_is_halted_and_resumed_while_a_worker_trains(sqlite: str, tmp_pa
         worker = crew.start(look_s=SLOW)
         worker.await_traces(3)
         offers.halt(engine, STUDY_ID, state)
-        until(lambda: "handed back" in worker.log(), 5.0, "the return")
+        until(lambda: "handed back" in worker.log(), what="the return")
         assert f"the study is {state}" in worker.log()
         assert view.states() == ["WAITING" if state == State.PAUSED else "FAIL"]
         looks = len(worker.trace())
