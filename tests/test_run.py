@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fakes
 import optuna
 import pytest
 from fakes import TINY
@@ -20,23 +21,30 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps import space_file, store
 from sweeps.hints import next_commands
 
-SLOW = ("--set", "budget.steps=1600", "--set", "budget.report_interval=16", "--set", "budget.trials=3")
+# Three trials of six seconds, however busy the machine is.
+SLOW = ("--set", 'study.name="tiny"', "--set", "budget.trials=3")
+NAPS = {**fakes.NAPS, "NAP_S": "0.1"}
 
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "sweeps", *words]
 
 
-def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
     (folder / "tiny.toml").write_text(TINY)
+    return finish(folder, *words)
+
+
+def finish(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the search space that is there."""
     return subprocess.run(
         command("run", "tiny.toml", *words),
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, **environment},
+        env={**os.environ, **NAPS},
     )
 
 
@@ -170,8 +178,9 @@ def test_optuna_dashboard_serves_the_study(finished: tuple[Path, subprocess.Comp
 def created(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study of three slow trials, rehearsed and not begun."""
     folder = tmp_path_factory.mktemp("created")
-    (folder / "tiny.toml").write_text(TINY)
-    subprocess.run(command("create", "tiny.toml", *SLOW), cwd=folder, capture_output=True, check=True)
+    (folder / "tiny.toml").write_text(fakes.NAPPING)
+    environment = {**os.environ, **NAPS}
+    subprocess.run(command("create", "tiny.toml", *SLOW), cwd=folder, env=environment, capture_output=True, check=True)
     return folder
 
 
@@ -183,7 +192,11 @@ def start(created: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Po
     def begin() -> subprocess.Popen[str]:
         shutil.copytree(created, tmp_path, dirs_exist_ok=True)
         process = subprocess.Popen(
-            command("run", "tiny.toml", "--workers", "1", *SLOW), cwd=tmp_path, text=True, stderr=subprocess.PIPE
+            command("run", "tiny.toml", "--workers", "1", *SLOW),
+            cwd=tmp_path,
+            env={**os.environ, **NAPS},
+            text=True,
+            stderr=subprocess.PIPE,
         )
         started.append(process)
         return process
@@ -220,7 +233,7 @@ def test_ctrl_c_marks_the_running_trial_and_the_same_command_ends_as_if_it_had_n
     whole = shutil.copytree(created, tmp_path / "whole")
     process = start()
     under_way(tmp_path, 1)
-    time.sleep(0.3)  # some steps
+    time.sleep(1.0)  # some steps
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -229,8 +242,8 @@ def test_ctrl_c_marks_the_running_trial_and_the_same_command_ends_as_if_it_had_n
     handed_back = trials(tmp_path)[-1]
     assert handed_back.state == TrialState.WAITING
     assert handed_back.intermediate_values
-    assert run(tmp_path, "--workers", "1", *SLOW).returncode == 0
-    assert run(whole, "--workers", "1", *SLOW).returncode == 0
+    assert finish(tmp_path, "--workers", "1", *SLOW).returncode == 0
+    assert finish(whole, "--workers", "1", *SLOW).returncode == 0
     assert results(tmp_path) == results(whole)
     assert len(results(tmp_path)) == 3
 
