@@ -13,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sweeps import data, space_file
+from sweeps import data
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.probe import PROBE_IMAGES
 from sweeps.nn.train import train
 from sweeps.nn.trainer import trainer_for
-from sweeps.signals import Reading
+from sweeps.readings import Reading
+from sweeps.space import file
 from sweeps.verdict import Chance, Limit, judge
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=10, help="steps between looks")
     parser.add_argument("--rounds", type=int, default=40, help="calls that a median is taken of")
     args = parser.parse_args()
-    space, _ = space_file.read(args.space, [f"budget.report_interval={args.interval}"])
+    space, _ = file.read(args.space, [f"budget.report_interval={args.interval}"])
     values = {"activation": "selu", "optimizer": "adam", "constraint": "standardize_unit"}
     config = space.config({**values, "learning_rate": 1e-3, "batch_size": 64}, 0)
     arrays = data.load(config.data, config.holdout_images)

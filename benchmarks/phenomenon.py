@@ -14,10 +14,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from sweeps import data, space_file
+from sweeps import data
 from sweeps.config import Config
 from sweeps.launch.local import default_count
-from sweeps.parameters import Scalar
+from sweeps.space import file
+from sweeps.space.parameters import Scalar
 from sweeps.verdict import Chance, Fate, final_verdict
 
 ROWS = [
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 3e-3, 1e-2], help="Adam's learning rates")
     parser.add_argument("--seeds", type=int, default=3, help="runs per cell")
     args = parser.parse_args()
-    space, _ = space_file.read(args.space)
+    space, _ = file.read(args.space)
     cells = [(row, rate) for row in ROWS for rate in args.rates]
     fixed: dict[str, Scalar] = {"optimizer": "adam", "epsilon": 1e-7, "batch_size": 64}
     configs = [

@@ -16,11 +16,11 @@ from typing import Any
 
 import optuna
 
-from sweeps import space_file
 from sweeps.config import Config
 from sweeps.errors import SweepsError
 from sweeps.launch.local import default_count
-from sweeps.space import Space
+from sweeps.space import file
+from sweeps.space.space import Space
 from sweeps.verdict import Chance, recorded
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     with ProcessPoolExecutor(default_count(), multiprocessing.get_context("spawn")) as pool:
         for path in args.spaces:
             try:
-                space, _ = space_file.read(path, [])
+                space, _ = file.read(path, [])
             except SweepsError as exc:
                 sys.exit(str(exc))
             drawn, records = configs(space, args.trials or space.budget.trials), []

@@ -27,9 +27,10 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, insert, select
 
-from sweeps import space_file, store
-from sweeps.signals import IncomingWeights, LayerVitals, Reading
-from sweeps.space import Space
+from sweeps import store
+from sweeps.readings import IncomingWeights, LayerVitals, Reading
+from sweeps.space import file
+from sweeps.space.space import Space
 from sweeps.store.tables import ReadingRow, SlotRow
 from sweeps.store.writes import Batch, pack, put, table, write, write_value
 
@@ -151,7 +152,7 @@ def _layer(rng: random.Random, index: int, lost: float) -> LayerVitals:
 
 def make(storage_url: str, trials: int) -> str:
     """A store with a study of so many finished trials; the study's name."""
-    space = space_file.parse(SPACE, [f"budget.trials={trials}"])
+    space = file.parse(SPACE, [f"budget.trials={trials}"])
     storage = store.connect(storage_url, create=True)
     study = store.create_study(storage, space, SPACE, [f"budget.trials={trials}"])
     study_id = store.id_of(storage, study)

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sweeps import data, space_file
+from sweeps import data
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays, batch_indices
 from sweeps.nn import device, models, optimizers
 from sweeps.nn.train import train
+from sweeps.space import file
 
 CHOICES = [
     {"activation": "relu", "constraint": "none", "optimizer": "adam"},
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="steps per trial")
     args = parser.parse_args()
     device.prepare()
-    space, _ = space_file.read(Path("search_spaces/quickstart.toml"), [f"budget.steps={args.steps}"])
+    space, _ = file.read(Path("search_spaces/quickstart.toml"), [f"budget.steps={args.steps}"])
     seconds: dict[Callable[[Config, Arrays], None], list[float]] = {fresh: [], ours: []}
     for number in range(args.trials):
         config = space.config(dict(CHOICES[number % len(CHOICES)]), number)

@@ -11,8 +11,9 @@ import argparse
 import statistics
 from collections.abc import Callable, Sequence
 
-from sweeps import store, summaries
-from sweeps.summaries import Finished
+from sweeps import store
+from sweeps.analysis import summary
+from sweeps.analysis.summary import Finished
 
 
 def net(trial: Finished) -> str:
@@ -46,8 +47,8 @@ def main() -> None:
     parser.add_argument("--storage", help="default: $SWEEPS_STORAGE, else sqlite:///sweeps.db")
     args = parser.parse_args()
     study = store.load_study(store.connect(store.url(args.storage)), args.study)
-    objective = summaries.NAMES[store.space_of(study).objective]
-    trials = summaries.finished_trials(study.get_trials(deepcopy=False))
+    objective = summary.NAMES[store.space_of(study).objective]
+    trials = summary.finished_trials(study.get_trials(deepcopy=False))
     nets: dict[str, list[Finished]] = {}
     for trial in trials:
         nets.setdefault(net(trial), []).append(trial)

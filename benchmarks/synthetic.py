@@ -15,7 +15,7 @@ from math import exp, log, nan
 import numpy as np
 from verdicts import Run, sweeps_rule
 
-from sweeps.signals import LayerVitals, Reading
+from sweeps.readings import LayerVitals, Reading
 from sweeps.verdict import Chance, Rules
 from sweeps.verdict.recorded import Recorded
 

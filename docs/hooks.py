@@ -13,11 +13,11 @@ from typing import Any, Literal
 import griffe
 import typer
 
-from sweeps import cli
+from sweeps.cli.app import app
 from sweeps.config import Config, DataConfig, ModelConfig
-from sweeps.space import Budget
-from sweeps.space_file import StudyTable
-from sweeps.space_schema import json_schema
+from sweeps.space.file import StudyTable
+from sweeps.space.schema import json_schema
+from sweeps.space.space import Budget
 from sweeps.verdict import Rules
 
 # Whose docstring says what the keys of a table are.
@@ -43,7 +43,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 def commands() -> str:
     """Every command with its arguments and options."""
-    return "\n".join(_commands("sweeps", typer.main.get_command(cli.app)))
+    return "\n".join(_commands("sweeps", typer.main.get_command(app)))
 
 
 def _commands(name: str, command: Any) -> Iterator[str]:

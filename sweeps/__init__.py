@@ -4,10 +4,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweeps.version import __version__
+
 if TYPE_CHECKING:
     from sweeps.nn.export import Loaded
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 
 def load(path: str | PathLike[str], *, as_trained: bool = False, images: Any = None) -> "Loaded":

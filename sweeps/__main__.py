@@ -1,6 +1,6 @@
 """`python -m sweeps` is the `sweeps` command; workers are started this way, whatever the PATH holds."""
 
-from sweeps.cli import main
+from sweeps.cli.app import main
 
 if __name__ == "__main__":
     main()

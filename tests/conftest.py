@@ -11,9 +11,9 @@ from slurm import slurm  # noqa: F401
 HERE = Path(__file__).parent
 # Files and folders of long tests; those that mostly wait are among those that mostly work.
 LONGEST = [
-    *("launch/test_slurm_cluster.py", "docker/test_images.py", "test_search_spaces.py", "store/test_faults.py"),
-    *("test_run.py", "test_docs.py", "nn/test_trainer.py", "store/test_chaos.py", "nn", "launch", "test_export.py"),
-    *("test_benchmarks.py", "store", "report", "integrations", "test_dashboard.py", "test_dashboard_pages.py"),
+    *("launch/test_slurm_cluster.py", "docker/test_images.py", "space/test_search_spaces.py", "store/test_faults.py"),
+    *("cli/test_run.py", "test_docs.py", "nn/test_trainer.py", "store/test_chaos.py", "nn", "launch", "export"),
+    *("test_benchmarks.py", "store", "report", "integrations", "dashboard"),
 ]
 
 

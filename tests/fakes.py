@@ -11,14 +11,16 @@ import optuna
 import pytest
 from optuna.storages import RDBStorage
 
-from sweeps import pictures, space_file, store
+from sweeps import store
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.heartbeat import Patience
-from sweeps.signals import LayerVitals, Reading
-from sweeps.training import Load, Train
+from sweeps.diagnosis import plots
+from sweeps.readings import LayerVitals, Reading
+from sweeps.space import file
 from sweeps.verdict import Chance
-from sweeps.worker import Worker
+from sweeps.worker.heartbeat import Patience
+from sweeps.worker.protocol import Load, Train
+from sweeps.worker.worker import Worker
 
 DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
@@ -208,7 +210,7 @@ def raising(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
 def create(url: str, text: str = TINY, overrides: Sequence[str] = ()) -> None:
     """A store with a study in it, as `sweeps create` makes it, without a rehearsal."""
     storage = store.connect(url, create=True)
-    store.create_study(storage, space_file.parse(text, overrides), text, overrides)
+    store.create_study(storage, file.parse(text, overrides), text, overrides)
     storage.engine.dispose()
 
 
@@ -226,7 +228,7 @@ def sketch(readings: Sequence[Reading], chance: Chance, title: str, path: Path) 
 def sketched() -> Iterator[None]:
     """Trials' pictures are sketches meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "draw_autopsy", sketch)
+        patch.setattr(plots, "draw_autopsy", sketch)
         yield
 
 

@@ -19,11 +19,12 @@ from of_store.loop import Tally
 from of_store.rows import Numbers, Row, ratio
 from of_store.targets import Target
 from of_store.workload import REPORTS
-from sweeps import samplers, space_file, store
-from sweeps.attempt import Attempt
+from sweeps import store
+from sweeps.space import file, samplers
 from sweeps.store.tables import SlotRow
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.store.writes import table
+from sweeps.worker.attempt import Attempt
 
 
 def fill(storage: RDBStorage, study_id: int, count: int, template: FrozenTrial, ours: bool) -> None:
@@ -124,7 +125,7 @@ class History:
     def _asks_of_ours(self, sampler: str, asks: int) -> Numbers:
         known = store.load_study(self.target.opened, self.ours)
         text = workload.SPACE.replace('"store"', f'"{self.ours}"').replace("SAMPLER", sampler)
-        store.record_space(known, space_file.parse(text, [], self.ours), text, [])
+        store.record_space(known, file.parse(text, [], self.ours), text, [])
         drawn: list[float] = []
         synced: list[float] = []
         tally = Tally()

@@ -14,9 +14,9 @@ from optuna.storages import BaseStorage, RDBStorage
 from of_store.workload import REPORTS, load, readings, suggest
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
-from sweeps.heartbeat import Patience
-from sweeps.signals import Reading
-from sweeps.worker import Worker
+from sweeps.readings import Reading
+from sweeps.worker.heartbeat import Patience
+from sweeps.worker.worker import Worker
 
 
 @dataclass(slots=True)

@@ -7,11 +7,12 @@ import numpy as np
 import optuna
 from optuna.storages import RDBStorage
 
-from sweeps import samplers, space_file, store
+from sweeps import store
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.signals import IncomingWeights, LayerVitals, Reading
-from sweeps.space import Space
+from sweeps.readings import IncomingWeights, LayerVitals, Reading
+from sweeps.space import file, samplers
+from sweeps.space.space import Space
 
 REPORTS, LAYERS = 20, 8
 SPACE = f"""
@@ -63,7 +64,7 @@ def suggest(trial: optuna.Trial) -> None:
 def make_study(storage: RDBStorage, name: str, sampler: str) -> Space:
     """A study of SPACE, on offer to workers."""
     text = SPACE.replace('"store"', f'"{name}"').replace("SAMPLER", sampler)
-    space = space_file.parse(text, [], name)
+    space = file.parse(text, [], name)
     store.create_study(storage, space, text, [])
     return space
 
@@ -117,4 +118,4 @@ def load(config: DataConfig, holdout_images: int) -> Arrays:  # noqa: ARG001  (`
 def usual_sampler(seed: int) -> optuna.samplers.BaseSampler:
     """Plain Optuna's TPE with the options that ours has by default."""
     text = SPACE.replace("SAMPLER", samplers.DEFAULT_SAMPLER)
-    return samplers.sampler(space_file.parse(text, [], "store"), seed)
+    return samplers.sampler(file.parse(text, [], "store"), seed)

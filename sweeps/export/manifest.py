@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from sweeps import __version__
 from sweeps.errors import InputError
+from sweeps.version import __version__
 
 NAME = "manifest.json"
 VERSION = 1

@@ -9,6 +9,7 @@ from optuna import Study
 from pydantic import ValidationError
 
 from sweeps import store
+from sweeps.analysis.summary import NAMES, shown, value_of
 from sweeps.config import Config
 from sweeps.errors import InputError, reason
 from sweeps.export import manifest, models
@@ -16,8 +17,7 @@ from sweeps.export.document import Document, Format, truncation
 from sweeps.export.manifest import Entry
 from sweeps.export.plan import File
 from sweeps.export.select import Chosen, Runs
-from sweeps.space import Space
-from sweeps.summaries import NAMES, shown, value_of
+from sweeps.space.space import Space
 
 NO_FULL_SIZE = (
     "study {0!r} has no [full] table, so that nothing says what it truncates: the recipe is the trial's own; "

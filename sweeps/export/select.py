@@ -8,11 +8,12 @@ from optuna import Study
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
-from sweeps import ranking, store
+from sweeps import store
+from sweeps.analysis import ranking
+from sweeps.analysis.ranking import Ranked, Rerun
+from sweeps.analysis.summary import NAMES, Finished, finished_trials, shown
 from sweeps.errors import InputError
-from sweeps.ranking import Ranked, Rerun
-from sweeps.space import Space
-from sweeps.summaries import NAMES, Finished, finished_trials, shown
+from sweeps.space.space import Space
 from sweeps.verdict import Fate
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from optuna import Study
 from optuna.trial import FrozenTrial
 
-from sweeps import ranking, store
+from sweeps import store
+from sweeps.analysis import ranking
+from sweeps.analysis.summary import finished_trials
 from sweeps.errors import InputError, SweepsError
 from sweeps.export import folder, manifest, models, recipes
 from sweeps.export.document import FORMATS, Document, parse
 from sweeps.export.manifest import Entry
-from sweeps.summaries import finished_trials
 
 # The study of a name in the store, or why there is none to compare with.
 Find = Callable[[str], Study | str]

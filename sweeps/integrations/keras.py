@@ -15,7 +15,7 @@ from sweeps.integrations.optuna import keep_reading, reason_to_stop
 from sweeps.nn import probe
 from sweeps.nn.activations import NO_FLAT_ENDS
 from sweeps.nn.net import LEAST_PROBABILITY
-from sweeps.signals import IncomingWeights, LayerVitals, Reading
+from sweeps.readings import IncomingWeights, LayerVitals, Reading
 
 EVALUATION_BATCH = 256
 

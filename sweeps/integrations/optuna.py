@@ -9,7 +9,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.verdict.calibration import NO_LIMIT, Ended, is_control, limit
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.judge import DEFAULT_RULES, Fate, Verdict, ended, is_learner, judge

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from sweeps.interruption import SAME_S, SIGNALS, handled
 from sweeps.launch import local
 from sweeps.launch.job import INTERRUPTED
 from sweeps.launch.seats import Seat
+from sweeps.worker.shutdown import SAME_S, SIGNALS, handled
 
 POLL_S = 0.2
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0  # before a worker that died is started again

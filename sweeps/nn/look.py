@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sweeps.data.arrays import Arrays
 from sweeps.nn.probe import totals
-from sweeps.signals import ChannelVitals, IncomingWeights, LayerVitals, Reading
+from sweeps.readings import ChannelVitals, IncomingWeights, LayerVitals, Reading
 
 Scored = tuple[NDArray[np.float32], NDArray[np.int32]]  # of a batch: what `probe.score` sums; classes, (batch,)
 

@@ -1,4 +1,4 @@
-"""Training one trial: an iterator of readings that can be interrupted, saved and gone on with (`sweeps.training.Run`).
+"""Training one trial: an iterator of readings that can be interrupted, saved and continued.
 
 It knows nothing of studies, verdicts or storage. The same config and arrays give the same readings (but for the
 seconds), whatever ran before in the process, and wherever the trial was interrupted.
@@ -21,7 +21,7 @@ from sweeps.nn.net import Scales
 from sweeps.nn.probe import PROBE_IMAGES
 from sweeps.nn.state import Position, State
 from sweeps.nn.trainer import Trainer, drop_trainers, trainer_for
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 
 EVALUATION_BATCH = 64  # as large as the probe: inference then needs less memory than a usual step
 # Of images handed to the device at once, however long the interval. A chunk's losses are summed by themselves: another

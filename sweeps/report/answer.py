@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from math import isfinite
 
 from sweeps import store
+from sweeps.analysis.summary import shown
 from sweeps.report.best import SEEDS, Confirming, Standing
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count
 from sweeps.report.words import name_of, percent
-from sweeps.summaries import shown
 
 LEAST_IMPORTANCE = 0.01  # share of the outcome's entropy, below which a hyperparameter is not named
 MOST_NAMED = 3

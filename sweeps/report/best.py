@@ -6,10 +6,10 @@ from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.ranking import BOUNDS, Ranked, deciding, rerun
-from sweeps.signals import Reading
-from sweeps.space import Space
-from sweeps.summaries import drawn
+from sweeps.analysis.ranking import BOUNDS, Ranked, deciding, rerun
+from sweeps.analysis.summary import drawn
+from sweeps.readings import Reading
+from sweeps.space.space import Space
 from sweeps.verdict import Chance
 from sweeps.verdict.shares import Z, interval
 

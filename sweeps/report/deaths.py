@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from sweeps import autopsies
+from sweeps.analysis import autopsies
+from sweeps.analysis.summary import Finished, drawn
+from sweeps.diagnosis.autopsy import Autopsy
+from sweeps.readings import Reading
 from sweeps.report.material import Readings
-from sweeps.signals import Reading
-from sweeps.space import Space
-from sweeps.summaries import Finished, drawn
+from sweeps.space.space import Space
 from sweeps.verdict import Fate
-from sweeps.verdict.autopsy import Autopsy
 
 KINDS = (Fate.COLLAPSED, Fate.AT_CHANCE, Fate.DIVERGED, Fate.FROZEN)
 CAUSE = "autopsy_cause"  # as workers note it

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sweeps import store
-from sweeps.pictures import BLUE, GREEN, ORANGE, draw_signals
-from sweeps.ranking import BOUNDS
+from sweeps.analysis.ranking import BOUNDS
+from sweeps.diagnosis.plots import BLUE, GREEN, ORANGE, draw_signals
 from sweeps.report import svg
 from sweeps.report.best import Standing
 from sweeps.report.deaths import Death

@@ -7,9 +7,13 @@ from math import nan
 
 from optuna.trial import FrozenTrial
 
-from sweeps import autopsies, store, summaries
-from sweeps.autopsies import Survey
-from sweeps.ranking import ranked
+from sweeps import store
+from sweeps.analysis import autopsies
+from sweeps.analysis import summary as summaries
+from sweeps.analysis.autopsies import Survey
+from sweeps.analysis.ranking import ranked
+from sweeps.analysis.summary import Finished, Summary
+from sweeps.readings import Reading
 from sweeps.report import best, runs
 from sweeps.report.best import Confirming, Standing
 from sweeps.report.deaths import Death, deaths
@@ -17,9 +21,7 @@ from sweeps.report.levels import Count, Grid, Levels, Run, grid, in_play, levels
 from sweeps.report.material import Material
 from sweeps.report.rows import Table, table
 from sweeps.report.runs import Curves, FateRow, Survival
-from sweeps.signals import Reading
-from sweeps.space import Space
-from sweeps.summaries import Finished, Summary
+from sweeps.space.space import Space
 from sweeps.verdict import Chance, Fate, is_control
 
 MOST_FAILURES = 5  # reasons that are shown

@@ -6,9 +6,9 @@ from itertools import pairwise
 from math import ceil, floor, log10
 from typing import Any
 
-from sweeps.parameters import Parameter, Range, Scalar
-from sweeps.space import LABELS, Space
-from sweeps.summaries import value_of
+from sweeps.analysis.summary import value_of
+from sweeps.space.parameters import Parameter, Range, Scalar
+from sweeps.space.space import LABELS, Space
 from sweeps.verdict.shares import interval
 
 MOST_LEVELS = 8  # of a number, above which its values are put into bins

@@ -7,9 +7,10 @@ from optuna import Study
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
-from sweeps import ranking, store
-from sweeps.signals import Reading
-from sweeps.space import Space
+from sweeps import store
+from sweeps.analysis import ranking
+from sweeps.readings import Reading
+from sweeps.space.space import Space
 from sweeps.store.trials import Trials
 
 Readings = Callable[[Sequence[int]], Iterator[tuple[int, list[Reading]]]]

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 from matplotlib import colormaps
 
-from sweeps import __version__
+from sweeps.analysis.summary import shown
 from sweeps.report import figures
 from sweeps.report.answer import answer, best_title, between, learned_of, stopping
 from sweeps.report.files import GENERATOR
@@ -19,8 +19,8 @@ from sweeps.report.findings import Findings
 from sweeps.report.levels import Count
 from sweeps.report.runs import unit_of
 from sweeps.report.words import name_of, percent, printable
-from sweeps.summaries import shown
 from sweeps.verdict import Rules
+from sweeps.version import __version__
 
 MOST_ROWS = 500  # of the table of trials, without the script
 MOST_DATA = 10_000  # of it with the script: a page is to open in a moment

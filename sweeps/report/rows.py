@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import store
-from sweeps.ranking import UNKNOWN, score
+from sweeps.analysis.ranking import UNKNOWN, score
+from sweeps.analysis.summary import Finished
+from sweeps.analysis.summary import shown as objective_shown
 from sweeps.report.levels import in_play, is_number, shown, varied
 from sweeps.report.words import name_of
-from sweeps.space import Space
-from sweeps.summaries import Finished
-from sweeps.summaries import shown as objective_shown
+from sweeps.space.space import Space
 
 UNFINISHED = {TrialState.RUNNING: "running", TrialState.WAITING: "waiting", TrialState.FAIL: "given up"}
 

@@ -8,10 +8,10 @@ from statistics import median
 from typing import TypeVar
 
 from sweeps import store
-from sweeps.ranking import score
-from sweeps.signals import Reading
-from sweeps.space import Space
-from sweeps.summaries import FATES, Finished
+from sweeps.analysis.ranking import score
+from sweeps.analysis.summary import FATES, Finished
+from sweeps.readings import Reading
+from sweeps.space.space import Space
 from sweeps.verdict import Chance, Fate
 
 Item = TypeVar("Item")

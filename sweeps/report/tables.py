@@ -12,12 +12,13 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sweeps import autopsies, store
+from sweeps import store
+from sweeps.analysis import autopsies
 from sweeps.errors import InputError
+from sweeps.readings import Reading
 from sweeps.report.files import HEAD, whole
 from sweeps.report.material import Material
-from sweeps.signals import Reading
-from sweeps.space import LABELS
+from sweeps.space.space import LABELS
 from sweeps.verdict import Chance
 
 Value = str | int | float | bool | datetime | None

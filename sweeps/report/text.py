@@ -6,13 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.analysis.summary import COLOURS, shown
 from sweeps.report.answer import answer, best_title, between, learned_of, stopping
 from sweeps.report.best import SEEDS, Standing
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count, Grid, Levels
 from sweeps.report.runs import unit_of
 from sweeps.report.words import name_of, percent, printable
-from sweeps.summaries import COLOURS, shown
 
 BAR = 20  # letters of a share
 

@@ -2,7 +2,7 @@
 
 import re
 
-from sweeps.summaries import NAMES
+from sweeps.analysis.summary import NAMES
 
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 

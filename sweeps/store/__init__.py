@@ -8,6 +8,7 @@ from sweeps.store.attributes import *  # noqa: F403
 from sweeps.store.engines import absolute as absolute
 from sweeps.store.engines import masked as masked
 from sweeps.store.engines import require_creatable as require_creatable
+from sweeps.store.readings import finished_readings as finished_readings
 from sweeps.store.readings import readings as readings
 from sweeps.store.readings import readings_of_each as readings_of_each
 from sweeps.store.studies import DEFAULT_URL as DEFAULT_URL

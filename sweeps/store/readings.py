@@ -3,9 +3,14 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from optuna import Study
+from optuna.storages import RDBStorage
 from sqlalchemy import Engine, select
 
-from sweeps.signals import Reading
+from sweeps.errors import StoreError
+from sweeps.readings import Reading
+from sweeps.store.attributes import REASON
+from sweeps.store.studies import id_of
 from sweeps.store.tables import ReadingRow
 from sweeps.store.writes import unpack
 
@@ -29,3 +34,16 @@ def readings_of_each(engine: Engine, study_id: int, numbers: Sequence[int]) -> I
             found = db.execute(some.order_by(ReadingRow.number, ReadingRow.step)).all()
         for number, group in groupby(found, key=lambda row: int(row[0])):
             yield number, [unpack(row[1]) for row in group]
+
+
+def finished_readings(storage: RDBStorage, study: Study, number: int) -> tuple[list[Reading], str]:
+    """A finished trial's readings, and the reason for its fate.
+
+    Raises:
+        StoreError: no such trial, or it left no readings.
+    """
+    trials = study.get_trials(deepcopy=False)
+    rows = readings(storage.engine, id_of(storage, study), number)
+    if number >= len(trials) or not rows:
+        raise StoreError(f"study {study.study_name!r} has no readings of a trial {number}; see sweeps status")
+    return rows, str(trials[number].user_attrs.get(REASON, ""))

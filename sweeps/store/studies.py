@@ -15,9 +15,9 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from sqlalchemy import Engine, select
 
-from sweeps import space_file
 from sweeps.errors import InputError, NoStoreError, StoreError, did_you_mean
-from sweeps.space import Space
+from sweeps.space import file as space_file
+from sweeps.space.space import Space
 from sweeps.store import engines, migrations, offers, outages
 from sweeps.store.attributes import CONFIRMS, QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT
 from sweeps.store.writes import table

@@ -19,7 +19,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Table, select
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.store.leases import Claim
 from sweeps.store.trials import Trials
 from sweeps.store.writes import Batch, table

@@ -15,7 +15,7 @@ from typing import Any, Self
 from optuna.storages._rdb import models
 from sqlalchemy import Connection, Engine, Table, TextClause, bindparam, text
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.store.tables import ReadingRow
 
 MYSQL = ("mysql", "mariadb")

@@ -1,8 +1,7 @@
 """What a run's readings mean: readings -> verdict.
 
 chance: what guessing scores. evidence: is a run above it. rules: mechanisms of death. features, prognosis: what becomes
-of a run. calibration: how low a prognosis may be. judge: all together. autopsy: why one run died. survey: what decides,
-over all runs. recorded: runs in files.
+of a run. calibration: how low a prognosis may be. judge: all together. recorded: runs in files.
 """
 
 from sweeps.verdict.calibration import NO_LIMIT, Ended, Limit, is_control, limit

@@ -17,7 +17,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.verdict.chance import Chance
 
 # The top-1 against which chance is held: so many times chance or, where ten times does not exist, such shares of the

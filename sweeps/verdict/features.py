@@ -10,7 +10,7 @@ from math import isfinite, log, log10, nan, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.signals import LayerVitals, Reading
+from sweeps.readings import LayerVitals, Reading
 from sweeps.verdict.chance import Chance
 
 NAMES = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import exp, inf, isfinite, log
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.verdict.calibration import NO_LIMIT, Ended, Limit
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.evidence import above_chance, loss_below_prior

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.features import features
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.errors import InputError
-from sweeps.signals import LayerVitals, Reading
+from sweeps.readings import LayerVitals, Reading
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.judge import lowest_loss
 

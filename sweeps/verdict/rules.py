@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from sweeps.signals import LayerVitals, Reading
+from sweeps.readings import LayerVitals, Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from sweeps.integrations import DeadRunPruner
 from sweeps.integrations.keras import DeadRunCallback
 from sweeps.integrations.optuna import kept_readings
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.verdict.rules import Rules
 
 CLASSES, BATCH, EPOCHS = 3, 16, 5

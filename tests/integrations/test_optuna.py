@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from sweeps.integrations import DeadRunPruner
 from sweeps.integrations.optuna import keep_reading, kept_readings, reason_to_stop
-from sweeps.signals import LayerVitals, Reading
+from sweeps.readings import LayerVitals, Reading
 from sweeps.verdict.rules import Rules
 
 STEPS = 100

@@ -13,7 +13,8 @@ import yaml
 from kubernetes_api import Cluster, serving, write_kubeconfig
 from typer.testing import CliRunner, Result
 
-from sweeps import cli_kubernetes, store
+from sweeps import store
+from sweeps.cli import launch_kubernetes
 from sweeps.errors import InputError, StoreError, SweepsError
 from sweeps.launch import kubernetes
 
@@ -38,7 +39,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
 def typed(*words: str) -> Result:
     """The command, as it is typed; what it says never has the password."""
     app = typer.Typer()
-    app.command()(cli_kubernetes.kubernetes)
+    app.command()(launch_kubernetes.kubernetes)
     done = CliRunner().invoke(app, [str(word) for word in words])
     shown = done.output + str(done.exception)
     assert PASSWORD not in shown

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from kubernetes_rules import expanded, problems
 from kubernetes_validate.utils import all_versions
 
-from sweeps import cli_launch
+from sweeps.cli import launch
 from sweeps.errors import InputError
 from sweeps.launch.job import Job
 from sweeps.launch.manifest_files import for_kubectl, text, write_base
@@ -264,7 +264,7 @@ def started(document: dict[str, Any], index: int, folder: Path) -> list[str]:
 def test_all_pods_together_have_the_workers_that_were_asked_for(workers: int, shared: int, tmp_path: Path) -> None:
     job = Job(("a", *ODD), STORE, workers, shared)
     document = manifest(job, Options("sweeps:1", exit_when_idle=True))
-    command = typer.main.get_command(cli_launch.app).commands["local"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(launch.app).commands["local"]  # type: ignore[attr-defined]
     counts = []
     for index in range(document["spec"]["completions"]):
         first, second, *words = started(document, index, tmp_path)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.interruption import SAME_S
 from sweeps.launch import local, supervisor
 from sweeps.launch.seats import Seat
 from sweeps.launch.supervisor import Post, Supervisor, Told
+from sweeps.worker.shutdown import SAME_S
 
 PATIENT = """
 import signal, sys, time, pathlib

@@ -17,8 +17,8 @@ from sweeps.nn import trainer as trainer_module
 from sweeps.nn.optimizers import OPTIMIZERS
 from sweeps.nn.train import train
 from sweeps.nn.trainer import Trainer
-from sweeps.signals import Reading
-from sweeps.training import Run
+from sweeps.readings import Reading
+from sweeps.worker.protocol import Run
 
 Pulled = Callable[..., tuple[str, int]]
 STEPS, INTERVAL = 11, 4

@@ -28,8 +28,8 @@ from sweeps.nn import state as state_module
 from sweeps.nn import trainer as trainer_module
 from sweeps.nn.train import train
 from sweeps.nn.trainer import Trainer
-from sweeps.signals import Reading
-from sweeps.training import Run, Train
+from sweeps.readings import Reading
+from sweeps.worker.protocol import Run, Train
 
 STEPS = 11
 

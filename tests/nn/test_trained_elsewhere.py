@@ -14,13 +14,14 @@ import fakes
 import numpy as np
 import pytest
 
-from sweeps import space_file, store
+from sweeps import store
 from sweeps.config import Config
 from sweeps.data.arrays import batch_indices, input_scaling
 from sweeps.nn.datasets import load
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.train import train
 from sweeps.nn.trainer import trainer_for
+from sweeps.space import file
 
 # Three recipes that have nothing in common, by way of conditions on the activation.
 IMAGES = """
@@ -205,7 +206,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
     storage = store.connect(url, create=True)
     trials = {}
     for text in (IMAGES, TABLE):
-        space = space_file.parse(text)
+        space = file.parse(text)
         study = store.create_study(storage, space, text, [])
         fakes.work(storage, study, train, load)
         numbers = [word for trial in study.trials for word in ("--trial", str(trial.number))]

@@ -8,8 +8,8 @@ from sweeps.config import Config, DataConfig, ModelConfig
 from sweeps.data.arrays import Arrays
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.trainer import Trainer, trainer_for
-from sweeps.signals import Reading
-from sweeps.training import Run
+from sweeps.readings import Reading
+from sweeps.worker.protocol import Run
 
 CLASSES, SIZE = 10, 16
 

@@ -8,10 +8,11 @@ import fakes
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps import space_file, store
+from sweeps import store
+from sweeps.readings import Reading
 from sweeps.report.material import Material
-from sweeps.signals import Reading
-from sweeps.space import Space
+from sweeps.space import file
+from sweeps.space.space import Space
 
 STEPS = 100
 TEXT = (
@@ -27,7 +28,7 @@ STATES = {"learned": TrialState.COMPLETE, "failed": TrialState.FAIL, store.INTER
 
 def space(*overrides: str) -> Space:
     """Of activation, constraint, learning rate; `overrides` as `--set` takes them."""
-    return space_file.parse(TEXT, list(overrides))
+    return file.parse(TEXT, list(overrides))
 
 
 def trial(fate: str, of: Space, values: Mapping[str, Any] | None = None, **noted: Any) -> FrozenTrial:

@@ -10,7 +10,8 @@ import fakes
 import pytest
 from servers import PASSWORD, PostgreSQL
 
-from sweeps import space_file, store
+from sweeps import store
+from sweeps.space import file
 
 OVERRIDES = ["budget.trials=9", "budget.steps=8"]
 
@@ -18,9 +19,9 @@ OVERRIDES = ["budget.trials=9", "budget.steps=8"]
 def fill(storage_url: str) -> None:
     """A study of nine finished trials, and one that has not begun."""
     storage = store.connect(storage_url, create=True)
-    study = store.create_study(storage, space_file.parse(fakes.TINY, OVERRIDES), fakes.TINY, OVERRIDES)
+    study = store.create_study(storage, file.parse(fakes.TINY, OVERRIDES), fakes.TINY, OVERRIDES)
     fakes.work(storage, study, fakes.learning)
-    store.create_study(storage, space_file.parse(fakes.TINY, ["study.name=empty"]), fakes.TINY, ["study.name=empty"])
+    store.create_study(storage, file.parse(fakes.TINY, ["study.name=empty"]), fakes.TINY, ["study.name=empty"])
     storage.engine.dispose()
 
 
@@ -120,7 +121,7 @@ def test_a_link_is_followed_and_stays_one(database: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(("words", "absent"), [(["--text"], "matplotlib"), ([], "pyarrow")])
 def test_only_what_is_needed_is_imported(words: list[str], absent: str, database: str, tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom sweeps.cli import app\nsys.argv = ['sweeps', *sys.argv[1:]]\napp(standalone_mode=False)\n"
+        "import sys\nfrom sweeps.cli.app import app\nsys.argv = ['sweeps', *sys.argv[1:]]\napp(standalone_mode=False)\n"
         "heavy = {'tensorflow', 'keras', 'optuna_dashboard', 'sklearn', '" + absent + "'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import space
 
-from sweeps.parameters import Case, Choices, Parameter, Range
 from sweeps.report import levels as of
 from sweeps.report.levels import Count, Run
 from sweeps.report.words import percent, printable
+from sweeps.space.parameters import Case, Choices, Parameter, Range
 
 RATE = Parameter("learning_rate", (Case(Range(1e-5, 1e-1, log=True)),))
 MOMENTUM = Parameter("momentum", (Case(Range(0.0, 0.99)),))

@@ -16,9 +16,9 @@ import pytest
 from matplotlib.figure import Figure
 from studies import material, mixed, space, trial
 
-from sweeps import space_file
 from sweeps.report import figures, findings, page, svg
 from sweeps.report.material import Material
+from sweeps.space import file
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 EVIL = "<script>alert(1)</script> \"' & ' é 汉字 \u202edesrever\u202c 😀 $x$ ]]> --> {{ 7 * 7 }}"
@@ -133,7 +133,7 @@ def test_the_answer_the_maps_and_every_trial_are_there_without_the_script(text: 
 
 
 def test_what_users_wrote_is_text_and_nothing_else() -> None:
-    evil = space_file.parse(
+    evil = file.parse(
         "[study]\nname = '''" + EVIL + "'''\nquestion = '''" + EVIL + "'''\n"
         "[budget]\ntrials = 2\nsteps = 100\nreport_interval = 20\n"
         "[space]\nactivation = 'relu'\nlearning_rate = [0.1, 0.2]\n"

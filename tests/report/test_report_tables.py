@@ -15,12 +15,14 @@ from optuna.trial import FrozenTrial
 from servers import absent
 from studies import config_of, material, mixed, space, trial
 
-from sweeps import autopsies, space_file, store
+from sweeps import store
+from sweeps.analysis import autopsies
 from sweeps.errors import InputError
+from sweeps.readings import Reading
 from sweeps.report import material as gathering
 from sweeps.report import tables
 from sweeps.report.material import Material
-from sweeps.signals import Reading
+from sweeps.space import file as space_file
 
 OVERRIDES = ["budget.trials=6", "space.momentum={choices=[0.5, 0.9], when={activation='selu'}}"]
 ODD = "=cmd|' /C calc'!A0"

@@ -24,15 +24,15 @@ import sqlalchemy
 from sqlalchemy import Engine
 
 from sweeps import store
+from sweeps.artifacts.locations import Folder
 from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.errors import SweepsError
-from sweeps.heartbeat import Patience
-from sweeps.places import Folder
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.store import engines, processes, watch
 from sweeps.store.leases import Retries
-from sweeps.worker import Worker, life
+from sweeps.worker.heartbeat import Patience
+from sweeps.worker.worker import Worker, life
 
 PR_SET_PDEATHSIG = 1
 LONG_TEXT = 100_000  # characters of an error's text: more than a TEXT of MariaDB takes

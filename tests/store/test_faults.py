@@ -22,17 +22,18 @@ from servers import PASSWORD, PostgreSQL, Server
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
-from sweeps import interruption, store
+from sweeps import store
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import LostLeaseError
-from sweeps.signals import Reading
-from sweeps.space import derived_seed
+from sweeps.readings import Reading
+from sweeps.space.space import derived_seed
 from sweeps.store import leases, offers
 from sweeps.store.processes import Process
 from sweeps.store.tables import State
 from sweeps.store.writes import Batch
-from sweeps.worker import Worker
+from sweeps.worker import shutdown
+from sweeps.worker.worker import Worker
 
 QUICK = Plan(look_s=0.02, grace_s=1.5, beat_s=0.2)
 SLOW = 0.25  # seconds for a look, of which a trial has 21
@@ -483,7 +484,7 @@ def test_a_second_signal_ends_at_once(sqlite: str, tmp_path: Path) -> None:
         worker = crew.start(look_s=60.0, deaf=True)
         worker.await_traces(1, "begin")
         worker.signal(signal.SIGTERM)
-        time.sleep(interruption.SAME_S + 0.5)
+        time.sleep(shutdown.SAME_S + 0.5)
         worker.signal(signal.SIGINT)
         assert worker.ended(20.0) == 128 + signal.SIGINT
 

@@ -14,8 +14,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 
-from sweeps import space_file, store
+from sweeps import store
 from sweeps.errors import LostLeaseError
+from sweeps.space import file
 from sweeps.store import leases, offers
 from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.processes import Process
@@ -45,7 +46,7 @@ class Store(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="sweeps-invariants-"))
         if not TEMPLATE.exists():
             made = store.connect(f"sqlite:///{TEMPLATE}", create=True)
-            store.create_study(made, space_file.parse(fakes.TINY), fakes.TINY, [])
+            store.create_study(made, file.parse(fakes.TINY), fakes.TINY, [])
             made.engine.dispose()
         shutil.copy(TEMPLATE, self.folder / "store.db")
         self.storage = store.connect(f"sqlite:///{self.folder}/store.db")

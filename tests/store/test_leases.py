@@ -19,8 +19,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import select, text, update
 
-from sweeps import space_file, store
+from sweeps import store
 from sweeps.errors import LostLeaseError, StoreError
+from sweeps.space import file
 from sweeps.store import leases, offers
 from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.processes import Process, runs, this_machine, this_process
@@ -35,7 +36,7 @@ ELSEWHERE = Process("node7", "another boot", 77, 1.0)
 def storage(url: str) -> Any:
     """A store with the tiny study, of four trials."""
     opened = store.connect(url, create=True)
-    store.create_study(opened, space_file.parse(fakes.TINY), fakes.TINY, [])
+    store.create_study(opened, file.parse(fakes.TINY), fakes.TINY, [])
     yield opened
     opened.engine.dispose()
 
@@ -44,7 +45,7 @@ def storage(url: str) -> Any:
 def lite(tmp_path: Path) -> Any:
     """The same on SQLite alone, for what no database decides."""
     opened = store.connect(f"sqlite:///{tmp_path}/lite.db", create=True)
-    store.create_study(opened, space_file.parse(fakes.TINY), fakes.TINY, [])
+    store.create_study(opened, file.parse(fakes.TINY), fakes.TINY, [])
     yield opened
     opened.engine.dispose()
 
@@ -311,7 +312,7 @@ def test_a_stopped_study_ends_its_unfinished_trials_and_a_resumed_one_fills_thei
 def test_studies_are_offered_by_priority_then_age(storage: RDBStorage) -> None:
     for name, priority in (("urgent", 5), ("later", 0)):
         overrides = [f"study.name={name}", f"study.priority={priority}"]
-        store.create_study(storage, space_file.parse(fakes.TINY, overrides), fakes.TINY, overrides)
+        store.create_study(storage, file.parse(fakes.TINY, overrides), fakes.TINY, overrides)
     optuna.create_study(storage=storage, study_name="not ours")
     assert offers.active(storage.engine) == ["urgent", "tiny", "later"]
     worker = hired(storage)

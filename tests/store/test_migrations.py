@@ -13,7 +13,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import text
 
-from sweeps import space_file, store
+from sweeps import store
+from sweeps.space import file
 from sweeps.store import migrations, offers
 from sweeps.store.tables import Base
 
@@ -39,7 +40,7 @@ def test_a_store_of_the_first_version_keeps_its_trials_and_readings(url: str) ->
         connection.execute(text(f"DROP TABLE {migrations.VERSION_TABLE}"))
         connection.commit()
     study = optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
-    store.record_space(study, space_file.parse(fakes.TINY), fakes.TINY, [])
+    store.record_space(study, file.parse(fakes.TINY), fakes.TINY, [])
     study.tell(study.ask(), 0.5)
     study.ask()
     reading = fakes.reading(4, loss=float("nan"))

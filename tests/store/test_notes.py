@@ -10,7 +10,8 @@ from fakes import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps import space_file, store
+from sweeps import store
+from sweeps.space import file
 from sweeps.store import leases, notes
 from sweeps.store.processes import this_process
 
@@ -92,7 +93,7 @@ def test_every_database_keeps_notes(url: str) -> None:
 
 def test_a_trial_that_killed_its_workers_has_a_note_and_what_a_person_wrote_of_it(url: str) -> None:
     storage = store.connect(url, create=True)
-    study = store.create_study(storage, space_file.parse(TINY), TINY, [])
+    study = store.create_study(storage, file.parse(TINY), TINY, [])
     worker = leases.register(storage.engine, this_process(), "", "0")
     claim = leases.claim(storage.engine, worker, study._study_id, 1)
     assert claim is not None

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, distribution_to_json
 from optuna.trial import TrialState
 
-from sweeps import space_file, store
-from sweeps.signals import ChannelVitals, Reading
+from sweeps import store
+from sweeps.readings import ChannelVitals, Reading
+from sweeps.space import file
 from sweeps.store import leases
 from sweeps.store.processes import this_process
 from sweeps.store.trials import Trials
@@ -57,7 +58,7 @@ def comparable(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
 
 def test_optuna_reads_the_same_from_our_rows_as_from_its_own(url: str) -> None:
     storage = store.connect(url, create=True)
-    store.create_study(storage, space_file.parse(fakes.TINY), fakes.TINY, [])
+    store.create_study(storage, file.parse(fakes.TINY), fakes.TINY, [])
     ours(storage)
     plain = optuna.storages.RDBStorage(url)
     study = optuna.load_study(study_name="tiny", storage=plain)
@@ -95,7 +96,7 @@ def test_a_trial_of_twelve_parameters_and_twenty_reports_takes_fewer_than_sixty_
     }
     overrides = sorted(more)
     storage = store.connect(url, create=True)
-    space = space_file.parse(fakes.TINY, overrides)
+    space = file.parse(fakes.TINY, overrides)
     study = store.create_study(storage, space, fakes.TINY, overrides)
     count = 0
 

@@ -12,7 +12,7 @@ import pytest
 from looks import look
 from numpy.typing import NDArray
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.evidence import above_chance, loss_below_prior
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from looks import look
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.verdict import Chance
 from sweeps.verdict.features import NAMES, features
 

@@ -4,7 +4,7 @@ from math import inf, nan
 import pytest
 from looks import look
 
-from sweeps.signals import Reading
+from sweeps.readings import Reading
 from sweeps.verdict.rules import Rules, collapsed, cut_off, diverged, frozen, saturated, unborn
 
 RULES = Rules()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps import __version__
 from sweeps.data.image_store import SPLITS, Split, StoreInfo, sha256
 from sweeps.data.prepare.chunks import HEADER, Plan, Skipped, write_header
 from sweeps.data.prepare.layouts import Listing
 from sweeps.errors import InputError
+from sweeps.version import __version__
 
 
 def check_skipped(listing: Listing, skipped: list[Skipped], partial: Path, limit: float) -> None:

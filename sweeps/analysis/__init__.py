@@ -1,0 +1,1 @@
+"""What the finished trials of a study come to: summary, ranking, agreement, candidates, confirmation, autopsies."""

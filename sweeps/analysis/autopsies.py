@@ -1,0 +1,159 @@
+"""Autopsies of a store's trials, and what a study's trials say together about dying and learning."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite, nan
+from typing import Any
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeps import store
+from sweeps.diagnosis import survey
+from sweeps.diagnosis.autopsy import Autopsy, autopsy
+from sweeps.readings import Reading
+from sweeps.verdict import Chance, Fate
+from sweeps.verdict.shares import wilson
+
+# Fates that say nothing about whether a trial would have learned.
+LEFT_OUT = (Fate.OUTRANKED, store.FAILED, store.INTERRUPTED)
+CHANCE_LOSSES = (store.CHANCE_LOSS, "autopsy_chance_loss")  # as it is noted, and as it was
+FEWEST = 8  # trials, below which a survey is silent
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What decides between dying and learning in one study.
+
+    Attributes:
+        note: why nothing can be said; empty where something can.
+        interactions: (one, other, share of the outcome's entropy that they explain beyond what each does).
+        region: conditions under which most runs learned, each rule with those before it.
+    """
+
+    study: str
+    trials: int
+    learned: int
+    note: str
+    deciders: tuple[survey.Decider, ...] = ()
+    interactions: tuple[tuple[str, str, float], ...] = ()
+    region: tuple[survey.Rule, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON encoder."""
+        pairs = [{"parameters": [one, other], "importance": share} for one, other, share in self.interactions]
+        return {**asdict(self), "interactions": pairs}
+
+
+def tried(trials: Iterable[FrozenTrial]) -> list[survey.Tried]:
+    """The finished trials that tell something; outranked, failed and interrupted ones do not."""
+    return [
+        _tried(trial)
+        for trial in trials
+        if trial.state.is_finished() and trial.user_attrs.get(store.FATE, store.INTERRUPTED) not in LEFT_OUT
+    ]
+
+
+def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
+    """The autopsy of a trial, with what the study knows as of now.
+
+    Raises:
+        StoreError: no such trial, or it left no readings.
+    """
+    readings, _ = store.finished_readings(storage, study, number)
+    return examined(readings, study.get_trials(deepcopy=False), number)
+
+
+def examined(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
+    """The autopsy of one of these trials, all those of its study, with its readings, at least one."""
+    trial = trials[number]
+    config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
+    known = tried(trials)
+    dead = trial.user_attrs.get(store.FATE) != Fate.LEARNED
+    changes = survey.supported_changes(_tried(trial), known) if dead and known else []
+    return autopsy(
+        readings,
+        chance_of(trial, trials),
+        str(trial.user_attrs.get(store.FATE, store.INTERRUPTED)),
+        str(trial.user_attrs.get(store.REASON, "")),
+        changes,
+        config.get("activation"),
+        {value for value in config.values() if isinstance(value, str)},
+    )
+
+
+def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
+    """Chance as a trial's worker counted it, as far as the store tells: its loss is NaN where no trial noted it.
+
+    All trials of a study have the same labels, so another's attributes tell it as well.
+    """
+    known = (value for each in (trial, *trials) if isfinite(value := _chance_loss(each.user_attrs)))
+    attributes = (each.user_attrs for each in (trial, *trials))
+    said = next((each for each in attributes if store.CHANCE_TOP1 in each), {})
+    data = json.loads(trial.user_attrs.get(store.CONFIG, "{}")).get("data", {})
+    classes = data.get("classes", 0) if data.get("task") != "regression" else 0
+    top1, top5 = (said.get(name, nan) if classes else nan for name in (store.CHANCE_TOP1, store.CHANCE_TOP5))
+    return Chance(top1, top5, next(known, nan), classes)
+
+
+def look_over(study: Study) -> Survey:
+    """What all finished trials of a study say together about dying and learning."""
+    return looked_over(study.study_name, tried(study.get_trials(deepcopy=False)))
+
+
+def looked_over(name: str, known: Sequence[survey.Tried]) -> Survey:
+    """The same of the trials that tell something, in a study of this name."""
+    learned = sum(each.learned for each in known)
+    counts = (name, len(known), learned)
+    if len(known) < FEWEST:
+        return Survey(*counts, f"{len(known)} finished trials say too little; {FEWEST} are the fewest")
+    if learned in (0, len(known)):
+        return Survey(*counts, f"{'all' if learned else 'none'} of {len(known)} trials learned: nothing to compare")
+    found = (survey.deciders(known), survey.interactions(known), survey.region(known))
+    return Survey(*counts, "", *map(tuple, found))  # type: ignore[arg-type]
+
+
+def render(found: Survey) -> RenderableType:
+    """A survey for a terminal."""
+    head = Text(f"{found.study}: {found.learned} of {found.trials} trials learned", "bold")
+    if found.note:
+        return Text(f"{found.study}: {found.note}")
+    return Group(head, *_lines(found))
+
+
+def _lines(found: Survey) -> Iterator[RenderableType]:
+    table = Table("hyperparameter", "decides", "most learned where")
+    for each in found.deciders:
+        table.add_row(each.name, f"{each.importance:.0%}", each.best)
+    yield Text("share of the outcome (learned or not) that each explains alone, less what chance would")
+    yield table
+    for one, other, share in found.interactions:
+        yield Text(f"together {one} and {other} explain another {share:.0%}, which neither does alone")
+    for number, rule in enumerate(found.region):
+        lead = "where runs live: " if not number else "  and narrower:  "
+        least = wilson(rule.learned, rule.tried)
+        yield Text(f"{lead}{rule.words}: {rule.learned} of {rule.tried} learned (95 % interval from {least:.0%} up)")
+    if found.region:
+        yield Text("these are the best of many conditions looked at: try them on new trials")
+    else:
+        yield Text("no condition singles out where runs live")
+
+
+def _tried(trial: FrozenTrial) -> survey.Tried:
+    fate = str(trial.user_attrs.get(store.FATE, store.INTERRUPTED))
+    values = {name: value for name, value in trial.params.items() if value is not None}
+    return survey.Tried(trial.number, values, fate, fate == Fate.LEARNED)
+
+
+def _chance_loss(attributes: Mapping[str, Any]) -> float:
+    """As noted, else from loss and gain, which is 1 - loss / chance; NaN where they do not tell."""
+    for name in CHANCE_LOSSES:
+        if name in attributes:
+            return float(attributes[name])
+    loss, gain = attributes.get(store.LOSS, nan), attributes.get(store.GAIN, nan)
+    return float(loss / (1 - gain)) if loss > 0 and gain < 1 else nan

@@ -1,0 +1,138 @@
+"""Which configurations of a study are run again, at which scale; and the search-space file that runs them."""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from sweeps.analysis.ranking import Ranked
+from sweeps.analysis.summary import value_of
+from sweeps.errors import InputError, SpaceError, unknown_key
+from sweeps.space import file
+from sweeps.space.parameters import Scalar
+from sweeps.space.space import LABELS, Space
+
+TABLES = ("budget", "data", "model")  # what a scale may change
+WRITE = "write full, a factor such as 4, or table.key=value, such as model.width=32"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much less truncated candidates are run.
+
+    Attributes:
+        label: in the name of the study.
+        changes: table -> key -> value, put over the study's own.
+    """
+
+    label: str
+    changes: Mapping[str, Mapping[str, Any]]
+
+
+def choose(study: str, found: Sequence[Ranked], top: int, middle: int) -> list[Ranked]:
+    """The best learners, and others evenly spaced over the ranks of the rest, the last included: ranks are compared.
+
+    Raises:
+        InputError: nothing learned.
+    """
+    learners = [each for each in found if each.learned]
+    if not learners:
+        raise InputError(f"study {study!r}: no configuration learned, so that there is nothing to confirm")
+    best, rest = learners[:top], learners[top:]
+    chosen = np.linspace(len(rest) - 1, 0, min(middle, len(rest))).round().astype(int)
+    return best + [rest[index] for index in sorted(set(chosen.tolist()))]
+
+
+def scale(text: str, space: Space) -> Scale:
+    """What `--scale` says: `full`, a factor on the steps (or epochs), or `table.key=value` several times.
+
+    Raises:
+        InputError: it says none of these, or the study has no full size.
+    """
+    if text == "full":
+        if space.full is None:
+            raise InputError(f"--scale full: study {space.name!r} has no [full] table; say sizes with table.key=value")
+        return Scale("full", space.tables["full"])
+    if re.fullmatch(r"\d+(\.\d+)?", text) and float(text) > 0:
+        return Scale(f"{float(text):g}x", {"budget": _longer(space, float(text))})
+    changes: dict[str, dict[str, Any]] = {}
+    for override in text.split():
+        table, _, key = override.partition("=")[0].partition(".")
+        if "=" not in override or not key:
+            raise InputError(f"--scale {text!r}: {WRITE}")
+        if table not in TABLES:
+            raise InputError(f"--scale {text!r}: {unknown_key(table, TABLES)}")
+        changes.setdefault(table, {})[key] = file.value_of(override.partition("=")[2])
+    if not changes:
+        raise InputError(f"--scale is empty; {WRITE}")
+    label = "-".join(f"{key}={value}" for keys in changes.values() for key, value in keys.items())
+    return Scale(label, changes)
+
+
+def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) -> str:
+    """The search-space file that runs each candidate with the same seeds, none of which any of its trials had.
+
+    A candidate is named by the number of its first trial.
+
+    Raises:
+        SpaceError: the scale makes no valid file.
+    """
+    tables: dict[str, Any] = copy.deepcopy(dict(space.tables))
+    for table, keys in at.changes.items():
+        if sampled := [key for key in keys if f"{table}.{key}" in {p.name for p in space.parameters}]:
+            problem = f"space.{table}.{sampled[0]} decides it for each candidate; leave it out"
+            raise SpaceError(f"--scale {at.label}", [(f"{table}.{sampled[0]}", problem)])
+        tables[table] = file.over(tables.get(table, {}), keys)
+    tables.pop("pruner", None)
+    labels = [each.trials[0].number for each in chosen]
+    tables |= {
+        "study": tables["study"]
+        | {
+            "name": f"{space.name}-confirm-{at.label}",
+            "confirms": space.name,
+            "question": f"Do the ranks of {space.name!r} hold with other seeds, at {at.label}?",
+        },
+        "budget": tables["budget"] | {"trials": len(chosen) * seeds, "seed": _other_seed(space.budget.seed)},
+        "sampler": {"name": "GridSampler"},
+        "space": {"candidate": labels, "replicate": list(range(seeds)), **_fixed(space, chosen, labels)},
+    }
+    text = tomli_w.dumps(tables)
+    file.parse(text, (), f"--scale {at.label}")
+    return text
+
+
+def asked(space: Space) -> tuple[list[int], int]:
+    """The candidates of a study that confirms another, and how many seeds each has."""
+    values = {p.name: p.cases[0].domain.values for p in space.parameters if p.name in LABELS}
+    return [int(label) for label in values["candidate"]], len(values["replicate"])
+
+
+def _longer(space: Space, factor: float) -> dict[str, int]:
+    """Steps and the interval between looks, or epochs, times the factor."""
+    budget = space.budget
+    if budget.epochs:
+        return {"epochs": max(1, round(budget.epochs * factor))}
+    return {name: max(1, round(getattr(budget, name) * factor)) for name in ("steps", "report_interval")}
+
+
+def _other_seed(seed: int) -> int:
+    return (seed + 1) % 2**63
+
+
+def _fixed(space: Space, chosen: Sequence[Ranked], labels: Sequence[int]) -> dict[str, Any]:
+    """[space]: what the candidates have in common as values, the rest as cases with the candidate as condition."""
+    found: dict[str, Any] = {}
+    for parameter in space.parameters:
+        if parameter.name in LABELS:
+            continue
+        of: dict[Scalar, list[int]] = {}
+        for label, each in zip(labels, chosen, strict=True):
+            of.setdefault(value_of(each.config, parameter.name), []).append(label)
+        cases = [{"value": value, "when": {"candidate": which}} for value, which in of.items()]
+        table, _, key = parameter.name.rpartition(".")
+        (found.setdefault(table, {}) if table else found)[key] = cases if len(cases) > 1 else next(iter(of))
+    return found

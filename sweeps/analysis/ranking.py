@@ -1,0 +1,186 @@
+"""Which configurations of a study are best, and how sure that is; runs that differ in their seed alone are one."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+from sweeps import store
+from sweeps.analysis.statistics import deviation, half_width
+from sweeps.analysis.summary import Finished, finished_trials, value_of
+from sweeps.space.space import Space
+from sweeps.verdict import Fate
+
+# Fates of runs whose last look says nothing about where they would have ended.
+UNKNOWN = (Fate.OUTRANKED, store.FAILED)
+# Between which an objective lies, whatever an interval says that knows nothing of bounds.
+BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("top1", "top5", "f1"), (0.0, 1.0)),
+    **dict.fromkeys(("gain", "r2"), (-inf, 1.0)),
+    "loss": (0.0, inf),
+}
+# Fields of a recipe of which less is a stronger truncation.
+SIZES = (
+    *("steps", "data.classes", "data.images", "data.image_size"),
+    *("model.convolutions", "model.width", "model.dense", "model.dense_units"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A configuration and its finished runs.
+
+    Attributes:
+        config: the recipe without its seed.
+        trials: its runs, in the order of their numbers.
+        values: the objective at the last look of each; a dead run's too.
+        mean: of the values.
+        spread: their standard deviation (n - 1); None of a single run.
+        bounds: between which the objective lies.
+    """
+
+    config: Mapping[str, Any]
+    trials: tuple[Finished, ...]
+    values: tuple[float, ...]
+    mean: float
+    spread: float | None
+    bounds: tuple[float, float]
+
+    @property
+    def learned(self) -> int:
+        """How many of the runs learned."""
+        return sum(trial.fate == Fate.LEARNED for trial in self.trials)
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
+        """Student's t interval of the mean over seeds, within the bounds.
+
+        None of a single run, and of equal values: they say nothing of how far seeds differ, and its width would be 0.
+        """
+        if self.spread is None or len(set(self.values)) == 1:
+            return None
+        n = len(self.values)
+        half = half_width(self.spread, n, confidence)
+        return max(self.bounds[0], self.mean - half), min(self.bounds[1], self.mean + half)
+
+
+def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
+    """The configurations of the trials whose end is known, the best first; of equals the one that was first."""
+    runs: dict[str, list[Finished]] = {}
+    for trial in trials:
+        if trial.config and trial.fate not in UNKNOWN and score(space, trial) is not None:
+            key = json.dumps({**trial.config, "seed": 0}, sort_keys=True)
+            runs.setdefault(key, []).append(trial)
+    sign = -1 if space.direction == "maximize" else 1
+    return sorted((_ranked(space, each) for each in runs.values()), key=lambda each: sign * each.mean)
+
+
+def score(space: Space, trial: Finished) -> float | None:
+    """The objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
+    if trial.value is not None:
+        return trial.value
+    found = {
+        "top1": trial.top1,
+        "top5": trial.top5,
+        "f1": trial.f1,
+        "loss": trial.loss,
+        "gain": trial.gain,
+        "r2": trial.gain,
+    }
+    return found[space.objective]
+
+
+def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
+    """The studies that ran candidates of this one again, in the order in which they were made."""
+    found = [store.load_study(storage, name) for name in store.confirming(storage, study)]
+    made = [(each, store.space_of(each)) for each in found if store.SPACE_TEXT in each.user_attrs]
+    return [(each, space) for each, space in made if space.confirms == study]  # a database may not tell cases apart
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What a study that confirms another came to.
+
+    Attributes:
+        study: its name.
+        candidates: candidate -> its runs whose end is known, the best first.
+        replicates: trial number -> its replicate, of these runs.
+        seconds: of training, the mean of these runs; infinite where there is none.
+        finished: all trials that have ended, failed ones too.
+    """
+
+    study: str
+    candidates: Mapping[int, Ranked]
+    replicates: Mapping[int, int]
+    seconds: float
+    finished: int
+
+
+def rerun(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
+    """Of a study that confirms another, by its candidates."""
+    finished = finished_trials(trials)
+    by_number = {trial.number: trial for trial in trials}
+    found = ranked(space, finished)
+    runs = [trial for each in found for trial in each.trials]
+    return Rerun(
+        study=space.name,
+        candidates={_label(space, by_number[each.trials[0].number], "candidate"): each for each in found},
+        replicates={trial.number: _label(space, by_number[trial.number], "replicate") for trial in runs},
+        seconds=mean_seconds(runs),
+        finished=len(finished),
+    )
+
+
+def deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
+    """Of studies that ran candidates again the one whose ranks count instead of the study's own.
+
+    The one whose runs took longest of those that are surer than the study, the later one of equals; None if none is.
+    """
+    surer = [each for each in reruns if each.candidates and not weakness(own, each)]
+    return max(reversed(surer), key=lambda each: each.seconds) if surer else None
+
+
+def weakness(own: Sequence[Ranked], again: Rerun) -> str:
+    """Why ranks of candidates that were run again are no surer than the study's own; empty where they are.
+
+    Runs that are larger in something say more; those that are only truncated more say less, and one more run of the
+    same size says no more than the one that is there.
+    """
+    of = {trial.number: each.config for each in own for trial in each.trials}
+    pairs = [(of[number], each.config) for number, each in again.candidates.items() if number in of]
+    sizes = [(name, value_of(one, name), value_of(other, name)) for name in SIZES for one, other in pairs]
+    changes = [(name, before, now) for name, before, now in sizes if None not in (before, now) and before != now]
+    if any(now > before for _, before, now in changes):
+        return ""
+    for name, before, now in changes:
+        return f"its runs are truncated more than the study's ({name} is {now:,}, not {before:,})"
+    if any(len(each.values) > 1 for each in again.candidates.values()):
+        return ""
+    return "one run of the study's own size says no more than the study does"
+
+
+def mean_seconds(trials: Sequence[Finished]) -> float:
+    """Of training, per run; infinite where there is none."""
+    return sum(trial.seconds for trial in trials) / len(trials) if trials else inf
+
+
+def ranked_of(study: Study, space: Space) -> list[Ranked]:
+    """The configurations of a study, the best first."""
+    return ranked(space, finished_trials(study.get_trials(deepcopy=False)))
+
+
+def _label(space: Space, trial: FrozenTrial, name: str) -> int:
+    """A trial's `candidate` or `replicate`; a single value is none that Optuna is asked for. 0 where it has none."""
+    only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == name), 0)
+    return int(trial.params.get(name, only))
+
+
+def _ranked(space: Space, trials: Sequence[Finished]) -> Ranked:
+    values = tuple(value for trial in trials if (value := score(space, trial)) is not None)
+    mean = sum(values) / len(values)
+    config = {name: value for name, value in trials[0].config.items() if name != "seed"}
+    return Ranked(config, tuple(trials), values, mean, deviation(values), BOUNDS[space.objective])

@@ -1,0 +1,300 @@
+"""What people take away from a study: fates, steps saved, the best configuration, learned/tried; as text or JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeps import store
+from sweeps.space.space import Space
+from sweeps.verdict import Fate
+
+FATES = (
+    *(Fate.LEARNED, Fate.AT_CHANCE, Fate.COLLAPSED, Fate.FROZEN, Fate.DIVERGED, Fate.OUTRANKED),
+    store.FAILED,
+)
+# Parameters whose values need no name beside them.
+SPEAK_FOR_THEMSELVES = {"activation", "constraint", "optimizer", "initializer", "dropout", "output", "dtype"}
+COLOURS: dict[str, str] = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
+NAMES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "f1": "macro F1",
+    "loss": "loss",
+    "gain": "information gain",
+    "r2": "R^2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One finished trial; the numbers are those of its last look, None where it had none.
+
+    Attributes:
+        gain: information gain, or R^2 in regression, which has no top-1.
+        would_stop: the step at which the judge would have stopped a control.
+        best_step, best_epoch: where the objective was best; in the budget's epochs, or passes over the training images.
+    """
+
+    number: int
+    fate: str
+    reason: str
+    value: float | None
+    top1: float | None
+    top5: float | None
+    f1: float | None
+    loss: float | None
+    gain: float | None
+    best_value: float | None
+    best_step: int | None
+    best_epoch: float | None
+    steps: int
+    seconds: float
+    config: Mapping[str, Any]
+    would_stop: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A study at one moment.
+
+    Attributes:
+        done, running, waiting, given_up: trials that count in the budget, that run, that wait for another worker, and
+            that were given up when the study was stopped.
+        steps_run, steps_saved: of the finished trials; saved is what stopping early left of their budgets.
+        would_stop, would_stop_learned: controls that the judge would have stopped, and those of them that learned.
+        step_share: share of the whole budget's steps that need not be waited for any more.
+        against: what the table of activations has as columns: the constraint, or what else the space chooses among.
+        learned_of_tried: (activation, column) -> (trials that learned, trials), failed and outranked ones left out.
+    """
+
+    study: str
+    question: str
+    objective: str
+    trials: int
+    done: int
+    running: int
+    waiting: int
+    given_up: int
+    fates: dict[str, int]
+    steps_run: int
+    steps_saved: int
+    would_stop: int
+    would_stop_learned: int
+    step_share: float
+    chance_top1: float | None
+    best: Finished | None
+    against: str
+    learned_of_tried: dict[tuple[str, str], tuple[int, int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON encoder."""
+        table = [
+            {"activation": activation, self.against: column, "learned": learned, "tried": tried}
+            for (activation, column), (learned, tried) in self.learned_of_tried.items()
+        ]
+        return {**asdict(self), "learned_of_tried": table}
+
+
+def finished_trials(trials: Iterable[FrozenTrial]) -> list[Finished]:
+    """The trials that count in the budget, in the order of their numbers."""
+    return [_finished(trial) for trial in trials if trial.state.is_finished() and not _interrupted(trial)]
+
+
+def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
+    """What the trials of a study say, taken together."""
+    done = finished_trials(trials)
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    steps_run = sum(trial.steps for trial in done)
+    stopped = [trial for trial in done if trial.fate not in (Fate.LEARNED, store.FAILED)]
+    spared = [trial for trial in done if trial.would_stop is not None]
+    budget = space.budget
+    under_way = sum((trial.last_step or 0) / budget.resource[1] for trial in running)
+    return Summary(
+        study=space.name,
+        question=space.question,
+        objective=space.objective,
+        trials=budget.trials,
+        done=len(done),
+        running=len(running),
+        waiting=sum(trial.state == TrialState.WAITING for trial in trials),
+        given_up=sum(map(_interrupted, trials)),
+        fates=dict(Counter(trial.fate for trial in done)),
+        steps_run=steps_run,
+        steps_saved=sum(trial.config["steps"] - trial.steps for trial in stopped),
+        would_stop=len(spared),
+        would_stop_learned=sum(trial.fate == Fate.LEARNED for trial in spared),
+        step_share=min(1.0, (len(done) + under_way) / budget.trials),
+        chance_top1=next((t.user_attrs[store.CHANCE_TOP1] for t in trials if store.CHANCE_TOP1 in t.user_attrs), None),
+        best=_best(space, done),
+        against=_against(space),
+        learned_of_tried=_learned_of_tried(done, _against(space)),
+    )
+
+
+def fates_line(summary: Summary) -> Text:
+    """`learned 5 · at chance 4 · ...`, the fates that occurred; then the steps saved."""
+    parts = [(f"{fate} {summary.fates[fate]}", COLOURS.get(fate, "red")) for fate in FATES if summary.fates.get(fate)]
+    line = Text(" · ").join(Text(text, style) for text, style in parts) if parts else Text("no trial finished yet")
+    budget = summary.steps_run + summary.steps_saved
+    if summary.steps_saved:
+        line += Text(f" │ steps saved {summary.steps_saved:,} of {budget:,} ({summary.steps_saved / budget:.0%})")
+    return line
+
+
+def best_line(space: Space, summary: Summary) -> Text:
+    """The best configuration in one line."""
+    if summary.best is None or summary.best.value is None or not summary.fates.get(Fate.LEARNED):
+        return Text("best: none yet" + (": nothing learned" if summary.done else ""))
+    return Text.assemble(
+        f"best: {NAMES[summary.objective]} {shown(summary.objective, summary.best.value)}, ",
+        f"trial {summary.best.number}{_reached(space, summary.best)}: ",
+        (drawn(space, summary.best), "bold"),
+    )
+
+
+def trial_line(space: Space, trial: Finished) -> Text:
+    """A finished trial in one line."""
+    accuracy = f"top-1 {trial.top1:7.2%}" if trial.top1 is not None else " " * 13
+    if trial.top1 is None and trial.gain is not None:
+        accuracy = f"R^2 {trial.gain:9.3f}"
+    loss = f"loss {trial.loss:6.3g}" if trial.loss is not None else " " * 11
+    return Text.assemble(
+        f"{trial.number:4d}  ",
+        (f"{trial.fate:10s}", COLOURS.get(Fate(trial.fate), "red") if trial.fate in set(Fate) else "red"),
+        f"  {accuracy}  {loss}  step {trial.steps:<5d} {drawn(space, trial)}",
+    )
+
+
+def render(space: Space, summary: Summary) -> RenderableType:
+    """The whole summary for a terminal."""
+    head = Text(f"{summary.study}: {summary.done} of {summary.trials} trials", "bold")
+    if summary.running:
+        head += Text(f", {summary.running} running")
+    if summary.waiting:
+        head += Text(f", {summary.waiting} waiting for a worker")
+    if summary.given_up:
+        head += Text(f", {summary.given_up} given up")
+    lines: list[RenderableType] = [head]
+    if summary.question:
+        lines.append(Text(summary.question, "italic"))
+    lines.append(fates_line(summary))
+    if summary.would_stop:
+        spared = f"{summary.would_stop} controls would have been stopped; {summary.would_stop_learned} of them learned"
+        lines.append(Text(spared, "dim"))
+    lines.append(best_line(space, summary))
+    if summary.best is not None and summary.best.top1 is not None and summary.chance_top1 is not None:
+        lines.append(Text(f"chance level of top-1: {summary.chance_top1:.2%}", "dim"))
+    if summary.learned_of_tried:
+        columns = len({column for _, column in summary.learned_of_tried})
+        lines.append(Text("learned / tried" + (f", by {summary.against.replace('_', ' ')}" if columns > 1 else "")))
+        lines.append(_table(summary))
+    return Group(*lines)
+
+
+def drawn(space: Space, trial: Finished) -> str:
+    """The values of the parameters that the space varies, without those that had no say."""
+    words = []
+    for parameter in space.parameters:
+        varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
+        value = value_of(trial.config, parameter.name)
+        if not varies or value is None or value == "none":
+            continue
+        word = f"{value:.3g}" if isinstance(value, float) else str(value)
+        words.append(word if parameter.name in SPEAK_FOR_THEMSELVES else f"{parameter.name}={word}")
+    return " ".join(words)
+
+
+def value_of(config: Mapping[str, Any], name: str) -> Any:
+    """A config's value by a parameter's name (`model.width`); None if it has none."""
+    value: Any = config
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _table(summary: Summary) -> Table:
+    activations = sorted({activation for activation, _ in summary.learned_of_tried})
+    columns = sorted({column for _, column in summary.learned_of_tried}, key=lambda c: (c != "none", c))
+    table = Table("activation")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for activation in activations:
+        cells = [summary.learned_of_tried.get((activation, column)) for column in columns]
+        table.add_row(activation, *(f"{cell[0]} / {cell[1]}" if cell else "" for cell in cells))
+    return table
+
+
+def _interrupted(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and trial.user_attrs.get(store.FATE) != store.FAILED
+
+
+def _finished(trial: FrozenTrial) -> Finished:
+    attributes = trial.user_attrs
+    return Finished(
+        number=trial.number,
+        fate=attributes.get(store.FATE, store.FAILED),
+        reason=attributes.get(store.REASON, ""),
+        value=trial.value if trial.state == TrialState.COMPLETE else None,
+        top1=attributes.get(store.TOP1),
+        top5=attributes.get(store.TOP5),
+        f1=attributes.get(store.F1),
+        loss=attributes.get(store.LOSS),
+        gain=attributes.get(store.GAIN),
+        best_value=attributes.get(store.BEST_VALUE),
+        best_step=attributes.get(store.BEST_STEP),
+        best_epoch=attributes.get(store.BEST_EPOCH),
+        steps=attributes.get(store.STEPS, 0),
+        seconds=attributes.get(store.SECONDS, 0.0),
+        config=json.loads(attributes.get(store.CONFIG, "{}")),
+        would_stop=attributes.get(store.WOULD_STOP),
+    )
+
+
+def _best(space: Space, done: Sequence[Finished]) -> Finished | None:
+    sign = 1 if space.direction == "maximize" else -1
+    return max(
+        (trial for trial in done if trial.value is not None),
+        key=lambda trial: sign * (trial.value or 0.0),
+        default=None,
+    )
+
+
+def _reached(space: Space, best: Finished) -> str:
+    """Where its own best value was, if that was before its end."""
+    if best.best_value is None or best.best_step in (None, best.steps):
+        return ""
+    where = f"epoch {best.best_epoch:.3g}" if space.budget.epochs else f"step {best.best_step}"
+    return f" (its best {shown(space.objective, best.best_value)} at {where})"
+
+
+def _against(space: Space) -> str:
+    """The constraint if the space varies it, else the first other choice among names, else the constraint after all."""
+    named = [
+        parameter.name
+        for parameter in space.parameters
+        if parameter.name != "activation"
+        and len({value for case in parameter.cases for value in case.domain.ends() if isinstance(value, str)}) > 1
+    ]
+    return "constraint" if "constraint" in named or not named else named[0]
+
+
+def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str, str], tuple[int, int]]:
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    for trial in done:
+        if trial.config and trial.fate not in (store.FAILED, Fate.OUTRANKED):
+            key = (trial.config["activation"], str(value_of(trial.config, against)))
+            learned, tried = counts.get(key, (0, 0))
+            counts[key] = (learned + (trial.fate == Fate.LEARNED), tried + 1)
+    return counts
+
+
+def shown(objective: str, value: float) -> str:
+    """A value of an objective for people."""
+    return f"{value:.2%}" if objective in ("top1", "top5") else f"{value:.4g}"

@@ -1,0 +1,1 @@
+"""Where a study's files lie (a folder, S3, Google Cloud Storage), and the checkpoints kept there."""

@@ -1,0 +1,269 @@
+"""Where a study's files lie: a folder, or a bucket of an object store, named by one string."""
+
+import errno
+import fcntl
+import io
+import os
+import re
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+from urllib.parse import unquote_to_bytes
+from uuid import uuid4
+
+from sweeps.artifacts.buckets import BUCKETS, BucketStore
+from sweeps.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
+
+PARTIAL = ".partial-"  # how the name of a file starts that is being written
+WRITTEN = "write a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
+
+
+class Place(Protocol):
+    """Files by name; a name may have folders, separated by `/`."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, or put it in the place of the one that is there: whole or not at all.
+
+        Raises:
+            OSError: it cannot be written; what was there is as it was.
+            ValueError: no name of a file in this place.
+        """
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The content as it was last written; None where there is none.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: no name of a file in this place.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one.
+
+        Raises:
+            OSError: it cannot be removed.
+            ValueError: no name of a file in this place.
+        """
+        ...
+
+
+def place(where: str) -> Place:
+    """The place at a path, `file:///PATH`, `s3://BUCKET[/PREFIX]` or `gs://BUCKET[/PREFIX]`.
+
+    Nothing is made, nor is a bucket asked, before something is written or read.
+
+    Raises:
+        InputError: no such notation, a file instead of a folder, the bucket's client is not installed or not set up.
+    """
+    scheme, rest = _parts(where)
+    return Bucket(_bucket(scheme, rest)) if scheme in BUCKETS else Folder(_folder(rest))
+
+
+def artifact_store(where: str) -> "ArtifactStore":
+    """The same place for Optuna's artifacts, such as the pictures that optuna-dashboard shows; a folder is made.
+
+    Raises:
+        InputError: as `place`.
+        OSError: the folder cannot be made.
+    """
+    scheme, rest = _parts(where)
+    if scheme in BUCKETS:
+        return _bucket(scheme, rest)
+    from optuna.artifacts import FileSystemArtifactStore  # noqa: PLC0415  imports every client that is installed
+
+    folder = _folder(rest)
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(folder)
+
+
+def require_writable(where: str) -> None:
+    """Make sure that a checkpoint could be written and removed there; nothing is left but the folder.
+
+    Raises:
+        InputError: it could not; or as `place`.
+    """
+    found, name = place(where), f"checkpoints/probe-{uuid4().hex}"
+    try:
+        found.write(name, b"probe")
+        found.remove(name)
+    except OSError as exc:
+        raise InputError(
+            f"{where}: no checkpoint can be kept there ({one_line(exc)}); name another place with --artifacts"
+        ) from exc
+
+
+class Folder:
+    """A place in the file system; several processes, also of several machines, may use it at the same time.
+
+    A file that is being written is locked until it has its name, so that whoever writes that name next knows what a
+    killed process left, and clears it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, name: str, content: bytes) -> None:
+        """As `Place.write`; what is written has reached the disk."""
+        path = self._path(name)
+        self._make(path.parent)
+        _clear(path)
+        file, partial = _begun(path)
+        with file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        _sync(path.parent)
+
+    def read(self, name: str) -> bytes | None:
+        """As `Place.read`."""
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return self._path(name).read_bytes()
+        return None
+
+    def remove(self, name: str) -> None:
+        """As `Place.remove`; clears what killed writers left of it too."""
+        path = self._path(name)
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            path.unlink()
+        _clear(path)
+
+    def _path(self, name: str) -> Path:
+        return self.path.joinpath(*_checked(name).split("/"))
+
+    def _make(self, folder: Path) -> None:
+        missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            _sync(each.parent)
+
+
+class Bucket:
+    """A place in an object store, where writing is whole or not at all by itself."""
+
+    def __init__(self, store: "ArtifactStore") -> None:
+        self._store = store
+
+    def write(self, name: str, content: bytes) -> None:
+        """As `Place.write`."""
+        self._store.write(_checked(name), io.BytesIO(content))
+
+    def read(self, name: str) -> bytes | None:
+        """As `Place.read`."""
+        from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
+
+        with suppress(ArtifactNotFound), self._store.open_reader(_checked(name)) as file:
+            return file.read()
+        return None
+
+    def remove(self, name: str) -> None:
+        """As `Place.remove`."""
+        from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
+
+        with suppress(ArtifactNotFound):
+            self._store.remove(_checked(name))
+
+
+def _parts(where: str) -> tuple[str, str]:
+    """Scheme and the rest; `file` where there is no scheme.
+
+    What is wrong is not quoted: people write passwords into URLs.
+    """
+    if not where.strip() or "\0" in where or "%00" in where:
+        raise InputError(f"no place for files; {WRITTEN}")
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", where)
+    if match is None:
+        return "file", where
+    scheme, rest = match[1].lower(), where[match.end() :]
+    if scheme not in BUCKETS and scheme != "file":
+        raise InputError(f"{scheme}:// is no place for files; {WRITTEN}")
+    if scheme != "file":
+        return scheme, rest
+    host, slash, path = rest.partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise InputError("file:// of another machine, or of no full path; write file:///FULL/PATH or the path alone")
+    return scheme, os.fsdecode(unquote_to_bytes(f"/{path}"))
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).absolute()  # the user's code may change the working directory
+    try:
+        usable = path.is_dir() or not path.exists()
+    except (OSError, ValueError) as exc:
+        raise InputError(f"{path}: no folder that can be used ({type(exc).__name__}); name another") from exc
+    if not usable:
+        raise InputError(f"{path}: a file, not a folder; name a folder")
+    return path
+
+
+def _bucket(scheme: str, rest: str) -> BucketStore:
+    bucket, _, prefix = rest.partition("/")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]+", bucket) or re.search(r"[?#]", prefix):
+        raise InputError(f"{scheme}://: no bucket, or more than a bucket and a prefix; {WRITTEN}")
+    return BucketStore(scheme, bucket, _prefix(scheme, prefix) if prefix.strip("/") else "")
+
+
+def _prefix(scheme: str, prefix: str) -> str:
+    try:
+        return _checked(prefix.strip("/"))
+    except ValueError as exc:
+        raise InputError(f"{scheme}://: {exc} as a prefix; {WRITTEN}") from exc
+
+
+def _checked(name: str) -> str:
+    """A name that stays inside its place.
+
+    Raises:
+        ValueError: it does not, or is kept for files that are being written.
+    """
+    for part in name.split("/"):
+        if part in ("", ".", "..") or "\0" in part or part.startswith(PARTIAL):
+            raise ValueError(f"{name!r} is no name of a file in a place")
+    return name
+
+
+def _pattern(path: Path) -> str:
+    """How the partial files of this one start: of a length that any file system takes."""
+    return f"{PARTIAL}{blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}-"
+
+
+def _begun(path: Path) -> tuple[BinaryIO, Path]:
+    """A new partial file, locked while it is open wherever the file system has locks."""
+    while True:
+        partial = path.with_name(f"{_pattern(path)}{uuid4().hex}")
+        file = partial.open("xb")
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file, partial
+        file.close()  # cleared by another writer between its making and its lock
+
+
+def _clear(path: Path) -> None:
+    """Remove the partial files that nobody is writing: those whose lock is free."""
+    for partial in path.parent.glob(f"{_pattern(path)}*"):
+        with suppress(OSError), partial.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            partial.unlink()
+
+
+def _sync(folder: Path) -> None:
+    """Make names in a folder outlive a power cut; some network file systems cannot, and say so."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(opened)

@@ -1,0 +1,1 @@
+"""The dashboard: its server, and what optuna-dashboard is shown of the store."""

@@ -1,0 +1,286 @@
+"""The autopsy of one run: its cause in words that a person can act on, with the numbers behind it.
+
+It says what was seen. That a change would have saved the run it never says: what the study's own trials support comes
+from `survey`, what is known of such nets in general from `causes`.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan
+from typing import Any
+
+from sweeps.diagnosis.causes import Cause, may_help, seen
+from sweeps.diagnosis.findings import Findings, LayerFindings, find
+from sweeps.diagnosis.survey import Change
+from sweeps.readings import Reading
+from sweeps.verdict.chance import Chance
+from sweeps.verdict.judge import Fate, is_learner
+
+# Of 328 recorded runs no one of the 218 learners ended beyond one of these, but 59, 27 and 17 of the dead did.
+LEAST_SIGNAL, DEAD, SATURATED = 1e-2, 1.0, 0.99  # signal of the logits; shares of a layer's units and outputs
+SMALL_UPDATE, USUAL_UPDATE = 1e-4, 1e-3  # change of a kernel in one step, over its norm
+VANISHING, EXPLODING = 1e-3, 1e3  # gradient norm of the first layer over that of the last
+AT_PRIOR = 0.005  # of chance's loss: within it the loss is that of answering the class frequencies
+RISE = 1e-3  # of the gain over the second half of the looks, from which on a run counts as slowly learning
+MOST_LINES, FEWEST_ROWS = 40, 8  # of a note, whose table of many layers is thinned out
+IN_A_LAYER = (Cause.CUT_OFF, Cause.SATURATED, Cause.SIGNAL_LOST)  # causes that a layer shows
+FLAWED = (Fate.COLLAPSED, Fate.AT_CHANCE)  # fates that a run has although it may have learned before
+
+
+@dataclass(frozen=True, slots=True)
+class Autopsy:
+    """What became of a run, why as far as it can be seen, and what may help.
+
+    Attributes:
+        fate, reason: the verdict's.
+        activation: of the hidden layers; None if unknown.
+        changes: what the study's other trials support, the surest first.
+        has: values of the run's config, which need not be advised.
+    """
+
+    cause: Cause
+    fate: str
+    reason: str
+    chance: Chance
+    findings: Findings
+    activation: str | None = None
+    changes: tuple[Change, ...] = ()
+    has: frozenset[str] = frozenset()
+
+    @property
+    def culprit(self) -> LayerFindings | None:
+        """The layer that shows the cause; None where no layer does."""
+        layers = self.findings.layers
+        if self.cause is Cause.CUT_OFF:
+            return next(each for each in layers if each.vitals.dead >= DEAD)
+        if self.cause is Cause.SATURATED:
+            return next(each for each in layers if each.vitals.saturated >= SATURATED)
+        return self.findings.first_lost
+
+    def attributes(self) -> dict[str, Any]:
+        """For the trial's user attributes: flat and plain, without what is unknown or infinite, which JSON lacks."""
+        found = self.findings
+        layer = self.culprit if self.cause in IN_A_LAYER else None
+        first = found.first_lost if found.first_lost is not layer else None  # it is named once
+        values: dict[str, Any] = {
+            "died_in_layer": layer.name if layer else None,
+            "died_at_step": self._died_at(layer),
+            "autopsy_cause": str(self.cause),
+            "autopsy_look": found.step,
+            "autopsy_lost_in": first.name if first else None,
+            "autopsy_lost_at": first.lost_at if first else None,
+            "autopsy_signal": found.signal,
+            "autopsy_gradient_ratio": found.gradient_ratio,
+            "autopsy_update_ratio": found.update_ratio,
+            "autopsy_supported": [change.words for change in self.changes] or None,
+            **{f"autopsy_{name}": value for name, value in _worst_layers(found).items()},
+        }
+        return {name: value for name, value in map(_plain, values.items()) if value is not None}
+
+    def _died_at(self, layer: LayerFindings | None) -> int | None:
+        """Where that layer lost its signal; else the last look, which showed the mechanism, if there is one."""
+        if layer is not None and layer.lost_at is not None:
+            return layer.lost_at
+        return self.findings.last_step if self.cause in (*IN_A_LAYER, Cause.DIVERGED, Cause.FROZEN) else None
+
+    def markdown(self, picture: str = "") -> str:
+        """The note for a person, about 40 lines: the cause, what happened, the layers, and what may help.
+
+        Args:
+            picture: Markdown of one, to be shown after the cause.
+        """
+        shown = ["", picture] if picture else []
+        head = [f"## Autopsy: {self.cause}", *self.opening(), *shown, "", "### What happened"]
+        head += [f"- {line}" for line in (self.reason, *self.happened()) if line]
+        tail = [] if self.cause is Cause.NONE else ["", "### What this study supports", *self._supports()]
+        rows = max(FEWEST_ROWS, MOST_LINES - len(head) - len(tail) - 5)
+        return "\n".join([*head, *_table(self.findings, rows), *tail])
+
+    def opening(self) -> Iterator[str]:
+        """What was seen, and what this study's trials support or else may help, a sentence each."""
+        culprit = self.culprit
+        step = culprit.lost_at if culprit and self.cause is Cause.SIGNAL_LOST else None
+        text = seen(self.cause, culprit.name if culprit else "", step)
+        yield f"{text[0].upper()}{text[1:]}."
+        if self.changes:
+            yield f"In this study, {self.changes[0].words}."
+        elif advice := may_help(self.cause, self.has):
+            yield f"{advice[0].upper()}{advice[1:]}."
+
+    def happened(self) -> Iterator[str]:
+        """What was out of order, or well, one line each; nothing of what is not known."""
+        return _happened(self)
+
+    def _supports(self) -> Iterator[str]:
+        if not self.changes:
+            yield "Nothing yet: no single change to this trial let clearly more of the runs like it learn."
+            return
+        yield from (f"- {change.words} (p = {change.p:.2g}, one change of many looked at)" for change in self.changes)
+        if advice := may_help(self.cause, self.has):
+            yield f"\nBeyond this study: {advice}."
+
+
+def autopsy(
+    readings: Sequence[Reading],
+    chance: Chance,
+    fate: str,
+    reason: str,
+    changes: Sequence[Change] = (),
+    activation: str | None = None,
+    has: Collection[str] = (),
+) -> Autopsy:
+    """The autopsy of a run that is over.
+
+    Args:
+        readings: all looks, at least one, in the order of their steps.
+        fate, reason: a verdict's, or what the worker noted.
+        changes: what `survey.supported_changes` says.
+        activation: of the hidden layers, if known.
+        has: values of the run's config: advice to do what it did already is left out.
+    """
+    findings = find(readings, chance)
+    cause = _cause(readings, chance, fate, findings)
+    return Autopsy(cause, fate, reason, chance, findings, activation, tuple(changes), frozenset(has))
+
+
+def _cause(readings: Sequence[Reading], chance: Chance, fate: str, found: Findings) -> Cause:
+    if fate == Fate.DIVERGED or not found.finite:
+        return Cause.DIVERGED
+    if fate == Fate.LEARNED or (fate not in (*FLAWED, Fate.FROZEN) and is_learner(readings, chance)):
+        return Cause.NONE
+    if fate == Fate.FROZEN:
+        return Cause.FROZEN
+    lost = found.signal < LEAST_SIGNAL
+    # One dead or saturated layer is no cause where a path leads around it: then the logits still tell inputs apart.
+    if lost and found.most_dead and found.most_dead.vitals.dead >= DEAD:
+        return Cause.CUT_OFF
+    if lost and found.most_saturated and found.most_saturated.vitals.saturated >= SATURATED:
+        return Cause.SATURATED
+    if lost or fate == Fate.COLLAPSED:
+        return Cause.SIGNAL_LOST
+    slowly = found.best_gain > 0 and found.rise >= RISE
+    return Cause.CRAWLING if slowly or found.update_ratio < SMALL_UPDATE else Cause.AT_CHANCE
+
+
+def _worst_layers(found: Findings) -> dict[str, Any]:
+    """The worst layers' names and numbers."""
+    values: dict[str, Any] = {}
+    if (each := found.most_dead) and each.vitals.dead > 0:
+        values |= {"dead": each.vitals.dead, "dead_layer": each.name}
+    if (each := found.most_saturated) and each.vitals.saturated > 0:
+        values |= {"saturated": each.vitals.saturated, "saturated_layer": each.name}
+    if each := found.most_off_unit:
+        values |= {"mean": each.vitals.mean, "std": each.vitals.std, "mean_std_layer": each.name}
+    if (each := found.least_in_domain) and (weights := each.vitals.weights):
+        values |= {"in_domain": weights.in_domain, "in_domain_layer": each.name}
+        values |= {"omega_mean": weights.omega_mean, "omega_std": weights.omega_std}
+        values |= {"tau_mean": weights.tau_mean, "tau_std": weights.tau_std}
+    return values
+
+
+def _plain(item: tuple[str, Any]) -> tuple[str, Any]:
+    """Numbers as people read them, and Python's where they are NumPy's; None for what JSON cannot say."""
+    name, value = item
+    if value is None or isinstance(value, str | list | int):
+        return name, value
+    return name, float(f"{value:.6g}") if isfinite(value) else None
+
+
+def _happened(result: Autopsy) -> Iterator[str]:
+    found = result.findings
+    if (first := found.first_lost) and first.lost_at is not None:
+        yield (
+            f"signal (1: inputs differ in all, 0: every input gives the same): lost first in {first.name} at step "
+            f"{first.lost_at}, from {first.highest:.2g} at its highest to {first.vitals.signal:.2g}"
+        )
+    elif isfinite(found.signal):
+        yield f"signal: no layer fell below a hundredth of its own highest; that of the logits is {found.signal:.2g}"
+    yield from _loss(result)
+    if each := found.most_dead:
+        yield f"dead units: {f'{each.vitals.dead:.0%} of {each.name}, the most' if each.vitals.dead else 'none'}"
+    if each := found.most_saturated:
+        yield f"outputs at the flat ends of the activation: {each.vitals.saturated:.1%} of {each.name}, the most"
+    if each := found.most_off_unit:
+        away = f"mean {each.vitals.mean:.2g}, standard deviation {each.vitals.std:.2g}"
+        yield f"activations farthest from mean 0 and standard deviation 1: {each.name} with {away}"
+    yield from _domain(result)
+    if isfinite(found.gradient_ratio):
+        yield f"gradient norm of the first layer over that of the last: {found.gradient_ratio:.2g}{_gradient(found)}"
+    if isfinite(found.update_ratio):
+        usual = f"about {USUAL_UPDATE:g} is usual"
+        yield f"largest change of a kernel in the last step: {found.update_ratio:.2g} of its norm ({usual})"
+
+
+def _gradient(found: Findings) -> str:
+    if found.gradient_ratio < VANISHING:
+        return " (vanishing towards the input)"
+    return " (exploding towards the input)" if found.gradient_ratio > EXPLODING else ""
+
+
+def _loss(result: Autopsy) -> Iterator[str]:
+    found, guess, at = result.findings, result.chance.loss, result.findings.best_step
+    if not (isfinite(found.loss) and isfinite(guess)):
+        return
+    classes, blind = not isnan(result.chance.top1), found.signal < LEAST_SIGNAL
+    what = "answering the class frequencies" if classes else "answering the mean"
+    name = "best gain" if classes else "best R^2"
+    text = f"loss at the end {found.loss:.4g}, of {what} {guess:.4g}; {name} {found.best_gain:.3g} at step {at}"
+    if abs(found.loss - guess) <= AT_PRIOR * guess:
+        yield f"{text}: it ends by {what}"
+    elif found.loss > guess:
+        yield f"{text}: above it, {'blind to its input and sure of itself' if blind else 'sure of wrong answers'}"
+    else:
+        yield text
+
+
+def _domain(result: Autopsy) -> Iterator[str]:
+    each = result.findings.least_in_domain
+    if each is None or (weights := each.vitals.weights) is None or isnan(weights.in_domain):
+        return
+    matters = " (made for SELU: of no weight here)" if result.activation not in ("selu", None) else ""
+    yield (
+        f"units with sum of weights in [-0.1, 0.1] and sum of squares in [0.95, 1.1], the domain of Theorem 1 of "
+        f"Klambauer et al. 2017{matters}: {weights.in_domain:.0%} of {each.name}, the fewest, with sums "
+        f"{weights.omega_mean:.2g} ± {weights.omega_std:.2g}, squares {weights.tau_mean:.2g} ± {weights.tau_std:.2g}"
+    )
+
+
+def _table(found: Findings, most: int) -> list[str]:
+    """The layers, thinned out evenly to at most `most` rows; the first that lost its signal always stays."""
+    if not found.layers:
+        return []
+    count, first = len(found.layers), found.first_lost
+    kept = {round(row * (count - 1) / (most - 2)) for row in range(most - 1)} if count > most else set(range(count))
+    rows = [each for index, each in enumerate(found.layers) if index in kept or each is first]
+    columns = (
+        "layer",
+        "signal",
+        "highest",
+        "lost at",
+        "mean",
+        "std",
+        "dead",
+        "flat",
+        "in domain",
+        "gradient",
+        "update",
+    )
+    heading = f"### Layers at step {found.step}" + (f" ({len(rows)} of {count})" if len(rows) < count else "")
+    lines = ["", heading, f"| {' | '.join(columns)} |", f"|---{'|--:' * (len(columns) - 1)}|"]
+    return [*lines, *(f"| {' | '.join(_cells(each))} |" for each in rows)]
+
+
+def _cells(each: LayerFindings) -> list[str]:
+    vitals = each.vitals
+    numbers = (vitals.mean, vitals.std)
+    shares = (vitals.dead, vitals.saturated, each.in_domain)
+    return [
+        *(each.name, _number(vitals.signal), _number(each.highest), "" if each.lost_at is None else str(each.lost_at)),
+        *(_number(value) for value in numbers),
+        *("" if isnan(share) else f"{share:.0%}" for share in shares),
+        *(_number(value) for value in (vitals.gradient_norm, vitals.update_ratio)),
+    ]
+
+
+def _number(value: float) -> str:
+    return "" if isnan(value) else f"{value:.2g}"

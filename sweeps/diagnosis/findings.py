@@ -1,0 +1,165 @@
+"""What a run's readings show, layer by layer: where the signal was lost first, and what else was out of order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, isnan, log, nan
+
+from sweeps.readings import LayerVitals, Reading
+from sweeps.verdict.chance import Chance
+
+LOST_SHARE = 1e-2  # of a layer's highest signal before: below it the signal counts as lost
+BEFORE_LOGITS = slice(0, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFindings:
+    """One layer at the look examined.
+
+    Attributes:
+        vitals: as watched at that look.
+        highest: the highest signal at any look; not a number where none is known.
+        lost_at: step of the first look at which the signal is below a hundredth of its highest before, if it stays so
+            to the last look; else None.
+    """
+
+    vitals: LayerVitals
+    highest: float
+    lost_at: int | None
+
+    @property
+    def name(self) -> str:
+        """The layer's name in the model."""
+        return self.vitals.name
+
+    @property
+    def in_domain(self) -> float:
+        """Share of units with omega and tau where Theorem 1 of Klambauer et al. 2017 (arXiv:1706.02515) holds."""
+        return self.vitals.weights.in_domain if self.vitals.weights else nan
+
+    @property
+    def off_unit(self) -> float:
+        """How far mean and standard deviation are from 0 and 1: the larger of |mean| and |ln std|."""
+        mean, std = self.vitals.mean, self.vitals.std
+        if not (isfinite(mean) and 0 <= std < inf):
+            return nan
+        return max(abs(mean), abs(log(std))) if std > 0 else inf
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Numbers only; one that is not known is NaN.
+
+    Attributes:
+        step: of the look examined: the last whose layers have finite signals, else the last.
+        last_step: of the last look.
+        finite: whether all weights were finite numbers at the last look.
+        loss, top1: at the last look that measured the hold-out set: nats, or mean squared error; share of the images.
+        best_gain, best_step: the highest information gain, or R^2, of all looks.
+        rise: how much the gain rose from the middle look to the last.
+        gradient_norm, gradient_ratio: of the last layer, and of the first over that of the last.
+        update_ratio: largest share by which the step before the look changed a kernel.
+        layers: from the first to the logits; empty where none was watched.
+    """
+
+    step: int
+    last_step: int
+    finite: bool
+    loss: float
+    top1: float
+    best_gain: float
+    best_step: int
+    rise: float
+    gradient_norm: float
+    gradient_ratio: float
+    update_ratio: float
+    layers: tuple[LayerFindings, ...]
+
+    @property
+    def first_lost(self) -> LayerFindings | None:
+        """The layer that lost its signal first; the one nearest the input among equals."""
+        lost = [(each.lost_at, index) for index, each in enumerate(self.layers) if each.lost_at is not None]
+        return self.layers[min(lost)[1]] if lost else None
+
+    @property
+    def most_dead(self) -> LayerFindings | None:
+        """Layer before the logits with the largest share of dead units; None where it is known of none."""
+        return self._worst(lambda each: each.vitals.dead, BEFORE_LOGITS)
+
+    @property
+    def most_saturated(self) -> LayerFindings | None:
+        """Layer with the largest share of outputs at the flat ends of its activation."""
+        return self._worst(lambda each: each.vitals.saturated)
+
+    @property
+    def least_in_domain(self) -> LayerFindings | None:
+        """Layer before the logits with the fewest units in the domain of Theorem 1."""
+        return self._worst(lambda each: -each.in_domain, BEFORE_LOGITS)
+
+    @property
+    def most_off_unit(self) -> LayerFindings | None:
+        """Layer before the logits whose mean and standard deviation are farthest from 0 and 1."""
+        return self._worst(lambda each: each.off_unit, BEFORE_LOGITS)
+
+    @property
+    def signal(self) -> float:
+        """Of the logits."""
+        return self.layers[-1].vitals.signal if self.layers else nan
+
+    def _worst(self, key: Callable[[LayerFindings], float], among: slice = slice(None)) -> LayerFindings | None:
+        """The one with the highest value, the nearest to the input among equals."""
+        return max((each for each in self.layers[among] if not isnan(key(each))), key=key, default=None)
+
+
+def find(readings: Sequence[Reading], chance: Chance) -> Findings:
+    """The findings on a run.
+
+    Args:
+        readings: all looks, at least one, in the order of their steps.
+    """
+    look = _examined(readings)
+    measured = [each for each in readings if each.measured]
+    gains = [(chance.gain(each.loss), each.step) for each in measured]
+    known = [(gain, step) for gain, step in gains if isfinite(gain)]
+    best = max(known, key=lambda pair: (pair[0], -pair[1]), default=(nan, readings[-1].step))
+    layers = tuple(_layer(layer, readings) for layer in look.layers)
+    norms = [layer.gradient_norm for layer in look.layers] or [nan]
+    return Findings(
+        step=look.step,
+        last_step=readings[-1].step,
+        finite=readings[-1].finite,
+        loss=measured[-1].loss if measured else nan,
+        top1=measured[-1].top1 if measured and chance.classes else nan,
+        best_gain=best[0],
+        best_step=best[1],
+        rise=known[-1][0] - known[len(known) // 2][0] if len(known) > 2 else nan,
+        gradient_norm=norms[-1],
+        gradient_ratio=norms[0] / norms[-1] if norms[-1] else (inf if norms[0] else nan),
+        update_ratio=look.update_ratio,
+        layers=layers,
+    )
+
+
+def lost_at(steps: Sequence[int], signals: Sequence[float]) -> int | None:
+    """First step at which the signal is below a hundredth of its highest before, and stays below it to the last look.
+
+    Looks at which it is no finite number are passed over.
+    """
+    known = [(step, signal) for step, signal in zip(steps, signals, strict=True) if isfinite(signal)]
+    highest = -inf
+    for index, (step, _) in enumerate(known):
+        if index and all(signal < LOST_SHARE * highest for _, signal in known[index:]):
+            return step
+        highest = max(highest, known[index][1])
+    return None
+
+
+def _examined(readings: Sequence[Reading]) -> Reading:
+    watched = [each for each in readings if each.layers]
+    sound = [each for each in watched if all(isfinite(layer.signal) for layer in each.layers)]
+    return (sound or watched or readings)[-1]
+
+
+def _layer(vitals: LayerVitals, readings: Sequence[Reading]) -> LayerFindings:
+    pairs = [(look.step, layer.signal) for look in readings for layer in look.layers if layer.name == vitals.name]
+    highest = max((signal for _, signal in pairs if isfinite(signal)), default=nan)
+    return LayerFindings(vitals, highest, lost_at([step for step, _ in pairs], [signal for _, signal in pairs]))

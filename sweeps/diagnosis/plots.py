@@ -1,0 +1,224 @@
+"""Pictures of one trial: what each layer, and each of its channels, did over the steps; and how it was lost."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
+
+import matplotlib
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from sweeps.errors import InputError
+from sweeps.readings import ChannelVitals, Reading
+from sweeps.verdict import Chance
+
+matplotlib.use("Agg")  # files only: no window is ever opened
+
+COLUMNS = 4
+# Colours that the colour-blind tell apart (Okabe and Ito 2008).
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+LEAST_SIGNAL = 1e-12  # a smaller one is drawn as this: float32 has nothing to tell below
+LEAST_R2 = -1.0  # how far a prediction is worse than the mean does not matter, and would flatten the rest
+WIDE = 20.0  # times chance's loss, from which on losses are drawn in log scale
+DPI = 110
+# Inches: a page of optuna-dashboard shows a picture of this width at about its own size.
+WIDTH, CURVES, LETTER, LINE = 12.0, 2.5, 0.065, 0.18
+MOST_LINES, LETTERS_OF_A_LINE = 3, 150  # of a title
+LONGEST_NAME = 32  # of a layer; of a longer one the end is shown
+
+
+def draw_vitals(readings: Sequence[Reading], title: str, path: Path) -> None:
+    """One panel per layer: minimum, maximum and spread of every channel over the steps, each as a thin line.
+
+    Where the readings hold no channels, the mean and spread of the whole layer.
+
+    Args:
+        path: its ending decides the format: .png, .svg or .pdf.
+
+    Raises:
+        InputError: the file cannot be written, or has another ending.
+    """
+    names = [layer.name for layer in readings[0].layers]
+    rows = -(-len(names) // COLUMNS)
+    figure = Figure(figsize=(4 * COLUMNS, 2.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True).ravel()
+    steps = [reading.step for reading in readings]
+    for index, (panel, name) in enumerate(zip(panels, names, strict=False)):
+        _panel(panel, steps, readings, index)
+        panel.set_title(name, fontsize=9)
+    for panel in panels[len(names) :]:
+        panel.set_visible(False)
+    for panel in panels[max(0, len(names) - COLUMNS) : len(names)]:
+        panel.set_xlabel("step")
+        panel.tick_params(labelbottom=True)
+    handles = [panels[0].plot([], [], color=colour, label=label)[0] for colour, label in _legend(readings)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: Path) -> None:
+    """Three panels: losses and top-1 (in regression R^2) against chance, and each layer's signal over the steps.
+
+    Args:
+        readings: all looks, at least one, in the order of their steps.
+        path: its ending decides the format: .png, .svg or .pdf.
+
+    Raises:
+        InputError: the file cannot be written, or has another ending.
+    """
+    names = [layer.name for layer in max(readings, key=lambda look: len(look.layers)).layers]
+    lines = wrap(title, LETTERS_OF_A_LINE, max_lines=MOST_LINES, placeholder=" ...")
+    figure = Figure(figsize=(WIDTH, max(3.4, 0.2 * len(names) + 0.9) + LINE * len(lines)))
+    # By hand: a layout engine measures every letter of the figure twice, which takes longer than all the rest.
+    top, bottom = 0.3 + LINE * len(lines), 0.45
+    left, gap, names_width = 0.5, 0.45, LETTER * min(LONGEST_NAME, max(map(len, names), default=0))
+    signals_left = left + 2 * CURVES + gap + 0.2 + names_width
+    signals_width = WIDTH - signals_left - 0.95
+    losses, scores, signals, scale = (
+        _placed(figure, start, bottom, width, top)
+        for start, width in (
+            *((left, CURVES), (left + CURVES + gap, CURVES)),
+            *((signals_left, signals_width), (signals_left + signals_width + 0.1, 0.15)),
+        )
+    )
+    _losses(losses, readings, chance)
+    _scores(scores, readings, chance)
+    draw_signals(signals, scale, readings, names)
+    ends = _edges([look.step for look in readings])[[0, -1]]
+    for panel in (losses, scores, signals):
+        panel.set_xlim(*ends)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        panel.set_xlabel("step", fontsize=9)
+        panel.title.set_fontsize(9)
+        panel.tick_params(labelsize=8)
+    figure.text(0.5, 1 - 0.06 / figure.get_figheight(), "\n".join(lines), ha="center", va="top", fontsize=9)
+    _save(figure, path)
+
+
+def _placed(figure: Figure, left: float, bottom: float, width: float, top: float) -> Axes:
+    """A panel, all in inches; `top` is what stays free above it."""
+    height = figure.get_figheight()
+    return figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, (height - bottom - top) / height))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.set_dpi(DPI)
+    try:
+        if path.suffix == ".png":
+            FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]  # `savefig` draws all twice
+        else:
+            figure.savefig(path)
+    except (OSError, ValueError) as exc:
+        raise InputError(f"{path}: {getattr(exc, 'strerror', None) or exc}; give --to a .png, .svg or .pdf") from exc
+
+
+def _losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
+    steps = [look.step for look in readings]
+    for colour, name, values in (
+        (ORANGE, "training", [look.train_loss for look in readings]),
+        (BLUE, "hold-out", [look.loss for look in readings]),
+    ):
+        panel.plot(steps, _finite(values), color=colour, label=name, marker=".", markersize=4)
+        if np.nanmax(_finite(values), initial=0) > WIDE * chance.loss:
+            panel.set_yscale("log")
+    _chance_line(panel, chance.loss)
+    panel.set_title("loss" + (", nats" if chance.classes else ", mean squared error"))
+
+
+def _scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
+    if chance.classes:
+        values, level = _finite([100 * look.top1 for look in readings]), 100 * chance.top1
+        panel.set_title("hold-out top-1, %")
+        panel.set_ylim(0, max(5 * level, 1.1 * np.nanmax(values, initial=0)) if level > 0 else None)
+    else:
+        values, level = np.maximum(_finite([chance.gain(look.loss) for look in readings]), LEAST_R2), 0.0
+        panel.set_title(f"hold-out R^2 (drawn as {LEAST_R2:g} where below)")
+        panel.set_ylim(1.05 * LEAST_R2, 1)
+    panel.plot([look.step for look in readings], values, color=BLUE, label="hold-out", marker=".", markersize=4)
+    _chance_line(panel, level)
+
+
+def _chance_line(panel: Axes, level: float) -> None:
+    if np.isfinite(level):
+        panel.axhline(level, color="black", linestyle="--", linewidth=1, label="chance")
+    panel.legend(fontsize=8)
+
+
+def draw_signals(panel: Axes, scale: Axes, readings: Sequence[Reading], names: Sequence[str]) -> None:
+    """A map of the layers, the first on top, over the steps; each look is as wide as it is far from the next."""
+    looks = [look for look in readings if look.layers]
+    panel.set_title("signal of each layer: 1 inputs differ, 0 all look the same")
+    if not looks:
+        panel.text(0.5, 0.5, "no layer was watched", ha="center", transform=panel.transAxes)
+        scale.set_visible(False)
+        return
+    found = [{layer.name: layer.signal for layer in look.layers} for look in looks]
+    rows = np.array([_finite([each.get(name, np.nan) for each in found]) for name in names])
+    lowest = np.log10(max(LEAST_SIGNAL, min(1e-3, float(np.nanmin(rows, initial=1)))))
+    shown = np.ma.masked_invalid(np.log10(np.maximum(rows, 10**lowest)))
+    edges = _edges([look.step for look in looks])
+    rows_edges = np.arange(len(names) + 1)  # as an image even in a vector format: it may have thousands of cells
+    panel.pcolormesh(edges, rows_edges, shown, cmap=colormaps["cividis"], vmin=lowest, vmax=0, rasterized=True)
+    panel.set_facecolor("lightgrey")  # what is no number
+    shown_names = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in names]
+    panel.set_yticks(np.arange(len(names)) + 0.5, shown_names)
+    panel.invert_yaxis()
+    _scale(scale, lowest, f"signal{' (grey: not a number)' if np.isnan(rows).any() else ''}")
+
+
+def _scale(panel: Axes, lowest: float, label: str) -> None:
+    """The colours from 10^lowest to 1, with a mark at some powers of ten."""
+    shades = np.linspace(lowest, 0, 256)[:, np.newaxis]
+    panel.imshow(shades, cmap=colormaps["cividis"], aspect="auto", origin="lower", extent=(0, 1, lowest, 0))
+    marks = np.arange(0, lowest, -np.ceil(-lowest / 6))
+    panel.set_yticks(marks, ["1" if mark == 0 else f"1e{mark:.0f}" for mark in marks])
+    panel.set_xticks([])
+    panel.yaxis.tick_right()
+    panel.yaxis.set_label_position("right")
+    panel.set_ylabel(label, fontsize=9)
+    panel.tick_params(labelsize=8)
+
+
+def _edges(steps: Sequence[int]) -> NDArray[np.float64]:
+    """Half-way between the looks; the outer ones as far out as in."""
+    if len(steps) == 1:
+        return np.array([steps[0] - 0.5, steps[0] + 0.5])
+    middles = (np.array(steps[:-1]) + np.array(steps[1:])) / 2
+    return np.concatenate([[2 * steps[0] - middles[0]], middles, [2 * steps[-1] - middles[-1]]])
+
+
+def _finite(values: Sequence[float]) -> NDArray[np.float64]:
+    """What is no finite number is not drawn."""
+    array = np.array(values, np.float64)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def _legend(readings: Sequence[Reading]) -> list[tuple[str, str]]:
+    if readings[0].layers[0].channels is None:
+        return [(BLUE, "mean of the layer"), (GREEN, "standard deviation")]
+    each = "of each channel"
+    return [(ORANGE, f"maximum {each}"), (BLUE, f"minimum {each}"), (GREEN, f"standard deviation {each}")]
+
+
+def _panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index: int) -> None:
+    layers = [reading.layers[index] for reading in readings]
+    channels = [layer.channels for layer in layers]
+    if any(each is None for each in channels):
+        panel.plot(steps, [layer.mean for layer in layers], color=BLUE)
+        panel.plot(steps, [layer.std for layer in layers], color=GREEN)
+        return
+    for colour, name in ((ORANGE, "maximum"), (BLUE, "minimum"), (GREEN, "std")):
+        lines = _lines(channels, name)
+        panel.plot(steps, lines, color=colour, linewidth=0.7, alpha=max(0.15, min(0.8, 8 / lines.shape[1])))
+    panel.set_yscale("symlog", linthresh=1.0)  # channels that explode, and those that die, in one picture
+
+
+def _lines(channels: Sequence[ChannelVitals | None], name: str) -> NDArray[np.float64]:
+    """(steps, channels); what is no number is not drawn."""
+    return _finite([getattr(each, name) for each in channels])

@@ -1,0 +1,273 @@
+"""What a study's trials say together: what decides between dying and learning, where runs live, what one may change.
+
+All finished trials count, stopped ones too: where most are stopped, an importance over complete ones misleads.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import ceil, isfinite, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.diagnosis.information import Floats, Mask, information, share_of
+from sweeps.verdict.shares import fisher, wilson
+
+Value = str | int | float | bool
+Condition = tuple[str, Mask]  # in words, and the trials that meet it
+
+BINS, CUTS = 4, 10  # of a number: where information is counted, and in the region that lives, which only describes
+LOG_SPAN = 30.0  # highest value over lowest, above which the edges of a number are in log scale
+FEWEST, FEWEST_SHARE, CONDITIONS = 5, 0.1, 3  # trials in the region, also as a share of all; conditions that bound it
+ALIKE, LEVEL = 4, 0.005  # trials that must agree with the dead one, else all are asked; level of Fisher's test
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A finished trial: its number in the study, sampled hyperparameters (conditional ones may be absent) and fate.
+
+    One that has not learned counts as dead, so leave out those that were stopped as outranked.
+    """
+
+    number: int
+    values: Mapping[str, Value]
+    fate: str
+    learned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """A hyperparameter, the share in [0, 1] of the outcome's entropy that it explains, and where most runs learned."""
+
+    name: str
+    importance: float
+    best: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Conditions in words, and how many runs learned of those that were tried under them."""
+
+    words: str
+    learned: int
+    tried: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change to a dead trial that the study's own trials support.
+
+    Attributes:
+        like_dead, changed: (died, all) of the runs like the dead one, without the change and with it.
+        p: `fisher` of the two, in (0, 0.005]; not corrected for the number of changes that were looked at.
+    """
+
+    words: str
+    parameter: str
+    like_dead: tuple[int, int]
+    changed: tuple[int, int]
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """One hyperparameter: its levels, the last for being absent; then per trial its level, gap and number (or NaN)."""
+
+    name: str
+    levels: tuple[str, ...]
+    codes: NDArray[np.intp]
+    gaps: Mask
+    numbers: Floats | None  # None for categories
+
+    def conditions(self) -> list[Condition]:
+        return [(f"{self.name} {level}", self.codes == code) for code, level in enumerate(self.levels)]
+
+
+def deciders(trials: Sequence[Tried]) -> list[Decider]:
+    """The hyperparameters by how much each decides alone; empty where all trials learned, or none.
+
+    Importance is mutual information with the outcome (Cover & Thomas, Elements of Information Theory, 2.3) less its
+    mean over 200 permutations of the outcome, over the outcome's entropy. Numbers are cut at quantiles into at most 4
+    bins. A conditional parameter also knows what switches it on, and shares the importance of that.
+    """
+    learned, parameters = _coded(trials)
+    return [Decider(each.name, share, _best(each, learned)) for share, each in _ranked(parameters, learned)]
+
+
+def interactions(trials: Sequence[Tried], top: int = 3) -> list[tuple[str, str, float]]:
+    """At most `top` pairs that decide what neither does alone, with the share in (0, 1] of the outcome's entropy.
+
+    The information of the pair less that of both (McGill 1954, Multivariate information transmission), corrected as in
+    `deciders`; it must be above that of all 200 permutations.
+    """
+    learned, parameters = _coded(trials)
+    alone = [(each, information(each.codes, learned)) for _, each in _ranked(parameters, learned)]
+    found = []
+    for (one, of_one), (other, of_other) in combinations(alone, 2):
+        beyond = information(one.codes * len(other.levels) + other.codes, learned) - of_one - of_other
+        if (share := share_of(beyond, learned)) > 0 and beyond[0] > beyond[1:].max() + 1e-12:  # rounding
+            found.append((one.name, other.name, share))
+    return sorted(found, key=lambda pair: -pair[2])[:top]
+
+
+def region(trials: Sequence[Tried]) -> list[Rule]:
+    """The region that lives: up to three conditions, each rule with those before it; empty where none helps.
+
+    Each is the one that raises `wilson` of the learned share most, with at least 5 trials and a tenth of all in it.
+    """
+    learned, parameters = _coded(trials)
+    fewest = max(FEWEST, ceil(FEWEST_SHARE * len(trials)))
+    inside, words, rules = np.ones(len(trials), dtype=bool), "", list[Rule]()
+    while len(rules) < CONDITIONS:
+        options = [(text, inside & mask) for each in parameters for text, mask in _conditions(each, inside, learned)]
+        allowed = [(text, mask) for text, mask in options if np.count_nonzero(mask) >= fewest]
+        text, mask = max(allowed, key=lambda option: wilson(*_counts(option[1], learned)), default=("", inside))
+        if wilson(*_counts(mask, learned)) <= wilson(*_counts(inside, learned)):
+            break
+        inside, words = mask, f"{words} and {text}" if words else text
+        rules.append(Rule(words, *_counts(inside, learned)))
+    return [rule for rule in rules if 2 * rule.learned > rule.tried]
+
+
+def supported_changes(dead: Tried, trials: Sequence[Tried], most: int = 3) -> list[Change]:
+    """Single changes with which more runs like the dead one learned, the surest first; empty where none is supported.
+
+    Runs are like it where they agree on the two parameters that decide most, the changed one apart; where those are
+    too few to tell, on one, then on none. The dead trial counts if it is among the trials.
+    """
+    row = [*(each.number for each in trials), dead.number].index(dead.number)
+    rows = [*trials, dead][: max(row + 1, len(trials))]
+    (learned, parameters), counted = _coded(rows), np.arange(len(rows)) < len(trials)
+    ranked = [each for share, each in _ranked(parameters, learned) if share > 0]
+    found: dict[tuple[str, str], Change] = {}
+    for each in parameters:
+        others = [other for other in ranked if other is not each]
+        for direction, now, then in _moves(each, row):
+            groups = _groups(others, row, counted & then[1], counted)
+            changes = [_change(each.name, shared, now, then, learned) for shared in groups]
+            change, key = _supported(changes), (each.name, direction)
+            if change and (key not in found or change.p < found[key].p):
+                found[key] = change
+    return sorted(found.values(), key=lambda change: change.p)[:most]
+
+
+def _counts(mask: Mask, learned: Mask) -> tuple[int, int]:
+    return int(learned[mask].sum()), int(mask.sum())
+
+
+def _coded(trials: Sequence[Tried]) -> tuple[Mask, list[_Parameter]]:
+    """Which trials learned, and the parameters with more than one value, in the order in which trials name them."""
+    names = dict.fromkeys(name for each in trials for name in each.values)
+    coded = [_parameter(name, [each.values.get(name) for each in trials]) for name in names]
+    return np.array([each.learned for each in trials], dtype=bool), [each for each in coded if len(each.levels) > 2]
+
+
+def _parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
+    present = [value for value in column if value is not None]
+    gaps, numbers = np.array([value is None for value in column]), None
+    if all(isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) for value in present):
+        numbers = np.array([np.nan if value is None else float(value) for value in column])
+        edges = _edges(numbers, BINS)
+        codes, bounds = np.searchsorted(edges, numbers, side="right"), [None, *edges, None]
+        levels = [_range(numbers[codes == code], *bounds[code : code + 2]) for code in range(len(edges) + 1)]
+    else:
+        levels = sorted({str(value) for value in present})
+        codes = np.array([0 if value is None else levels.index(str(value)) for value in column])
+    return _Parameter(name, (*levels, "absent"), np.where(gaps, len(levels), codes), gaps, numbers)
+
+
+def _edges(numbers: Floats, bins: int) -> list[float]:
+    """Between the values nearest to the quantiles, or between all; with the fewest digits that still part them."""
+    ordered, edges = np.sort(numbers[~np.isnan(numbers)]), []
+    steps = np.flatnonzero(np.diff(ordered)) + 1
+    if len(steps) >= bins:
+        wanted = np.arange(1, bins) * len(ordered) / bins
+        steps = np.unique([steps[np.abs(steps - each).argmin()] for each in wanted])
+    in_logs = ordered[0] > 0 and ordered[-1] > LOG_SPAN * ordered[0]
+    for low, high in ((float(ordered[step - 1]), float(ordered[step])) for step in steps):
+        middle = sqrt(low) * sqrt(high) if in_logs else low / 2 + high / 2
+        rounded = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
+        edges.append(next((each for each in rounded if low < each < high), high))
+    return edges
+
+
+def _range(inside: Floats, low: float | None, high: float | None) -> str:
+    """The words for numbers between two edges; the number itself where there is only one."""
+    values = np.unique(inside[~np.isnan(inside)])
+    if len(values) == 1:
+        return f"{values[0]:.10g}"
+    if low is None or high is None:
+        return f"below {high:.10g}" if low is None else f"above {low:.10g}"
+    return f"from {low:.10g} to {high:.10g}"
+
+
+def _ranked(parameters: Sequence[_Parameter], learned: Mask) -> list[tuple[float, _Parameter]]:
+    """The parameters by importance; none where all trials learned, or none."""
+    if learned.all() or not learned.any():
+        return []
+    shares = [(share_of(information(each.codes, learned), learned), each) for each in parameters]
+    return sorted(shares, key=lambda pair: -pair[0])
+
+
+def _best(parameter: _Parameter, learned: Mask) -> str:
+    groups = [(words, learned[mask]) for words, mask in parameter.conditions() if mask.any()]
+    words, group = max(groups, key=lambda each: (each[1].mean(), len(each[1])))
+    return f"{words}: {group.sum()} of {len(group)} learned"
+
+
+def _sides(name: str, numbers: Floats, bins: int) -> Iterator[tuple[Condition, Condition]]:
+    """Below and above each edge of a number."""
+    for edge in _edges(numbers, bins):
+        low, high = numbers < edge, numbers >= edge
+        yield (f"{name} {_range(numbers[low], None, edge)}", low), (f"{name} {_range(numbers[high], edge, None)}", high)
+
+
+def _conditions(parameter: _Parameter, inside: Mask, learned: Mask) -> Iterator[Condition]:
+    """Each category and the best ones together, or both sides of each edge of a number and being absent."""
+    name, codes, levels = parameter.name, parameter.codes, parameter.levels
+    if parameter.numbers is not None:
+        yield from (side for sides in _sides(name, parameter.numbers, CUTS) for side in sides)
+        yield parameter.conditions()[-1]
+        return
+    yield from parameter.conditions()
+    by_share = sorted(np.unique(codes[inside]), key=lambda code: -learned[inside & (codes == code)].mean())
+    for best in (by_share[:count] for count in range(2, len(by_share))):
+        yield f"{name} {' or '.join(levels[code] for code in best)}", np.isin(codes, best)
+
+
+def _moves(parameter: _Parameter, row: int) -> Iterator[tuple[str, Condition, Condition]]:
+    """(direction, as the row has it, changed), but never to or from being absent: another parameter brings that."""
+    if parameter.gaps[row]:
+        return
+    if parameter.numbers is not None:
+        for low, high in _sides(parameter.name, parameter.numbers, BINS):
+            yield ("up", low, high) if low[1][row] else ("down", high, low)
+    else:
+        now = parameter.conditions()[parameter.codes[row]]
+        yield from ((then[0], now, then) for then in parameter.conditions()[:-1] if not then[1][row])
+
+
+def _groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: Mask) -> list[list[Condition]]:
+    """What the row shares with trials like it, the most alike first: two others, one, none that the change switches."""
+    possible = [each for each in others if np.any(moved & (each.gaps == each.gaps[row]))][:2]
+    shared = [("", counted), *(each.conditions()[each.codes[row]] for each in possible)]
+    groups = [shared[:count] for count in range(len(shared), 0, -1)]
+    return [group for group in groups if np.all([mask for _, mask in group], axis=0).sum() >= ALIKE or len(group) == 1]
+
+
+def _supported(changes: Sequence[Change]) -> Change | None:
+    """The first that is beyond chance, unless it is of no use to runs more alike."""
+    for change in changes:
+        (died, all_like), (died_changed, all_changed) = change.like_dead, change.changed
+        if change.p <= LEVEL or died_changed * all_like >= died * all_changed:
+            return change if change.p <= LEVEL else None
+    return None
+
+
+def _change(name: str, shared: Sequence[Condition], now: Condition, then: Condition, learned: Mask) -> Change:
+    alike = np.all([mask for _, mask in shared], axis=0)
+    (lived, before), (saved, after) = (_counts(alike & mask, learned) for _, mask in (now, then))
+    own = " and ".join(text for text, _ in (*shared, now) if text)
+    words = f"of {before} runs with {own}, {before - lived} died; with {then[0]}, {after - saved} of {after}"
+    return Change(words, name, (before - lived, before), (after - saved, after), fisher(saved, after, lived, before))

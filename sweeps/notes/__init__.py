@@ -1,0 +1,1 @@
+"""What trials and studies say of themselves in the dashboard."""

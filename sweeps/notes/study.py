@@ -1,0 +1,171 @@
+"""A study's note, which optuna-dashboard shows: its question, how it stands, and how to read it.
+
+Written when the study is made; kept fresh by whoever finishes its last trial, by `sweeps run` and `sweeps dashboard`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+from sweeps import store
+from sweeps.analysis import autopsies
+from sweeps.analysis import summary as summaries
+from sweeps.analysis.summary import FATES, NAMES, Summary
+from sweeps.space.space import Budget, Objective, Space
+from sweeps.store import notes, offers
+from sweeps.store.trials import Trials
+from sweeps.verdict import Fate
+
+MEANINGS = {
+    Fate.LEARNED: "at the end of its steps, clearly better than guessing",
+    Fate.AT_CHANCE: "no better than guessing: at the end, or stopped with a prognosis that no learner had",
+    Fate.COLLAPSED: "every input gives the same output, or a layer is dead or saturated",
+    Fate.FROZEN: "the steps left could not move the weights",
+    Fate.DIVERGED: "a weight or the loss is no finite number",
+    Fate.OUTRANKED: "stopped: others were better",
+    store.FAILED: "could not be trained; its note says why",
+}
+GAP = "\u2002\u2002"  # between the columns of a table, which the dashboard sets tight
+OBJECTIVES: dict[Objective, str] = {
+    "top1": "top-1, the share of hold-out images whose class is the net's first answer",
+    "top5": "top-5, the share of hold-out images whose class is among the net's first five answers",
+    "f1": "macro F1, the mean over the classes on the hold-out set",
+    "loss": "the hold-out loss",
+    "gain": "information gain, 1 - hold-out loss / loss of guessing",
+    "r2": "R^2, 1 - hold-out loss / loss of predicting the mean",
+}
+
+
+def refresh(storage: RDBStorage, study: Study) -> None:
+    """Have a study's note say how it stands; what a person wrote below it stays.
+
+    Raises:
+        StoreError: the study was not made by sweeps.
+    """
+    write(storage, study, Trials(store.id_of(storage, study)).read(storage.engine))
+
+
+def write(storage: RDBStorage, study: Study, trials: Sequence[FrozenTrial]) -> None:
+    """The same with the trials at hand, in the order of their numbers."""
+    study_id = store.id_of(storage, study)
+    parts = [text(study_id, store.space_of(study), trials), *_file(study.user_attrs)]
+    notes.write(storage.engine, study_id, None, "\n\n".join(parts))
+
+
+def stale(storage: RDBStorage) -> list[tuple[int, str]]:
+    """The studies of sweeps, number and name, whose notes tell of fewer or more trials than have finished."""
+    known = notes.of_studies(storage.engine)
+    return [
+        (offer.study_id, offer.name)
+        for offer in offers.offers(storage.engine)
+        if _heading(offer.done) not in known.get(offer.study_id, "")
+    ]
+
+
+def text(study_id: int, space: Space, trials: Sequence[FrozenTrial]) -> str:
+    """How a study stands and how it is to be read, in Markdown; the same for the same finished trials."""
+    summary = summaries.summarise(space, trials)
+    parts = (_standing(study_id, space, summary), _compared(space, trials), _how_to_read(space))
+    return "\n\n".join(line for part in parts for line in part)
+
+
+def _heading(done: int) -> str:
+    return f"### As of {done:,} of "
+
+
+def _standing(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
+    if space.question:
+        yield f"## {space.question}"
+    yield f"{_heading(summary.done)}{summary.trials:,} trials"
+    counts = [f"| {fate} | {summary.fates.get(fate, 0):,} | {GAP}{MEANINGS[fate]} |" for fate in FATES]
+    yield "\n".join([f"| fate | {GAP}trials | {GAP}meaning |", "|:--|--:|:--|", *counts])
+    if summary.steps_saved:
+        every = summary.steps_run + summary.steps_saved
+        yield f"Steps saved: {summary.steps_saved:,} of {every:,} ({summary.steps_saved / every:.0%})."
+    if summary.would_stop:
+        learned = f"{summary.would_stop_learned} of them learned"
+        yield f"Controls, which are never stopped, that would have been: {summary.would_stop}; {learned}."
+    if (best := summary.best) is not None and best.value is not None and summary.fates.get(Fate.LEARNED):
+        value = f"{NAMES[space.objective]} {summaries.shown(space.objective, best.value)}"
+        page = f"/dashboard/studies/{study_id}/trials?numbers={best.number}"
+        yield f"Best: {value}, [trial {best.number}]({page}): `{summaries.drawn(space, best)}`"
+
+
+def _compared(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
+    better = "more" if space.direction == "maximize" else "less"
+    yield "### What is compared"
+    lines = [f"Trials are compared by {OBJECTIVES[space.objective]}: the {better} the better. {_chance(space, trials)}"]
+    data, where = space.data, f" ({space.data.path})" if space.data.path else ""
+    what = f"{data.classes:,} classes" if data.task == "classification" else "numbers to be predicted"
+    lines += [f"Budget: {_budget(space.budget)}.", f"Data: {data.source}{where}, {what}, {data.images:,} to train on."]
+    if space.confirms:
+        lines.append(f"It runs candidates of `{space.confirms}` again.")
+    yield "\n".join(f"* {line}" for line in lines)
+    if rows := list(_truncated(space)):
+        yield "It is a truncation of something larger:"
+        yield "\n".join([f"| | {GAP}here | {GAP}in full |", "|:--|--:|--:|", *rows])
+
+
+def _chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
+    """What guessing scores, as the workers counted it; before that, as far as the file tells."""
+    known = next((trial for trial in trials if store.GAIN in trial.user_attrs), None)
+    if known is not None:
+        chance = autopsies.chance_of(known, trials)
+        loss = f"a loss of {chance.loss:.4g}"
+        if not chance.classes:
+            return f"Predicting the mean has {loss}."
+        known_shares = (("top-1", chance.top1), ("top-5", chance.top5))
+        shares = [f"{value:.2%} in {name}" for name, value in known_shares if isfinite(value)]
+        return f"Guessing scores {', '.join(shares)} and has {loss}."
+    if space.data.task == "regression":
+        return "Chance is predicting the mean."
+    return f"Guessing is right once in {space.data.classes:,} times where classes are equally frequent."
+
+
+def _budget(budget: Budget) -> str:
+    each = f"{budget.steps:,} steps, a look every {budget.report_interval:,}"
+    if budget.epochs:
+        each = f"{budget.epochs:,} epochs of {budget.epoch_images:,} images, a look after each"
+    return f"{budget.trials:,} trials of {each}, at {budget.holdout_images:,} hold-out images"
+
+
+def _truncated(space: Space) -> Iterator[str]:
+    """Rows of a table: what is smaller here than at full size."""
+    for name, table in space.tables.get("full", {}).items():
+        for key, full in table.items():
+            here = getattr(getattr(space, name), key)
+            yield f"| {name}.{key} | {_grouped(here) if here else ''} | {_grouped(full)} |"
+
+
+def _grouped(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _how_to_read(space: Space) -> Iterator[str]:
+    measure = "R^2" if space.data.task == "regression" else "information gain, 1 - loss / loss of guessing"
+    sign = "" if space.direction == "maximize" else ", with a minus before it since less is better here"
+    yield "### How to read it"
+    lines = (
+        "Each finished trial has a note with what became of it and why, a picture (its curves against chance, and the "
+        "signal of each layer over the steps) and its config; `fate` and `reason` lead its attributes.",
+        f"Intermediate values are {measure}{sign}: 0 is chance, 1 is perfect. In *History* a pruned trial stands at "
+        f"its last one, not at its {NAMES[space.objective]}: switch *Include PRUNED trials* off to compare.",
+        "*Hyperparameter Importance* counts complete trials only, and misleads where many are stopped: "
+        f"`sweeps survey {space.name}` counts all. A parameter with a condition in brackets is drawn only where that "
+        "holds.",
+        f"In a terminal: `sweeps status {space.name}`, `sweeps autopsy {space.name} TRIAL`, "
+        f"`sweeps report {space.name}`, `sweeps export {space.name} --trial TRIAL --to FOLDER`.",
+    )
+    yield "\n".join(f"* {line}" for line in lines)
+
+
+def _file(attributes: Mapping[str, Any]) -> Iterator[str]:
+    """The search space as the person wrote it, and what was set otherwise."""
+    yield "### Search space"
+    if overrides := attributes[store.SPACE_OVERRIDES]:
+        yield "With " + ", ".join(f"`--set {override}`" for override in overrides)
+    yield f"```toml\n{attributes[store.SPACE_TEXT].strip()}\n```"

@@ -1,0 +1,154 @@
+"""What a finished trial leaves for people: a note in Markdown, and a picture, which optuna-dashboard shows in place."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+from optuna import Study
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, Trial
+
+from sweeps import store
+from sweeps.analysis import autopsies
+from sweeps.diagnosis.autopsy import Autopsy
+from sweeps.readings import Reading
+from sweeps.store import notes
+from sweeps.store.worker_storage import WorkerStorage
+
+if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
+
+PICTURE = "trial.png"
+PICTURES = (PICTURE, "autopsy.png")  # as earlier versions named it
+MOST_TRACED = 2000  # characters of a traceback's end, which says what went wrong
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+
+
+def keep(
+    storage: WorkerStorage, trial: Trial, readings: Sequence[Reading], dead: bool, artifacts: "ArtifactStore | None"
+) -> None:
+    """Write the note of a trial that is about to end and, where there is a place for it, draw its picture.
+
+    Args:
+        readings: all looks of the trial, none where it could not be trained; its fate and reason are noted already.
+        dead: whether its death is to be examined, and noted with its attributes too.
+
+    Raises:
+        OSError: the picture cannot be written; the note is.
+    """
+    study_id, own = trial.study._study_id, storage.get_trial(trial._trial_id)
+    before = storage.note(own._trial_id)  # what may fail for want of a store comes before what cannot be undone
+    found = None
+    if dead and readings:
+        found = autopsies.examined(readings, storage.get_all_trials(study_id, deepcopy=False), own.number)
+        for name, value in found.attributes().items():
+            trial.set_user_attr(name, value)
+    try:
+        if artifacts is not None and readings:
+            _draw(storage, trial, own, readings, artifacts)
+    finally:
+        said = text(study_id, own, found)
+        for name, value in notes.rewritten(before, own._trial_id, said).items():
+            storage.set_study_system_attr(study_id, name, value)
+
+
+def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> None:
+    """Write the note of a finished trial anew, with an autopsy; what a person wrote below it stays."""
+    study_id = store.id_of(storage, study)
+    trial = study.get_trials(deepcopy=False)[number]
+    notes.write(storage.engine, study_id, trial._trial_id, text(study_id, trial, found))
+
+
+def text(study_id: int, trial: FrozenTrial, found: Autopsy | None) -> str:
+    """A trial's note: its autopsy, else what became of it; then its picture, config, and what it was trained with."""
+    attributes, picture = trial.user_attrs, _shown(study_id, trial)
+    opening = [found.markdown(picture)] if found else _outcome(trial, picture)
+    return _spaced("\n\n".join([*opening, *_recipe(attributes)]))
+
+
+def _spaced(markdown: str) -> str:
+    """The same with room between the columns of tables, which the dashboard sets tight: before names in the head."""
+    return re.sub(r"^\|.*\|(?=\n\|-)", lambda head: head[0].replace(" | ", " | \u2002\u2002"), markdown, flags=re.M)
+
+
+def _outcome(trial: FrozenTrial, picture: str) -> Iterator[str]:
+    attributes = trial.user_attrs
+    yield f"## {str(attributes.get(store.FATE, store.INTERRUPTED)).capitalize()}"
+    if reason := str(attributes.get(store.REASON, "")):
+        yield SPECIAL.sub(r"\\\1", reason)
+    if picture:
+        yield picture
+    if rows := list(_scores(trial)):
+        step = attributes.get(store.STEPS, 0)
+        yield "\n".join([f"| hold-out set | at step {step:,} | guessing |", "|---|--:|--:|", *rows])
+    if trace := str(attributes.get(store.TRACEBACK, ""))[-MOST_TRACED:]:
+        yield f"### Traceback\n{_fenced('text', trace)}"
+
+
+def _scores(trial: FrozenTrial) -> Iterator[str]:
+    """Rows of a table: what the last look measured, and what guessing scores."""
+    said, chance = trial.user_attrs, autopsies.chance_of(trial, ())
+    for name, key, guess in (
+        ("top-1", store.TOP1, chance.top1),
+        ("top-5", store.TOP5, chance.top5),
+    ):
+        if key in said:
+            yield f"| {name} | {said[key]:.2%} | {f'{guess:.2%}' if isfinite(guess) else ''} |"
+    if store.F1 in said:
+        yield f"| macro F1 | {said[store.F1]:.3f} | |"
+    if store.LOSS in said:
+        yield f"| loss | {said[store.LOSS]:.4g} | {f'{chance.loss:.4g}' if isfinite(chance.loss) else ''} |"
+    if store.GAIN in said:
+        yield f"| {'information gain' if chance.classes else 'R^2'} | {said[store.GAIN]:.3f} | 0 |"
+
+
+def _recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
+    config = json.loads(attributes.get(store.CONFIG, "{}"))
+    if config:
+        digest = attributes.get(store.CONFIG_DIGEST)
+        yield f"### Config{f' {digest}' if digest else ''}\n{_fenced('toml', tomli_w.dumps(config).strip())}"
+    where = [str(attributes[name]) for name in (store.HOST, store.GPU) if attributes.get(name)]
+    if store.SECONDS in attributes:
+        where.append(f"{attributes[store.SECONDS]:,.1f} s")
+    with_what = [f"{name} {version}" for name, version in attributes.get(store.VERSIONS, {}).items()]
+    if store.DATA_DIGEST in attributes:
+        with_what.append(f"data {attributes[store.DATA_DIGEST]}")
+    lines = [", ".join(SPECIAL.sub(r"\\\1", word) for word in words) for words in (where, with_what) if words]
+    if lines:
+        yield "### Trained on\n" + "  \n".join(lines)
+
+
+def _fenced(language: str, content: str) -> str:
+    """A block of code, whatever is in it."""
+    longest = max((len(ticks) for ticks in re.findall("`+", content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{content}\n{fence}"
+
+
+def _draw(
+    storage: WorkerStorage, trial: Trial, own: FrozenTrial, readings: Sequence[Reading], artifacts: "ArtifactStore"
+) -> None:
+    from optuna.artifacts import upload_artifact  # noqa: PLC0415  imports every client that is installed
+
+    from sweeps.diagnosis.plots import draw_autopsy  # noqa: PLC0415  half a second of matplotlib, for those who draw
+
+    title = f"{trial.study.study_name}, trial {own.number}: {own.user_attrs.get(store.REASON, '')}"
+    with TemporaryDirectory() as place:
+        path = Path(place) / PICTURE
+        draw_autopsy(readings, autopsies.chance_of(own, ()), title, path)
+        upload_artifact(artifact_store=artifacts, file_path=str(path), study_or_trial=trial, storage=storage)
+
+
+def _shown(study_id: int, trial: FrozenTrial) -> str:
+    """The trial's picture in Markdown, at its address in the dashboard; empty where there is none."""
+    for name, value in trial.system_attrs.items():
+        meta = json.loads(value) if name.startswith("artifacts:") else None
+        if meta and meta["filename"] in PICTURES:
+            address = f"/artifacts/{study_id}/{trial._trial_id}/{meta['artifact_id']}"
+            return f"![Curves and signals: shown where the dashboard is given the place of artifacts]({address})"
+    return ""

@@ -1,0 +1,1 @@
+"""Search spaces: hyperparameters, files, their schema, and samplers."""

@@ -1,0 +1,292 @@
+"""TOML -> Space. Every mistake becomes one line: file: key: what is wrong and the mend. No store is touched."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from sweeps.config import Config, Count, DataConfig, Frozen, ModelConfig
+from sweeps.errors import SpaceError, one_line, reason, unknown_key
+from sweeps.space import file_parameters, samplers
+from sweeps.space.parameters import Parameter
+from sweeps.space.space import Budget, FullSize, Objective, Space, ValidationProblem
+from sweeps.verdict.rules import Rules
+
+DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "top1": "maximize",
+    "top5": "maximize",
+    "f1": "maximize",
+    "gain": "maximize",
+    "r2": "maximize",
+    "loss": "minimize",
+}
+
+
+CLASSIFICATION: set[Objective] = {"top1", "top5", "f1"}  # without a meaning for numbers
+
+
+class StudyTable(Frozen):
+    """[study]: its name in the store, the question it answers, what is best, and whose candidates it confirms.
+
+    Attributes:
+        name: in the store.
+        question: what it is to answer, for people.
+        priority: workers without a study of their own serve the highest first.
+        confirms: the study whose candidates it runs again; `sweeps confirm` writes it.
+        objective: what is compared: on the hold-out images, at the end of a trial.
+        direction: follows from the objective.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    question: str = ""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    confirms: str = ""
+    objective: Objective = "top1"
+    direction: Literal["maximize", "minimize"] | None = None
+
+    @model_validator(mode="after")
+    def _direction_fits(self) -> "StudyTable":
+        if self.direction not in (None, DIRECTIONS[self.objective]):
+            raise ValueError(
+                f"objective {self.objective!r} is to {DIRECTIONS[self.objective]}; drop direction = {self.direction!r}"
+            )
+        return self
+
+
+class BudgetTable(Frozen):
+    """[budget]: see `sweeps.space.space.Budget`; either steps and report_interval, or epochs and epoch_images."""
+
+    trials: Count = 50
+    steps: Count = 200
+    report_interval: Count = 10
+    epochs: Count | None = None
+    epoch_images: Count | None = None
+    holdout_images: Annotated[int, Field(ge=64)] = 1024
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    channel_vitals: bool = False
+
+    @model_validator(mode="after")
+    def _looks_fit(self) -> "BudgetTable":
+        if self.epochs is not None and {"steps", "report_interval"} & self.model_fields_set:
+            raise ValueError("epochs takes the place of steps and report_interval; drop those, or drop epochs")
+        if self.epochs is None and self.epoch_images is not None:
+            raise ValueError("epoch_images says how long an epoch is; set epochs too")
+        if self.report_interval > self.steps:
+            raise ValueError(
+                f"report_interval = {self.report_interval} leaves no look within steps = {self.steps}; lower it"
+            )
+        return self
+
+
+USUAL = Rules()
+
+
+class VerdictTable(Frozen):
+    """[verdict]: how patient the judge is; see `sweeps.verdict.Rules`."""
+
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = USUAL.alpha
+    control: Annotated[float, Field(ge=0, le=1)] = USUAL.control
+    economy: bool = USUAL.economy
+    rejections: Annotated[int, Field(ge=0)] = USUAL.rejections
+
+
+# What [full] may say of the budget; how many trials there are has nothing to do with size.
+SIZES = ("steps", "report_interval", "epochs", "epoch_images", "holdout_images")
+TABLES: dict[str, type[BaseModel]] = {
+    "study": StudyTable,
+    "budget": BudgetTable,
+    "verdict": VerdictTable,
+    "data": DataConfig,
+    "model": ModelConfig,
+}
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> tuple[Space, str]:
+    """The space of a file, and the file's text.
+
+    Args:
+        path: a TOML file.
+        overrides: `table.key=value`, applied before validation.
+
+    Raises:
+        SpaceError: the file cannot be read, is not TOML, or does not describe a space.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as exc:
+        raise SpaceError(str(path), [("", f"byte {exc.start} is not UTF-8; save the file as UTF-8 text")]) from exc
+    except FileNotFoundError as exc:
+        raise SpaceError(str(path), [("", "no such file; see search_spaces/ for examples")]) from exc
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise SpaceError(str(path), [("", f"cannot be read ({reason}); give a TOML file")]) from exc
+    return parse(text, overrides, str(path)), text
+
+
+def parse(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
+    """The space that a TOML text describes.
+
+    Raises:
+        SpaceError: it is not TOML or does not describe a space; one problem per mistake.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as exc:
+        raise SpaceError(source, [("", f"not TOML: {one_line(exc)}")]) from exc
+    for override in overrides:
+        _override(tables, override)
+    problems: list[tuple[str, str]] = []
+    known = [*TABLES, "full", "sampler", "pruner", "space"]
+    problems += [(key, unknown_key(key, known)) for key in tables if key not in known]
+    for key in ("study", "space"):
+        if key not in tables:
+            problems.append((key, f"this table is missing; add [{key}]"))
+    parts = {key: _table(key, tables.get(key, {}), problems) for key in TABLES if key in tables or key != "study"}
+    _engines(tables, problems)
+    parameters = file_parameters.parameters(tables.get("space", {}), problems)
+    if not problems:
+        problems += _objective_fits(parts)
+    full = _full(tables, parameters, problems) if not problems and "full" in tables else None
+    if problems:
+        raise SpaceError(source, problems)
+    space = _space(parts, tables, parameters, full)
+    if problems := samplers.check_space(space):
+        raise SpaceError(source, problems)
+    try:
+        for config in space.rehearsals():
+            _fits_at_full_size(space, config)
+    except (ValidationProblem, ValidationError) as exc:
+        raise SpaceError(source, [("space", one_line(exc))]) from exc
+    return space
+
+
+def _space(
+    parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[Parameter, ...], full: FullSize | None
+) -> Space:
+    study: StudyTable = parts["study"]
+    return Space(
+        name=study.name,
+        question=study.question,
+        priority=study.priority,
+        objective=study.objective,
+        direction=DIRECTIONS[study.objective],
+        budget=_budget(parts["budget"], parts["data"]),
+        data=parts["data"],
+        model=parts["model"],
+        sampler={"name": samplers.DEFAULT_SAMPLER, **tables.get("sampler", {})},
+        pruner={"name": samplers.DEFAULT_PRUNER, **tables.get("pruner", {})},
+        verdict=Rules(**parts["verdict"].model_dump()),
+        parameters=parameters,
+        tables={**tables, "budget": tables.get("budget", {})},
+        confirms=study.confirms,
+        full=full,
+    )
+
+
+def _full(
+    tables: Mapping[str, Any], parameters: tuple[Parameter, ...], problems: list[tuple[str, str]]
+) -> FullSize | None:
+    """[full]: what it says of data, model and budget, put over what the file says of the truncation."""
+    raw = tables["full"]
+    parts: dict[str, Any] = {}
+    if not isinstance(raw, dict):
+        problems.append(("full", f"must be a table, not {raw!r}; write [full] and model.width = ..."))
+        return None
+    problems += [(f"full.{key}", unknown_key(key, ["data", "model", "budget"])) for key in raw if key not in TABLES]
+    for key in ("data", "model", "budget"):
+        given = raw.get(key, {})
+        if not isinstance(given, dict):
+            problems.append((f"full.{key}", f"must be a table, not {given!r}; write {key}.NAME = ..."))
+        elif key == "budget" and (others := [name for name in given if name not in SIZES]):
+            problems.append((f"full.budget.{others[0]}", unknown_key(others[0], SIZES)))
+        else:
+            parts[key] = _table(key, over(tables.get(key, {}), given), problems, "full.")
+    sampled = {parameter.name for parameter in parameters}
+    for name in raw.get("model", {}) if not problems else ():
+        if f"model.{name}" in sampled:
+            problems.append((f"full.model.{name}", f"space.model.{name} decides it; drop one of the two"))
+    if problems:
+        return None
+    return FullSize(_budget(parts["budget"], parts["data"]), parts["data"], raw.get("model", {}))
+
+
+def over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with other values put over its own; steps take the place of epochs, and epochs of steps."""
+    dropped = {"epochs", "epoch_images"} if "steps" in full else set()
+    dropped = {"steps", "report_interval"} if "epochs" in full else dropped
+    return {**{key: value for key, value in truncated.items() if key not in dropped}, **full}
+
+
+def _fits_at_full_size(space: Space, config: Config) -> None:
+    try:
+        space.at_full_size(config)
+    except ValidationError as exc:
+        raise ValidationProblem("the values of [full]", exc) from exc
+
+
+def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    objective, task = parts["study"].objective, parts["data"].task
+    if objective in CLASSIFICATION if task == "regression" else objective == "r2":
+        other = "r2" if task == "regression" else "top1"
+        return [("study.objective", f'{objective} is of no meaning in {task}; take "{other}" or "loss"')]
+    return []
+
+
+def _budget(table: BudgetTable, data: DataConfig) -> Budget:
+    if table.epochs is None:
+        return Budget(**{**table.model_dump(), "epochs": 0, "epoch_images": 0})
+    images = table.epoch_images or data.images
+    return Budget(**{**table.model_dump(), "steps": 0, "report_interval": 0, "epoch_images": images})
+
+
+def value_of(text: str) -> Any:
+    """What is written behind a key: a TOML value; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        return text.strip()
+
+
+def _override(tables: dict[str, Any], override: str) -> None:
+    """Set one value of the file's tables; the value is TOML, or a bare word taken as a string."""
+    source = f"--set {override}"
+    key, equals, value = override.partition("=")
+    path = [part.strip() for part in key.split(".")]
+    if not equals or len(path) < 2 or not all(path):
+        raise SpaceError(source, [("", "write it as table.key=value, e.g. budget.trials=6")])
+    parsed = value_of(value)
+    if path[0] == "space" and path[1:2] == ["model"]:
+        path = ["space", f"model.{path[2]}", *path[3:]] if len(path) > 2 else path
+    table: Any = tables
+    for part in path[:-1]:
+        table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if isinstance(table, (str, int, float, bool)) or table is None or isinstance(table, list):
+            raise SpaceError(source, [("", f"{part!r} is a value, not a table; set it whole")])
+    table[path[-1]] = parsed
+
+
+def _table(key: str, raw: Any, problems: list[tuple[str, str]], within: str = "") -> BaseModel | None:
+    if not isinstance(raw, dict):
+        problems.append((key, f"must be a table, not {raw!r}; write [{key}]"))
+        return None
+    place = f"{within}{key}"
+    try:
+        return TABLES[key].model_validate(raw)
+    except ValidationError as exc:
+        known = list(TABLES[key].model_fields)
+        for error in exc.errors():
+            name = str(error["loc"][0]) if error["loc"] else ""
+            text = unknown_key(name, known) if error["type"] == "extra_forbidden" else reason(error)
+            problems.append((f"{place}.{name}" if name else place, text))
+        return None
+
+
+def _engines(tables: Mapping[str, Any], problems: list[tuple[str, str]]) -> None:
+    for key, check in (("sampler", samplers.check_sampler), ("pruner", samplers.check_pruner)):
+        raw = tables.get(key, {})
+        if not isinstance(raw, dict):
+            problems.append((key, f'must be a table, not {raw!r}; write [{key}] and name = "..."'))
+            continue
+        problems += [(f"{key}.{name}" if name else key, text) for name, text in check(raw)]

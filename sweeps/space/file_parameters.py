@@ -1,0 +1,191 @@
+"""The [space] table -> Parameters: values, choices, ranges and the conditions under which they hold."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from sweeps.config import Config, ModelConfig
+from sweeps.errors import reason, short, unknown_key
+from sweeps.space.parameters import Case, Choices, Parameter, Range, Scalar
+from sweeps.space.space import LABELS
+
+# What a study decides for all its trials; everything else in Config is a hyperparameter that [space] may name.
+NOT_IN_SPACE = {"version", "data", "model", "seed", "steps", "report_interval", "holdout_images", "channel_vitals"}
+MOST_CHOICES = 1000  # a rehearsal tries each
+
+
+def hyperparameters() -> dict[str, TypeAdapter[Any]]:
+    """What [space] may name, and the validator of one value of it; a replicate is one of several seeds."""
+    fields = {name: field for name, field in Config.model_fields.items() if name not in NOT_IN_SPACE}
+    fields |= {f"model.{name}": field for name, field in ModelConfig.model_fields.items()}
+    adapters: dict[str, TypeAdapter[Any]] = {
+        name: TypeAdapter(Annotated[field.annotation, *field.metadata, Field()])  # type: ignore[arg-type]
+        for name, field in fields.items()
+    }
+    return adapters | {name: TypeAdapter(Annotated[int, Field(ge=0)]) for name in LABELS}
+
+
+def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
+    """The parameters of a [space] table, conditions first; each mistake is appended to `problems`, as (key, text)."""
+    if not isinstance(raw, dict):
+        problems.append(("space", f"must be a table, not {raw!r}; write [space]"))
+        return ()
+    adapters = hyperparameters()
+    flat: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key == "model" and isinstance(value, dict):
+            flat |= {f"model.{inner}": spec for inner, spec in value.items()}
+        else:
+            flat[key] = value
+    found: dict[str, Parameter] = {}
+    for name, spec in flat.items():
+        if name not in adapters:
+            problems.append((f"space.{name}", unknown_key(name, list(adapters))))
+            continue
+        specs = spec if isinstance(spec, list) and any(isinstance(item, dict) for item in spec) else [spec]
+        found[name] = Parameter(name, tuple(_cases(name, specs, adapters[name], problems)))
+    if not problems:  # a parameter in error would make its conditions look wrong too
+        problems += [problem for parameter in found.values() for problem in _bad_conditions(parameter, found)]
+    return () if problems else _in_order(found, problems)
+
+
+def _cases(
+    name: str, specs: Sequence[Any], adapter: TypeAdapter[Any], problems: list[tuple[str, str]]
+) -> Iterable[Case]:
+    for index, spec in enumerate(specs):
+        key = f"space.{name}" if len(specs) == 1 else f"space.{name}[{index}]"
+        table = spec if isinstance(spec, dict) else {"choices" if isinstance(spec, list) else "value": spec}
+        when = _when(key, table.get("when", {}), problems)
+        domain = _domain(key, {k: v for k, v in table.items() if k != "when"}, adapter, problems)
+        if domain is not None and when is not None:
+            yield Case(domain, when)
+
+
+def _when(key: str, raw: Any, problems: list[tuple[str, str]]) -> tuple[tuple[str, tuple[Scalar, ...]], ...] | None:
+    if not isinstance(raw, dict):
+        problems.append((f"{key}.when", f'must be a table such as {{ activation = "selu" }}, not {raw!r}'))
+        return None
+    conditions = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in raw.items()}
+    for name, allowed in conditions.items():
+        if not allowed or not all(isinstance(value, (str, int, float, bool)) for value in allowed):
+            problems.append((f"{key}.when.{name}", "must be a value or a list of values"))
+            return None
+    return tuple(conditions.items())
+
+
+def _domain(
+    key: str, table: Mapping[str, Any], adapter: TypeAdapter[Any], problems: list[tuple[str, str]]
+) -> Choices | Range | None:
+    kinds = [kind for kind in ({"value"}, {"choices"}, {"low", "high"}) if kind & table.keys()]
+    if len(kinds) != 1:
+        problems.append((key, "give one of: a value, choices = [...], or low = ... and high = ..."))
+        return None
+    allowed = kinds[0] if kinds[0] != {"low", "high"} else {"low", "high", "log", "step"}
+    before = len(problems)
+    problems += [(f"{key}.{name}", unknown_key(name, [*allowed, "when"])) for name in table if name not in allowed]
+    if len(problems) > before:
+        return None
+    if "low" in allowed:
+        return _range(key, table, adapter, problems)
+    values = table["choices"] if "choices" in table else [table["value"]]
+    if not isinstance(values, list) or not 0 < len(values) <= MOST_CHOICES:
+        problems.append((key, f"must be a list of 1 to {MOST_CHOICES} values, not {short(values)}"))
+        return None
+    for value in values:
+        _validate(key, value, adapter, problems)
+    if len(problems) == before and len(set(map(repr, values))) < len(values):
+        problems.append((key, f"the same value twice in {short(values)}; drop one"))
+    return Choices(tuple(values)) if len(problems) == before else None
+
+
+def _range(
+    key: str, table: Mapping[str, Any], adapter: TypeAdapter[Any], problems: list[tuple[str, str]]
+) -> Range | None:
+    before = len(problems)
+    for name in ("low", "high"):
+        if name not in table:
+            problems.append((key, f"{name} is missing; a range has low and high"))
+        elif isinstance(table[name], bool) or not isinstance(table[name], (int, float)):
+            problems.append((f"{key}.{name}", f"must be a number, not {table[name]!r}"))
+        elif not _validate(f"{key}.{name}", table[name], adapter, problems, log=table.get("log") is True):
+            break
+    if len(problems) > before:
+        return None
+    low, high, log, step = table["low"], table["high"], table.get("log", False), table.get("step")
+    checks = [
+        (not isinstance(log, bool), "log", f"must be true or false, not {log!r}"),
+        (low > high, "low", f"{low} is above high = {high}; exchange them"),
+        (low == high, "low", f"the range from {low} to {high} holds one value; write the value alone"),
+        (log is True and low <= 0, "low", f"a log range cannot start at {low}; raise low above 0"),
+        (log is True and step is not None, "step", "a log range has no step; drop one of the two"),
+        (step is not None and not _positive(step), "step", f"must be a number above 0, not {step!r}"),
+        (_positive(step) and step > high - low, "step", f"{step} is wider than the range; lower it"),
+    ]
+    problems += [(f"{key}.{name}", text) for wrong, name, text in checks if wrong][:1]
+    integer = isinstance(low, int) and isinstance(high, int) and _whole(adapter)
+    if integer and _positive(step) and not isinstance(step, int):
+        problems.append((f"{key}.step", f"must be a whole number, not {step!r}"))
+    return Range(low, high, log, step, integer) if len(problems) == before else None
+
+
+def _validate(
+    key: str, value: Any, adapter: TypeAdapter[Any], problems: list[tuple[str, str]], *, log: bool = False
+) -> bool:
+    if log and isinstance(value, (int, float)) and value <= 0:
+        problems.append((key, f"a log range cannot touch {value}; raise it above 0"))
+        return False
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError as exc:
+        problems.append((key, reason(exc.errors()[0])))
+        return False
+    return True
+
+
+def _bad_conditions(parameter: Parameter, found: Mapping[str, Parameter]) -> Iterable[tuple[str, str]]:
+    for index, case in enumerate(parameter.cases):
+        key = f"space.{parameter.name}" + (f"[{index}]" if len(parameter.cases) > 1 else "") + ".when"
+        for name, allowed in case.when:
+            if name not in found:
+                yield f"{key}.{name}", f"no such parameter in [space]; add space.{name} or drop the condition"
+                continue
+            domains = [parent.domain for parent in found[name].cases]
+            if any(isinstance(domain, Range) for domain in domains):
+                yield f"{key}.{name}", f"a condition needs choices, and {name} is a range"
+                continue
+            offered = [value for domain in domains for value in domain.ends()]
+            missing = [value for value in allowed if not _among(value, offered)]
+            if missing:
+                yield f"{key}.{name}", f"{missing[0]!r} is never drawn; {name} is one of {short(offered)}"
+
+
+def _in_order(found: dict[str, Parameter], problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
+    """Conditions first; otherwise as the file has them."""
+    ordered: dict[str, Parameter] = {}
+    waiting = dict(found)
+    while waiting:
+        ready = [
+            name
+            for name, parameter in waiting.items()
+            if all(parent in ordered for case in parameter.cases for parent, _ in case.when)
+        ]
+        if not ready:
+            problems.append((f"space.{next(iter(waiting))}.when", f"conditions in a circle: {', '.join(waiting)}"))
+            return ()
+        ordered |= {name: waiting.pop(name) for name in ready}
+    return tuple(ordered.values())
+
+
+def _among(value: Scalar, offered: Sequence[Scalar]) -> bool:
+    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in offered)
+
+
+def _positive(step: Any) -> bool:
+    return isinstance(step, (int, float)) and not isinstance(step, bool) and 0 < step < math.inf
+
+
+def _whole(adapter: TypeAdapter[Any]) -> bool:
+    """Whether a hyperparameter is a whole number."""
+    return bool(adapter.json_schema().get("type") == "integer")

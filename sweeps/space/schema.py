@@ -1,0 +1,80 @@
+"""The JSON schema of search-space files, for editors; made from the same models and adapters that validate them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from sweeps.config import DataConfig, ModelConfig
+from sweeps.space import file, file_parameters, samplers
+
+WHEN = {
+    "type": "object",
+    "description": "Values that other parameters must have for this case to hold.",
+    "additionalProperties": {"anyOf": [{"type": ["string", "number", "boolean"]}, {"type": "array", "minItems": 1}]},
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a search-space file as a plain dict."""
+    tables = {key: table.model_json_schema() for key, table in file.TABLES.items()}
+    for key, names in (("sampler", samplers.SAMPLERS), ("pruner", samplers.PRUNERS)):
+        tables[key] = {
+            "type": "object",
+            "description": f"An Optuna {key} by name; the other keys are its options.",
+            "properties": {"name": {"enum": list(names)}},
+        }
+    parameters = {name: _parameter(adapter) for name, adapter in file_parameters.hyperparameters().items()}
+    # As TOML reads `model.width = ...`; with quotes around the name it stays flat.
+    inner = {name.removeprefix("model."): each for name, each in parameters.items() if name.startswith("model.")}
+    parameters["model"] = {"type": "object", "properties": inner, "additionalProperties": False}
+    tables["space"] = {
+        "type": "object",
+        "description": "What varies: a value, a list of choices, a range, or a list of cases with conditions.",
+        "properties": parameters,
+        "additionalProperties": False,
+    }
+    tables["full"] = {
+        "type": "object",
+        "description": "The sizes of the real thing, of which the other tables are a truncation; what exports have.",
+        "properties": {
+            "data": DataConfig.model_json_schema(),
+            "model": ModelConfig.model_json_schema(),
+            "budget": _only(file.BudgetTable.model_json_schema(), file.SIZES),
+        },
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "search space of sweeps",
+        "type": "object",
+        "properties": tables,
+        "required": ["study", "space"],
+        "additionalProperties": False,
+    }
+
+
+def _only(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {**schema, "properties": {name: schema["properties"][name] for name in names}}
+
+
+def _parameter(adapter: TypeAdapter[Any]) -> dict[str, Any]:
+    value = adapter.json_schema()
+    values = {"type": "array", "items": value, "minItems": 1}
+    cases = [_case({"value": value}), _case({"choices": values})]
+    if value.get("type") in ("number", "integer"):
+        number = {"type": value["type"]}
+        extra = {"log": {"type": "boolean"}, "step": {**number, "exclusiveMinimum": 0}}
+        cases.append(_case({"low": number, "high": number}, extra))
+    return {
+        "anyOf": [value, values, *cases, {"type": "array", "items": {"anyOf": [value, values, *cases]}, "minItems": 1}]
+    }
+
+
+def _case(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {**required, **(optional or {}), "when": WHEN},
+        "required": list(required),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,309 @@
+"""One worker's attempt at one trial: from the sampler's answer, or an earlier worker's checkpoint, to its end."""
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from pydantic import ValidationError
+
+from sweeps import store
+from sweeps.artifacts.checkpoints import Checkpoint, Checkpoints
+from sweeps.config import Config
+from sweeps.data.arrays import Arrays
+from sweeps.errors import LostLeaseError, OutageError, TrialError, one_line
+from sweeps.notes import trial as trial_notes
+from sweeps.readings import Reading
+from sweeps.space import samplers
+from sweeps.space.space import Space
+from sweeps.store import leases
+from sweeps.store.leases import Claim
+from sweeps.store.outages import DATABASE_ERRORS, persist, words
+from sweeps.store.processes import this_process
+from sweeps.store.worker_storage import WorkerStorage
+from sweeps.verdict import Chance, Ended, Limit
+from sweeps.verdict import limit as calibrated
+from sweeps.worker import lessons, provenance
+from sweeps.worker.heartbeat import Heartbeat, Order, Work
+from sweeps.worker.monitor import (
+    DEAD,
+    Outcome,
+    Past,
+    Setting,
+    attributes,
+    follow,
+    tell,
+)
+from sweeps.worker.protocol import Load, Run, Train
+
+if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
+
+LONGEST = 5000  # characters of a reason or a traceback: MariaDB's TEXT takes 65 535 bytes, JSON up to 12 a character
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an attempt is made with; see `Worker`."""
+
+    storage: RDBStorage
+    heart: Heartbeat
+    train: Train
+    load: Load
+    stopping: Callable[[], bool]
+    say: Callable[[str], None]
+    outage_s: float
+    artifacts: "ArtifactStore | None"
+    gpu: str = ""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A claimed trial in the hands of a worker."""
+
+    means: Means
+    study: optuna.Study
+    storage: WorkerStorage
+    space: Space
+    claim: Claim
+    checkpoints: Checkpoints | None
+    endings: dict[int, Ended]  # of the study's trials that this worker knows
+    config: Config | None = None
+    run: Run | None = None
+    setting: Setting | None = None
+    readings: Sequence[Reading] = ()
+    started: float = field(default_factory=time.monotonic)
+    pulled: tuple[int, float] = (0, 0.0)  # the first pull: its step and time
+
+    def make(self) -> Outcome | None:
+        """Train the trial to its end; None where it was handed back.
+
+        Raises:
+            LostLeaseError: it is another worker's by now.
+            OutageError: the store has been away for too long; the trial is kept as a checkpoint.
+        """
+        heart = self.means.heart
+        trial, problem = persist(self._ask, self.means.outage_s, self.means.stopping)
+        heart.attach(Work(self.claim, self.storage, self._interrupt))
+        try:
+            heart.deliver()
+            outcome = problem or self._trained(trial)
+            if heart.dropped:
+                raise LostLeaseError(heart.why)
+            if outcome is None:
+                self._leave()
+            else:
+                self._finish(trial, outcome)
+        finally:
+            self._close()
+        return outcome
+
+    @property
+    def step(self) -> int:
+        """Of the last reading."""
+        return self.readings[-1].step if self.readings else 0
+
+    def _ask(self) -> tuple[optuna.Trial, Outcome | None]:
+        """The trial with its values drawn and its recipe noted; doing it again changes nothing."""
+        claim, problem = self.claim, None
+        self.storage.hold(claim)
+        self.study.sampler = samplers.sampler(self.space, claim.slot)
+        trial = self.study.ask()
+        noted = trial.user_attrs.get(store.CONFIG)
+        where = this_process()
+        for name, value in {store.SLOT: claim.slot, store.HOST: where.host, store.PID: where.pid}.items():
+            trial.set_user_attr(name, value)
+        try:
+            drawn = noted is None and self.space.config(self.space.draw(trial), claim.slot)
+            self.config = drawn or Config.model_validate_json(str(noted))
+            trial.set_user_attr(store.CONFIG, self.config.to_json())
+        except ValidationError as exc:
+            reason = str(exc.errors()[0]["msg"]).removeprefix("Value error, ")
+            problem = Outcome(TrialState.FAIL, store.FAILED, f"these values do not go together: {reason}")
+        return trial, problem
+
+    def _trained(self, trial: optuna.Trial) -> Outcome | None:
+        assert self.config is not None
+        try:
+            arrays = self.means.load(self.config.data, self.config.holdout_images)
+            self.setting = setting = self._setting(trial, self.config, arrays)
+            for name, value in provenance.attributes(self.config, arrays, self.means.gpu).items():
+                trial.set_user_attr(name, value)
+            self._deliver()
+            return self._resumed(trial, setting, arrays)
+        except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why
+            reason = one_line(exc) if isinstance(exc, TrialError) else f"{type(exc).__name__}: {one_line(exc)}"
+            readings = tuple(self.readings)
+            trace = traceback.format_exc()[-LONGEST:]
+            return Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], readings, traceback=trace)
+
+    def _setting(self, trial: optuna.Trial, config: Config, arrays: Arrays) -> Setting:
+        """What the trial is judged by: an attempt after the first is judged as the first was."""
+        chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
+        known = self.study.get_trials(deepcopy=False)
+        rules, control = lessons.rules_of(self.space, self.claim.slot, config, known)
+        noted = trial.user_attrs.get(store.JUDGED_BY)
+        if noted is None:
+            limit = calibrated(lessons.ended_trials(known, self.endings), rules)
+            odds = limit.log_odds if math.isfinite(limit.log_odds) else None
+            noted = {"log_odds": odds, "grounds": limit.grounds, "rejections": rules.rejections}
+            trial.set_user_attr(store.JUDGED_BY, noted)
+        odds = -math.inf if noted["log_odds"] is None else noted["log_odds"]
+        rules = replace(rules, rejections=noted["rejections"])
+        return Setting(config, chance, len(arrays.train_labels), rules, Limit(odds, noted["grounds"]), control)
+
+    def _followed(
+        self, trial: optuna.Trial, setting: Setting, arrays: Arrays, found: Checkpoint | None
+    ) -> Outcome | None:
+        """The trial from its start, or from a checkpoint."""
+        reported = frozenset(self.storage.get_trial(self.claim.trial_id).intermediate_values)
+        past = Past(found.readings if found else (), reported)
+        self.readings = past.readings
+        self.run = self.means.train(setting.config, arrays, found.state if found else None)
+        if self.means.stopping() or self.means.heart.order != Order.GO_ON:
+            self.run.interrupt()  # what was ordered before there was a run to be interrupted
+        return follow(trial, self.run, setting, self.space, past, self._attend)
+
+    def _resumed(self, trial: optuna.Trial, setting: Setting, arrays: Arrays) -> Outcome | None:
+        """The trial gone on with, if an earlier worker has left a checkpoint that fits."""
+        found = self._checkpoint(setting.config)
+        if found is not None:
+            self._deliver_late(found.readings)
+            self._say(f"goes on from step {found.step}")
+            try:
+                return self._followed(trial, setting, arrays, found)
+            except TrialError as exc:
+                if len(self.readings) > len(found.readings):
+                    raise
+                self._say(f"its checkpoint cannot be used: {one_line(exc)}")
+                self._close()
+        if not self.claim.fresh:
+            self._say("starts over")
+        return self._followed(trial, setting, arrays, None)
+
+    def _checkpoint(self, config: Config) -> Checkpoint | None:
+        if self.checkpoints is None or self.claim.fresh:
+            return None
+        try:
+            return self.checkpoints.load(self.claim.number, config.to_json())
+        except OSError as exc:
+            self._say(f"its checkpoint cannot be read ({one_line(exc)})")
+            return None
+
+    def _deliver_late(self, readings: Sequence[Reading]) -> None:
+        """What an earlier worker read and could not deliver."""
+        for reading in readings:
+            if reading.step > self.claim.step:
+                self.storage.add_reading(reading)
+
+    def _attend(self, readings: Sequence[Reading], new: bool) -> bool:
+        """Between two pulls: whether the trial has to be left here."""
+        heart, now = self.means.heart, time.monotonic()
+        self.readings = readings
+        if new:
+            reading = readings[-1]
+            self.storage.add_reading(reading)
+            first, since = self.pulled = self.pulled if self.pulled[1] else (reading.step, now)
+            heart.progress(reading.step, (reading.step - first) / (now - since) if now > since else 0.0)
+        if self.means.stopping():
+            heart.leave("the worker was told to end")
+        # Whoever has slept must not replace the checkpoint of the worker that took over.
+        if heart.order == Order.GO_ON and heart.checkpoint_due and heart.confirm():
+            self._keep()
+        return heart.order != Order.GO_ON
+
+    def _keep(self) -> bool:
+        """Write a checkpoint; one that cannot be written is no reason to end a run that may learn."""
+        if self.checkpoints is None or self.run is None or self.config is None:
+            return False
+        try:
+            content = Checkpoint(self.config.to_json(), self.step, tuple(self.readings), self.run.state())
+            self.checkpoints.save(self.claim.number, content)
+        except (OSError, RuntimeError) as exc:  # RuntimeError: the run has failed, and has no state any more
+            self._say(f"no checkpoint can be written: {one_line(exc)}")
+            self.storage.set_trial_user_attr(self.claim.trial_id, store.NO_CHECKPOINT, one_line(exc)[:LONGEST])
+            return False
+        finally:
+            self.means.heart.kept()
+        return True
+
+    def _leave(self) -> None:
+        """Hand the trial back with a checkpoint, or keep the checkpoint alone where the store is away."""
+        heart, claim = self.means.heart, self.claim
+        kept = self._keep()
+        where = f"kept at step {self.step}" if kept else "not kept"
+        if heart.order == Order.KEEP:
+            raise OutageError(f"{heart.why}; trial {claim.number} of {self.space.name!r} is {where}")
+        engine = self.means.storage.engine
+        heart.conclude(lambda batch: leases.hand_back(engine, heart.worker, claim, batch))
+        self._say(f"handed back, {where}: {heart.why}")
+
+    def _finish(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """Tell the trial's end; if the store cannot be told, a checkpoint keeps all that decides it."""
+        try:
+            persist(lambda: self._sum_up(trial, outcome), self.means.outage_s)
+            self._conclude(outcome.state, self.storage.get_trial(self.claim.trial_id).value)
+        except OutageError as exc:
+            where = "kept at its end" if self._keep() else "not kept"
+            raise OutageError(f"{exc}; trial {self.claim.number} of {self.space.name!r} is {where}") from exc
+        except DATABASE_ERRORS as exc:  # one that no waiting mends: what the trial says is too long, or is no text
+            reason = f"the store refuses what it says: {words(exc)}"[:LONGEST]
+            self._say(reason)
+            self.storage.take()
+            for name, value in {store.FATE: store.FAILED, store.REASON: reason}.items():
+                trial.set_user_attr(name, value)
+            self._conclude(TrialState.FAIL, None)
+        if self.checkpoints is not None:
+            try:
+                self.checkpoints.remove(self.claim.number)
+            except OSError as exc:
+                self._say(f"its checkpoint cannot be removed: {one_line(exc)}")
+
+    def _conclude(self, state: TrialState, value: float | None) -> None:
+        engine, heart, claim = self.means.storage.engine, self.means.heart, self.claim
+        heart.conclude(lambda batch: leases.finish(engine, heart.worker, claim, batch, state, value))
+
+    def _sum_up(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        if outcome.readings:
+            self.storage.add_reading(outcome.readings[-1])
+        earlier = outcome.readings[-1].seconds if outcome.readings and not self.claim.fresh else 0.0
+        seconds = max(time.monotonic() - self.started, earlier)
+        said = attributes(outcome, self.space, self.setting) | {store.SECONDS: round(seconds, 2)}
+        for name, value in said.items():
+            trial.set_user_attr(name, value)
+        self._note(trial, outcome)
+        if not self.storage.get_trial(self.claim.trial_id).state.is_finished():
+            tell(self.study, trial, self.space, outcome, self.setting)
+
+    def _note(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """What people will see of the trial; whatever goes wrong with it, the trial itself is not lost."""
+        try:
+            trial_notes.keep(self.storage, trial, outcome.readings, outcome.fate in DEAD, self.means.artifacts)
+        except DATABASE_ERRORS:
+            raise
+        except Exception:  # noqa: BLE001
+            trial.set_user_attr(store.TRACEBACK, traceback.format_exc()[-LONGEST:])
+
+    def _deliver(self) -> None:
+        """Beat with all that was said; none of a server's few connections is held while a trial trains."""
+        self.means.heart.deliver()
+        self.means.storage.engine.dispose()
+
+    def _interrupt(self) -> None:
+        """From the heartbeat's thread."""
+        run = self.run  # the main thread may close it
+        if run is not None:
+            run.interrupt()
+
+    def _close(self) -> None:
+        run, self.run = self.run, None
+        if run is not None:
+            run.close()
+
+    def _say(self, text: str) -> None:
+        self.means.say(f"trial {self.claim.number}: {text}")

@@ -1,0 +1,55 @@
+"""What a study's finished trials left: their readings, and their lowest prognoses, which teach the judge."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import isfinite
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sweeps import store
+from sweeps.config import Config
+from sweeps.space.space import Space
+from sweeps.verdict import Ended, Rules, is_control
+
+JUDGED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def ended_trials(trials: Iterable[FrozenTrial], known: dict[int, Ended] | None = None) -> list[Ended]:
+    """The finished trials that were judged, in the order of their numbers.
+
+    Args:
+        known: of trials of the same study that were asked for before, by number; those that are new are added.
+    """
+    known = {} if known is None else known
+    for trial in trials:
+        if trial.number not in known and trial.state in JUDGED and store.LEARNER in trial.user_attrs:
+            known[trial.number] = Ended(
+                lowest=trial.user_attrs.get(store.LOWEST_PROGNOSIS, float("inf")),
+                learned=trial.user_attrs[store.LEARNER],
+                control=trial.user_attrs[store.CONTROL],
+                gain=trial.user_attrs.get(store.BEST_GAIN, float("-inf")),
+            )
+    return [known[number] for number in sorted(known)]
+
+
+def attributes(ended: Ended) -> dict[str, Any]:
+    """The inverse, for one trial; what is infinite is left out, since JSON has no word for it."""
+    numbers = {store.LOWEST_PROGNOSIS: ended.lowest, store.BEST_GAIN: ended.gain}
+    kept = {name: round(value, 4) for name, value in numbers.items() if isfinite(value)}
+    return {store.LEARNER: ended.learned, store.CONTROL: ended.control, **kept}
+
+
+def rules_of(space: Space, slot: int, config: Config, trials: Sequence[FrozenTrial]) -> tuple[Rules, bool]:
+    """The rules for one trial, and whether it is a control.
+
+    Before training only nets whose signal at the start means something may be rejected: with batch normalisation it has
+    no statistics yet. No more are rejected than the study allows, and no control.
+    """
+    rules = space.verdict
+    control = is_control(f"{space.name}/{space.budget.seed}", slot, rules)
+    rejected = sum(trial.user_attrs.get(store.STEPS) == 0 for trial in trials)
+    plain = config.batch_normalization == "none" and config.model.architecture != "custom"
+    if control or not plain or rejected >= rules.rejections:
+        rules = replace(rules, rejections=0)
+    return rules, control

@@ -1,0 +1,41 @@
+"""What a worker asks of training: a run is an iterator of readings that can be interrupted, saved and gone on with."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sweeps.config import Config, DataConfig
+from sweeps.data.arrays import Arrays
+from sweeps.readings import Reading
+
+
+class Run(Protocol):
+    """One trial's training."""
+
+    def __iter__(self) -> "Run": ...
+
+    def __next__(self) -> Reading | None:
+        """Train up to the next look; None where it was interrupted before: pull again to go on.
+
+        Raises:
+            StopIteration: the last look has been given.
+            TrialError: the trial cannot be trained.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """From any thread: return from the running `__next__`, or else the next one, once the step in hand is done."""
+        ...
+
+    def state(self) -> bytes:
+        """All that later readings depend on, taken between two pulls; `Train` goes on from it as if uninterrupted."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the run; there will be no more pulls."""
+        ...
+
+
+# (config, arrays, state of an earlier run or None) -> run
+Train = Callable[[Config, Arrays, bytes | None], Run]
+# (data, hold-out images) -> arrays
+Load = Callable[[DataConfig, int], Arrays]

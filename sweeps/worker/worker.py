@@ -1,0 +1,301 @@
+"""A worker: claims trials and trains them until there is nothing left to do or it is told to stop.
+
+`train` comes in as an argument, so that nothing here opens the heavy room; a test gives a run of three lines.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import optuna
+from optuna.storages import RDBStorage
+
+from sweeps import store
+from sweeps.artifacts.checkpoints import Checkpoints
+from sweeps.artifacts.locations import Place, artifact_store, place
+from sweeps.errors import InputError, LostLeaseError, OutageError, WorkerError, one_line
+from sweeps.notes import study as study_notes
+from sweeps.space import samplers
+from sweeps.space.space import Space
+from sweeps.store import engines, leases, offers
+from sweeps.store.outages import DATABASE_ERRORS, persist
+from sweeps.store.processes import this_process
+from sweeps.store.tables import State
+from sweeps.store.worker_storage import WorkerStorage
+from sweeps.verdict import Ended
+from sweeps.version import __version__
+from sweeps.worker.attempt import Attempt, Means
+from sweeps.worker.heartbeat import Heartbeat, Patience
+from sweeps.worker.monitor import Outcome
+from sweeps.worker.protocol import Load, Train
+from sweeps.worker.shutdown import Interruption, interruptible
+
+if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
+
+Result = TypeVar("Result")
+
+# One bad configuration is bad luck; three trials in a row that cannot be trained mean that data or code are broken.
+MOST_FAILURES_IN_A_ROW = 3
+RETIRE_S = 3.0  # the store is waited for by a worker that ends
+
+
+def say(text: str) -> None:
+    """One line for those who read a worker's log."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+@dataclass(slots=True)
+class Served:
+    """A study that this worker has had a trial of; `failures` in a row, `ended` one since it last looked back."""
+
+    study: optuna.Study
+    study_id: int
+    storage: WorkerStorage
+    endings: dict[int, Ended] = field(default_factory=dict)
+    ended: bool = False
+    failures: int = 0
+    last_failure: str = ""
+
+    @property
+    def broken(self) -> bool:
+        """Whether so many trials failed that this worker leaves the study to others."""
+        return self.failures >= MOST_FAILURES_IN_A_ROW
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker process.
+
+    Attributes:
+        storage: the store.
+        train, load: see `training`.
+        stopping: asked between trials and at each pull of a reading; once true, the trial is handed back.
+        artifacts: where checkpoints and pictures go, as `places.place` reads it; None for nowhere: an interrupted
+            trial then starts over.
+        gpu, job: what it trains on and what started it, for those who look at the status.
+        finished: trials, by now.
+    """
+
+    storage: RDBStorage
+    train: Train
+    load: Load
+    stopping: Callable[[], bool]
+    artifacts: str | None = None
+    patience: Patience = field(default_factory=Patience)
+    gpu: str = ""
+    job: str = ""
+    say: Callable[[str], None] = say
+    finished: int = 0
+    heart: Heartbeat = field(init=False)
+    _place: Place | None = field(init=False)
+    _means: Means = field(init=False)
+    _served: dict[str, Served] = field(default_factory=dict)
+    _unreadable: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._place = place(self.artifacts) if self.artifacts else None
+        self.heart = Heartbeat(self.storage, self._register(), self.patience)
+        self._means = self._gathered()
+
+    def serve(self, names: Sequence[str] = (), *, exit_when_idle: bool = False) -> int:
+        """Run trials of studies, the highest priority first.
+
+        Args:
+            names: of the studies, until their budgets are met; of all active ones and those to come if empty, for ever.
+            exit_when_idle: end as soon as there is no trial to claim.
+
+        Returns:
+            How many trials this worker finished.
+
+        Raises:
+            StoreError: the store refuses.
+            OutageError: the store has been away for too long.
+            WorkerError: trials of a named study fail one after the other.
+        """
+        # Optuna quotes whole statements where it meets what is waited out here.
+        logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
+        # SQLAlchemy shows a traceback where a connection is lost in a rollback, and makes a new one.
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+        self.heart.start()
+        try:
+            with engines.refusals(self.storage.url):
+                self._serve(names, exit_when_idle)
+        finally:
+            self.heart.end()
+            self._retire()
+        return self.finished
+
+    def _serve(self, names: Sequence[str], exit_when_idle: bool) -> None:
+        while not self.stopping():
+            try:
+                if self._one(names):
+                    continue
+                if exit_when_idle or (names and self._met(names)):
+                    return
+            except LostLeaseError as exc:
+                self.say(f"{exc}; going on as a new worker")
+                self.heart.renew(self._register())
+            except OutageError:
+                if self.stopping() and not self.heart.holds:
+                    return
+                raise
+            self.heart.reap()
+            time.sleep(self.patience.idle_s)
+
+    def _one(self, names: Sequence[str]) -> bool:
+        """Make an attempt at the first trial that can be had; whether there was one."""
+        wanted = self._persist(lambda: offers.active(self.storage.engine))
+        for name in wanted:
+            if names and name not in names:
+                continue
+            try:
+                served, space = self._known(name)
+            except InputError as exc:  # of a newer version, or edited by hand: no reason to leave the others
+                if name in names:
+                    raise
+                if name not in self._unreadable:
+                    self.say(f"study {name!r} is left: {one_line(exc)}")
+                self._unreadable.add(name)
+                continue
+            if not served.broken and self._attempt(name, served, space):
+                return True
+        return False
+
+    def _known(self, name: str) -> tuple[Served, Space]:
+        """A study, and its space as it is now: people may raise the budget."""
+        served = self._served.get(name) or self._persist(partial(self._open, name))
+        return served, self._persist(lambda: store.space_of(served.study))
+
+    def _open(self, name: str) -> Served:
+        found = store.load_study(self.storage, name)
+        study_id = store.id_of(self.storage, found)
+        storage = WorkerStorage(self.storage, study_id)
+        served = Served(optuna.load_study(study_name=name, storage=storage), study_id, storage)
+        served.study.pruner = samplers.pruner(store.space_of(found))
+        self._served[name] = served
+        return served
+
+    def _attempt(self, name: str, served: Served, space: Space) -> bool:
+        engine, worker = self.storage.engine, self.heart.worker
+        claim = self._persist(lambda: leases.claim(engine, worker, served.study_id, space.budget.trials))
+        if claim is None:
+            self._look_back(served, space)
+            return False
+        checkpoints = Checkpoints(self._place, name) if self._place is not None else None
+        attempt = Attempt(self._means, served.study, served.storage, space, claim, checkpoints, served.endings)
+        try:
+            outcome = attempt.make()
+        except (LostLeaseError, OutageError):
+            raise  # it is another's; or nothing can be told to the store, and `retire` tries once more
+        except Exception:
+            self._die_of_it()
+            raise
+        if outcome is not None:
+            self._count(name, served, outcome)
+        return True
+
+    def _look_back(self, served: Served, space: Space) -> None:
+        """Sum the study up in its note if the budget is met: who ended its last trial sees that, and few others do."""
+        if served.ended:
+            served.ended = False
+            with suppress(*DATABASE_ERRORS):  # a note is not worth waiting for
+                served.storage.sync()
+                trials = served.storage.get_all_trials(served.study_id, deepcopy=False)
+                if sum(trial.state.is_finished() for trial in trials) >= space.budget.trials:
+                    study_notes.write(self.storage, served.study, trials)
+
+    def _die_of_it(self) -> None:
+        """Let a trial go as if it had killed this worker: one that always ends its worker must not eat the pool."""
+        self.heart.renew(self.heart.worker)
+        with suppress(*DATABASE_ERRORS):
+            leases.take_over(self.storage.engine, self.heart.worker, None, self.patience.retries)
+
+    def _gathered(self) -> Means:
+        speak, patience = (self.stopping, self.say), (self.patience.outage_s, self._pictures())
+        return Means(self.storage, self.heart, self.train, self.load, *speak, *patience, self.gpu)
+
+    def _pictures(self) -> "ArtifactStore | None":
+        try:
+            return artifact_store(self.artifacts) if self.artifacts else None
+        except OSError as exc:
+            self.say(f"no pictures can be written: {one_line(exc)}")
+            return None
+
+    def _count(self, name: str, served: Served, outcome: Outcome) -> None:
+        self.finished += 1
+        served.ended = True
+        served.failures = served.failures + 1 if outcome.fate == store.FAILED else 0
+        served.last_failure = outcome.reason
+        if served.broken:
+            self.say(f"{served.failures} trials of {name!r} in a row failed: this worker leaves it; {outcome.reason}")
+
+    def _met(self, names: Sequence[str]) -> bool:
+        """Whether nothing is left to do of the named studies, for this worker."""
+        broken = [served for served in map(self._served.get, names) if served and served.broken]
+        if len(broken) == len(names):
+            raise WorkerError(f"{broken[-1].failures} trials in a row failed; the last: {broken[-1].last_failure}")
+        found = {offer.name: offer for offer in self._persist(lambda: offers.offers(self.storage.engine))}
+        return all(self._over(found[name]) for name in names if name in found)
+
+    def _over(self, offer: offers.Offer) -> bool:
+        if offer.state == State.STOPPED:
+            return True
+        served, space = self._known(offer.name)
+        return served.broken or offer.done >= space.budget.trials
+
+    def _register(self) -> int:
+        process = this_process()
+        return self._persist(lambda: leases.register(self.storage.engine, process, self.gpu, __version__, self.job))
+
+    def _retire(self) -> None:
+        until = time.monotonic() + RETIRE_S  # a server that hangs has kept this waiting by its first error
+        try:
+            persist(
+                lambda: leases.retire(self.storage.engine, self.heart.worker),
+                RETIRE_S,
+                lambda: time.monotonic() > until,
+            )
+        except (OutageError, *DATABASE_ERRORS):
+            self.say("the store does not answer; this worker will be shown as lost")
+
+    def _persist(self, operation: Callable[[], Result]) -> Result:
+        return persist(operation, self.patience.outage_s, self.stopping)
+
+
+@dataclass(slots=True)
+class Life:
+    """A worker process from its start to its end; `worker` is there once its store is open.
+
+    Attributes:
+        told: which signal has come, if any.
+    """
+
+    told: Interruption = field(default_factory=Interruption)
+    worker: Worker | None = None
+
+    def ends(self) -> bool:
+        """Whether the process was told to end."""
+        return bool(self.told)
+
+    def leave(self, name: str) -> None:
+        """Have the trial in hand handed back, from the thread that hears signals."""
+        if self.worker is not None:
+            self.worker.heart.leave(f"{name} came")
+
+    def abandon(self) -> bool:
+        """The same without the training, which does not return; whether nothing is in hand any more."""
+        return self.worker is None or self.worker.heart.abandon()
+
+
+@contextmanager
+def life() -> Iterator[Life]:
+    """A worker's life: signals are heard from the beginning, while the store is still waited for."""
+    found = Life()
+    with interruptible(found.leave, found.abandon) as found.told:
+        yield found

@@ -1,0 +1,170 @@
+"""The command line: help, exit codes, one line per mistake, and what must never be imported by a light command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from fakes import TINY
+
+from sweeps import store
+from sweeps.cli import app
+from sweeps.space import file
+
+COMMANDS = [command.name or command.callback.__name__ for command in app.app.registered_commands if command.callback]
+
+
+def sweeps(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sweeps", *words], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A folder with a store that holds the tiny study, untouched."""
+    storage = store.connect(f"sqlite:///{tmp_path}/sweeps.db", create=True)
+    store.create_study(storage, file.parse(TINY), TINY, [])
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_text_and_a_line_in_the_manual(command: str, tmp_path: Path) -> None:
+    shown = sweeps(command, "--help", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert len(shown.stdout.split()) > 20
+    listed = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    assert f"sweeps {command}" in listed
+
+
+@pytest.mark.parametrize(("command", "usage"), [("worker", "[OPTIONS] [STUDY...]"), ("status", "[OPTIONS] [STUDY]")])
+def test_what_may_be_left_out_is_in_brackets_once(command: str, usage: str, tmp_path: Path) -> None:
+    assert usage in sweeps(command, "--help", cwd=tmp_path).stdout
+
+
+def test_a_place_that_is_none_shows_before_a_rehearsal(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    done = sweeps("run", "tiny.toml", "--artifacts", "https://host/x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "sweeps: https:// is no place for files; write a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX\n"
+    )
+
+
+def test_every_option_has_a_help_text() -> None:
+    group = typer.main.get_command(app.app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        for parameter in command.params:
+            assert parameter.help, f"{name} {parameter.name}"
+
+
+LIGHT = [["--help"], ["--version"], ["status"], ["status", "tiny", "--json"], ["schema"], ["run", "--help"]]
+
+
+@pytest.mark.parametrize("words", LIGHT, ids=[" ".join(words) for words in LIGHT])
+def test_light_commands_never_import_what_is_heavy(words: list[str], study: Path) -> None:
+    program = (
+        "import sys\nfrom sweeps.cli.app import main\nsys.argv = ['sweeps', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit as exc:\n    assert not exc.code, exc.code\n"
+        "heavy = {'tensorflow', 'keras', 'optuna_dashboard', 'sklearn'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=study, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+BAD = [
+    (["run", "none.toml"], "none.toml: no such file; see search_spaces/ for examples"),
+    (["run", "half.toml"], "half.toml: not TOML"),
+    (["run", "tiny.toml", "--set", "budget.trialz=6"], "tiny.toml: budget.trialz: unknown key; did you mean 'trials'?"),
+    (["create", "tiny.toml", "--storage", "sqlite:///no/folder/x.db"], "check that the folder exists"),
+    (["create", "tiny.toml", "--storage", "nonsense"], "the storage is not a URL"),
+    (["worker", "tiny"], "no store at sweeps.db; make one with `sweeps run SPACE.toml`"),
+    (["status"], "no store at sweeps.db"),
+    (["status", "--storage", "sqlite:///text.db"], "not a SQLite database"),
+    (["rehearse", "tiny.toml", "--set", "space.activation=selo"], "did you mean 'selu'?"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), BAD, ids=[" ".join(words) for words, _ in BAD])
+def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing_behind(
+    words: list[str], line: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "half.toml").write_text("[study\n")
+    (tmp_path / "text.db").write_text("no database at all " * 100)
+    before = sorted(tmp_path.rglob("*"))
+    done = sweeps(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert line in done.stderr
+    assert done.stderr.startswith("sweeps: ")
+    assert done.stderr.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_unknown_command_or_option_is_exit_code_2(tmp_path: Path) -> None:
+    assert sweeps("fly", cwd=tmp_path).returncode == 2
+    assert sweeps("status", "--jsn", cwd=tmp_path).returncode == 2
+
+
+def test_status_counts_and_names_and_speaks_json(study: Path) -> None:
+    shown = sweeps("status", cwd=study)
+    assert "tiny: 0 of 4 trials" in shown.stdout
+    assert "Does it run?" in shown.stdout
+    values = json.loads(sweeps("status", "tiny", "--json", cwd=study).stdout)
+    assert (values["study"], values["trials"], values["done"], values["best"]) == ("tiny", 4, 0, None)
+    assert json.loads(sweeps("status", "--json", cwd=study).stdout) == {"studies": [values], "workers": [], "slurm": []}
+    missing = sweeps("status", "other", cwd=study)
+    assert missing.returncode == 2
+    assert "no study 'other'" in missing.stderr
+
+
+def test_a_changed_file_is_refused_with_what_differs_and_what_to_do(study: Path) -> None:
+    (study / "tiny.toml").write_text(TINY)
+    done = sweeps("run", "tiny.toml", "--set", "budget.steps=8", cwd=study)
+    assert done.returncode == 2
+    assert "budget.steps: 6 in the study, 8 in the file" in done.stderr
+    assert "--set study.name=" in done.stderr
+
+
+def test_create_is_content_with_a_study_that_is_there_and_raises_its_budget(study: Path) -> None:
+    (study / "tiny.toml").write_text(TINY)
+    done = sweeps("create", "tiny.toml", "--set", "budget.trials=9", cwd=study)
+    assert done.returncode == 0, done.stderr
+    assert "there already: study 'tiny'" in done.stdout
+    assert json.loads(sweeps("status", "tiny", "--json", cwd=study).stdout)["trials"] == 9
+
+
+def test_the_schema_accepts_what_the_parser_accepts() -> None:
+    shown = json.loads(
+        subprocess.run(
+            [sys.executable, "-m", "sweeps", "schema"], capture_output=True, text=True, check=True, env=dict(os.environ)
+        ).stdout
+    )
+    assert set(shown["properties"]) == {
+        "study",
+        "budget",
+        "verdict",
+        "data",
+        "model",
+        "sampler",
+        "pruner",
+        "space",
+        "full",
+    }
+    assert "selu" in json.dumps(shown["properties"]["space"]["properties"]["activation"])
+    assert shown["additionalProperties"] is False
+
+
+def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sweeps", "schema"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "sweeps: standard output: no space is left there; make some\n"

@@ -1,0 +1,133 @@
+"""`sweeps status`: workers are shown as they are, and it is watched until nothing is left to do."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+from rich.console import Console
+from sqlalchemy import text, update
+
+from sweeps import store
+from sweeps.cli import status
+from sweeps.errors import StoreError
+from sweeps.space import file
+from sweeps.store import leases, offers
+from sweeps.store.leases import Beat
+from sweeps.store.processes import Process
+from sweeps.store.tables import State, WorkerRow
+from sweeps.store.writes import Batch
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Any:
+    """A store with a study, and three workers: one trains, one idles, one has been silent for long."""
+    opened = store.connect(f"sqlite:///{tmp_path}/sweeps.db", create=True)
+    store.create_study(opened, file.parse(fakes.TINY), fakes.TINY, [])
+    one, _, silent = (
+        leases.register(opened.engine, Process(f"node{number}", "elsewhere", 10 + number, 1.0), "GPU:0", "0.1")
+        for number in range(3)
+    )
+    claim = leases.claim(opened.engine, one, 1, 4)
+    assert claim is not None
+    leases.beat(opened.engine, one, Beat(claim, 120, 34.567), Batch())
+    with opened.engine.begin() as db:
+        db.execute(update(WorkerRow).where(WorkerRow.worker_id == silent).values(seen=WorkerRow.seen - 200))
+    yield opened
+    opened.engine.dispose()
+
+
+def shown(found: Any) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    console.print(found)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_workers_are_shown_with_what_they_train_and_the_silent_as_lost(storage: Any) -> None:
+    lines = shown(status.render(status.look(storage, None))).splitlines()
+    assert "workers: 1 training, 1 idle, 1 lost" in "\n".join(lines)
+    rows = [[word.strip() for word in line.strip("│ ").split("│")] for line in lines if line.startswith("│ node")]
+    assert rows[0][:7] == ["node0", "10", "GPU:0", "training", "tiny 0", "120", "34.6"]
+    assert rows[1][:4] == ["node1", "11", "GPU:0", "idle"]
+    assert rows[2][3] == "lost"
+    assert rows[2][-1] in ("200 s", "201 s")
+
+
+def test_machines_get_the_same(storage: Any, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "sweeps", "status", "--json"]
+    every = json.loads(subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    assert [worker["condition"] for worker in every["workers"]] == ["training", "idle", "lost"]
+    (study,) = every["studies"]
+    assert (study["state"], study["priority"], study["running"]) == ("active", 0, 1)
+    one = json.loads(subprocess.run([*words, "tiny"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    assert [worker["host"] for worker in one["workers"]] == ["node0"]
+
+
+def test_what_started_a_worker_is_shown_where_any_says_so(storage: Any, tmp_path: Path) -> None:
+    assert "job" not in shown(status.render(status.look(storage, None)))
+    leases.register(storage.engine, Process("node9", "elsewhere", 19, 1.0), "", "0.1", "local tiny")
+    found = status.look(storage, None)
+    lines = shown(status.render(found)).splitlines()
+    assert next(line for line in lines if "node9" in line).rstrip(" │").endswith("local tiny")
+    assert [worker["job"] for worker in found.to_dict(None)["workers"]] == ["", "", "", "local tiny"]
+
+
+def test_a_paused_study_says_so_and_how_many_trials_wait(storage: Any) -> None:
+    claim = leases.claim(storage.engine, 1, 1, 4)
+    assert claim is not None
+    leases.hand_back(storage.engine, 1, claim, Batch())
+    offers.halt(storage.engine, 1, State.PAUSED)
+    text = shown(status.render(status.look(storage, "tiny")))
+    assert "tiny is paused" in text
+    assert "tiny: 0 of 4 trials, 1 waiting for a worker" in text
+
+
+def test_it_is_watched_until_nothing_is_left_to_do(storage: Any) -> None:
+    seen: list[int] = []
+
+    def wait(_: float) -> None:
+        seen.append(status.look(storage, "tiny").studies[0][2].done)
+        if len(seen) == 2:
+            leases.retire(storage.engine, 1)
+            fakes.work(storage, store.load_study(storage, "tiny"), fakes.learning)
+
+    console = Console(file=io.StringIO(), width=160)
+    status.watch(storage, "tiny", console, wait)
+    assert seen == [0, 0]
+    assert "tiny: 4 of 4 trials" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_what_is_watched_begins_with_the_workers_and_leaves_room_for_the_studies(storage: Any) -> None:
+    for number in range(60):
+        leases.register(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
+    console = Console(file=io.StringIO(), width=160, height=30, force_terminal=True)
+
+    def wait(_: float) -> None:
+        offers.halt(storage.engine, 1, State.STOPPED)
+
+    status.watch(storage, "tiny", console, wait)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    first = text[: text.index("tiny: 0 of 4 trials")]
+    assert "node0" in first
+    assert first.count("\n") == 30 // 2
+
+
+def test_a_store_that_refuses_while_it_is_watched_is_one_line(storage: Any) -> None:
+    def wait(_: float) -> None:
+        with storage.engine.begin() as db:
+            db.execute(text("DROP TABLE sweeps_workers"))
+
+    with pytest.raises(StoreError, match="the store refuses: no such table") as caught:
+        status.watch(storage, None, Console(file=io.StringIO()), wait)
+    assert "\n" not in str(caught.value)
+
+
+def test_many_workers_are_cut_to_a_screen(storage: Any) -> None:
+    for number in range(60):
+        leases.register(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
+    text = shown(status.render(status.look(storage, None)))
+    assert "and 23 more; --json has all" in text

@@ -1,0 +1,107 @@
+"""Optuna's engines by name: what each draws is a function of the study and the slot."""
+
+import optuna
+import pytest
+from fakes import TINY
+from optuna.trial import TrialState
+
+from sweeps.errors import InputError
+from sweeps.space import file, samplers
+from sweeps.space.space import Space
+
+NO_RANGES = ["space.learning_rate=[1e-3, 1e-2]"]
+
+
+def three_trials(space: Space, order: tuple[int, ...] = (0, 1, 2)) -> dict[int, dict[str, object]]:
+    study = optuna.create_study(direction=space.direction)
+    params = {}
+    for slot in order:
+        study.sampler = samplers.sampler(space, slot)
+        trial = study.ask()
+        space.draw(trial)
+        params[slot] = trial.params
+        study.tell(trial, 0.1)
+    return params
+
+
+@pytest.mark.parametrize("name", [name for name in samplers.SAMPLERS if name not in samplers.NEEDS])
+def test_every_sampler_draws_the_same_from_the_same_history(name: str) -> None:
+    options = {
+        "PartialFixedSampler": [
+            "sampler.fixed_params={activation='selu'}",
+            "sampler.base_sampler={name='RandomSampler'}",
+        ]
+    }
+    overrides = [
+        f"sampler.name={name}",
+        *options.get(name, []),
+        *(NO_RANGES if name in ("GridSampler", "BruteForceSampler") else []),
+    ]
+    space = file.parse(TINY, overrides)
+    assert three_trials(space) == three_trials(space)
+
+
+def test_what_a_slot_draws_at_random_does_not_depend_on_the_order_of_the_slots() -> None:
+    space = file.parse(TINY)
+    assert three_trials(space) == three_trials(space, (2, 0, 1))
+
+
+@pytest.mark.parametrize("name", ["GridSampler", "BruteForceSampler"])
+def test_a_grid_gives_each_combination_once_whatever_the_order_and_then_starts_again(name: str) -> None:
+    space = file.parse(
+        TINY,
+        [
+            f"sampler.name={name}",
+            "space.activation=['relu', 'selu']",
+            "space.constraint={choices=['none', 'unit_norm'], when={activation='selu'}}",
+            "space.learning_rate={low=0.1, high=0.3, step=0.1}",
+            "space.batch_size={low=4, high=8, step=4}",
+        ],
+    )
+    # relu has no constraint to choose: (1 + 2) x 3 learning rates x 2 batch sizes
+    drawn = three_trials(space, tuple(reversed(range(36))))
+    seen = [tuple(sorted((key, str(value)[:3]) for key, value in drawn[slot].items())) for slot in range(36)]
+    assert len(set(seen[:18])) == 18
+    assert seen[18:] == seen[:18]
+
+
+def test_a_grid_that_is_too_large_is_refused() -> None:
+    overrides = ["sampler.name=BruteForceSampler", "space.learning_rate=1e-3"]
+    with pytest.raises(InputError, match=r"sampler.name: BruteForceSampler tries every combination"):
+        file.parse(TINY, [*overrides, "space.batch_size={low=1, high=1000000000}"])
+
+
+def test_tpe_is_set_for_conditions_and_many_workers_unless_the_file_says_otherwise() -> None:
+    space = file.parse(TINY, ["sampler.name=TPESampler"])
+    tpe = samplers.sampler(space, 0)
+    assert isinstance(tpe, optuna.samplers.TPESampler)
+    assert (tpe._multivariate, tpe._group, tpe._constant_liar) == (True, True, True)
+    alone = file.parse(TINY, ["sampler.name=TPESampler", "sampler.constant_liar=false", "sampler.n_startup_trials=3"])
+    assert samplers.sampler(alone, 0)._constant_liar is False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", samplers.PRUNERS)
+def test_every_pruner_by_name_looks_at_a_run(name: str) -> None:
+    options = {
+        "PercentilePruner": ["pruner.percentile=25.0"],
+        "PatientPruner": ["pruner.patience=1", "pruner.wrapped_pruner={name='MedianPruner'}"],
+        "ThresholdPruner": ["pruner.lower=0.0"],
+    }
+    space = file.parse(TINY, [f"pruner.name={name}", *options.get(name, [])])
+    study = optuna.create_study(direction="maximize", pruner=samplers.pruner(space))
+    trial = study.ask()
+    trial.report(0.5, 2)
+    assert trial.should_prune() in (True, False)
+
+
+def test_a_pruner_ends_the_worse_half() -> None:
+    space = file.parse(TINY, ["pruner.name=MedianPruner", "pruner.n_startup_trials=1"])
+    study = optuna.create_study(direction="maximize", pruner=samplers.pruner(space))
+    first = study.ask()
+    first.report(0.5, 2)
+    study.tell(first, 0.5, state=TrialState.COMPLETE)
+    worse, better = study.ask(), study.ask()
+    worse.report(0.1, 2)
+    better.report(0.9, 2)
+    assert worse.should_prune()
+    assert not better.should_prune()
