@@ -31,8 +31,15 @@ from sweeps import store
 from sweeps.readings import IncomingWeights, LayerVitals, Reading
 from sweeps.space import file
 from sweeps.space.space import Space
+from sweeps.store.batches import (
+    Batch,
+    pack,
+    put,
+    table,
+    write,
+    write_value,
+)
 from sweeps.store.tables import ReadingRow, SlotRow
-from sweeps.store.writes import Batch, pack, put, table, write, write_value
 
 LOOKS, INTERVAL, LAYERS, CLASSES, IMAGES, PROTOTYPES = 21, 20, 16, 365, 1024, 40
 CHANCE = log(CLASSES)

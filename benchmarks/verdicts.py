@@ -72,11 +72,11 @@ class Run:
         learner = is_learner(run.readings, run.chance)
         return cls(run, learner, _rank(run), mechanism, diverged, scores)
 
-    def ended(self, stop: tuple[int, str] | None, safe: bool, rules: Rules) -> calibration.Ended:
+    def ended(self, stop: tuple[int, str] | None, safe: bool, rules: Rules) -> calibration.CalibrationPoint:
         """What `sweeps.verdict.ended` says of the run as far as it came, out of what is known of it."""
         scores = [score for step, score in self.scores[rules.economy] if stop is None or step <= stop[0]]
         learned = stop is None and self.learner and self.of.readings[-1].step >= self.of.budget
-        return calibration.Ended(min(scores, default=math.inf), learned, safe, self.of.gain)
+        return calibration.CalibrationPoint(min(scores, default=math.inf), learned, safe, self.of.gain)
 
 
 Stops = list[tuple[int, str] | None]  # of each run the step and fate at which a rule stops it, None if it does not
@@ -134,7 +134,7 @@ def _share(values: Sequence[float]) -> float | None:
 
 def sweeps_rule(runs: Sequence[Run], key: str, rules: Rules) -> Stops:
     """The judge as a worker asks it, run after run, each with the limit that the runs before it set."""
-    history: list[calibration.Ended] = []
+    history: list[calibration.CalibrationPoint] = []
     stops: Stops = []
     for number, run in enumerate(runs):
         limit = calibration.limit(history, rules, kind_of(run.of.readings))
@@ -172,7 +172,7 @@ def _pruned(study: optuna.Study, run: Recorded, top1: bool) -> tuple[int, str] |
     for look in run.readings:
         if look.step == 0 or not look.measured:
             continue
-        value = look.top1 if top1 else run.chance.gain(look.loss)
+        value = look.top1 if top1 else run.chance.skill_score(look.loss)
         value = value if math.isfinite(value) else -1e9
         trial.report(value, look.step)
         if look.step < run.budget and trial.should_prune():

@@ -19,7 +19,7 @@ from of_store.loop import Tally
 from of_store.rows import Numbers, Row, number, ratio
 from of_store.targets import Target
 from of_store.worker import Cell
-from sweeps.store.writes import table
+from sweeps.store.batches import table
 
 START_S = 120.0  # most that workers may take to begin, and to end
 # What a worker imports when it first needs it, too: 64 of them would do so for a minute.

@@ -9,8 +9,8 @@ from of_store import workload
 from of_store.proxy import Census
 from of_store.rows import Numbers, Row
 from of_store.targets import Target
+from sweeps.store.batches import pack
 from sweeps.store.tables import ReadingRow
-from sweeps.store.writes import pack
 
 BEATS_S, WATCH_S = 20.0, 20.0  # a worker's usual beats, and how often it looks for dead ones
 TRIAL_S, FLEET = 300.0, 1000  # of the paper estimate

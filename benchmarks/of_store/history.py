@@ -21,9 +21,9 @@ from of_store.targets import Target
 from of_store.workload import REPORTS
 from sweeps import store
 from sweeps.space import file, samplers
+from sweeps.store.batches import table
 from sweeps.store.tables import SlotRow
 from sweeps.store.worker_storage import WorkerStorage
-from sweeps.store.writes import table
 from sweeps.worker.attempt import Attempt
 
 

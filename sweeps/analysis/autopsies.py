@@ -50,7 +50,7 @@ class Survey:
         return {**asdict(self), "interactions": pairs}
 
 
-def tried(trials: Iterable[FrozenTrial]) -> list[survey.Tried]:
+def tried(trials: Iterable[FrozenTrial]) -> list[survey.LabeledTrial]:
     """The finished trials that tell something; outranked, failed and interrupted ones do not."""
     return [
         _tried(trial)
@@ -106,7 +106,7 @@ def look_over(study: Study) -> Survey:
     return looked_over(study.study_name, tried(study.get_trials(deepcopy=False)))
 
 
-def looked_over(name: str, known: Sequence[survey.Tried]) -> Survey:
+def looked_over(name: str, known: Sequence[survey.LabeledTrial]) -> Survey:
     """The same of the trials that tell something, in a study of this name."""
     learned = sum(each.learned for each in known)
     counts = (name, len(known), learned)
@@ -144,10 +144,10 @@ def _lines(found: Survey) -> Iterator[RenderableType]:
         yield Text("no condition singles out where runs live")
 
 
-def _tried(trial: FrozenTrial) -> survey.Tried:
+def _tried(trial: FrozenTrial) -> survey.LabeledTrial:
     fate = str(trial.user_attrs.get(store.FATE, store.INTERRUPTED))
     values = {name: value for name, value in trial.params.items() if value is not None}
-    return survey.Tried(trial.number, values, fate, fate == Fate.LEARNED)
+    return survey.LabeledTrial(trial.number, values, fate, fate == Fate.LEARNED)
 
 
 def _chance_loss(attributes: Mapping[str, Any]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Self
 
-from sweeps.artifacts.locations import Place
+from sweeps.artifacts.locations import ArtifactLocation
 from sweeps.readings import Reading
 
 MAGIC = b"sweepckp"
@@ -60,7 +60,7 @@ class Checkpoint:
 class Checkpoints:
     """Of one study in one place."""
 
-    def __init__(self, place: Place, study: str) -> None:
+    def __init__(self, place: ArtifactLocation, study: str) -> None:
         self._place = place
         self._folder = f"checkpoints/{_file_name(study)}"
 

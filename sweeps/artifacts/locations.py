@@ -22,7 +22,7 @@ PARTIAL = ".partial-"  # how the name of a file starts that is being written
 WRITTEN = "write a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
 
 
-class Place(Protocol):
+class ArtifactLocation(Protocol):
     """Files by name; a name may have folders, separated by `/`."""
 
     def write(self, name: str, content: bytes) -> None:
@@ -53,7 +53,7 @@ class Place(Protocol):
         ...
 
 
-def place(where: str) -> Place:
+def artifact_location(where: str) -> ArtifactLocation:
     """The place at a path, `file:///PATH`, `s3://BUCKET[/PREFIX]` or `gs://BUCKET[/PREFIX]`.
 
     Nothing is made, nor is a bucket asked, before something is written or read.
@@ -69,7 +69,7 @@ def artifact_store(where: str) -> "ArtifactStore":
     """The same place for Optuna's artifacts, such as the pictures that optuna-dashboard shows; a folder is made.
 
     Raises:
-        InputError: as `place`.
+        InputError: as `artifact_location`.
         OSError: the folder cannot be made.
     """
     scheme, rest = _parts(where)
@@ -86,9 +86,9 @@ def require_writable(where: str) -> None:
     """Make sure that a checkpoint could be written and removed there; nothing is left but the folder.
 
     Raises:
-        InputError: it could not; or as `place`.
+        InputError: it could not; or as `artifact_location`.
     """
-    found, name = place(where), f"checkpoints/probe-{uuid4().hex}"
+    found, name = artifact_location(where), f"checkpoints/probe-{uuid4().hex}"
     try:
         found.write(name, b"probe")
         found.remove(name)
@@ -109,7 +109,7 @@ class Folder:
         self.path = path
 
     def write(self, name: str, content: bytes) -> None:
-        """As `Place.write`; what is written has reached the disk."""
+        """As `ArtifactLocation.write`; what is written has reached the disk."""
         path = self._path(name)
         self._make(path.parent)
         _clear(path)
@@ -126,13 +126,13 @@ class Folder:
         _sync(path.parent)
 
     def read(self, name: str) -> bytes | None:
-        """As `Place.read`."""
+        """As `ArtifactLocation.read`."""
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return self._path(name).read_bytes()
         return None
 
     def remove(self, name: str) -> None:
-        """As `Place.remove`; clears what killed writers left of it too."""
+        """As `ArtifactLocation.remove`; clears what killed writers left of it too."""
         path = self._path(name)
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             path.unlink()
@@ -155,11 +155,11 @@ class Bucket:
         self._store = store
 
     def write(self, name: str, content: bytes) -> None:
-        """As `Place.write`."""
+        """As `ArtifactLocation.write`."""
         self._store.write(_checked(name), io.BytesIO(content))
 
     def read(self, name: str) -> bytes | None:
-        """As `Place.read`."""
+        """As `ArtifactLocation.read`."""
         from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
 
         with suppress(ArtifactNotFound), self._store.open_reader(_checked(name)) as file:
@@ -167,7 +167,7 @@ class Bucket:
         return None
 
     def remove(self, name: str) -> None:
-        """As `Place.remove`."""
+        """As `ArtifactLocation.remove`."""
         from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
 
         with suppress(ArtifactNotFound):

@@ -66,20 +66,20 @@ def run(
     """
     from sweeps import store
     from sweeps.analysis import summary as summaries
-    from sweeps.artifacts.locations import place
+    from sweeps.artifacts.locations import artifact_location
     from sweeps.cli import run as running
     from sweeps.cli import suggestions
     from sweeps.launch import local
-    from sweeps.store.watch import Watch
+    from sweeps.store.reaper import Reaper
     from sweeps.verdict import Fate
 
     storage_url = store.url(storage)
     if artifacts:
-        place(artifacts)  # what cannot be a place shows before the rehearsal
+        artifact_location(artifacts)  # what cannot be a place shows before the rehearsal
     talk = running.stderr_console()
     opened, study, new = running.create(path, overrides or [], storage_url)
     space = store.space_of(study)
-    Watch(opened.engine).reap()
+    Reaper(opened.engine).reap()
     left = space.budget.trials - summaries.summarise(space, study.get_trials(deepcopy=False)).done
     talk.print(
         f"{'created' if new else 'going on with'} study {space.name!r} in {store.masked(storage_url)}", markup=False
@@ -149,7 +149,7 @@ def status(
     if watch:
         now.watch(opened, study, running.stdout_console())
         return
-    with engines.refusals(opened.url):
+    with engines.translate_database_errors(opened.url):
         found = now.look(opened, study)
     if as_json:
         print(json.dumps(found.to_dict(study), indent=2))

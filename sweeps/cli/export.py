@@ -13,7 +13,7 @@ from sweeps.errors import InputError
 
 if TYPE_CHECKING:
     from sweeps.export.plan import File, Plan
-    from sweeps.export.select import Chosen
+    from sweeps.export.select import ExportedTrial
     from sweeps.space.space import Space
 
 
@@ -106,7 +106,7 @@ def export(
 
 def _files(
     study: str, which: tuple[int, list[int]], form: Form, module: bool, full: list[str], storage: str | None
-) -> "tuple[Space, list[Chosen], dict[str, File]]":
+) -> "tuple[Space, list[ExportedTrial], dict[str, File]]":
     """What is to be written; lines about it go to stderr."""
     from sweeps import store
     from sweeps.export import recipes, select
@@ -118,7 +118,7 @@ def _files(
             raise InputError(f"--set {override}: only the full size can be set here; write full.TABLE.KEY=VALUE")
     storage_url = store.url(storage)
     opened = store.connect(storage_url)
-    with engines.refusals(storage_url):
+    with engines.translate_database_errors(storage_url):
         loaded = store.load_study(opened, study)
         space = store.space_of(loaded)
         if full:
@@ -136,7 +136,7 @@ def _files(
     return space, chosen, files
 
 
-def _tell(plan: "Plan", place: Callable[[str], str], files: "dict[str, File]", chosen: "list[Chosen]") -> None:
+def _tell(plan: "Plan", place: Callable[[str], str], files: "dict[str, File]", chosen: "list[ExportedTrial]") -> None:
     """A line per file: what became of it, and of which trial it is, if it still is."""
     words = {each.trial.number: each.words for each in chosen}
     for name, state in plan.states.items():
@@ -145,7 +145,7 @@ def _tell(plan: "Plan", place: Callable[[str], str], files: "dict[str, File]", c
 
 
 def _commit(
-    to: Path, branch: str, files: "dict[str, File]", space: "Space", chosen: "list[Chosen]", force: bool
+    to: Path, branch: str, files: "dict[str, File]", space: "Space", chosen: "list[ExportedTrial]", force: bool
 ) -> None:
     from sweeps.export import branch as branches
 
@@ -166,7 +166,7 @@ def _check(path: Path, storage: str | None) -> None:
     from sweeps.store import engines
 
     storage_url = store.url(storage)
-    with engines.refusals(storage_url):
+    with engines.translate_database_errors(storage_url):
         checks = verify.check(path, verify.find_in(storage_url))
     for each in checks:
         word = "-" if each.fine is None else "ok" if each.fine else "DIFFERS"

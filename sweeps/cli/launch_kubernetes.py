@@ -23,7 +23,7 @@ from sweeps.cli.jobs import (
 )
 from sweeps.cli.options import ArtifactsPlace, StorageUrl
 from sweeps.errors import InputError, NoStoreError, StoreError
-from sweeps.launch.pods import Access, Options, Placement, Size
+from sweeps.launch.pods import Access, Placement, PodOptions, Size
 
 if TYPE_CHECKING:
     from sweeps.launch.job import Job
@@ -149,7 +149,7 @@ def kubernetes(
     size = Size(cpus, memory, gpu_resource)
     placed = Placement(tuple(node_selectors or ()), tuple(tolerations or ()), priority_class, spread)
     access = Access(secret, tuple(env_secrets or ()), tuple(pull_secrets or ()), service_account, user)
-    pods = Options(image or "", namespace, _place(url, artifacts), tuple(claims or ()), tuple(labels or ()))
+    pods = PodOptions(image or "", namespace, _place(url, artifacts), tuple(claims or ()), tuple(labels or ()))
     pods = replace(pods, size=size, placement=placed, access=access, exit_when_idle=exit_when_idle)
     _deliver(job, pods, url, context, to, dry_run=dry_run)
 
@@ -177,7 +177,7 @@ def _place(url: str, artifacts: str | None) -> str | None:
     return store.artifacts(url, artifacts)
 
 
-def _deliver(job: "Job", pods: Options, url: str, context: str | None, to: Path | None, *, dry_run: bool) -> None:
+def _deliver(job: "Job", pods: PodOptions, url: str, context: str | None, to: Path | None, *, dry_run: bool) -> None:
     """Print the manifest, write it, or make the Job."""
     from sweeps.launch import manifest_files
     from sweeps.launch.job import number

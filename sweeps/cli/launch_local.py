@@ -53,11 +53,11 @@ def local(
     """
     from sweeps.launch import background, supervisor
     from sweeps.launch import local as here
+    from sweeps.launch.devices import assign_devices, default_workers, require_room, visible_gpus
     from sweeps.launch.job import number
-    from sweeps.launch.seats import default_workers, gpus, require_room, seats
 
     require_one(cancel=cancel, detach=detach)
-    found = gpus()
+    found = visible_gpus()
     job, url = asked_for(studies, pool, workers or per_gpu * default_workers(found), per_gpu, storage)
     if cancel:
         count = background.cancel(job.name, supervisor.say)
@@ -70,7 +70,10 @@ def local(
         _detach(job.name, told)
         return
     words = [*(["--exit-when-idle"] if exit_when_idle else []), "--", *job.studies]
-    posts = [supervisor.Post(index, seat) for index, seat in enumerate(seats(job.workers, found, gpu_memory))]
+    posts = [
+        supervisor.ManagedWorker(index, seat)
+        for index, seat in enumerate(assign_devices(job.workers, found, gpu_memory))
+    ]
     with supervisor.hearing() as signals, background.listed(job.name, supervisor.say):
         code = supervisor.Supervisor(words, {"SWEEPS_JOB": f"local {job.name}", **told}, posts).run(signals)
     raise typer.Exit(code)

@@ -22,7 +22,7 @@ from sweeps.errors import InputError
 
 if TYPE_CHECKING:
     from sweeps.launch.job import Job
-    from sweeps.launch.slurm import Options
+    from sweeps.launch.slurm import SlurmOptions
 
 Partition = Annotated[str | None, typer.Option(help="Slurm's partition.", show_default=False)]
 Limit = Annotated[
@@ -87,8 +87,8 @@ def slurm(
     if cancel:
         _cancel(job.name)
         return
-    where = cluster.Where(partition, limit, account, constraint, cpus, memory, warning, tuple(extra or ()))
-    options = cluster.Options(where, tuple(setup or ()), image, runtime, logs, exit_when_idle)
+    where = cluster.SlurmResources(partition, limit, account, constraint, cpus, memory, warning, tuple(extra or ()))
+    options = cluster.SlurmOptions(where, tuple(setup or ()), image, runtime, logs, exit_when_idle)
     if dry_run:
         print(cluster.dry_run(job, options, _needed(job, url, artifacts)), end="")
         return
@@ -96,7 +96,7 @@ def slurm(
     _submit(job, options, _environment(url, artifacts))
 
 
-def _submit(job: "Job", options: "Options", environment: dict[str, str]) -> None:
+def _submit(job: "Job", options: "SlurmOptions", environment: dict[str, str]) -> None:
     from sweeps.launch import slurm as cluster
     from sweeps.launch.job import number
 

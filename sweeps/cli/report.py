@@ -62,7 +62,7 @@ def _report(study: str, storage: str | None, page: Path | None, tables: dict[str
     from sweeps.store import engines
 
     opened, out = store.connect(store.url(storage)), running.stdout_console()
-    with engines.refusals(opened.url), running.stderr_console().status("reading the trials") as shown:
+    with engines.translate_database_errors(opened.url), running.stderr_console().status("reading the trials") as shown:
         from sweeps.report import findings
         from sweeps.report import text as for_terminals
         from sweeps.report.material import material

@@ -25,10 +25,10 @@ from sweeps.launch import local
 from sweeps.notes import study as study_notes
 from sweeps.space import file
 from sweeps.space.space import Space
-from sweeps.store import offers
-from sweeps.store.outages import OUTAGE_S, persist
+from sweeps.store import queue
+from sweeps.store.reaper import Reaper
+from sweeps.store.retry import OUTAGE_S, retry_while_unavailable
 from sweeps.store.tables import State
-from sweeps.store.watch import Watch
 from sweeps.worker.shutdown import handled
 
 POLL_S = 0.5
@@ -82,7 +82,7 @@ def create(path: Path, overrides: Sequence[str], storage_url: str) -> tuple[RDBS
         )
     if store.space_of(study).tables != space.tables:
         store.record_space(study, space, text, overrides)
-        offers.prioritize(storage.engine, store.id_of(storage, study), space.priority)
+        queue.prioritize(storage.engine, store.id_of(storage, study), space.priority)
         study_notes.refresh(storage, study)
     return storage, study, False
 
@@ -175,7 +175,7 @@ def follow(
         Said: the person stopped it; exit code 130, as shells have it.
     """
     space, study_id = store.space_of(study), store.id_of(storage, study)
-    follower, watch = Follower(study, space, console), Watch(storage.engine)
+    follower, watch = Follower(study, space, console), Reaper(storage.engine)
 
     def look() -> State:
         return _look(storage, study_id, follower, workers, watch)
@@ -187,12 +187,12 @@ def follow(
                 workers.start()
                 live.update(follower.bar(_note(state, follower)))
                 time.sleep(POLL_S)
-                state = persist(look, OUTAGE_S, lambda: stop.asked > 0)
+                state = retry_while_unavailable(look, OUTAGE_S, lambda: stop.asked > 0)
         finally:
             _wind_down(follower, workers, stop, live)
-            persist(watch.reap, PATIENCE_S)
-    persist(follower.update, PATIENCE_S)
-    persist(lambda: study_notes.refresh(storage, study), PATIENCE_S)
+            retry_while_unavailable(watch.reap, PATIENCE_S)
+    retry_while_unavailable(follower.update, PATIENCE_S)
+    retry_while_unavailable(lambda: study_notes.refresh(storage, study), PATIENCE_S)
     if stop.asked:
         console.print(summaries.render(space, follower.summary))
         console.print("stopped; the same command goes on where this one left off")
@@ -213,14 +213,14 @@ def _note(state: State, follower: Follower) -> str:
     return "" if follower.summary.running else "workers are starting"
 
 
-def _look(storage: RDBStorage, study_id: int, follower: Follower, workers: local.LocalWorkers, watch: Watch) -> State:
+def _look(storage: RDBStorage, study_id: int, follower: Follower, workers: local.LocalWorkers, watch: Reaper) -> State:
     """See what has finished and who has died; a trial that was left behind needs a worker. The study's state."""
     if follower.update():
         workers.deaths = 0
     if workers.died() or not workers.running():
         watch.reap()
         workers.count = max(workers.count, 1)  # while the budget is not met there is something to do
-    return offers.state(storage.engine, study_id)
+    return queue.state_of_study(storage.engine, study_id)
 
 
 def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live: Live) -> None:

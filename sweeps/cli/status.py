@@ -18,8 +18,8 @@ from sweeps.analysis.summary import Summary
 from sweeps.errors import OutageError, SweepsError
 from sweeps.launch import slurm
 from sweeps.space.space import Space
-from sweeps.store import engines, offers, outages, workers
-from sweeps.store.offers import Offer
+from sweeps.store import engines, queue, retry, workers
+from sweeps.store.queue import QueuedStudy
 from sweeps.store.tables import State
 from sweeps.store.workers import Condition, WorkerSeen
 
@@ -33,7 +33,7 @@ COLOURS = {Condition.TRAINING: "green", Condition.IDLE: "dim", Condition.LOST: "
 class Status:
     """A store at one moment: the studies that were asked for, the workers of all, and what is in Slurm's queue."""
 
-    studies: tuple[tuple[Offer, Space, Summary], ...]
+    studies: tuple[tuple[QueuedStudy, Space, Summary], ...]
     workers: tuple[WorkerSeen, ...]
     tasks: tuple[slurm.Task, ...] = ()
     trouble: str = ""  # Slurm does not answer
@@ -70,7 +70,7 @@ def look(storage: RDBStorage, study: str | None) -> Status:
     if named is not None:
         store.space_of(named)
     shown = []
-    for offer in offers.offers(storage.engine):
+    for offer in queue.queued_studies(storage.engine):
         if study in (None, offer.name):
             found = named or store.load_study(storage, offer.name)
             space = store.space_of(found)
@@ -78,7 +78,7 @@ def look(storage: RDBStorage, study: str | None) -> Status:
     return _joined(tuple(shown), workers.workers(storage.engine), store.absolute(storage.url))
 
 
-def _joined(studies: tuple[tuple[Offer, Space, Summary], ...], seen: Sequence[WorkerSeen], where: str) -> Status:
+def _joined(studies: tuple[tuple[QueuedStudy, Space, Summary], ...], seen: Sequence[WorkerSeen], where: str) -> Status:
     """Put the state of Slurm's task behind each worker that one started."""
     try:
         tasks = slurm.of_store(where)
@@ -102,10 +102,13 @@ def watch(storage: RDBStorage, study: str | None, console: Console, wait: Callab
     Raises:
         StoreError: the store refuses.
     """
-    with engines.refusals(storage.url), Live(console=console, auto_refresh=False, screen=False) as live:
+    with (
+        engines.translate_database_errors(storage.url),
+        Live(console=console, auto_refresh=False, screen=False) as live,
+    ):
         while True:
             try:
-                status = outages.persist(lambda: look(storage, study), 0.0)
+                status = retry.retry_while_unavailable(lambda: look(storage, study), 0.0)
             except OutageError as exc:
                 live.update(Group(live.get_renderable(), Text(str(exc), "red")), refresh=True)
             else:

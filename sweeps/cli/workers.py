@@ -13,7 +13,7 @@ from sweeps.errors import TRY_AGAIN
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-    from sweeps.worker.worker import Life
+    from sweeps.worker.worker import WorkerProcess
 
 CONNECT_S = 60.0  # a worker may be started before its store is
 EMPTY_S = 30.0  # between two looks into a store that has no study yet
@@ -67,7 +67,7 @@ def worker(
         raise typer.Exit(TRY_AGAIN)  # to a supervisor 0 would say that nothing is left to do
 
 
-def _opened(this: "Life", storage_url: str, *, waits: bool) -> "RDBStorage | None":
+def _opened(this: "WorkerProcess", storage_url: str, *, waits: bool) -> "RDBStorage | None":
     """The store, once it answers, and on a server of a pool's also once it has a study; None if told to end before.
 
     Raises:
@@ -112,10 +112,10 @@ def stop(study: StudyName, storage: StorageUrl = None) -> None:
 
 def _halt(study: str, storage: str | None, state: str) -> None:
     from sweeps import store
-    from sweeps.store import offers
+    from sweeps.store import queue
     from sweeps.store.tables import State
 
     opened = store.connect(store.url(storage))
     study_id = store.id_of(opened, store.load_study(opened, study))
-    before = offers.halt(opened.engine, study_id, State(state))
+    before = queue.set_state(opened.engine, study_id, State(state))
     print(f"study {study!r}: {before} before, {state} now")

@@ -19,10 +19,10 @@ from optuna.trial import FrozenTrial
 
 from sweeps import store
 from sweeps.artifacts import locations
-from sweeps.dashboard.storage import Shown
+from sweeps.dashboard.storage import DashboardStorage
 from sweeps.errors import InputError, SweepsError, one_line
 from sweeps.notes import study
-from sweeps.store.outages import DATABASE_ERRORS
+from sweeps.store.retry import DATABASE_ERRORS
 from sweeps.worker.shutdown import interruptible
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def serve(storage: RDBStorage, where: str | None, host: str, port: int) -> None:
         InputError: the address cannot be listened at, or the place of the artifacts not be used.
     """
     with _listening(host, port) as server:
-        shown = Shown(storage)
+        shown = DashboardStorage(storage)
         application = _limited(_answered(_application(shown, where)))
         address, given = server.server_address[:2]
         named = f"[{address!s}]" if ":" in str(address) else str(address)
@@ -76,7 +76,7 @@ def _warning(address: str, port: int) -> str:
 
 
 @contextmanager
-def _fresh_notes(storage: RDBStorage, shown: Shown) -> Iterator[None]:
+def _fresh_notes(storage: RDBStorage, shown: DashboardStorage) -> Iterator[None]:
     """Meanwhile a thread keeps the studies' notes fresh; a store that is away is asked again a minute later."""
     ended = threading.Event()
 
@@ -95,7 +95,7 @@ def _fresh_notes(storage: RDBStorage, shown: Shown) -> Iterator[None]:
         thread.join(timeout=1.0)  # one that hangs with its store ends with the process
 
 
-def _refresh(storage: RDBStorage, shown: Shown, ended: threading.Event) -> None:
+def _refresh(storage: RDBStorage, shown: DashboardStorage, ended: threading.Event) -> None:
     for study_id, name in study.stale(storage):
         if ended.is_set():
             return
@@ -112,8 +112,8 @@ def _application(storage: BaseStorage, where: str | None) -> "WSGIApplication":
 
     # It looks for each trial's note among those of all: at 1 000 trials that takes longer than all the rest, at 5 000
     # 25 times as long.
-    if not isinstance(_serializer.serialize_frozen_trial, _OfItsOwn):
-        _serializer.serialize_frozen_trial = _OfItsOwn(_serializer.serialize_frozen_trial)
+    if not isinstance(_serializer.serialize_frozen_trial, _PerTrialAttributes):
+        _serializer.serialize_frozen_trial = _PerTrialAttributes(_serializer.serialize_frozen_trial)
     application: WSGIApplication = wsgi(storage, artifact_store=_Artifacts(artifacts) if artifacts else None)
     return application
 
@@ -144,7 +144,7 @@ class _Artifacts:
             self._files.remove(artifact_id)
 
 
-class _OfItsOwn:
+class _PerTrialAttributes:
     """The dashboard's own making of a trial's JSON, given those attributes of the study that are the trial's."""
 
     def __init__(self, serialized: Callable[[int, FrozenTrial, Mapping[str, Any]], dict[str, Any]]) -> None:

@@ -26,7 +26,7 @@ SHORT, MOST = 20, 80
 NO_BREAK = "\u00a0"  # the table of trials breaks lines wherever it may, and has rows of a palm's height
 
 
-class Shown(_CachedStorage):
+class DashboardStorage(_CachedStorage):
     """Optuna's storage for pages; who takes copies of trials (the file of comma-separated values) has them whole."""
 
     def __init__(self, backend: RDBStorage) -> None:

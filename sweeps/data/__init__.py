@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from sweeps.config import DataConfig
-from sweeps.data import own
+from sweeps.data import custom
 from sweeps.data.arrays import Arrays
 from sweeps.data.digits import digits
-from sweeps.data.image_store import store
+from sweeps.data.image_cache import store
 from sweeps.data.procedural import procedural
 from sweeps.data.tables import csv, diabetes
 
@@ -15,7 +15,7 @@ SOURCES: dict[str, Callable[[DataConfig, int], Arrays]] = {
     "procedural": procedural,
     "digits": digits,
     "store": store,
-    "arrays": own.arrays,
+    "arrays": custom.arrays,
     "diabetes": diabetes,
     "csv": csv,
 }
@@ -28,4 +28,4 @@ def load(config: DataConfig, holdout_images: int) -> Arrays:
     Raises:
         InputError, TrialError: the source is not there, of another kind, or has too few images.
     """
-    return SOURCES.get(config.source, own.function)(config, holdout_images)
+    return SOURCES.get(config.source, custom.function)(config, holdout_images)

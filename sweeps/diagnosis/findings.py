@@ -118,7 +118,7 @@ def find(readings: Sequence[Reading], chance: Chance) -> Findings:
     """
     look = _examined(readings)
     measured = [each for each in readings if each.measured]
-    gains = [(chance.gain(each.loss), each.step) for each in measured]
+    gains = [(chance.skill_score(each.loss), each.step) for each in measured]
     known = [(gain, step) for gain, step in gains if isfinite(gain)]
     best = max(known, key=lambda pair: (pair[0], -pair[1]), default=(nan, readings[-1].step))
     layers = tuple(_layer(layer, readings) for layer in look.layers)

@@ -137,7 +137,7 @@ def _scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
         panel.set_title("hold-out top-1, %")
         panel.set_ylim(0, max(5 * level, 1.1 * np.nanmax(values, initial=0)) if level > 0 else None)
     else:
-        values, level = np.maximum(_finite([chance.gain(look.loss) for look in readings]), LEAST_R2), 0.0
+        values, level = np.maximum(_finite([chance.skill_score(look.loss) for look in readings]), LEAST_R2), 0.0
         panel.set_title(f"hold-out R^2 (drawn as {LEAST_R2:g} where below)")
         panel.set_ylim(1.05 * LEAST_R2, 1)
     panel.plot([look.step for look in readings], values, color=BLUE, label="hold-out", marker=".", markersize=4)

@@ -24,7 +24,7 @@ ALIKE, LEVEL = 4, 0.005  # trials that must agree with the dead one, else all ar
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class LabeledTrial:
     """A finished trial: its number in the study, sampled hyperparameters (conditional ones may be absent) and fate.
 
     One that has not learned counts as dead, so leave out those that were stopped as outranked.
@@ -84,7 +84,7 @@ class _Parameter:
         return [(f"{self.name} {level}", self.codes == code) for code, level in enumerate(self.levels)]
 
 
-def deciders(trials: Sequence[Tried]) -> list[Decider]:
+def deciders(trials: Sequence[LabeledTrial]) -> list[Decider]:
     """The hyperparameters by how much each decides alone; empty where all trials learned, or none.
 
     Importance is mutual information with the outcome (Cover & Thomas, Elements of Information Theory, 2.3) less its
@@ -95,7 +95,7 @@ def deciders(trials: Sequence[Tried]) -> list[Decider]:
     return [Decider(each.name, share, _best(each, learned)) for share, each in _ranked(parameters, learned)]
 
 
-def interactions(trials: Sequence[Tried], top: int = 3) -> list[tuple[str, str, float]]:
+def interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tuple[str, str, float]]:
     """At most `top` pairs that decide what neither does alone, with the share in (0, 1] of the outcome's entropy.
 
     The information of the pair less that of both (McGill 1954, Multivariate information transmission), corrected as in
@@ -111,7 +111,7 @@ def interactions(trials: Sequence[Tried], top: int = 3) -> list[tuple[str, str, 
     return sorted(found, key=lambda pair: -pair[2])[:top]
 
 
-def region(trials: Sequence[Tried]) -> list[Rule]:
+def region(trials: Sequence[LabeledTrial]) -> list[Rule]:
     """The region that lives: up to three conditions, each rule with those before it; empty where none helps.
 
     Each is the one that raises `wilson` of the learned share most, with at least 5 trials and a tenth of all in it.
@@ -130,7 +130,7 @@ def region(trials: Sequence[Tried]) -> list[Rule]:
     return [rule for rule in rules if 2 * rule.learned > rule.tried]
 
 
-def supported_changes(dead: Tried, trials: Sequence[Tried], most: int = 3) -> list[Change]:
+def supported_changes(dead: LabeledTrial, trials: Sequence[LabeledTrial], most: int = 3) -> list[Change]:
     """Single changes with which more runs like the dead one learned, the surest first; empty where none is supported.
 
     Runs are like it where they agree on the two parameters that decide most, the changed one apart; where those are
@@ -156,7 +156,7 @@ def _counts(mask: Mask, learned: Mask) -> tuple[int, int]:
     return int(learned[mask].sum()), int(mask.sum())
 
 
-def _coded(trials: Sequence[Tried]) -> tuple[Mask, list[_Parameter]]:
+def _coded(trials: Sequence[LabeledTrial]) -> tuple[Mask, list[_Parameter]]:
     """Which trials learned, and the parameters with more than one value, in the order in which trials name them."""
     names = dict.fromkeys(name for each in trials for name in each.values)
     coded = [_parameter(name, [each.values.get(name) for each in trials]) for name in names]

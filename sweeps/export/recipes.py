@@ -16,7 +16,7 @@ from sweeps.export import manifest, models
 from sweeps.export.document import Document, Format, truncation
 from sweeps.export.manifest import Entry
 from sweeps.export.plan import File
-from sweeps.export.select import Chosen, Runs
+from sweeps.export.select import ExportedTrial, Runs
 from sweeps.space.space import Space
 
 NO_FULL_SIZE = (
@@ -38,7 +38,7 @@ RESULTS = (
 
 
 def files(
-    study: Study, space: Space, chosen: Sequence[Chosen], store_url: str, form: Format, *, module: bool
+    study: Study, space: Space, chosen: Sequence[ExportedTrial], store_url: str, form: Format, *, module: bool
 ) -> tuple[dict[str, File], list[str]]:
     """Everything that is written of some trials, but for the manifest; and what a person should know of it.
 
@@ -111,7 +111,7 @@ def head(document: Document, name: str) -> list[str]:
     return [*about(document), "", f"{usage}; with as_trained=True at the size that the", f"trial had. {written}"]
 
 
-def _draft(study: Study, space: Space, chosen: Chosen) -> Document:
+def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
     """A recipe's file, but for what Keras says of its models."""
     trained = Config.model_validate_json(chosen.attributes[store.CONFIG])
     try:
@@ -135,7 +135,7 @@ def _draft(study: Study, space: Space, chosen: Chosen) -> Document:
     return Document(recipe, truncation(recipe, trained), provenance, _results(space, chosen))
 
 
-def _results(space: Space, chosen: Chosen) -> dict[str, Any]:
+def _results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:
     trial, attributes = chosen.trial, chosen.attributes
     found: dict[str, Any] = {"objective": space.objective}
     if chosen.value is not None:

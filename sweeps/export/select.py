@@ -30,7 +30,7 @@ class Runs:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ExportedTrial:
     """A trial to export.
 
     Attributes:
@@ -51,7 +51,7 @@ class Chosen:
     warning: str = ""
 
 
-def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[list[Chosen], list[str]]:
+def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[list[ExportedTrial], list[str]]:
     """The best configurations, those that were confirmed first; each by its first run that learned.
 
     Returns:
@@ -86,7 +86,7 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
     return chosen, lines
 
 
-def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[Chosen]:
+def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[ExportedTrial]:
     """Trials by their numbers, dead ones too.
 
     Raises:
@@ -105,7 +105,9 @@ def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[Chosen]
     return [_chosen(f"trial_{number}", finished[number], trials, space, None) for number in dict.fromkeys(numbers)]
 
 
-def _chosen(name: str, trial: Finished, trials: Sequence[FrozenTrial], space: Space, runs: Runs | None) -> Chosen:
+def _chosen(
+    name: str, trial: Finished, trials: Sequence[FrozenTrial], space: Space, runs: Runs | None
+) -> ExportedTrial:
     attributes = trials[trial.number].user_attrs
     if store.INPUT_SHAPE not in attributes:
         raise InputError(
@@ -117,7 +119,7 @@ def _chosen(name: str, trial: Finished, trials: Sequence[FrozenTrial], space: Sp
     if value is not None:
         words += f", {NAMES[space.objective]} {shown(space.objective, value)}"
     dead = "" if trial.fate == Fate.LEARNED else f"did not learn: {trial.reason or trial.fate}"
-    return Chosen(name, trial, attributes, value, runs, words, dead)
+    return ExportedTrial(name, trial, attributes, value, runs, words, dead)
 
 
 def _learner(found: Ranked) -> Finished:

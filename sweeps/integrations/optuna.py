@@ -10,9 +10,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.readings import Reading
-from sweeps.verdict.calibration import NO_LIMIT, Ended, is_control, limit
+from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, is_control, limit
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.judge import DEFAULT_RULES, Fate, Verdict, ended, is_learner, judge
+from sweeps.verdict.judge import DEFAULT_RULES, Fate, Verdict, is_learner, judge, verdict_at_end
 from sweeps.verdict.prognosis import kind_of
 from sweeps.verdict.rules import Rules
 
@@ -72,7 +72,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         self.steps = steps
         self.rules = rules
         self._pruner = pruner
-        self._ended: dict[tuple[str, int], Ended] = {}
+        self._ended: dict[tuple[str, int], CalibrationPoint] = {}
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether to stop the trial now; called by `trial.should_prune()`.
@@ -105,7 +105,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         spared = self._is_control(study, trial) and verdict.fate != Fate.DIVERGED
         return verdict if verdict.stops and not spared else None
 
-    def _history(self, study: optuna.Study) -> list[Ended]:
+    def _history(self, study: optuna.Study) -> list[CalibrationPoint]:
         """What the finished trials teach; each is counted once."""
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
             key = (study.study_name, trial.number)
@@ -115,11 +115,11 @@ class DeadRunPruner(optuna.pruners.BasePruner):
                 self._ended[key] = self._end(readings, trial, control)
         return self._of(study)
 
-    def _of(self, study: optuna.Study) -> list[Ended]:
+    def _of(self, study: optuna.Study) -> list[CalibrationPoint]:
         return [end for (name, _), end in self._ended.items() if name == study.study_name]
 
-    def _end(self, readings: Sequence[Reading], trial: FrozenTrial, control: bool) -> Ended:
-        end = ended(readings, self.chance, self._budget(trial), control, self.rules)
+    def _end(self, readings: Sequence[Reading], trial: FrozenTrial, control: bool) -> CalibrationPoint:
+        end = verdict_at_end(readings, self.chance, self._budget(trial), control, self.rules)
         if trial.state == TrialState.COMPLETE:  # at its end, though its last report may be a step short of it
             return replace(end, learned=is_learner(readings, self.chance, self.rules))
         return end

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from sweeps.errors import WorkerError
-from sweeps.launch.seats import Seat, default_workers, gpus, seats
+from sweeps.launch.devices import DeviceAssignment, assign_devices, default_workers, visible_gpus
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
@@ -47,7 +47,7 @@ def _says(file: str | None, storage_url: str) -> bool:
 
 def start(
     words: Sequence[str],
-    seat: Seat,
+    seat: DeviceAssignment,
     told: Mapping[str, str],
     log: IO[bytes] | None = None,
     *,
@@ -94,13 +94,13 @@ class LocalWorkers:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     started: int = 0
     deaths: int = 0
-    _gpus: tuple[str, ...] = field(default_factory=gpus)
+    _gpus: tuple[str, ...] = field(default_factory=visible_gpus)
 
     def start(self) -> None:
         """Start what is missing to `count`."""
         told = environment(self.storage_url, self.artifacts)
         while len(self.processes) < self.count:
-            seat = seats(self.started + 1, self._gpus)[-1]
+            seat = assign_devices(self.started + 1, self._gpus)[-1]
             with (self.logs / f"worker-{self.started}.log").open("wb") as log:
                 self.processes.append(start(("--", self.study), seat, told, log))
             self.started += 1
@@ -148,5 +148,5 @@ class LocalWorkers:
 
 
 def default_count() -> int:
-    """How many workers a machine gets if nobody says: see `seats.default_workers`."""
-    return default_workers(gpus())
+    """How many workers a machine gets if nobody says: see `devices.default_workers`."""
+    return default_workers(visible_gpus())

@@ -13,7 +13,7 @@ import yaml
 from sweeps.errors import InputError
 from sweeps.launch.job import Job
 from sweeps.launch.manifests import SECRET_KEY, manifest
-from sweeps.launch.pods import Options
+from sweeps.launch.pods import PodOptions
 
 # Kustomize writes these out bare, and then refuses them or reads a space.
 UNREADABLE = re.compile("[\x7f-\x9f\ufffe\uffff]")
@@ -41,7 +41,7 @@ def text(document: dict[str, Any]) -> str:
     return yaml.dump(document, Dumper=_Quoting, sort_keys=False, width=math.inf)
 
 
-def for_kubectl(job: Job, options: Options) -> str:
+def for_kubectl(job: Job, options: PodOptions) -> str:
     """The Job as a file for `kubectl apply -f`, which says on top how the store's URL gets there.
 
     Raises:
@@ -60,7 +60,7 @@ def for_kubectl(job: Job, options: Options) -> str:
     return "".join(f"# {line}\n" for line in lines) + text(found)
 
 
-def write_base(job: Job, options: Options, folder: Path) -> None:
+def write_base(job: Job, options: PodOptions, folder: Path) -> None:
     """Write a base for kustomize: a new folder, or an empty one that is there; whole or not at all.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 from sweeps.errors import InputError
 from sweeps.launch import pods
 from sweeps.launch.job import INTERRUPTED, Job
-from sweeps.launch.pods import SCRATCH, SECRET_FOLDER, Mount, Options
+from sweeps.launch.pods import SCRATCH, SECRET_FOLDER, Mount, PodOptions
 
 UNUSABLE = 2  # the exit code that says that a person has to mend something
 # What an index may fail of: a node's memory, a store away for a quarter of an hour. The wait between doubles, to six
@@ -25,7 +25,7 @@ SECRET_MODE = 0o440  # for the pods' group, which is not root's
 CONTAINER = "workers"
 
 
-def manifest(job: Job, options: Options) -> dict[str, Any]:
+def manifest(job: Job, options: PodOptions) -> dict[str, Any]:
     """The Job, as the API takes it.
 
     Raises:
@@ -89,7 +89,7 @@ def _rules() -> list[dict[str, Any]]:
     ]
 
 
-def _pod(job: Job, options: Options) -> dict[str, Any]:
+def _pod(job: Job, options: PodOptions) -> dict[str, Any]:
     access, placement = options.access, options.placement
     mounted = pods.mounts(options.claims)
     pods.require_place(options.artifacts, mounted)
@@ -124,7 +124,7 @@ def _pod(job: Job, options: Options) -> dict[str, Any]:
     }
 
 
-def _container(job: Job, options: Options, mounted: Sequence[Mount]) -> dict[str, Any]:
+def _container(job: Job, options: PodOptions, mounted: Sequence[Mount]) -> dict[str, Any]:
     from_secrets = [{"secretRef": {"name": name}} for name in options.access.env_secrets]
     workers = min(job.workers, job.workers_per_task)
     needed = {

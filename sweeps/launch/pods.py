@@ -61,7 +61,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PodOptions:
     """How the pods of a job are to be.
 
     Attributes:
@@ -178,7 +178,7 @@ def user(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def require_names(options: Options) -> None:
+def require_names(options: PodOptions) -> None:
     """Make sure that names are such, since they also stand in commands that people are told.
 
     Raises:

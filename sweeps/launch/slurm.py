@@ -26,7 +26,7 @@ RUNTIMES = ("apptainer", "pyxis")
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class SlurmResources:
     """What sbatch is asked for beside the number of workers; None: whatever the cluster's default is.
 
     Attributes:
@@ -47,7 +47,7 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SlurmOptions:
     """How tasks are run.
 
     Attributes:
@@ -56,7 +56,7 @@ class Options:
         logs: folder of one log per task.
     """
 
-    where: Where = Where()
+    where: SlurmResources = SlurmResources()
     setup: tuple[str, ...] = ()
     image: str | None = None
     runtime: str = "apptainer"
@@ -64,7 +64,7 @@ class Options:
     exit_when_idle: bool = False
 
 
-def arguments(job: Job, options: Options) -> list[str]:
+def arguments(job: Job, options: SlurmOptions) -> list[str]:
     """The arguments of sbatch; the script comes by its standard input.
 
     Raises:
@@ -115,7 +115,7 @@ def _memory(each: str | None, workers: int) -> str | None:
     return f"{int(found[1]) * workers}{found[2]}"
 
 
-def script(job: Job, options: Options) -> str:
+def script(job: Job, options: SlurmOptions) -> str:
     """What each task runs: a supervisor of its workers, to which it passes signals on.
 
     Slurm signals the shell alone (B:). Warned of a time limit or a preemption, the task puts itself back into the queue
@@ -153,11 +153,11 @@ exit "$code"
 """
 
 
-def _idle(options: Options) -> str:
+def _idle(options: SlurmOptions) -> str:
     return " --exit-when-idle" if options.exit_when_idle else ""
 
 
-def _command(job: Job, options: Options) -> list[str]:
+def _command(job: Job, options: SlurmOptions) -> list[str]:
     if options.runtime not in RUNTIMES:
         raise InputError(f"--runtime {options.runtime}: is not among {', '.join(RUNTIMES)}")
     if options.image is None:
@@ -168,7 +168,7 @@ def _command(job: Job, options: Options) -> list[str]:
     return ["apptainer", "exec", *(["--nv"] if job.workers_per_gpu else []), options.image, *inside]
 
 
-def dry_run(job: Job, options: Options, needed: Sequence[str] = ()) -> str:
+def dry_run(job: Job, options: SlurmOptions, needed: Sequence[str] = ()) -> str:
     """What a shell would be told to submit the very same; `needed`: lines that come first, for the environment."""
     text = script(job, options)
     end = "END"
@@ -179,7 +179,7 @@ def dry_run(job: Job, options: Options, needed: Sequence[str] = ()) -> str:
     return f"{first}{folder}\n{shlex.join(['sbatch', *arguments(job, options)])} <<'{end}'\n{text}{end}\n"
 
 
-def submit(job: Job, options: Options, environment: Mapping[str, str]) -> str:
+def submit(job: Job, options: SlurmOptions, environment: Mapping[str, str]) -> str:
     """Submit a job; its number.
 
     Raises:

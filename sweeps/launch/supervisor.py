@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from sweeps.launch import local
+from sweeps.launch.devices import DeviceAssignment
 from sweeps.launch.job import INTERRUPTED
-from sweeps.launch.seats import Seat
 from sweeps.worker.shutdown import SAME_S, SIGNALS, handled
 
 POLL_S = 0.2
@@ -28,7 +28,7 @@ def say(text: str) -> None:
 
 
 @dataclass(slots=True)
-class Told:
+class ReceivedSignals:
     """Which signals came: the first one's name, and when the last one did that was more than an echo of it."""
 
     name: str = ""
@@ -45,26 +45,26 @@ class Told:
 
 
 @contextmanager
-def hearing() -> Iterator[Told]:
+def hearing() -> Iterator[ReceivedSignals]:
     """Hear what asks this process to leave, instead of dying of it."""
-    told = Told()
+    told = ReceivedSignals()
     with handled(SIGNALS, told.hear):
         yield told
 
 
 @dataclass(slots=True)
-class Post:
+class ManagedWorker:
     """A seat and the worker on it; `code` is how the last one ended, once nobody is to follow it."""
 
     number: int
-    seat: Seat
+    seat: DeviceAssignment
     process: subprocess.Popen[bytes] | None = None
     code: int | None = None
     started: float = 0.0
     wait_s: float = FIRST_WAIT_S
     next: float = 0.0
 
-    def tend(self, start: Callable[[Seat], subprocess.Popen[bytes]], now: float, leaving: bool) -> None:
+    def tend(self, start: Callable[[DeviceAssignment], subprocess.Popen[bytes]], now: float, leaving: bool) -> None:
         """Start the worker if it is time to, or see how it ended."""
         if self.process is None:
             if leaving:
@@ -100,12 +100,12 @@ class Supervisor:
 
     words: Sequence[str]
     told: Mapping[str, str]
-    posts: list[Post]
+    posts: list[ManagedWorker]
     clock: Callable[[], float] = time.monotonic
     _asked: int = field(default=0)
     _deadline: float = field(default=0.0)
 
-    def run(self, signals: Told) -> int:
+    def run(self, signals: ReceivedSignals) -> int:
         """Until nothing is left to do or a signal came: workers then hand their trials back.
 
         Returns:
@@ -124,7 +124,7 @@ class Supervisor:
         codes = {post.code for post in self.posts}
         return next(code for code in (INTERRUPTED, UNUSABLE, FAILING, MET) if code in codes)
 
-    def _ask(self, signals: Told, now: float) -> None:
+    def _ask(self, signals: ReceivedSignals, now: float) -> None:
         """Pass one request on; workers save and leave at the first, and leave at once at the second."""
         say(f"{signals.name} came: workers are handing their trials back" if not self._asked else "leaving now")
         self._asked, self._deadline = signals.times, self._deadline or now + PATIENCE_S
@@ -135,7 +135,7 @@ class Supervisor:
             if post.process is not None and post.process.poll() is None:
                 post.process.send_signal(number)
 
-    def _start(self, seat: Seat) -> subprocess.Popen[bytes]:
+    def _start(self, seat: DeviceAssignment) -> subprocess.Popen[bytes]:
         return local.start(self.words, seat, self.told, ends_with_us=True)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 
 from sweeps.config import Activation
-from sweeps.nn.dials import CHOICES, Dials
+from sweeps.nn.choices import CHOICES, TrialChoices
 
 
 class SwitchedActivation(keras.layers.Layer):
     """The activation that the dial `activation` points at; any shape."""
 
-    def __init__(self, dials: Dials, **kwargs: Any) -> None:
+    def __init__(self, dials: TrialChoices, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._dials = dials
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from sweeps.config import Dropout
-from sweeps.nn.dials import Dials
+from sweeps.nn.choices import TrialChoices
 from sweeps.nn.seeds import layer_seed
 
 # -alpha * scale of SELU: what a dropped unit is set to, so that mean and variance are kept (Klambauer et al. 2017).
@@ -34,7 +34,7 @@ class SwitchedDropout(keras.layers.Layer):
         index: of the kernel whose outputs are dropped; decides the seed.
     """
 
-    def __init__(self, dials: Dials, index: int, **kwargs: Any) -> None:
+    def __init__(self, dials: TrialChoices, index: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._dials = dials
         self._index = index

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sweeps.config import Config, Constraint
 from sweeps.nn import probe
+from sweeps.nn.choices import TrialChoices
 from sweeps.nn.constraints import CONSTRAINTS, Limits
-from sweeps.nn.dials import Dials
 from sweeps.nn.dropout import SwitchedDropout
 from sweeps.nn.models import switchable
 from sweeps.nn.models.architecture import Architecture
@@ -33,7 +33,7 @@ class Net(Protocol):
         layers: those layers.
     """
 
-    dials: Dials
+    dials: TrialChoices
     model: keras.Model
     watched: keras.Model
     layers: list[keras.layers.Layer]
@@ -59,7 +59,7 @@ class SwitchedNet:
     """One of our architectures, for every trial that has it."""
 
     def __init__(self, architecture: Architecture) -> None:
-        self.dials = Dials()
+        self.dials = TrialChoices()
         self.model = switchable(architecture, self.dials)
         self.layers = probe.kernel_layers(self.model)
         self._gates = [layer for layer in self.model.layers if layer.name.endswith("_gate")]
@@ -119,7 +119,7 @@ class CustomNet:
     """A user's net, with its own constraints and regularisers, for all trials whose models differ in weights only."""
 
     def __init__(self, config: Config, model: keras.Model) -> None:
-        self.dials = Dials()
+        self.dials = TrialChoices()
         self.model = model
         self.layers = probe.kernel_layers(model)
         self._softmax = config.output == "softmax" and config.data.task == "classification"

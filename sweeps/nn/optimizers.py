@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from sweeps.config import Config, Optimizer
-from sweeps.nn.dials import Dials
+from sweeps.nn.choices import TrialChoices
 
 BETA_1, BETA_2 = 0.9, 0.999  # Keras's defaults for Adam and Nadam
 RHO = {"adadelta": 0.95, "rmsprop": 0.9}  # Keras's defaults
@@ -26,7 +26,7 @@ class SwitchedOptimizer:
         variables: TensorFlow variables (float32) in the order of the gradients that `apply` will get.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], dials: Dials) -> None:
+    def __init__(self, variables: Sequence[tf.Variable], dials: TrialChoices) -> None:
         self.variables = tuple(variables)
         self.dials = dials
         self.first = tuple(tf.Variable(tf.zeros_like(v), trainable=False) for v in variables)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sweeps.config import Config
 from sweeps.errors import TrialError, one_line
-from sweeps.nn.look import Progress
+from sweeps.nn.evaluation import Progress
 
 FORMAT = 1
 UNREADABLE = (ValueError, TypeError, KeyError, OSError, EOFError, NotImplementedError, BadZipFile, zlib.error)

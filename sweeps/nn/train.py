@@ -15,7 +15,7 @@ from sweeps.config import Config, Inputs
 from sweeps.data.arrays import Arrays, batch_indices, input_scaling
 from sweeps.errors import TrialError
 from sweeps.nn import device
-from sweeps.nn.look import Examination, Look, Scored
+from sweeps.nn.evaluation import Evaluation, Examination, Scored
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.net import Scales
 from sweeps.nn.probe import PROBE_IMAGES
@@ -175,7 +175,7 @@ class Training:
                 variable.assign(value)
             return None
         self._position = replace(position, looked=position.step, loss=0.0)
-        look = Look(position.step, position.loss, position.progress, found, scored, trainer.layers)
+        look = Evaluation(position.step, position.loss, position.progress, found, scored, trainer.layers)
         return look.reading(arrays, channels_too, self._elapsed())
 
     def _scored(self, trainer: Trainer, probed: Examination) -> list[Scored] | None:

@@ -13,7 +13,7 @@ from sweeps.config import Config
 from sweeps.errors import TrialError
 from sweeps.nn import probe
 from sweeps.nn.activations import NO_FLAT_ENDS
-from sweeps.nn.look import Examination, Progress
+from sweeps.nn.evaluation import Examination, Progress
 from sweeps.nn.loss_scale import LossScale
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.custom import custom

@@ -16,7 +16,7 @@ from sweeps.analysis import autopsies
 from sweeps.analysis import summary as summaries
 from sweeps.analysis.summary import FATES, NAMES, Summary
 from sweeps.space.space import Budget, Objective, Space
-from sweeps.store import notes, offers
+from sweeps.store import notes, queue
 from sweeps.store.trials import Trials
 from sweeps.verdict import Fate
 
@@ -61,7 +61,7 @@ def stale(storage: RDBStorage) -> list[tuple[int, str]]:
     known = notes.of_studies(storage.engine)
     return [
         (offer.study_id, offer.name)
-        for offer in offers.offers(storage.engine)
+        for offer in queue.queued_studies(storage.engine)
         if _heading(offer.done) not in known.get(offer.study_id, "")
     ]
 

@@ -147,7 +147,7 @@ def _curve(space: Space, run: Finished, looks: Sequence[Reading], chance: Chance
         number=run.number,
         x=tuple(_counted(space, run, look.step) for look in some),
         loss=tuple(look.loss if isfinite(look.loss) else nan for look in some),
-        score=tuple(look.top1 if chance.classes else chance.gain(look.loss) for look in some),
+        score=tuple(look.top1 if chance.classes else chance.skill_score(look.loss) for look in some),
     )
 
 

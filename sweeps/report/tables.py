@@ -277,7 +277,13 @@ def _kind(kinds: set[type]) -> type:
 def _look(study: str, number: int, look: Reading, chance: Chance) -> Iterator[Row]:
     names = (*NUMBERS, "step", "count", "finite", *(OF_CLASSES if chance.classes else ()))
     known = {name: getattr(look, name) for name in names}
-    yield {"study": study, "trial": number, "gain": _number(chance.gain(look.loss)), "signal": look.signal, **known}
+    yield {
+        "study": study,
+        "trial": number,
+        "gain": _number(chance.skill_score(look.loss)),
+        "signal": look.signal,
+        **known,
+    }
 
 
 def _number(value: float) -> float | None:

@@ -1,7 +1,7 @@
 """The SQL store: only this room knows Optuna's storage and SQLAlchemy's engines.
 
-`studies` opens it and keeps search spaces; `offers` says which studies are served; `leases` who trains which trial;
-`writes` how a trial's words get into the tables; `worker_storage` is Optuna's view of all this for one worker.
+`studies` opens it and keeps search spaces; `queue` says which studies are served; `leases` who trains which trial;
+`batches` how a trial's words get into the tables; `worker_storage` is Optuna's view of all this for one worker.
 """
 
 from sweeps.store.attributes import *  # noqa: F403

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from sweeps.errors import NoStoreError, OutageError, StoreError, one_line
-from sweeps.store.outages import DATABASE_ERRORS, words
+from sweeps.store.retry import DATABASE_ERRORS, error_message
 
 BUSY_TIMEOUT_S = 60  # SQLite: how long a writer waits for another before it gives up
 CONNECT_TIMEOUT_S = 10
@@ -170,7 +170,7 @@ def require_creatable(storage_url: str) -> None:
 
 
 @contextmanager
-def refusals(storage_url: str) -> Iterator[None]:
+def translate_database_errors(storage_url: str) -> Iterator[None]:
     """What no waiting mends, as one line without the password.
 
     Raises:
@@ -179,7 +179,7 @@ def refusals(storage_url: str) -> Iterator[None]:
     try:
         yield
     except DATABASE_ERRORS as exc:
-        raise StoreError(f"{masked(storage_url)}: the store refuses: {words(exc)}") from exc
+        raise StoreError(f"{masked(storage_url)}: the store refuses: {error_message(exc)}") from exc
 
 
 @contextmanager

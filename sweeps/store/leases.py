@@ -18,9 +18,16 @@ from sqlalchemy import Connection, Engine, Row, Update, delete, func, insert, se
 from sweeps.errors import LostLeaseError
 from sweeps.store import notes
 from sweeps.store.attributes import FAILED, FATE, INTERRUPTED, REASON
+from sweeps.store.batches import (
+    Batch,
+    put,
+    table,
+    write,
+    write_value,
+    writing,
+)
 from sweeps.store.processes import Process
 from sweeps.store.tables import SlotRow, State, StudyRow, WorkerRow, now
-from sweeps.store.writes import Batch, put, table, write, write_value, writing
 
 STUDIES, TRIALS = table(models.StudyModel), table(models.TrialModel)
 KEPT_S = 86_400.0  # the row of a lost worker, for those who look at the status next morning
@@ -249,7 +256,7 @@ def _deliver(db: Connection, claim: Claim, batch: Batch) -> None:
 
 
 def _let_go(db: Connection, held: Claim | Row[Any]) -> None:
-    # Else a trial could begin to wait just after `offers.halt` gave up those that wait.
+    # Else a trial could begin to wait just after `queue.set_state` gave up those that wait.
     if locked(db, held.study_id) == State.STOPPED:
         _free(db, held)
         return

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.storages._rdb import models
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
-from sweeps.store.writes import put, table, writing
+from sweeps.store.batches import put, table, writing
 
 ATTRIBUTES = table(models.StudySystemAttributeModel)
 END = "*`sweeps` rewrites what stands above; what is written below this line stays.*"

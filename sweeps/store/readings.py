@@ -10,9 +10,9 @@ from sqlalchemy import Engine, select
 from sweeps.errors import StoreError
 from sweeps.readings import Reading
 from sweeps.store.attributes import REASON
+from sweeps.store.batches import unpack
 from sweeps.store.studies import id_of
 from sweeps.store.tables import ReadingRow
-from sweeps.store.writes import unpack
 
 AT_ONCE = 16  # trials that are read together: a look with every channel may take a megabyte
 

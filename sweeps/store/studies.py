@@ -18,9 +18,9 @@ from sqlalchemy import Engine, select
 from sweeps.errors import InputError, NoStoreError, StoreError, did_you_mean
 from sweeps.space import file as space_file
 from sweeps.space.space import Space
-from sweeps.store import engines, migrations, offers, outages
+from sweeps.store import engines, migrations, queue, retry
 from sweeps.store.attributes import CONFIRMS, QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT
-from sweeps.store.writes import table
+from sweeps.store.batches import table
 
 DEFAULT_URL = "sqlite:///sweeps.db"
 
@@ -80,7 +80,7 @@ def connect(
     with engines.explained(storage_url, waited=wait_s > 0):
         if engines.is_sqlite(url):
             engines.prepare_sqlite(url, create)
-        return outages.persist(
+        return retry.retry_while_unavailable(
             lambda: _open(storage_url, create),
             wait_s,
             giving_up,
@@ -124,7 +124,7 @@ def create_study(storage: RDBStorage, space: Space, text: str, overrides: Sequen
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([space.objective])
     record_space(study, space, text, overrides)
-    offers.make(storage.engine, id_of(storage, study), space.priority)
+    queue.enqueue(storage.engine, id_of(storage, study), space.priority)
     return study
 
 

@@ -14,7 +14,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
-from sweeps.store.writes import table
+from sweeps.store.batches import table
 
 TRIALS = table(models.TrialModel)
 distribution = lru_cache(maxsize=4096)(json_to_distribution)

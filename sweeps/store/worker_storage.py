@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Table, select
 
 from sweeps.readings import Reading
+from sweeps.store.batches import Batch, table
 from sweeps.store.leases import Claim
 from sweeps.store.trials import Trials
-from sweeps.store.writes import Batch, table
 
 ATTRIBUTES, USER_ATTRIBUTES = table(models.StudySystemAttributeModel), table(models.StudyUserAttributeModel)
 NOTES = "dashboard:%"  # of trials, which optuna-dashboard keeps with the study: large, and of no use to samplers

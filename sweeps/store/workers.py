@@ -7,9 +7,9 @@ from typing import Any
 from optuna.storages._rdb import models
 from sqlalchemy import Engine, select
 
+from sweeps.store.batches import table
+from sweeps.store.reaper import GRACE_S
 from sweeps.store.tables import WorkerRow, now
-from sweeps.store.watch import GRACE_S
-from sweeps.store.writes import table
 
 STUDIES = table(models.StudyModel)
 SHOWN_S = 3600.0  # a lost worker

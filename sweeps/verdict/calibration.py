@@ -30,7 +30,7 @@ POWERS = (0.2, 0.4, 0.6, 0.8)  # of the bets that the evidence is a mixture of
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CalibrationPoint:
     """What calibration keeps of a finished run.
 
     Attributes:
@@ -79,7 +79,7 @@ def recorded_learners(economy: bool, kind: str) -> NDArray[np.float64]:
     return np.sort(fitted(f"{'best' if economy else 'learners'}_{kind}").astype(np.float64))
 
 
-def limit(ended: Sequence[Ended], rules: Rules, kind: str = "full") -> Limit:
+def limit(ended: Sequence[CalibrationPoint], rules: Rules, kind: str = "full") -> Limit:
     """The limit for the next run of a study.
 
     With 1 / alpha - 1 learners among the controls it is theirs alone, and the probability that a learner is stopped is

@@ -56,7 +56,7 @@ class Chance:
         loss = -shares @ np.log(seen / seen.sum())
         return cls(float(largest[0]), float(largest[:5].sum()), float(loss), classes)
 
-    def gain(self, loss: float) -> float:
+    def skill_score(self, loss: float) -> float:
         """Information gain over the class frequencies, or R^2: 1 is perfect, 0 no better than chance, below 0 worse.
 
         Args:

@@ -167,7 +167,7 @@ def _gain(loss: float, chance: Chance) -> float:
     """Below -1 on a log scale, so that a loss that comes down from far above chance is seen to come down."""
     if not isfinite(loss):
         return LOWEST_GAIN
-    gain = chance.gain(loss)
+    gain = chance.skill_score(loss)
     return gain if gain >= -1 else max(LOWEST_GAIN, -1 - log(-gain))
 
 

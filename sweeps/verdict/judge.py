@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import exp, inf, isfinite, log
 
 from sweeps.readings import Reading
-from sweeps.verdict.calibration import NO_LIMIT, Ended, Limit
+from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, Limit
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.evidence import above_chance, loss_below_prior
 from sweeps.verdict.prognosis import prognosis
@@ -116,9 +116,9 @@ def prognosis_at_chance(
     return inf if shows_life(readings, chance, rules) else prognosis(readings, budget, chance)
 
 
-def ended(
+def verdict_at_end(
     readings: Sequence[Reading], chance: Chance, budget: int, control: bool, rules: Rules = DEFAULT_RULES
-) -> Ended:
+) -> CalibrationPoint:
     """What a finished run teaches the study's later ones; one that was stopped teaches that it was no learner.
 
     Args:
@@ -127,7 +127,7 @@ def ended(
     counts = [end for end, look in enumerate(readings, 1) if rules.grace * budget <= look.step < budget]
     scores = [prognosis_at_chance(readings[:end], chance, budget, rules) for end in counts]
     learned = readings[-1].step >= budget and is_learner(readings, chance, rules)
-    return Ended(min(scores, default=inf), learned, control, chance.gain(lowest_loss(readings)))
+    return CalibrationPoint(min(scores, default=inf), learned, control, chance.skill_score(lowest_loss(readings)))
 
 
 def shows_life(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
@@ -188,10 +188,11 @@ def lowest_loss(readings: Sequence[Reading]) -> float:
 
 def _score(readings: Sequence[Reading], chance: Chance) -> str:
     last = readings[-1]
-    best = 100 * chance.gain(lowest_loss(readings))
+    best = 100 * chance.skill_score(lowest_loss(readings))
     if not chance.classes:
+        r_squared = chance.skill_score(last.loss)
         return (
-            f"R^2 {chance.gain(last.loss):z.3f}, loss {_nats(last.loss)} (predicting the mean {_nats(chance.loss)}), "
+            f"R^2 {r_squared:z.3f}, loss {_nats(last.loss)} (predicting the mean {_nats(chance.loss)}), "
             f"best R^2 {best / 100:z.3f}"
         )
     if not last.count:

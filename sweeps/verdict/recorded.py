@@ -44,7 +44,7 @@ class Recorded:
     @property
     def gain(self) -> float:
         """The best information gain, or R^2, of any look; minus infinity if none was a number."""
-        return self.chance.gain(lowest_loss(self.readings))
+        return self.chance.skill_score(lowest_loss(self.readings))
 
 
 def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:

@@ -158,7 +158,7 @@ def frozen(readings: Sequence[Reading], budget: int, rules: Rules) -> str | None
     )
 
 
-def unborn(readings: Sequence[Reading], rules: Rules) -> str | None:
+def dead_at_init(readings: Sequence[Reading], rules: Rules) -> str | None:
     """Before the first step the logits already give the same output for every input, where that may be judged.
 
     It is rounding that tells the inputs apart, and gradients are sums over inputs that look the same.
@@ -175,7 +175,7 @@ def unborn(readings: Sequence[Reading], rules: Rules) -> str | None:
     )
 
 
-MECHANISMS: tuple[Callable[[Sequence[Reading], Rules], str | None], ...] = (unborn, cut_off, collapsed, saturated)
+MECHANISMS: tuple[Callable[[Sequence[Reading], Rules], str | None], ...] = (dead_at_init, cut_off, collapsed, saturated)
 
 
 def _with_layers(readings: Sequence[Reading]) -> list[Reading]:

@@ -23,18 +23,18 @@ from sweeps.space import samplers
 from sweeps.space.space import Space
 from sweeps.store import leases
 from sweeps.store.leases import Claim
-from sweeps.store.outages import DATABASE_ERRORS, persist, words
 from sweeps.store.processes import this_process
+from sweeps.store.retry import DATABASE_ERRORS, error_message, retry_while_unavailable
 from sweeps.store.worker_storage import WorkerStorage
-from sweeps.verdict import Chance, Ended, Limit
+from sweeps.verdict import CalibrationPoint, Chance, Limit
 from sweeps.verdict import limit as calibrated
 from sweeps.worker import lessons, provenance
 from sweeps.worker.heartbeat import Heartbeat, Order, Work
 from sweeps.worker.monitor import (
     DEAD,
+    JudgeContext,
     Outcome,
-    Past,
-    Setting,
+    ResumePoint,
     attributes,
     follow,
     tell,
@@ -48,7 +48,7 @@ LONGEST = 5000  # characters of a reason or a traceback: MariaDB's TEXT takes 65
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class WorkerContext:
     """What an attempt is made with; see `Worker`."""
 
     storage: RDBStorage
@@ -66,16 +66,16 @@ class Means:
 class Attempt:
     """A claimed trial in the hands of a worker."""
 
-    means: Means
+    means: WorkerContext
     study: optuna.Study
     storage: WorkerStorage
     space: Space
     claim: Claim
     checkpoints: Checkpoints | None
-    endings: dict[int, Ended]  # of the study's trials that this worker knows
+    endings: dict[int, CalibrationPoint]  # of the study's trials that this worker knows
     config: Config | None = None
     run: Run | None = None
-    setting: Setting | None = None
+    setting: JudgeContext | None = None
     readings: Sequence[Reading] = ()
     started: float = field(default_factory=time.monotonic)
     pulled: tuple[int, float] = (0, 0.0)  # the first pull: its step and time
@@ -88,7 +88,7 @@ class Attempt:
             OutageError: the store has been away for too long; the trial is kept as a checkpoint.
         """
         heart = self.means.heart
-        trial, problem = persist(self._ask, self.means.outage_s, self.means.stopping)
+        trial, problem = retry_while_unavailable(self._ask, self.means.outage_s, self.means.stopping)
         heart.attach(Work(self.claim, self.storage, self._interrupt))
         try:
             heart.deliver()
@@ -142,7 +142,7 @@ class Attempt:
             trace = traceback.format_exc()[-LONGEST:]
             return Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], readings, traceback=trace)
 
-    def _setting(self, trial: optuna.Trial, config: Config, arrays: Arrays) -> Setting:
+    def _setting(self, trial: optuna.Trial, config: Config, arrays: Arrays) -> JudgeContext:
         """What the trial is judged by: an attempt after the first is judged as the first was."""
         chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
         known = self.study.get_trials(deepcopy=False)
@@ -155,21 +155,21 @@ class Attempt:
             trial.set_user_attr(store.JUDGED_BY, noted)
         odds = -math.inf if noted["log_odds"] is None else noted["log_odds"]
         rules = replace(rules, rejections=noted["rejections"])
-        return Setting(config, chance, len(arrays.train_labels), rules, Limit(odds, noted["grounds"]), control)
+        return JudgeContext(config, chance, len(arrays.train_labels), rules, Limit(odds, noted["grounds"]), control)
 
     def _followed(
-        self, trial: optuna.Trial, setting: Setting, arrays: Arrays, found: Checkpoint | None
+        self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays, found: Checkpoint | None
     ) -> Outcome | None:
         """The trial from its start, or from a checkpoint."""
         reported = frozenset(self.storage.get_trial(self.claim.trial_id).intermediate_values)
-        past = Past(found.readings if found else (), reported)
+        past = ResumePoint(found.readings if found else (), reported)
         self.readings = past.readings
         self.run = self.means.train(setting.config, arrays, found.state if found else None)
         if self.means.stopping() or self.means.heart.order != Order.GO_ON:
             self.run.interrupt()  # what was ordered before there was a run to be interrupted
         return follow(trial, self.run, setting, self.space, past, self._attend)
 
-    def _resumed(self, trial: optuna.Trial, setting: Setting, arrays: Arrays) -> Outcome | None:
+    def _resumed(self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays) -> Outcome | None:
         """The trial gone on with, if an earlier worker has left a checkpoint that fits."""
         found = self._checkpoint(setting.config)
         if found is not None:
@@ -246,13 +246,13 @@ class Attempt:
     def _finish(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Tell the trial's end; if the store cannot be told, a checkpoint keeps all that decides it."""
         try:
-            persist(lambda: self._sum_up(trial, outcome), self.means.outage_s)
+            retry_while_unavailable(lambda: self._sum_up(trial, outcome), self.means.outage_s)
             self._conclude(outcome.state, self.storage.get_trial(self.claim.trial_id).value)
         except OutageError as exc:
             where = "kept at its end" if self._keep() else "not kept"
             raise OutageError(f"{exc}; trial {self.claim.number} of {self.space.name!r} is {where}") from exc
         except DATABASE_ERRORS as exc:  # one that no waiting mends: what the trial says is too long, or is no text
-            reason = f"the store refuses what it says: {words(exc)}"[:LONGEST]
+            reason = f"the store refuses what it says: {error_message(exc)}"[:LONGEST]
             self._say(reason)
             self.storage.take()
             for name, value in {store.FATE: store.FAILED, store.REASON: reason}.items():

@@ -14,13 +14,13 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Engine
 
 from sweeps.errors import LostLeaseError, OutageError
-from sweeps.store import engines, leases, outages
+from sweeps.store import engines, leases, retry
+from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat, Claim, Retries
-from sweeps.store.outages import DATABASE_ERRORS, persist
+from sweeps.store.reaper import GRACE_S, Reaper
+from sweeps.store.retry import DATABASE_ERRORS, retry_while_unavailable
 from sweeps.store.tables import State
-from sweeps.store.watch import GRACE_S, Watch
 from sweeps.store.worker_storage import WorkerStorage
-from sweeps.store.writes import Batch
 
 WATCHED_BEATS = 2.5  # a silent worker is watched for so long before it is taken for dead
 LOCK_S = 1.0  # for a delivery under way
@@ -42,7 +42,7 @@ class Patience:
 
     beat_s: float = 20.0
     grace_s: float = GRACE_S
-    outage_s: float = outages.OUTAGE_S
+    outage_s: float = retry.OUTAGE_S
     checkpoint_s: float = 120.0
     idle_s: float = 2.0
     retries: Retries = field(default_factory=Retries)
@@ -88,7 +88,7 @@ class Heartbeat:
         # The thread's own: a server has few connections, and this one is needed for a moment at each beat.
         self._aside = engines.without_pool(storage)
         self._patience = patience
-        self._watch = Watch(self._aside, patience.grace_s, WATCHED_BEATS * patience.beat_s)
+        self._watch = Reaper(self._aside, patience.grace_s, WATCHED_BEATS * patience.beat_s)
         self._work: Work | None = None
         self._step, self._rate = 0, 0.0
         self._kept = self._reaped = time.monotonic()
@@ -110,7 +110,7 @@ class Heartbeat:
         """Beat no more."""
         self._ended.set()
         self._wake.set()
-        self._thread.join(timeout=2 * outages.SHORTEST_WAIT_S)
+        self._thread.join(timeout=2 * retry.SHORTEST_WAIT_S)
 
     @property
     def holds(self) -> bool:
@@ -198,7 +198,7 @@ class Heartbeat:
             assert work is not None
             batch = work.storage.take()
             try:
-                persist(lambda: last(batch), self._patience.outage_s, self._leaves)
+                retry_while_unavailable(lambda: last(batch), self._patience.outage_s, self._leaves)
             except BaseException:
                 work.storage.put_back(batch)
                 raise
@@ -233,10 +233,10 @@ class Heartbeat:
         # From the first beat that failed: this process may have slept since the last that arrived.
         self._away = self._away or time.monotonic()
         away = time.monotonic() - self._away
-        if not outages.temporary(exc):
-            self._give(Order.KEEP, f"the store refuses to go on: {outages.words(exc)}")
+        if not retry.is_temporary(exc):
+            self._give(Order.KEEP, f"the store refuses to go on: {retry.error_message(exc)}")
         elif away > self._patience.outage_s:
-            self._give(Order.KEEP, f"the store has not answered for {away:.0f} s: {outages.words(exc)}")
+            self._give(Order.KEEP, f"the store has not answered for {away:.0f} s: {retry.error_message(exc)}")
 
     def _give(self, order: Order, why: str) -> None:
         if self.order == Order.GO_ON or order == Order.DROP:

@@ -10,12 +10,14 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps import store
 from sweeps.config import Config
 from sweeps.space.space import Space
-from sweeps.verdict import Ended, Rules, is_control
+from sweeps.verdict import CalibrationPoint, Rules, is_control
 
 JUDGED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def ended_trials(trials: Iterable[FrozenTrial], known: dict[int, Ended] | None = None) -> list[Ended]:
+def ended_trials(
+    trials: Iterable[FrozenTrial], known: dict[int, CalibrationPoint] | None = None
+) -> list[CalibrationPoint]:
     """The finished trials that were judged, in the order of their numbers.
 
     Args:
@@ -24,7 +26,7 @@ def ended_trials(trials: Iterable[FrozenTrial], known: dict[int, Ended] | None =
     known = {} if known is None else known
     for trial in trials:
         if trial.number not in known and trial.state in JUDGED and store.LEARNER in trial.user_attrs:
-            known[trial.number] = Ended(
+            known[trial.number] = CalibrationPoint(
                 lowest=trial.user_attrs.get(store.LOWEST_PROGNOSIS, float("inf")),
                 learned=trial.user_attrs[store.LEARNER],
                 control=trial.user_attrs[store.CONTROL],
@@ -33,7 +35,7 @@ def ended_trials(trials: Iterable[FrozenTrial], known: dict[int, Ended] | None =
     return [known[number] for number in sorted(known)]
 
 
-def attributes(ended: Ended) -> dict[str, Any]:
+def attributes(ended: CalibrationPoint) -> dict[str, Any]:
     """The inverse, for one trial; what is infinite is left out, since JSON has no word for it."""
     numbers = {store.LOWEST_PROGNOSIS: ended.lowest, store.BEST_GAIN: ended.gain}
     kept = {name: round(value, 4) for name, value in numbers.items() if isfinite(value)}

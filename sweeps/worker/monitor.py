@@ -15,7 +15,7 @@ from sweeps import store
 from sweeps.config import Config
 from sweeps.readings import Reading
 from sweeps.space.space import Objective, Space
-from sweeps.verdict import NO_LIMIT, Chance, Fate, Limit, Rules, Verdict, ended, final_verdict, judge
+from sweeps.verdict import NO_LIMIT, Chance, Fate, Limit, Rules, Verdict, final_verdict, judge, verdict_at_end
 from sweeps.worker import lessons
 from sweeps.worker.protocol import Run
 
@@ -35,7 +35,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class JudgeContext:
     """What a trial is trained by, measured against and judged by; `images` are those to train on."""
 
     config: Config
@@ -49,9 +49,9 @@ class Setting:
 def follow(
     trial: optuna.Trial,
     run: Run,
-    setting: Setting,
+    setting: JudgeContext,
     space: Space,
-    past: "Past",
+    past: "ResumePoint",
     attend: Callable[[Sequence[Reading], bool], bool],
 ) -> Outcome | None:
     """Pull readings until the run is over or a verdict or the pruner stops it; each is reported to Optuna.
@@ -67,7 +67,7 @@ def follow(
     Returns:
         None where the trial was left.
     """
-    judged = Judged(trial, setting, space, past.reported)
+    judged = TrialMonitor(trial, setting, space, past.reported)
     for reading in past.readings:
         if outcome := judged.outcome(reading, new=False):
             return outcome
@@ -80,7 +80,7 @@ def follow(
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class ResumePoint:
     """What an earlier worker did of a trial: its readings, and the steps (or epochs) that Optuna has been told of."""
 
     readings: tuple[Reading, ...] = ()
@@ -88,11 +88,11 @@ class Past:
 
 
 @dataclass(slots=True)
-class Judged:
+class TrialMonitor:
     """The readings of a trial, judged one after the other; Optuna has been told of those `reported`."""
 
     trial: optuna.Trial
-    setting: Setting
+    setting: JudgeContext
     space: Space
     reported: frozenset[int]
     readings: list[Reading] = field(default_factory=list)
@@ -124,7 +124,7 @@ class Judged:
         return Outcome(state, verdict.fate, verdict.reason, tuple(self.readings), would_stop=self.would_stop)
 
     def _report(self, reading: Reading) -> None:
-        gain = self.setting.chance.gain(reading.loss)
+        gain = self.setting.chance.skill_score(reading.loss)
         # Epochs are counted where there are any: their steps depend on the batch.
         at = len(self.readings) - 1 if self.space.budget.epochs else reading.step
         if reading.step > 0 and abs(gain) < math.inf and at not in self.reported:
@@ -138,8 +138,8 @@ def objective(space: Space, reading: Reading, chance: Chance) -> float:
         "top5": reading.top5,
         "f1": reading.f1,
         "loss": reading.loss,
-        "gain": chance.gain(reading.loss),
-        "r2": chance.gain(reading.loss),
+        "gain": chance.skill_score(reading.loss),
+        "r2": chance.skill_score(reading.loss),
     }
     return values[space.objective]
 
@@ -151,7 +151,7 @@ def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Read
     return max(with_number, key=lambda look: sign * objective(space, look, chance), default=readings[-1])
 
 
-def attributes(outcome: Outcome, space: Space, setting: Setting | None) -> dict[str, Any]:
+def attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {store.FATE: str(outcome.fate), store.REASON: outcome.reason}
     if outcome.traceback:
         attributes[store.TRACEBACK] = outcome.traceback
@@ -166,7 +166,7 @@ def attributes(outcome: Outcome, space: Space, setting: Setting | None) -> dict[
             store.TOP5: last.top5 if chance.classes else math.nan,
             store.F1: last.f1,
             store.LOSS: last.loss,
-            store.GAIN: chance.gain(last.loss),
+            store.GAIN: chance.skill_score(last.loss),
             store.CHANCE_TOP1: chance.top1,
             store.CHANCE_TOP5: chance.top5,
             store.CHANCE_LOSS: chance.loss,
@@ -186,19 +186,21 @@ def _rounded(value: float) -> float:
     return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
-def _lessons(outcome: Outcome, setting: Setting) -> dict[str, Any]:
+def _lessons(outcome: Outcome, setting: JudgeContext) -> dict[str, Any]:
     """What later trials are judged by; an outranked one teaches nothing, since nobody knows its end."""
     if outcome.fate == Fate.OUTRANKED:
         return {}
     safe = setting.control or setting.limit == NO_LIMIT
-    end = ended(outcome.readings, setting.chance, setting.config.steps, safe, setting.rules)
+    end = verdict_at_end(outcome.readings, setting.chance, setting.config.steps, safe, setting.rules)
     attributes = lessons.attributes(end)
     if outcome.would_stop:
         attributes[store.WOULD_STOP], attributes[store.WOULD_STOP_REASON] = outcome.would_stop
     return attributes
 
 
-def tell(study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outcome, setting: Setting | None) -> None:
+def tell(
+    study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outcome, setting: JudgeContext | None
+) -> None:
     """The end, in Optuna's terms: a dead region is infeasible, which is what makes a sampler leave it."""
     if outcome.state == TrialState.FAIL or setting is None:
         study.tell(trial, state=TrialState.FAIL)

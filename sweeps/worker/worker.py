@@ -17,19 +17,19 @@ from optuna.storages import RDBStorage
 
 from sweeps import store
 from sweeps.artifacts.checkpoints import Checkpoints
-from sweeps.artifacts.locations import Place, artifact_store, place
+from sweeps.artifacts.locations import ArtifactLocation, artifact_location, artifact_store
 from sweeps.errors import InputError, LostLeaseError, OutageError, WorkerError, one_line
 from sweeps.notes import study as study_notes
 from sweeps.space import samplers
 from sweeps.space.space import Space
-from sweeps.store import engines, leases, offers
-from sweeps.store.outages import DATABASE_ERRORS, persist
+from sweeps.store import engines, leases, queue
 from sweeps.store.processes import this_process
+from sweeps.store.retry import DATABASE_ERRORS, retry_while_unavailable
 from sweeps.store.tables import State
 from sweeps.store.worker_storage import WorkerStorage
-from sweeps.verdict import Ended
+from sweeps.verdict import CalibrationPoint
 from sweeps.version import __version__
-from sweeps.worker.attempt import Attempt, Means
+from sweeps.worker.attempt import Attempt, WorkerContext
 from sweeps.worker.heartbeat import Heartbeat, Patience
 from sweeps.worker.monitor import Outcome
 from sweeps.worker.protocol import Load, Train
@@ -51,13 +51,13 @@ def say(text: str) -> None:
 
 
 @dataclass(slots=True)
-class Served:
+class StudySession:
     """A study that this worker has had a trial of; `failures` in a row, `ended` one since it last looked back."""
 
     study: optuna.Study
     study_id: int
     storage: WorkerStorage
-    endings: dict[int, Ended] = field(default_factory=dict)
+    endings: dict[int, CalibrationPoint] = field(default_factory=dict)
     ended: bool = False
     failures: int = 0
     last_failure: str = ""
@@ -76,7 +76,7 @@ class Worker:
         storage: the store.
         train, load: see `training`.
         stopping: asked between trials and at each pull of a reading; once true, the trial is handed back.
-        artifacts: where checkpoints and pictures go, as `places.place` reads it; None for nowhere: an interrupted
+        artifacts: where checkpoints and pictures go, as `artifact_location` reads it; None for nowhere: an interrupted
             trial then starts over.
         gpu, job: what it trains on and what started it, for those who look at the status.
         finished: trials, by now.
@@ -93,13 +93,13 @@ class Worker:
     say: Callable[[str], None] = say
     finished: int = 0
     heart: Heartbeat = field(init=False)
-    _place: Place | None = field(init=False)
-    _means: Means = field(init=False)
-    _served: dict[str, Served] = field(default_factory=dict)
+    _place: ArtifactLocation | None = field(init=False)
+    _means: WorkerContext = field(init=False)
+    _served: dict[str, StudySession] = field(default_factory=dict)
     _unreadable: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._place = place(self.artifacts) if self.artifacts else None
+        self._place = artifact_location(self.artifacts) if self.artifacts else None
         self.heart = Heartbeat(self.storage, self._register(), self.patience)
         self._means = self._gathered()
 
@@ -124,7 +124,7 @@ class Worker:
         logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         self.heart.start()
         try:
-            with engines.refusals(self.storage.url):
+            with engines.translate_database_errors(self.storage.url):
                 self._serve(names, exit_when_idle)
         finally:
             self.heart.end()
@@ -150,7 +150,7 @@ class Worker:
 
     def _one(self, names: Sequence[str]) -> bool:
         """Make an attempt at the first trial that can be had; whether there was one."""
-        wanted = self._persist(lambda: offers.active(self.storage.engine))
+        wanted = self._persist(lambda: queue.active(self.storage.engine))
         for name in wanted:
             if names and name not in names:
                 continue
@@ -167,21 +167,21 @@ class Worker:
                 return True
         return False
 
-    def _known(self, name: str) -> tuple[Served, Space]:
+    def _known(self, name: str) -> tuple[StudySession, Space]:
         """A study, and its space as it is now: people may raise the budget."""
         served = self._served.get(name) or self._persist(partial(self._open, name))
         return served, self._persist(lambda: store.space_of(served.study))
 
-    def _open(self, name: str) -> Served:
+    def _open(self, name: str) -> StudySession:
         found = store.load_study(self.storage, name)
         study_id = store.id_of(self.storage, found)
         storage = WorkerStorage(self.storage, study_id)
-        served = Served(optuna.load_study(study_name=name, storage=storage), study_id, storage)
+        served = StudySession(optuna.load_study(study_name=name, storage=storage), study_id, storage)
         served.study.pruner = samplers.pruner(store.space_of(found))
         self._served[name] = served
         return served
 
-    def _attempt(self, name: str, served: Served, space: Space) -> bool:
+    def _attempt(self, name: str, served: StudySession, space: Space) -> bool:
         engine, worker = self.storage.engine, self.heart.worker
         claim = self._persist(lambda: leases.claim(engine, worker, served.study_id, space.budget.trials))
         if claim is None:
@@ -200,7 +200,7 @@ class Worker:
             self._count(name, served, outcome)
         return True
 
-    def _look_back(self, served: Served, space: Space) -> None:
+    def _look_back(self, served: StudySession, space: Space) -> None:
         """Sum the study up in its note if the budget is met: who ended its last trial sees that, and few others do."""
         if served.ended:
             served.ended = False
@@ -216,9 +216,9 @@ class Worker:
         with suppress(*DATABASE_ERRORS):
             leases.take_over(self.storage.engine, self.heart.worker, None, self.patience.retries)
 
-    def _gathered(self) -> Means:
+    def _gathered(self) -> WorkerContext:
         speak, patience = (self.stopping, self.say), (self.patience.outage_s, self._pictures())
-        return Means(self.storage, self.heart, self.train, self.load, *speak, *patience, self.gpu)
+        return WorkerContext(self.storage, self.heart, self.train, self.load, *speak, *patience, self.gpu)
 
     def _pictures(self) -> "ArtifactStore | None":
         try:
@@ -227,7 +227,7 @@ class Worker:
             self.say(f"no pictures can be written: {one_line(exc)}")
             return None
 
-    def _count(self, name: str, served: Served, outcome: Outcome) -> None:
+    def _count(self, name: str, served: StudySession, outcome: Outcome) -> None:
         self.finished += 1
         served.ended = True
         served.failures = served.failures + 1 if outcome.fate == store.FAILED else 0
@@ -240,10 +240,10 @@ class Worker:
         broken = [served for served in map(self._served.get, names) if served and served.broken]
         if len(broken) == len(names):
             raise WorkerError(f"{broken[-1].failures} trials in a row failed; the last: {broken[-1].last_failure}")
-        found = {offer.name: offer for offer in self._persist(lambda: offers.offers(self.storage.engine))}
+        found = {offer.name: offer for offer in self._persist(lambda: queue.queued_studies(self.storage.engine))}
         return all(self._over(found[name]) for name in names if name in found)
 
-    def _over(self, offer: offers.Offer) -> bool:
+    def _over(self, offer: queue.QueuedStudy) -> bool:
         if offer.state == State.STOPPED:
             return True
         served, space = self._known(offer.name)
@@ -256,7 +256,7 @@ class Worker:
     def _retire(self) -> None:
         until = time.monotonic() + RETIRE_S  # a server that hangs has kept this waiting by its first error
         try:
-            persist(
+            retry_while_unavailable(
                 lambda: leases.retire(self.storage.engine, self.heart.worker),
                 RETIRE_S,
                 lambda: time.monotonic() > until,
@@ -265,11 +265,11 @@ class Worker:
             self.say("the store does not answer; this worker will be shown as lost")
 
     def _persist(self, operation: Callable[[], Result]) -> Result:
-        return persist(operation, self.patience.outage_s, self.stopping)
+        return retry_while_unavailable(operation, self.patience.outage_s, self.stopping)
 
 
 @dataclass(slots=True)
-class Life:
+class WorkerProcess:
     """A worker process from its start to its end; `worker` is there once its store is open.
 
     Attributes:
@@ -294,8 +294,8 @@ class Life:
 
 
 @contextmanager
-def life() -> Iterator[Life]:
+def life() -> Iterator[WorkerProcess]:
     """A worker's life: signals are heard from the beginning, while the store is still waited for."""
-    found = Life()
+    found = WorkerProcess()
     with interruptible(found.leave, found.abandon) as found.told:
         yield found

@@ -95,9 +95,9 @@ def test_trials_that_say_nothing_about_life_and_death_are_left_out() -> None:
         trial(7, "frozen", TrialState.PRUNED),
     ]
     assert autopsies.tried(trials) == [
-        survey.Tried(0, {"activation": "relu"}, "learned", True),
-        survey.Tried(1, {"activation": "selu"}, "at chance", False),
-        survey.Tried(7, {}, "frozen", False),
+        survey.LabeledTrial(0, {"activation": "relu"}, "learned", True),
+        survey.LabeledTrial(1, {"activation": "selu"}, "at chance", False),
+        survey.LabeledTrial(7, {}, "frozen", False),
     ]
 
 

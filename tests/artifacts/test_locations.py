@@ -21,11 +21,11 @@ from optuna.artifacts import _gcs
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from sweeps.artifacts.locations import (
+    ArtifactLocation,
     Bucket,
     Folder,
-    Place,
+    artifact_location,
     artifact_store,
-    place,
     require_writable,
 )
 from sweeps.errors import InputError
@@ -69,7 +69,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
-def keeps_its_promises(where: Place) -> None:
+def keeps_its_promises(where: ArtifactLocation) -> None:
     """What every place does."""
     assert where.read("a/b") is None
     where.remove("a/b")
@@ -95,24 +95,24 @@ def keeps_its_promises(where: Place) -> None:
 
 
 def test_a_folder_keeps_its_promises(tmp_path: Path) -> None:
-    keeps_its_promises(place(str(tmp_path / "not" / "yet")))
+    keeps_its_promises(artifact_location(str(tmp_path / "not" / "yet")))
     assert files(tmp_path) == ["not/yet/a/c d%é.ckpt"]
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}", "FILE://localhost{}"])
 def test_a_folder_by_path_and_by_url(form: str, tmp_path: Path) -> None:
-    place(form.format(tmp_path / "x")).write("a", b"1")
+    artifact_location(form.format(tmp_path / "x")).write("a", b"1")
     assert (tmp_path / "x" / "a").read_bytes() == b"1"
 
 
 def test_a_url_may_have_signs_by_number(tmp_path: Path) -> None:
-    place(f"file://{tmp_path}/my%20files").write("a", b"1")
+    artifact_location(f"file://{tmp_path}/my%20files").write("a", b"1")
     assert files(tmp_path) == ["my files/a"]
 
 
 def test_a_folder_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    here = place("x")
+    here = artifact_location("x")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     here.write("a", b"1")
@@ -150,7 +150,7 @@ def test_no_name_leaves_the_folder(name: str) -> None:
 )
 def test_what_is_no_place_is_refused_with_the_mend(where: str, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
-        place(where)
+        artifact_location(where)
     assert "write " in str(caught.value)
     assert "hush" not in str(caught.value)
     with pytest.raises(InputError, match=said):
@@ -160,7 +160,7 @@ def test_what_is_no_place_is_refused_with_the_mend(where: str, said: str) -> Non
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
     with pytest.raises(InputError, match="a file, not a folder"):
-        place(str(tmp_path / "x"))
+        artifact_location(str(tmp_path / "x"))
 
 
 def test_a_killed_writer_is_cleared_up_after_and_a_living_one_is_not(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_pictures_lie_in_the_same_folder(tmp_path: Path) -> None:
     where = str(tmp_path / "not" / "yet")
     with (tmp_path / "picture").open("wb+") as file:
         artifact_store(where).write("picture-1", file)
-    assert place(where).read("picture-1") == b""
+    assert artifact_location(where).read("picture-1") == b""
 
 
 def test_light_commands_load_no_client() -> None:
@@ -354,7 +354,7 @@ def s3(server: str, aws: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("where", ["s3://bucket", "s3://bucket/", "s3://bucket/my/sweeps/"])
 def test_a_bucket_of_s3_keeps_its_promises(where: str, s3: Any) -> None:
-    keeps_its_promises(place(where))
+    keeps_its_promises(artifact_location(where))
     prefix = where.removeprefix("s3://bucket").lstrip("/")
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket="bucket")["Contents"]]
     assert keys == [f"{prefix}a/c d%é.ckpt"]
@@ -362,9 +362,9 @@ def test_a_bucket_of_s3_keeps_its_promises(where: str, s3: Any) -> None:
 
 def test_a_large_file_goes_to_s3_in_parts(s3: Any) -> None:
     content = BIG * 10
-    place("s3://bucket/x").write("a", content)
+    artifact_location("s3://bucket/x").write("a", content)
     assert "-" in s3.head_object(Bucket="bucket", Key="x/a")["ETag"]  # how S3 marks it
-    assert place("s3://bucket/x").read("a") == content
+    assert artifact_location("s3://bucket/x").read("a") == content
 
 
 def test_pictures_lie_in_the_same_bucket(s3: Any, tmp_path: Path) -> None:
@@ -385,12 +385,12 @@ def test_a_bucket_is_probed_and_left_as_it_was(s3: Any) -> None:
         require_writable("s3://another-bucket/x")
 
 
-def acts_on(where: Place) -> list[Callable[[], object]]:
+def acts_on(where: ArtifactLocation) -> list[Callable[[], object]]:
     return [lambda: where.write("a", b""), lambda: where.read("a"), lambda: where.remove("a")]
 
 
 def test_a_bucket_that_is_not_there(s3: Any) -> None:
-    nowhere = place("s3://another-bucket/x")
+    nowhere = artifact_location("s3://another-bucket/x")
     for act in acts_on(nowhere):
         with pytest.raises(OSError, match=r"s3://another-bucket/x: .*bucket does not exist") as caught:
             act()
@@ -399,7 +399,7 @@ def test_a_bucket_that_is_not_there(s3: Any) -> None:
 
 def test_a_server_that_is_not_there(aws: pytest.MonkeyPatch) -> None:
     aws.setenv("AWS_ENDPOINT_URL", "http://me:hush-hush@127.0.0.1:1")
-    nowhere = place("s3://bucket/x")
+    nowhere = artifact_location("s3://bucket/x")
     for act in acts_on(nowhere):
         with pytest.raises(OSError, match="s3://bucket/x: EndpointConnectionError") as caught:
             act()
@@ -412,13 +412,13 @@ def test_nobody_said_who_we_are(aws: pytest.MonkeyPatch) -> None:
     aws.delenv("AWS_ACCESS_KEY_ID")
     aws.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(OSError, match="s3://bucket: NoCredentialsError: Unable to locate credentials"):
-        place("s3://bucket").read("a")
+        artifact_location("s3://bucket").read("a")
 
 
 def test_a_client_that_cannot_start(aws: pytest.MonkeyPatch) -> None:
     aws.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(InputError, match=r"s3://bucket/x: its client cannot start .*nobody.*check its settings"):
-        place("s3://bucket/x")
+        artifact_location("s3://bucket/x")
 
 
 class NotFound(Exception):
@@ -460,8 +460,8 @@ def fake_google(monkeypatch: pytest.MonkeyPatch, client: Any) -> None:
 def test_a_bucket_of_google_keeps_its_promises(where: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: dict[str, bytes] = {}
     fake_google(monkeypatch, Objects(kept))
-    assert isinstance(place(where), Bucket)
-    keeps_its_promises(place(where))
+    assert isinstance(artifact_location(where), Bucket)
+    keeps_its_promises(artifact_location(where))
     assert kept == {f"{prefix}a/c d%é.ckpt": b""}
 
 
@@ -472,4 +472,4 @@ def test_a_bucket_of_google_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fake_google(monkeypatch, Broken({}))
     with pytest.raises(OSError, match=r"^gs://bucket: NotFound$"):
-        place("gs://bucket").write("a", b"")
+        artifact_location("gs://bucket").write("a", b"")

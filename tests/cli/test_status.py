@@ -16,11 +16,11 @@ from sweeps import store
 from sweeps.cli import status
 from sweeps.errors import StoreError
 from sweeps.space import file
-from sweeps.store import leases, offers
+from sweeps.store import leases, queue
+from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat
 from sweeps.store.processes import Process
 from sweeps.store.tables import State, WorkerRow
-from sweeps.store.writes import Batch
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_paused_study_says_so_and_how_many_trials_wait(storage: Any) -> None:
     claim = leases.claim(storage.engine, 1, 1, 4)
     assert claim is not None
     leases.hand_back(storage.engine, 1, claim, Batch())
-    offers.halt(storage.engine, 1, State.PAUSED)
+    queue.set_state(storage.engine, 1, State.PAUSED)
     text = shown(status.render(status.look(storage, "tiny")))
     assert "tiny is paused" in text
     assert "tiny: 0 of 4 trials, 1 waiting for a worker" in text
@@ -107,7 +107,7 @@ def test_what_is_watched_begins_with_the_workers_and_leaves_room_for_the_studies
     console = Console(file=io.StringIO(), width=160, height=30, force_terminal=True)
 
     def wait(_: float) -> None:
-        offers.halt(storage.engine, 1, State.STOPPED)
+        queue.set_state(storage.engine, 1, State.STOPPED)
 
     status.watch(storage, "tiny", console, wait)
     text = console.file.getvalue()  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from optuna.trial import create_trial
 from servers import PASSWORD, PostgreSQL
 
 from sweeps import store
-from sweeps.dashboard.server import _OfItsOwn
+from sweeps.dashboard.server import _PerTrialAttributes
 from sweeps.space import file
 from sweeps.store import notes
 
@@ -166,7 +166,7 @@ def test_a_trial_is_shown_with_its_own_notes_and_artifacts_as_the_dashboard_find
     for trial_id in (1, 11):
         meta = {"artifact_id": f"a{trial_id}", "filename": "x.png", "mimetype": "image/png", "encoding": None}
         attributes[f"dashboard:artifacts:{trial_id}:a{trial_id}"] = json.dumps(meta)
-    quick = _OfItsOwn(serialize_frozen_trial)
+    quick = _PerTrialAttributes(serialize_frozen_trial)
     for number, trial_id in enumerate((1, 2, 11, 111)):
         trial = create_trial(value=1.0)
         trial.number, trial._trial_id = number, trial_id

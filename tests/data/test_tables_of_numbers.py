@@ -49,7 +49,7 @@ def test_chance_of_a_regression_is_the_mean_and_r2_its_gain() -> None:
     assert np.isnan(chance.top1)
     predicted = kept + rng.normal(0, 1, 400)
     r2 = 1 - ((kept - predicted) ** 2).sum() / ((kept - train.mean()) ** 2).sum()
-    assert chance.gain(float(np.mean((kept - predicted) ** 2))) == pytest.approx(r2)
+    assert chance.skill_score(float(np.mean((kept - predicted) ** 2))) == pytest.approx(r2)
 
 
 def test_the_diabetes_table_is_scikit_learn_s() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.diagnosis.survey import (
-    Tried,
+    LabeledTrial,
     Value,
     deciders,
     interactions,
@@ -17,16 +17,16 @@ from sweeps.diagnosis.survey import (
 from sweeps.verdict.shares import fisher, wilson
 
 
-def tried(number: int, learned: bool, **values: Value) -> Tried:
-    return Tried(number, values, "learned" if learned else "collapsed", learned)
+def tried(number: int, learned: bool, **values: Value) -> LabeledTrial:
+    return LabeledTrial(number, values, "learned" if learned else "collapsed", learned)
 
 
-def runs(count: int, died: int, start: int, **values: Value) -> list[Tried]:
+def runs(count: int, died: int, start: int, **values: Value) -> list[LabeledTrial]:
     """As many alike, of which the first ones died."""
     return [tried(start + index, index >= died, **values) for index in range(count)]
 
 
-def planted(count: int, seed: int = 0) -> list[Tried]:
+def planted(count: int, seed: int = 0) -> list[LabeledTrial]:
     """A constraint decides all, two in three die; epsilon, batch size and a conditional rate have no effect."""
     rng, trials = np.random.default_rng(seed), []
     for number in range(count):
@@ -43,7 +43,7 @@ def planted(count: int, seed: int = 0) -> list[Tried]:
     return trials
 
 
-def selu_needs_a_constraint(count: int, seed: int = 0) -> list[Tried]:
+def selu_needs_a_constraint(count: int, seed: int = 0) -> list[LabeledTrial]:
     """ReLU learns below a rate of 0.01; SELU there too, but above 0.001 only with the constraint."""
     rng, trials = np.random.default_rng(seed), []
     for number in range(count):
@@ -215,7 +215,7 @@ def test_a_region_is_no_handful_of_trials() -> None:
 # supported changes
 
 
-def cliff() -> list[Tried]:
+def cliff() -> list[LabeledTrial]:
     """SELU above a rate of 0.002 dies without the constraint, eight times of nine; half of the others die anyhow."""
     trials = [
         *runs(9, 8, 0, activation="selu", learning_rate=0.01, constraint="none"),
@@ -332,7 +332,7 @@ STUDIES = st.lists(st.tuples(VALUES, st.booleans()), min_size=1, max_size=25).ma
 
 @given(STUDIES)
 @settings(max_examples=40, deadline=None)
-def test_whatever_was_tried_the_answers_keep_their_ranges(trials: list[Tried]) -> None:
+def test_whatever_was_tried_the_answers_keep_their_ranges(trials: list[LabeledTrial]) -> None:
     found = deciders(trials)
     assert all(0 <= each.importance <= 1 for each in found)
     assert found == deciders(trials)

@@ -27,7 +27,7 @@ from sweeps.errors import InputError
 from sweeps.launch.job import Job
 from sweeps.launch.manifest_files import for_kubectl, text, write_base
 from sweeps.launch.manifests import literal, manifest
-from sweeps.launch.pods import Access, Options, Placement, Size
+from sweeps.launch.pods import Access, Placement, PodOptions, Size
 
 STORE = "postgresql+psycopg://me:***@db.example/sweeps"
 POOL = Job((), STORE, 4, 1)
@@ -69,7 +69,7 @@ ODD = [
         "1:30",
     ),
 ]
-EVERYTHING = Options(
+EVERYTHING = PodOptions(
     "registry.example:5000/group/sweeps@sha256:0123",
     "research",
     "/checkpoints/$(sweeps)",
@@ -86,10 +86,10 @@ EVERYTHING = Options(
     True,
 )
 ASKED = {
-    "pool": (POOL, Options("sweeps:1")),
-    "one worker": (Job(("a",), STORE, 1, 4), Options("sweeps")),
-    "uneven": (Job(("a", *ODD), STORE, 5, 2), Options("sweeps:1", artifacts="gs://bucket/prefix")),
-    "processors": (Job(("a",), STORE, 3, 0), Options("sweeps:1", artifacts="s3://bucket")),
+    "pool": (POOL, PodOptions("sweeps:1")),
+    "one worker": (Job(("a",), STORE, 1, 4), PodOptions("sweeps")),
+    "uneven": (Job(("a", *ODD), STORE, 5, 2), PodOptions("sweeps:1", artifacts="gs://bucket/prefix")),
+    "processors": (Job(("a",), STORE, 3, 0), PodOptions("sweeps:1", artifacts="s3://bucket")),
     "everything": (Job(("a",), STORE, 7, 3), EVERYTHING),
 }
 each_asked = pytest.mark.parametrize(("job", "options"), ASKED.values(), ids=ASKED)
@@ -109,13 +109,13 @@ def container(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", all_versions()[-3:])
 @each_asked
-def test_the_schema_of_the_newest_versions_takes_it(job: Job, options: Options, version: str) -> None:
+def test_the_schema_of_the_newest_versions_takes_it(job: Job, options: PodOptions, version: str) -> None:
     for document in (manifest(job, options), yaml.safe_load(for_kubectl(job, options))):
         assert kubernetes_validate.validate(document, version, strict=True) == ".".join(version.split(".")[:2])
 
 
 @each_asked
-def test_it_keeps_the_rules_that_no_schema_has(job: Job, options: Options) -> None:
+def test_it_keeps_the_rules_that_no_schema_has(job: Job, options: PodOptions) -> None:
     assert problems(manifest(job, options)) == []
 
 
@@ -263,7 +263,7 @@ def started(document: dict[str, Any], index: int, folder: Path) -> list[str]:
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_all_pods_together_have_the_workers_that_were_asked_for(workers: int, shared: int, tmp_path: Path) -> None:
     job = Job(("a", *ODD), STORE, workers, shared)
-    document = manifest(job, Options("sweeps:1", exit_when_idle=True))
+    document = manifest(job, PodOptions("sweeps:1", exit_when_idle=True))
     command = typer.main.get_command(launch.app).commands["local"]  # type: ignore[attr-defined]
     counts = []
     for index in range(document["spec"]["completions"]):
@@ -284,7 +284,7 @@ def test_a_pool_is_told_so(tmp_path: Path) -> None:
 
 @given(st.lists(texts, min_size=1, max_size=3), st.integers(1, 5), st.integers(0, 3))
 def test_names_of_studies_arrive_as_they_are(studies: list[str], workers: int, shared: int) -> None:
-    document = manifest(Job(tuple(studies), STORE, workers, shared), Options("sweeps:1"))
+    document = manifest(Job(tuple(studies), STORE, workers, shared), PodOptions("sweeps:1"))
     read = yaml.safe_load(text(document))
     assert read == document
     words = [expanded(word, {"HOME": "/tmp", "a": "b"}) for word in container(read)["command"]]
@@ -314,7 +314,7 @@ def applied(written: str) -> list[str]:
 
 
 @each_asked
-def test_kustomize_reads_a_base_as_we_wrote_it(job: Job, options: Options, tmp_path: Path) -> None:
+def test_kustomize_reads_a_base_as_we_wrote_it(job: Job, options: PodOptions, tmp_path: Path) -> None:
     job = replace(job, studies=tuple(study for study in job.studies if study not in ("\x85", "=")))
     write_base(job, options, tmp_path / "base")
     assert sorted(path.name for path in (tmp_path / "base").iterdir()) == ["job.yaml", "kustomization.yaml"]
@@ -335,21 +335,21 @@ def test_kustomize_reads_names_of_studies_as_we_wrote_them(
     tmp_path_factory: pytest.TempPathFactory, studies: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("names") / "base"
-    write_base(Job(tuple(studies), STORE, 1, 1), Options("sweeps:1"), folder)
+    write_base(Job(tuple(studies), STORE, 1, 1), PodOptions("sweeps:1"), folder)
     assert applied(kubectl("kustomize", str(folder)))[-50:] == studies
 
 
 @pytest.mark.parametrize("sign", ["\x7f", "\x85", "\x9f", "\ufffe"])
 def test_a_name_that_kustomize_would_change_is_refused(sign: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="kustomize"):
-        write_base(Job((f"a{sign}b",), STORE, 1, 1), Options("sweeps:1"), tmp_path / "base")
+        write_base(Job((f"a{sign}b",), STORE, 1, 1), PodOptions("sweeps:1"), tmp_path / "base")
     assert not list(tmp_path.iterdir())
 
 
 @many
 @given(st.lists(texts | st.sampled_from(ODD), min_size=50, max_size=50))
 def test_kubectl_reads_names_of_studies_as_we_wrote_them(studies: list[str]) -> None:
-    assert applied(for_kubectl(Job(tuple(studies), STORE, 1, 1), Options("sweeps:1")))[-50:] == studies
+    assert applied(for_kubectl(Job(tuple(studies), STORE, 1, 1), PodOptions("sweeps:1")))[-50:] == studies
 
 
 @pytest.mark.parametrize("before", ["absent", "empty"])
@@ -357,8 +357,8 @@ def test_a_base_is_written_into_a_new_folder_or_an_empty_one(before: str, tmp_pa
     folder = tmp_path / "base"
     if before == "empty":
         folder.mkdir()
-    write_base(POOL, Options("sweeps:1"), folder)
-    assert (folder / "job.yaml").read_text() == for_kubectl(POOL, Options("sweeps:1"))
+    write_base(POOL, PodOptions("sweeps:1"), folder)
+    assert (folder / "job.yaml").read_text() == for_kubectl(POOL, PodOptions("sweeps:1"))
 
 
 def _full(folder: Path) -> None:
@@ -375,14 +375,14 @@ def test_a_base_never_takes_the_place_of_anything(occupy: Callable[[Path], None]
     occupy(tmp_path / "base")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match="--to"):
-        write_base(POOL, Options("sweeps:1"), tmp_path / "base")
+        write_base(POOL, PodOptions("sweeps:1"), tmp_path / "base")
     with pytest.raises(InputError, match="--to"):
-        write_base(POOL, Options("sweeps:1"), tmp_path / "no" / "such")
+        write_base(POOL, PodOptions("sweeps:1"), tmp_path / "no" / "such")
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_manifest_says_how_its_secret_is_made_with_the_url_in_no_argument(tmp_path: Path) -> None:
-    shown = for_kubectl(POOL, Options("sweeps:1", "research"))
+    shown = for_kubectl(POOL, PodOptions("sweeps:1", "research"))
     (line,) = re.findall(r"^#   (printf .*)$", shown, re.MULTILINE)
     kubectl("version", "--client")
     url = "postgresql://me:it's $HOME%0A@db/x"
@@ -391,43 +391,43 @@ def test_the_manifest_says_how_its_secret_is_made_with_the_url_in_no_argument(tm
         ["sh", "-c", f"{line} --dry-run=client -o json"], env=environment, capture_output=True, text=True, check=True
     )
     made = json.loads(done.stdout)
-    volume = pod(manifest(POOL, Options("sweeps:1", "research")))["volumes"][0]["secret"]
+    volume = pod(manifest(POOL, PodOptions("sweeps:1", "research")))["volumes"][0]["secret"]
     assert made["metadata"]["name"] == volume["secretName"]
     assert made["metadata"]["namespace"] == "research"
     assert base64.b64decode(made["data"][volume["items"][0]["key"]]).decode() == url
 
 
-REFUSED: dict[str, Options] = {
-    "--image": Options(""),
-    "--image 'a b'": Options("a b"),
-    "--image '-x'": Options("-x"),
-    "--namespace": Options("a", "A\n# b"),
-    "--artifacts": Options("a", artifacts="checkpoints"),
-    "--artifacts /checkpoints: would end": Options("a", artifacts="/checkpoints"),
-    "--artifacts /data/x: would end": Options("a", artifacts="/data/x", claims=("b:/data:ro",)),
-    "--artifacts /datax: would end": Options("a", artifacts="/datax", claims=("b:/data",)),
-    "--artifacts: write": Options("a", artifacts="https://me:password@host/x"),
-    "--claim a": Options("a", claims=("a",)),
-    "--claim a:b": Options("a", claims=("a:b",)),
-    "--claim a:/": Options("a", claims=("a:/",)),
-    "--claim a:/b:rw": Options("a", claims=("a:/b:rw",)),
-    "--claim A:/b": Options("a", claims=("A:/b",)),
-    "--claim a:/tmp/: /tmp is taken": Options("a", claims=("a:/tmp/",)),
-    "--claim b:/x: /x is taken": Options("a", claims=("a:/x", "b:/x")),
-    "--label a": Options("a", labels=("a",)),
-    "--node-selector =a": Options("a", placement=Placement(node_selectors=("=a",))),
-    "--toleration a:b": Options("a", placement=Placement(tolerations=("a:b",))),
-    "--toleration :NoSchedule": Options("a", placement=Placement(tolerations=(":NoSchedule",))),
-    "--priority-class": Options("a", placement=Placement(priority_class="A B")),
-    "--memory-per-worker 1.5Gi": Options("a", size=Size(memory_per_worker="1.5Gi")),
-    "--memory-per-worker 4GB": Options("a", size=Size(memory_per_worker="4GB")),
-    "--user 0": Options("a", access=Access(user="0")),
-    "--user me": Options("a", access=Access(user="me")),
-    "--user 1:0": Options("a", access=Access(user="1:0")),
-    "--secret": Options("a", access=Access(secret="a\n")),
-    "--env-secret": Options("a", access=Access(env_secrets=("A",))),
-    "--pull-secret": Options("a", access=Access(pull_secrets=("-",))),
-    "--service-account": Options("a", access=Access(service_account="")),
+REFUSED: dict[str, PodOptions] = {
+    "--image": PodOptions(""),
+    "--image 'a b'": PodOptions("a b"),
+    "--image '-x'": PodOptions("-x"),
+    "--namespace": PodOptions("a", "A\n# b"),
+    "--artifacts": PodOptions("a", artifacts="checkpoints"),
+    "--artifacts /checkpoints: would end": PodOptions("a", artifacts="/checkpoints"),
+    "--artifacts /data/x: would end": PodOptions("a", artifacts="/data/x", claims=("b:/data:ro",)),
+    "--artifacts /datax: would end": PodOptions("a", artifacts="/datax", claims=("b:/data",)),
+    "--artifacts: write": PodOptions("a", artifacts="https://me:password@host/x"),
+    "--claim a": PodOptions("a", claims=("a",)),
+    "--claim a:b": PodOptions("a", claims=("a:b",)),
+    "--claim a:/": PodOptions("a", claims=("a:/",)),
+    "--claim a:/b:rw": PodOptions("a", claims=("a:/b:rw",)),
+    "--claim A:/b": PodOptions("a", claims=("A:/b",)),
+    "--claim a:/tmp/: /tmp is taken": PodOptions("a", claims=("a:/tmp/",)),
+    "--claim b:/x: /x is taken": PodOptions("a", claims=("a:/x", "b:/x")),
+    "--label a": PodOptions("a", labels=("a",)),
+    "--node-selector =a": PodOptions("a", placement=Placement(node_selectors=("=a",))),
+    "--toleration a:b": PodOptions("a", placement=Placement(tolerations=("a:b",))),
+    "--toleration :NoSchedule": PodOptions("a", placement=Placement(tolerations=(":NoSchedule",))),
+    "--priority-class": PodOptions("a", placement=Placement(priority_class="A B")),
+    "--memory-per-worker 1.5Gi": PodOptions("a", size=Size(memory_per_worker="1.5Gi")),
+    "--memory-per-worker 4GB": PodOptions("a", size=Size(memory_per_worker="4GB")),
+    "--user 0": PodOptions("a", access=Access(user="0")),
+    "--user me": PodOptions("a", access=Access(user="me")),
+    "--user 1:0": PodOptions("a", access=Access(user="1:0")),
+    "--secret": PodOptions("a", access=Access(secret="a\n")),
+    "--env-secret": PodOptions("a", access=Access(env_secrets=("A",))),
+    "--pull-secret": PodOptions("a", access=Access(pull_secrets=("-",))),
+    "--service-account": PodOptions("a", access=Access(service_account="")),
 }
 
 
@@ -442,10 +442,10 @@ def test_an_option_that_is_none_is_refused_by_its_name(said: str) -> None:
 @pytest.mark.parametrize("study", ["a\udc80", "a\0b"])
 def test_a_study_whose_name_no_manifest_can_hold_is_refused(study: str) -> None:
     with pytest.raises(InputError, match=r"^study "):
-        manifest(Job((study,), STORE, 1, 1), Options("a"))
+        manifest(Job((study,), STORE, 1, 1), PodOptions("a"))
 
 
 @pytest.mark.parametrize("place", ["/checkpoints", "/checkpoints/a", "file:///checkpoints/a", "s3://b/c", "gs://b"])
 def test_checkpoints_go_to_a_bucket_or_onto_a_claim(place: str) -> None:
-    document = manifest(POOL, Options("a", artifacts=place, claims=("shared:/checkpoints",)))
+    document = manifest(POOL, PodOptions("a", artifacts=place, claims=("shared:/checkpoints",)))
     assert {"name": "SWEEPS_ARTIFACTS", "value": place} in container(document)["env"]

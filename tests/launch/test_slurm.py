@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sweeps.errors import InputError, SweepsError
 from sweeps.launch import slurm
 from sweeps.launch.job import Job
-from sweeps.launch.slurm import Options, Where
+from sweeps.launch.slurm import SlurmOptions, SlurmResources
 
 ODD = (
     "--x",
@@ -70,7 +70,7 @@ def recorded(path: Path) -> list[str]:
 def task(job: Job, index: int = 0, **environment: str) -> subprocess.Popen[str]:
     """A task as Slurm starts it, in a container of ours."""
     told = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": str(index), "SLURM_JOB_ID": "15", **environment}
-    text = slurm.script(job, Options(image="sweeps.sif"))
+    text = slurm.script(job, SlurmOptions(image="sweeps.sif"))
     # A shell that began with SIGINT ignored, as in the background, cannot hear it.
     words = ["env", "--default-signal=INT", "bash", "-c", text]
     return subprocess.Popen(words, env={**os.environ, **told}, text=True)
@@ -86,7 +86,7 @@ def begun(path: Path) -> None:
 
 def test_what_is_asked_for_is_what_sbatch_is_told() -> None:
     job = Job(("tiny",), "postgresql://db", 5, 2)
-    where = Where(
+    where = SlurmResources(
         partition="gpu",
         time="4:00:00",
         account="vision",
@@ -96,7 +96,7 @@ def test_what_is_asked_for_is_what_sbatch_is_told() -> None:
         warning_s=90,
         extra=("--qos=long",),
     )
-    options = Options(where, logs="logs/100%")
+    options = SlurmOptions(where, logs="logs/100%")
     assert slurm.arguments(job, options) == [
         f"--job-name={job.name}",
         "--array=0-2",
@@ -120,16 +120,20 @@ def test_what_is_asked_for_is_what_sbatch_is_told() -> None:
 
 def test_workers_without_gpus_ask_for_none_and_see_none() -> None:
     job = Job((), "postgresql://db", 3, 0)
-    assert not [word for word in slurm.arguments(job, Options()) if "gres" in word]
-    assert "CUDA_VISIBLE_DEVICES=-1" in slurm.script(job, Options())
-    assert "CUDA_VISIBLE_DEVICES" not in slurm.script(Job((), "x", 3, 1), Options())
+    assert not [word for word in slurm.arguments(job, SlurmOptions()) if "gres" in word]
+    assert "CUDA_VISIBLE_DEVICES=-1" in slurm.script(job, SlurmOptions())
+    assert "CUDA_VISIBLE_DEVICES" not in slurm.script(Job((), "x", 3, 1), SlurmOptions())
 
 
 @pytest.mark.parametrize(
     "options",
-    [Options(Where(extra=("no option",))), Options(Where(memory_per_worker="8 GB")), Options(logs="a\\b")],
+    [
+        SlurmOptions(SlurmResources(extra=("no option",))),
+        SlurmOptions(SlurmResources(memory_per_worker="8 GB")),
+        SlurmOptions(logs="a\\b"),
+    ],
 )
-def test_what_slurm_cannot_be_told_is_refused(options: Options) -> None:
+def test_what_slurm_cannot_be_told_is_refused(options: SlurmOptions) -> None:
     with pytest.raises(InputError, match=r"--(option|memory|logs)"):
         slurm.arguments(Job(("tiny",), "x", 1, 1), options)
 
@@ -142,7 +146,9 @@ def test_what_slurm_cannot_be_told_is_refused(options: Options) -> None:
 )
 def test_bash_reads_a_dry_run_as_what_is_submitted(programs: Path, studies: list[str], extra: str, setup: str) -> None:
     job = Job(tuple(studies), "postgresql://db", 3, 2)
-    options = Options(Where(constraint=extra, extra=(f"--comment={extra}",)), setup=(setup, "END") if setup else ())
+    options = SlurmOptions(
+        SlurmResources(constraint=extra, extra=(f"--comment={extra}",)), setup=(setup, "END") if setup else ()
+    )
     subprocess.run(["bash", "-c", slurm.dry_run(job, options)], check=True, capture_output=True)
     assert recorded(programs) == slurm.arguments(job, options)
     assert Path(f"{programs}.stdin").read_bytes().decode() == slurm.script(job, options)
@@ -213,7 +219,7 @@ def test_without_slurm_there_is_a_word_about_it(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="no sbatch on this machine"):
-        slurm.submit(Job(("tiny",), "x", 1, 1), Options(), dict(os.environ))
+        slurm.submit(Job(("tiny",), "x", 1, 1), SlurmOptions(), dict(os.environ))
 
 
 def test_a_queue_that_does_not_answer_is_told_in_its_own_words(programs: Path) -> None:
@@ -224,7 +230,7 @@ def test_a_queue_that_does_not_answer_is_told_in_its_own_words(programs: Path) -
 
 
 def test_pyxis_gets_the_image_as_an_option_of_srun() -> None:
-    text = slurm.script(Job(("tiny",), "x", 1, 1), Options(image="registry#my image", runtime="pyxis"))
+    text = slurm.script(Job(("tiny",), "x", 1, 1), SlurmOptions(image="registry#my image", runtime="pyxis"))
     line = next(line for line in text.splitlines() if line.startswith("srun"))
     assert "--container-image=registry#my image" in shlex.split(line.rstrip("\\"))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sweeps.launch import local, supervisor
-from sweeps.launch.seats import Seat
-from sweeps.launch.supervisor import Post, Supervisor, Told
+from sweeps.launch.devices import DeviceAssignment
+from sweeps.launch.supervisor import ManagedWorker, ReceivedSignals, Supervisor
 from sweeps.worker.shutdown import SAME_S
 
 PATIENT = """
@@ -30,11 +30,11 @@ time.sleep(60)
 def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """Run a program of ours in place of `sweeps worker`; the exit code, and what the workers wrote into a file."""
 
-    def run(program: str, count: int = 1, told: Told | None = None) -> tuple[int, str]:
+    def run(program: str, count: int = 1, told: ReceivedSignals | None = None) -> tuple[int, str]:
         diary = tmp_path / "diary"
         monkeypatch.setattr(local, "command", lambda *_: [sys.executable, "-c", program, str(diary)])
-        posts = [Post(number, Seat()) for number in range(count)]
-        code = Supervisor((), dict(os.environ), posts).run(told or Told())
+        posts = [ManagedWorker(number, DeviceAssignment()) for number in range(count)]
+        code = Supervisor((), dict(os.environ), posts).run(told or ReceivedSignals())
         return code, diary.read_text() if diary.exists() else ""
 
     return run
@@ -53,12 +53,12 @@ def test_a_worker_that_is_killed_is_started_again(crew: Callable[..., tuple[int,
 
 
 def test_the_wait_before_a_worker_is_started_again_doubles_and_begins_anew_once_one_has_lived() -> None:
-    def dead(_: Seat) -> subprocess.Popen[bytes]:
+    def dead(_: DeviceAssignment) -> subprocess.Popen[bytes]:
         process = subprocess.Popen([sys.executable, "-c", "import os; os.abort()"], stderr=subprocess.DEVNULL)
         process.wait()
         return process
 
-    post, now, waits = Post(0, Seat()), 1000.0, []
+    post, now, waits = ManagedWorker(0, DeviceAssignment()), 1000.0, []
     for lived in [0.0] * 12 + [supervisor.LIVED_S + 1]:
         post.tend(dead, now, leaving=False)
         post.tend(dead, now + lived, leaving=False)
@@ -82,7 +82,7 @@ def test_a_signal_is_passed_on_and_told_by_the_exit_code(crew: Callable[..., tup
 
 
 def test_the_same_signal_twice_in_a_moment_is_one_request() -> None:
-    told = Told()
+    told = ReceivedSignals()
     told.hear(signal.SIGTERM, None)
     told.hear(signal.SIGTERM, None)
     assert told.times == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sweeps import config
-from sweeps.nn.dials import Dials
+from sweeps.nn.choices import TrialChoices
 from sweeps.nn.dropout import DROPOUTS, SwitchedDropout
 from sweeps.nn.seeds import layer_seed
 
@@ -15,7 +15,7 @@ X = np.random.default_rng(0).normal(size=(8, 50)).astype(np.float32)
 
 
 def switched(kind: config.Dropout, rate: float, seed: int = 3, index: int = 2) -> SwitchedDropout:
-    dials = Dials()
+    dials = TrialChoices()
     dials.set(config.Config.model_validate({"dropout": kind, "dropout_rate": rate, "seed": seed}))
     layer = SwitchedDropout(dials, index)
     layer.reset(seed)

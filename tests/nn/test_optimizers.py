@@ -10,7 +10,7 @@ from tiny_net import tiny
 
 from sweeps import config
 from sweeps.nn import optimizers
-from sweeps.nn.dials import Dials
+from sweeps.nn.choices import TrialChoices
 from sweeps.nn.optimizers import OPTIMIZERS, SwitchedOptimizer
 
 
@@ -34,7 +34,7 @@ def test_fifty_updates_equal_keras_s(name: str, epsilon: float) -> None:
     rng = np.random.default_rng(0)
     chosen = tiny(optimizer=name, learning_rate=0.03, epsilon=epsilon, momentum=0.8, weight_decay=0.1)
     start, gradients = rng.normal(size=12).astype(np.float32), rng.normal(size=(50, 12)).astype(np.float32)
-    dials = Dials()
+    dials = TrialChoices()
     dials.set(chosen)
     variable, plain = tf.Variable(start), keras.Variable(start)
     ours, keras_optimizer = SwitchedOptimizer([variable], dials), optimizers.build(chosen)
@@ -47,7 +47,7 @@ def test_fifty_updates_equal_keras_s(name: str, epsilon: float) -> None:
 
 
 def test_a_reset_forgets_the_past() -> None:
-    dials = Dials()
+    dials = TrialChoices()
     dials.set(tiny(optimizer="nadam"))
     variable = tf.Variable(tf.ones(3))
     optimizer = SwitchedOptimizer([variable], dials)

@@ -18,7 +18,7 @@ from sweeps.data.arrays import Arrays
 from sweeps.errors import TrialError
 from sweeps.nn import models, probe
 from sweeps.nn import train as train_module
-from sweeps.nn.look import macro_f1
+from sweeps.nn.evaluation import macro_f1
 from sweeps.nn.train import train
 
 OTHERS = [

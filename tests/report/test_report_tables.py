@@ -119,7 +119,7 @@ def test_looks_and_layers_are_those_of_the_store(stored: Any, ending: str, tmp_p
         assert (int(row["trial"]), int(row["step"]), int(row["hits1"])) == (number, look.step, look.hits1)
         assert float(row["loss"]) == look.loss
         assert float(row["top1"]) == look.top1
-        assert float(row["gain"]) == pytest.approx(chance.gain(look.loss))
+        assert float(row["gain"]) == pytest.approx(chance.skill_score(look.loss))
         assert str(row["finite"]).lower() == "true"
         assert row["f1"] in (None, ""), "it is not a number in these"
     whole = [(number, look, layer) for number, look in expected for layer in look.layers]

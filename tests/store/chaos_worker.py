@@ -29,7 +29,7 @@ from sweeps.config import Config, DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.errors import SweepsError
 from sweeps.readings import Reading
-from sweeps.store import engines, processes, watch
+from sweeps.store import engines, processes, reaper
 from sweeps.store.leases import Retries
 from sweeps.worker.heartbeat import Patience
 from sweeps.worker.worker import Worker, life
@@ -203,7 +203,7 @@ def freeze(engine: Engine, start: str, fake: Fake) -> None:
 def prepare(plan: Plan) -> None:
     """This process as planned."""
     if plan.machine:
-        processes.this_machine = watch.this_machine = lambda: plan.machine  # type: ignore[attr-defined]
+        processes.this_machine = reaper.this_machine = lambda: plan.machine  # type: ignore[attr-defined]
     if plan.idle_transaction_s:
         engines.IDLE_TRANSACTION_S = plan.idle_transaction_s
     if plan.file_limit:

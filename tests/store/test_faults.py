@@ -28,10 +28,10 @@ from sweeps.data.arrays import Arrays
 from sweeps.errors import LostLeaseError
 from sweeps.readings import Reading
 from sweeps.space.space import derived_seed
-from sweeps.store import leases, offers
+from sweeps.store import leases, queue
+from sweeps.store.batches import Batch
 from sweeps.store.processes import Process
 from sweeps.store.tables import State
-from sweeps.store.writes import Batch
 from sweeps.worker import shutdown
 from sweeps.worker.worker import Worker
 
@@ -417,7 +417,7 @@ def test_a_trial_handed_back_while_its_study_is_stopped_is_given_up(postgres: Po
     worker = leases.register(engine, Process("a", "a", 1, 0.0), "", "")
     claim = leases.claim(engine, worker, STUDY_ID, 1)
     assert claim is not None
-    stopping = threading.Thread(target=offers.halt, args=(engine, STUDY_ID, State.STOPPED))
+    stopping = threading.Thread(target=queue.set_state, args=(engine, STUDY_ID, State.STOPPED))
 
     def meanwhile(_: Any, __: Any, statement: str, *___: Any) -> None:
         if statement.startswith("UPDATE sweeps_slots") and not stopping.ident:
@@ -544,12 +544,12 @@ def test_a_study_is_halted_and_resumed_while_a_worker_trains(sqlite: str, tmp_pa
     with Crew(sqlite, tmp_path / "crew", Plan(study="", checkpoint_s=600.0)) as crew:
         worker = crew.start(look_s=SLOW)
         worker.await_traces(3)
-        offers.halt(engine, STUDY_ID, state)
+        queue.set_state(engine, STUDY_ID, state)
         until(lambda: "handed back" in worker.log(), what="the return")
         assert f"the study is {state}" in worker.log()
         assert view.states() == ["WAITING" if state == State.PAUSED else "FAIL"]
         looks = len(worker.trace())
-        offers.halt(engine, STUDY_ID, State.ACTIVE)
+        queue.set_state(engine, STUDY_ID, State.ACTIVE)
         worker.await_traces(looks + 2)
         until(lambda: view.done() == 1, what="the end")
         assert view.states() == (["COMPLETE"] if state == State.PAUSED else ["FAIL", "COMPLETE"])

@@ -17,11 +17,11 @@ from sqlalchemy import select
 from sweeps import store
 from sweeps.errors import LostLeaseError
 from sweeps.space import file
-from sweeps.store import leases, offers
+from sweeps.store import leases, queue
+from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.processes import Process
 from sweeps.store.tables import SlotRow, State, WorkerRow
-from sweeps.store.writes import Batch
 
 MOST = 5  # trials
 TEMPLATE = Path(tempfile.mkdtemp(prefix="sweeps-invariants-")) / "template.db"
@@ -144,7 +144,7 @@ class Store(RuleBasedStateMachine):
 
     @rule(state=st.sampled_from(State))
     def halt(self, state: State) -> None:
-        offers.halt(self.engine, 1, state)
+        queue.set_state(self.engine, 1, state)
         self.state = state
         self.note_ends()
 

@@ -22,12 +22,12 @@ from sqlalchemy import select, text, update
 from sweeps import store
 from sweeps.errors import LostLeaseError, StoreError
 from sweeps.space import file
-from sweeps.store import leases, offers
+from sweeps.store import leases, queue
+from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.processes import Process, runs, this_machine, this_process
+from sweeps.store.reaper import Reaper
 from sweeps.store.tables import State, WorkerRow
-from sweeps.store.watch import Watch
-from sweeps.store.writes import Batch
 
 ELSEWHERE = Process("node7", "another boot", 77, 1.0)
 
@@ -207,9 +207,9 @@ class Clock:
         return self.time
 
 
-def watched(storage: RDBStorage) -> tuple[Watch, Callable[[float], int]]:
+def watched(storage: RDBStorage) -> tuple[Reaper, Callable[[float], int]]:
     clock = Clock()
-    watch = Watch(storage.engine, grace_s=60.0, watch_s=25.0, clock=clock)
+    watch = Reaper(storage.engine, grace_s=60.0, watch_s=25.0, clock=clock)
 
     def reap(after: float) -> int:
         clock.time += after
@@ -261,7 +261,7 @@ def test_a_process_of_this_machine_that_is_gone_is_taken_over_at_once(lite: RDBS
     with subprocess.Popen([sys.executable, "-c", code, lite.url], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        watch = Watch(lite.engine)
+        watch = Reaper(lite.engine)
         assert watch.reap() == 0
         process.send_signal(signal.SIGSTOP)
         assert watch.reap() == 0, "a process that was stopped may go on"
@@ -284,12 +284,12 @@ def test_a_number_is_another_process_after_a_reboot_or_in_another_container_or_l
 def test_paused_studies_give_out_nothing_and_go_on_where_they_were(storage: RDBStorage) -> None:
     one, other = hired(storage), hired(storage)
     claim = claimed(storage, one)
-    assert offers.halt(storage.engine, 1, State.PAUSED) == State.ACTIVE
+    assert queue.set_state(storage.engine, 1, State.PAUSED) == State.ACTIVE
     assert leases.claim(storage.engine, other, 1, 4) is None
     assert leases.beat(storage.engine, one, Beat(claim, 0, 0.0), Batch()) == State.PAUSED
     leases.hand_back(storage.engine, one, claim, Batch())
     assert states(storage) == ["WAITING"]
-    assert offers.halt(storage.engine, 1, State.ACTIVE) == State.PAUSED
+    assert queue.set_state(storage.engine, 1, State.ACTIVE) == State.PAUSED
     assert claimed(storage, other).number == 0
 
 
@@ -298,12 +298,12 @@ def test_a_stopped_study_ends_its_unfinished_trials_and_a_resumed_one_fills_thei
     claims = [claimed(storage, worker) for worker in workers]
     leases.finish(storage.engine, workers[0], claims[0], Batch(), TrialState.COMPLETE, 0.5)
     leases.hand_back(storage.engine, workers[1], claims[1], Batch())
-    offers.halt(storage.engine, 1, State.STOPPED)
+    queue.set_state(storage.engine, 1, State.STOPPED)
     assert states(storage) == ["COMPLETE", "FAIL", "RUNNING"]
     leases.hand_back(storage.engine, workers[2], claims[2], Batch())
     assert states(storage) == ["COMPLETE", "FAIL", "FAIL"]
     assert storage.get_all_trials(1)[2].user_attrs == {"fate": "interrupted", "reason": "its study was stopped"}
-    offers.halt(storage.engine, 1, State.ACTIVE)
+    queue.set_state(storage.engine, 1, State.ACTIVE)
     claims = [claimed(storage, worker) for worker in workers]
     assert [(claim.slot, claim.number, claim.fresh) for claim in claims] == [(1, 3, True), (2, 4, True), (3, 5, True)]
     assert leases.claim(storage.engine, hired(storage), 1, 4) is None
@@ -314,15 +314,16 @@ def test_studies_are_offered_by_priority_then_age(storage: RDBStorage) -> None:
         overrides = [f"study.name={name}", f"study.priority={priority}"]
         store.create_study(storage, file.parse(fakes.TINY, overrides), fakes.TINY, overrides)
     optuna.create_study(storage=storage, study_name="not ours")
-    assert offers.active(storage.engine) == ["urgent", "tiny", "later"]
+    assert queue.active(storage.engine) == ["urgent", "tiny", "later"]
     worker = hired(storage)
     leases.finish(storage.engine, worker, claimed(storage, worker), Batch(), TrialState.COMPLETE, 0.5)
     claimed(storage, worker)
     found = {
-        offer.name: (offer.state, offer.priority, offer.done, offer.held) for offer in offers.offers(storage.engine)
+        offer.name: (offer.state, offer.priority, offer.done, offer.held)
+        for offer in queue.queued_studies(storage.engine)
     }
     assert found == {"urgent": ("active", 5, 0, 0), "tiny": ("active", 0, 1, 1), "later": ("active", 0, 0, 0)}
-    offers.halt(storage.engine, 1, State.PAUSED)
-    assert offers.active(storage.engine) == ["urgent", "later"]
+    queue.set_state(storage.engine, 1, State.PAUSED)
+    assert queue.active(storage.engine) == ["urgent", "later"]
     with pytest.raises(StoreError, match="not made by `sweeps create`"):
-        offers.halt(storage.engine, 4, State.PAUSED)
+        queue.set_state(storage.engine, 4, State.PAUSED)

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from sweeps import store
 from sweeps.space import file
-from sweeps.store import migrations, offers
+from sweeps.store import migrations, queue
 from sweeps.store.tables import Base
 
 
@@ -54,7 +54,7 @@ def test_a_store_of_the_first_version_keeps_its_trials_and_readings(url: str) ->
     engine.dispose()
     again = store.connect(url)
     assert repr(store.readings(again.engine, 1, 0)) == repr([reading])
-    (offer,) = offers.offers(again.engine)
+    (offer,) = queue.queued_studies(again.engine)
     assert (offer.name, offer.done, offer.held) == ("tiny", 1, 0)
     found = store.load_study(again, "tiny")
     assert fakes.work(again, found, fakes.learning) == 3, "the trial that was cut off, and two that are new"

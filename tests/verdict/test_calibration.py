@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.verdict import Ended, Rules, is_control, limit
+from sweeps.verdict import CalibrationPoint, Rules, is_control, limit
 from sweeps.verdict.calibration import doubt, recorded_learners
 
 
-def learners(lowest: list[float], control: bool = True) -> list[Ended]:
-    return [Ended(each, learned=True, control=control, gain=0.5) for each in lowest]
+def learners(lowest: list[float], control: bool = True) -> list[CalibrationPoint]:
+    return [CalibrationPoint(each, learned=True, control=control, gain=0.5) for each in lowest]
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
@@ -87,13 +87,13 @@ def test_on_trust_too_a_learner_is_stopped_no_more_often_than_that_if_all_are_al
 
 
 def test_the_dead_and_the_stopped_teach_no_limit() -> None:
-    dead = [Ended(-9.0, learned=False, control=True, gain=0.0)] * 200
+    dead = [CalibrationPoint(-9.0, learned=False, control=True, gain=0.0)] * 200
     assert limit(dead, Rules()).log_odds == -inf
 
 
 def test_economy_keeps_the_best_quarter_only() -> None:
-    best = [Ended(2.0, learned=True, control=True, gain=0.9)] * 99
-    rest = [Ended(-2.0, learned=True, control=True, gain=0.3)] * 297
+    best = [CalibrationPoint(2.0, learned=True, control=True, gain=0.9)] * 99
+    rest = [CalibrationPoint(-2.0, learned=True, control=True, gain=0.3)] * 297
     assert limit([*rest, *best], Rules(economy=True)).log_odds == 2.0
     assert limit([], Rules(economy=True)).log_odds > -inf
 

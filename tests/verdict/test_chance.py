@@ -45,15 +45,15 @@ def test_a_class_that_was_never_trained_counts_as_one_image() -> None:
 def test_one_class_only_leaves_a_loss_to_divide_by() -> None:
     chance = Chance.of(labels(100, 0), labels(64, 0), 2)
     assert chance.loss == pytest.approx(math.log(101 / 100))
-    assert math.isfinite(chance.gain(1.0))
+    assert math.isfinite(chance.skill_score(1.0))
 
 
 @pytest.mark.parametrize(
     ("loss", "gain"), [(0.0, 1.0), (math.log(10), 0.0), (2 * math.log(10), -1.0), (math.inf, -math.inf)]
 )
 def test_gain_is_the_share_of_the_prior_loss_that_is_saved(loss: float, gain: float) -> None:
-    assert Chance(0.1, 0.5, math.log(10), 10).gain(loss) == pytest.approx(gain)
+    assert Chance(0.1, 0.5, math.log(10), 10).skill_score(loss) == pytest.approx(gain)
 
 
 def test_a_loss_that_is_no_number_has_no_gain() -> None:
-    assert math.isnan(Chance(0.1, 0.5, math.log(10), 10).gain(math.nan))
+    assert math.isnan(Chance(0.1, 0.5, math.log(10), 10).skill_score(math.nan))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from looks import look
 
-from sweeps.verdict import Chance, Fate, Limit, Rules, Verdict, ended, final_verdict, judge
+from sweeps.verdict import Chance, Fate, Limit, Rules, Verdict, final_verdict, judge, verdict_at_end
 from sweeps.verdict.judge import prognosis_at_chance
 
 MANY = Chance(top1=3 / 1024, top5=15 / 1024, loss=log(365), classes=365)
@@ -183,13 +183,13 @@ def test_a_run_that_guesses_better_than_chance_is_no_corpse_whatever_its_layers_
 
 
 def test_what_a_finished_run_teaches() -> None:
-    learned = ended([*FLAT, look(500, 3.0, 300)], MANY, 500, control=True)
+    learned = verdict_at_end([*FLAT, look(500, 3.0, 300)], MANY, 500, control=True)
     assert (learned.learned, learned.control) == (True, True)
     assert learned.gain == pytest.approx(1 - 3.0 / log(365))
     assert learned.lowest == min(prognosis_at_chance(FLAT[:end], MANY, 500) for end in range(3, len(FLAT) + 1))
-    stopped = ended(FLAT, MANY, 500, control=False)
+    stopped = verdict_at_end(FLAT, MANY, 500, control=False)
     assert not stopped.learned
 
 
 def test_a_run_that_escapes_before_anything_counts_has_no_lowest_prognosis() -> None:
-    assert ended([look(0), look(20, 3.0, 300), look(500, 2.0, 500)], MANY, 500, control=False).lowest == inf
+    assert verdict_at_end([look(0), look(20, 3.0, 300), look(500, 2.0, 500)], MANY, 500, control=False).lowest == inf

@@ -5,7 +5,7 @@ import pytest
 from looks import look
 
 from sweeps.readings import Reading
-from sweeps.verdict.rules import Rules, collapsed, cut_off, diverged, frozen, saturated, unborn
+from sweeps.verdict.rules import Rules, collapsed, cut_off, dead_at_init, diverged, frozen, saturated
 
 RULES = Rules()
 
@@ -180,10 +180,10 @@ def test_a_run_near_its_end_is_left_to_end() -> None:
 
 def test_before_training_only_what_the_study_allows_is_rejected() -> None:
     first = [look(0, signals=(0.4, 1e-12, 1e-14))]
-    assert unborn(first, RULES) is None
-    reason = unborn(first, Rules(rejections=1))
+    assert dead_at_init(first, RULES) is None
+    reason = dead_at_init(first, Rules(rejections=1))
     assert reason is not None
     assert reason.startswith("rejected before training")
     assert reason.endswith("lost from conv_2 on")
-    assert unborn([look(0, signals=(0.4, 3.1e-8))], Rules(rejections=1)) is None, "one that learned started there"
-    assert unborn([*first, look(10, signals=(0.4, 1e-12, 1e-14))], Rules(rejections=1)) is None
+    assert dead_at_init([look(0, signals=(0.4, 3.1e-8))], Rules(rejections=1)) is None, "one that learned started there"
+    assert dead_at_init([*first, look(10, signals=(0.4, 1e-12, 1e-14))], Rules(rejections=1)) is None

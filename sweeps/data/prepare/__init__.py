@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.data.image_store import StoreInfo
+from sweeps.data.image_cache import StoreInfo
 from sweeps.data.prepare.chunks import Plan, Progress, decode_all, digest
 from sweeps.data.prepare.layouts import LAYOUTS, Layout
 from sweeps.data.prepare.publish import check_skipped, publish

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from sweeps.data.image_store import SPLITS
+from sweeps.data.image_cache import SPLITS
 from sweeps.data.prepare.decode import decode
 from sweeps.data.prepare.layouts import File, Layout, Listing
 from sweeps.errors import InputError, one_line

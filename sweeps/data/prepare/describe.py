@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sweeps.data.image_store import SPLITS, StoreInfo, open_split, sha256
+from sweeps.data.image_cache import SPLITS, StoreInfo, open_split, sha256
 
 SAMPLED = 10_000  # images, evenly spaced, for mean and spread: all of Places365 would take minutes
 PICTURE_CLASSES, PICTURE_IMAGES = 12, 8

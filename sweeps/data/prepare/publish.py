@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.data.image_store import SPLITS, Split, StoreInfo, sha256
+from sweeps.data.image_cache import SPLITS, Split, StoreInfo, sha256
 from sweeps.data.prepare.chunks import HEADER, Plan, Skipped, write_header
 from sweeps.data.prepare.layouts import Listing
 from sweeps.errors import InputError

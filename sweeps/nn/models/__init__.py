@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.config import Config
-from sweeps.nn.dials import Dials
+from sweeps.nn.choices import TrialChoices
 from sweeps.nn.models.alexnet import alexnet, se_blocks, se_resnet
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.builder import Builder
@@ -40,7 +40,7 @@ def build(
     return ARCHITECTURES[config.model.architecture](Builder(architecture, parts), config.output)
 
 
-def switchable(architecture: Architecture, dials: Dials) -> keras.Model:
+def switchable(architecture: Architecture, dials: TrialChoices) -> keras.Model:
     """The model that the trainer uses for every trial of the architecture; its kernels are zero until it is reset."""
     return ARCHITECTURES[architecture.model.architecture](Builder(architecture, SwitchedParts(dials)), "logits")
 

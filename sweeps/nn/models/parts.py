@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sweeps.config import Config
 from sweeps.nn.activations import SwitchedActivation
+from sweeps.nn.choices import TrialChoices
 from sweeps.nn.constraints import CONSTRAINTS, Limits
-from sweeps.nn.dials import Dials
 from sweeps.nn.dropout import SwitchedDropout
 from sweeps.nn.initializers import INITIALIZERS, Constrained, OnePlusNoise
 from sweeps.nn.regularizers import OpenGate
@@ -118,7 +118,7 @@ def _number_or_list(values: NDArray[np.float32]) -> Any:
 class SwitchedParts:
     """Layers that read dials; the trainer itself draws, regularises and constrains the kernels and gates."""
 
-    dials: Dials
+    dials: TrialChoices
 
     def scaling(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""

@@ -17,7 +17,7 @@ import pytest
 from image_trees import class_folders, places365_lists
 from PIL import Image
 
-from sweeps.data.image_store import StoreInfo, open_split
+from sweeps.data.image_cache import StoreInfo, open_split
 from sweeps.data.prepare import Options, describe, prepare
 from sweeps.data.prepare.decode import decode
 from sweeps.errors import InputError

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from sweeps import config
-from sweeps.nn.dials import CHOICES, Dials
+from sweeps.nn.choices import CHOICES, TrialChoices
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from sweeps.nn.dials import CHOICES, Dials
     ],
 )
 def test_a_dial_runs_the_branch_of_the_config_s_choice(field: str, choices: object) -> None:
-    dials = Dials()
+    dials = TrialChoices()
     for choice in get_args(choices):
         dials.set(config.Config.model_validate({field: choice}))
         assert dials.choose(field, {name: partial(CHOICES[field].index, name) for name in CHOICES[field]}) == (
@@ -28,7 +28,7 @@ def test_a_dial_runs_the_branch_of_the_config_s_choice(field: str, choices: obje
 
 
 def test_numbers_are_single_precision_and_switches_are_boolean() -> None:
-    dials = Dials()
+    dials = TrialChoices()
     dials.set(config.Config.model_validate({"learning_rate": 3e-4, "l2": 1e-5, "constrain_first": False}))
     assert float(dials["learning_rate"]) == pytest.approx(3e-4, rel=1e-7)
     assert float(dials["l2"]) == pytest.approx(1e-5, rel=1e-7)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from servers import absent
 
 from sweeps.errors import InputError
-from sweeps.launch.seats import default_workers, gpus, require_room, seats
+from sweeps.launch.devices import assign_devices, default_workers, require_room, visible_gpus
 
 # As much of NVIDIA's library as is asked: two devices with UUIDs (nvml.h, version 12).
 DRIVER = r"""
@@ -41,11 +41,11 @@ int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length) {
     ],
 )
 def test_cuda_visible_devices_says_what_there_is(said: str, found: tuple[str, ...]) -> None:
-    assert gpus({"CUDA_VISIBLE_DEVICES": said}) == found
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": said}) == found
 
 
 def _asked(environment: dict[str, str]) -> str:
-    program = "from sweeps.launch.seats import gpus; print(*gpus({}))"
+    program = "from sweeps.launch.devices import gpus; print(*gpus({}))"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -65,17 +65,17 @@ def test_else_the_driver_does(tmp_path: Path) -> None:
 @given(st.integers(1, 40), st.integers(1, 8))
 def test_workers_are_spread_evenly_over_gpus(workers: int, count: int) -> None:
     found = [f"GPU-{index}" for index in range(count)]
-    dealt = Counter(seat.gpu for seat in seats(workers, found))
+    dealt = Counter(seat.gpu for seat in assign_devices(workers, found))
     assert dealt.total() == workers
     assert max(dealt.values()) - min(dealt.get(gpu, 0) for gpu in found) <= 1
 
 
 def test_a_worker_sees_its_own_gpu_and_computes_with_one_thread() -> None:
-    told = [seat.environment() for seat in seats(2, ("4", "7"), memory_mib=2000)]
+    told = [seat.environment() for seat in assign_devices(2, ("4", "7"), memory_mib=2000)]
     assert [each["CUDA_VISIBLE_DEVICES"] for each in told] == ["4", "7"]
     assert {each["OMP_NUM_THREADS"] for each in told} == {"1"}
     assert {each["SWEEPS_GPU_MEMORY_MIB"] for each in told} == {"2000"}
-    assert "CUDA_VISIBLE_DEVICES" not in seats(1, ())[0].environment()
+    assert "CUDA_VISIBLE_DEVICES" not in assign_devices(1, ())[0].environment()
 
 
 def test_by_default_there_is_one_worker_per_gpu_or_per_processor_up_to_eight() -> None:

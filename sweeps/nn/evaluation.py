@@ -58,7 +58,7 @@ class Examination:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Evaluation:
     """What was seen after `step` steps.
 
     Attributes:

@@ -8,7 +8,7 @@ import pytest
 
 from sweeps import data
 from sweeps.config import DataConfig
-from sweeps.data.own import NAMES
+from sweeps.data.custom import NAMES
 from sweeps.errors import InputError
 
 RNG = np.random.default_rng(0)

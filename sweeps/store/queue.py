@@ -6,15 +6,15 @@ from optuna.storages._rdb import models
 from sqlalchemy import Engine, case, delete, func, select, update
 
 from sweeps.errors import StoreError
+from sweeps.store.batches import put, table, writing
 from sweeps.store.leases import give_up_waiting, locked
 from sweeps.store.tables import ReadingRow, SlotRow, State, StudyRow
-from sweeps.store.writes import put, table, writing
 
 STUDIES = table(models.StudyModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class QueuedStudy:
     """A study as a worker or a report sees it; `done` and `held` are numbers of slots."""
 
     study_id: int
@@ -25,7 +25,7 @@ class Offer:
     held: int
 
 
-def make(engine: Engine, study_id: int, priority: int) -> None:
+def enqueue(engine: Engine, study_id: int, priority: int) -> None:
     """Put a new study on offer."""
     with writing(engine) as db:
         for ours in (SlotRow, ReadingRow):  # of a deleted study: SQLite gives its number to the next
@@ -48,7 +48,7 @@ def active(engine: Engine) -> list[str]:
         return list(db.scalars(query.where(StudyRow.state == State.ACTIVE).order_by(*order)))
 
 
-def offers(engine: Engine) -> list[Offer]:
+def queued_studies(engine: Engine) -> list[QueuedStudy]:
     """All studies of sweeps, in the order of `active`."""
     done = func.coalesce(func.sum(case((SlotRow.done, 1), else_=0)), 0)
     held = func.coalesce(func.sum(case((SlotRow.done, 0), (SlotRow.worker_id.is_not(None), 1), else_=0)), 0)
@@ -62,12 +62,12 @@ def offers(engine: Engine) -> list[Offer]:
     )
     with engine.connect() as db:
         return [
-            Offer(study_id, name, State(state), priority, int(ended), int(taken))
+            QueuedStudy(study_id, name, State(state), priority, int(ended), int(taken))
             for study_id, name, state, priority, ended, taken in db.execute(query)
         ]
 
 
-def state(engine: Engine, study_id: int) -> State:
+def state_of_study(engine: Engine, study_id: int) -> State:
     """What people want of a study.
 
     Raises:
@@ -77,7 +77,7 @@ def state(engine: Engine, study_id: int) -> State:
         return _known(db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id)))
 
 
-def halt(engine: Engine, study_id: int, wanted: State) -> State:
+def set_state(engine: Engine, study_id: int, wanted: State) -> State:
     """Pause, stop or resume a study; workers that train for it learn of it with their next beat.
 
     Returns:

@@ -15,7 +15,7 @@ USUAL = Retries()
 
 
 @dataclass(slots=True)
-class Watch:
+class Reaper:
     """Tells workers that are dead from those that are slow, without trusting any clock but the database's.
 
     A worker of this machine is dead when its process is gone. Any other is dead when it was silent for `grace_s` by

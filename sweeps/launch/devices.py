@@ -15,7 +15,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class DeviceAssignment:
     """A worker's place on this machine.
 
     Attributes:
@@ -36,7 +36,7 @@ class Seat:
         return found
 
 
-def gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """The GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, as Slurm sets it, else all the driver knows.
 
     CUDA takes an identifier that is none, such as -1, for the end of the list (CUDA C++ Programming Guide, 5.3).
@@ -68,11 +68,11 @@ def default_workers(found: Sequence[str]) -> int:
     return len(found) or min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
-def seats(workers: int, found: Sequence[str], memory_mib: int | None = None) -> list[Seat]:
+def assign_devices(workers: int, found: Sequence[str], memory_mib: int | None = None) -> list[DeviceAssignment]:
     """A seat for each of so many workers, spread over the GPUs that were found."""
     if not found:
-        return [Seat()] * workers
-    return [Seat(found[index % len(found)], memory_mib) for index in range(workers)]
+        return [DeviceAssignment()] * workers
+    return [DeviceAssignment(found[index % len(found)], memory_mib) for index in range(workers)]
 
 
 def require_room(workers: int, per_gpu: int, found: Sequence[str]) -> None:

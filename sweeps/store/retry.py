@@ -34,7 +34,7 @@ PERMANENT_WORDS = (
 )
 
 
-def temporary(exc: BaseException) -> bool:
+def is_temporary(exc: BaseException) -> bool:
     """Whether a database's error may go away by itself: a restart, a fail-over, a lock, a deadlock."""
     found = _database_error(exc)
     if found is None:
@@ -62,7 +62,7 @@ def _database_error(exc: BaseException | None) -> DBAPIError | None:
     return exc
 
 
-def persist(
+def retry_while_unavailable(
     operation: Callable[[], Result],
     limit_s: float,
     giving_up: Callable[[], bool] = lambda: False,
@@ -84,15 +84,15 @@ def persist(
         try:
             return operation()
         except DATABASE_ERRORS as exc:
-            if not temporary(exc):
+            if not is_temporary(exc):
                 raise
             first = deadline == math.inf
             # From the first error: this process may have slept, or the operation waited for a lock.
             deadline = min(deadline, time.monotonic() + limit_s)
             if time.monotonic() >= deadline or giving_up():
-                raise OutageError(f"the store does not answer: {words(exc)}") from exc
+                raise OutageError(f"the store does not answer: {error_message(exc)}") from exc
             if first:
-                waiting(words(exc))
+                waiting(error_message(exc))
         _pause(wait * random.uniform(0.5, 1.5), giving_up)  # apart from the others that wait for the same server
         wait = min(2 * wait, LONGEST_WAIT_S)
 
@@ -103,7 +103,7 @@ def _pause(seconds: float, giving_up: Callable[[], bool]) -> None:
         time.sleep(min(left, ASKED_S))
 
 
-def words(exc: BaseException) -> str:
+def error_message(exc: BaseException) -> str:
     """What the driver said, in one line; drivers quote hosts and users, never passwords."""
     found = _database_error(exc)
     return one_line(found.orig if found is not None and found.orig is not None else exc)

@@ -27,7 +27,7 @@ NUMBERS = (
 SWITCHES = ("constrain_first", "constrain_last")
 
 
-class Dials:
+class TrialChoices:
     """One variable per field of Config that the graph reads: int32 for a choice, float32 a number, bool a switch."""
 
     def __init__(self) -> None:

@@ -15,9 +15,9 @@ from sweeps import store
 from sweeps.readings import ChannelVitals, Reading
 from sweeps.space import file
 from sweeps.store import leases
+from sweeps.store.batches import Batch, pack, unpack
 from sweeps.store.processes import this_process
 from sweeps.store.trials import Trials
-from sweeps.store.writes import Batch, pack, unpack
 
 RATE, NAMES = FloatDistribution(1e-4, 1.0, log=True), CategoricalDistribution(["relu", "selu"])
 REPORTS = {2: 0.25, 4: math.inf, 6: -math.inf, 8: 1e-300, 10: math.nan}
