@@ -16,7 +16,7 @@ from statistics import median
 
 from sweeps import data
 from sweeps.config import Config
-from sweeps.launch.local import default_count
+from sweeps.launch.local.worker_processes import default_count
 from sweeps.space import file
 from sweeps.space.parameters import Scalar
 from sweeps.verdict import Chance, Fate, final_verdict

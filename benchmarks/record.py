@@ -18,7 +18,7 @@ import optuna
 
 from sweeps.config import Config
 from sweeps.errors import SweepsError
-from sweeps.launch.local import default_count
+from sweeps.launch.local.worker_processes import default_count
 from sweeps.space import file
 from sweeps.space.space import Space
 from sweeps.verdict import Chance, recorded

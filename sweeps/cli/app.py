@@ -69,7 +69,7 @@ def run(
     from sweeps.artifacts.locations import artifact_location
     from sweeps.cli import run as running
     from sweeps.cli import suggestions
-    from sweeps.launch import local
+    from sweeps.launch.local import worker_processes
     from sweeps.store.reaper import Reaper
     from sweeps.verdict import Fate
 
@@ -84,8 +84,10 @@ def run(
     talk.print(
         f"{'created' if new else 'going on with'} study {space.name!r} in {store.masked(storage_url)}", markup=False
     )
-    count = min(workers or local.default_count(), max(left, 1))
-    space, summary = running.follow(opened, study, local.LocalWorkers(space.name, storage_url, count, artifacts), talk)
+    count = min(workers or worker_processes.default_count(), max(left, 1))
+    space, summary = running.follow(
+        opened, study, worker_processes.LocalWorkers(space.name, storage_url, count, artifacts), talk
+    )
     out = running.stdout_console()
     out.print(summaries.render(space, summary))
     told = suggestions.next_commands(

@@ -53,7 +53,7 @@ def confirm(
     from sweeps.analysis import confirmation
     from sweeps.cli import run as running
     from sweeps.cli import suggestions
-    from sweeps.launch import local
+    from sweeps.launch.local import worker_processes
 
     storage_url = store.url(storage)
     opened = store.connect(storage_url)
@@ -64,8 +64,8 @@ def confirm(
         if create:
             print(f"next: {suggestions.worker_command(storage_url, space.name)}")
             continue
-        count = min(workers or local.default_count(), space.budget.trials)
-        running.follow(opened, each, local.LocalWorkers(space.name, storage_url, count, artifacts), talk)
+        count = min(workers or worker_processes.default_count(), space.budget.trials)
+        running.follow(opened, each, worker_processes.LocalWorkers(space.name, storage_url, count, artifacts), talk)
     found = None if create else confirmation.confirmation(opened, loaded)
     if found is not None:
         running.stdout_console().print(confirmation.render(found), soft_wrap=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweeps.cli.jobs import (
+from sweeps.cli.launch_options import (
     Cancel,
     Pool,
     Share,
@@ -23,7 +23,7 @@ from sweeps.cli.jobs import (
 )
 from sweeps.cli.options import ArtifactsPlace, StorageUrl
 from sweeps.errors import InputError, NoStoreError, StoreError
-from sweeps.launch.pods import Access, Placement, PodOptions, Size
+from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, Size
 
 if TYPE_CHECKING:
     from sweeps.launch.job import Job
@@ -179,9 +179,9 @@ def _place(url: str, artifacts: str | None) -> str | None:
 
 def _deliver(job: "Job", pods: PodOptions, url: str, context: str | None, to: Path | None, *, dry_run: bool) -> None:
     """Print the manifest, write it, or make the Job."""
-    from sweeps.launch import manifest_files
     from sweeps.launch.job import number
-    from sweeps.launch.manifests import manifest
+    from sweeps.launch.kubernetes import manifest_files
+    from sweeps.launch.kubernetes.manifest import manifest
 
     document = manifest(job, pods)
     if pods.artifacts is None:
@@ -219,7 +219,7 @@ def _client() -> ModuleType:
         InputError: that is not installed.
     """
     try:
-        from sweeps.launch import kubernetes as client
+        from sweeps.launch.kubernetes import client
     except ImportError as exc:
         raise InputError(
             f"the client of Kubernetes is not installed ({exc}); pip install 'sweeps[kubernetes]', "

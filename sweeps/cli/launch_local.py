@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.cli.jobs import (
+from sweeps.cli.launch_options import (
     Cancel,
     Pool,
     Studies,
@@ -51,10 +51,10 @@ def local(
     killed is started again, after a wait that doubles. SIGTERM, SIGINT or SIGUSR1: workers hand their trials back, and
     the exit code is 75.
     """
-    from sweeps.launch import background, supervisor
-    from sweeps.launch import local as here
-    from sweeps.launch.devices import assign_devices, default_workers, require_room, visible_gpus
     from sweeps.launch.job import number
+    from sweeps.launch.local import background, supervisor
+    from sweeps.launch.local import worker_processes as here
+    from sweeps.launch.local.devices import assign_devices, default_workers, require_room, visible_gpus
 
     require_one(cancel=cancel, detach=detach)
     found = visible_gpus()
@@ -81,8 +81,8 @@ def local(
 
 def _detach(name: str, told: Mapping[str, str]) -> None:
     """Start the same command again, without --detach, as a process of its own."""
-    from sweeps.launch import background
-    from sweeps.launch.local import command
+    from sweeps.launch.local import background
+    from sweeps.launch.local.worker_processes import command
 
     log = Path("sweeps-logs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     words = sys.argv[1:]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweeps.cli.jobs import (
+from sweeps.cli.launch_options import (
     Cancel,
     Pool,
     Share,
@@ -119,8 +119,8 @@ def _needed(job: "Job", url: str, artifacts: str | None) -> list[str]:
 def _environment(url: str, artifacts: str | None) -> dict[str, str]:
     """What the job takes with it; words about what nodes will not find there."""
     from sweeps import store
-    from sweeps.launch.local import environment
-    from sweeps.launch.supervisor import say
+    from sweeps.launch.local.supervisor import say
+    from sweeps.launch.local.worker_processes import environment
     from sweeps.store import engines
 
     if engines.is_sqlite(engines.parsed(url)):
@@ -133,7 +133,7 @@ def _environment(url: str, artifacts: str | None) -> dict[str, str]:
 def _cancel(name: str) -> None:
     from sweeps.launch import slurm as cluster
     from sweeps.launch.job import number
-    from sweeps.launch.supervisor import say
+    from sweeps.launch.local.supervisor import say
 
     count = cluster.cancel(name, say)
     if not count:

@@ -21,7 +21,7 @@ from sweeps import store
 from sweeps.analysis import summary as summaries
 from sweeps.cli.suggestions import set_options
 from sweeps.errors import NoStoreError, StoreError, SweepsError
-from sweeps.launch import local
+from sweeps.launch.local import worker_processes
 from sweeps.notes import study as study_notes
 from sweeps.space import file
 from sweeps.space.space import Space
@@ -42,7 +42,7 @@ def rehearse(path: Path, overrides: Sequence[str]) -> None:
     Raises:
         SweepsError: the rehearsal failed; it has said why.
     """
-    done = subprocess.run(local.command("rehearse", *set_options(overrides), "--", str(path)), check=False)
+    done = subprocess.run(worker_processes.command("rehearse", *set_options(overrides), "--", str(path)), check=False)
     if done.returncode:
         raise Said(done.returncode)
 
@@ -166,7 +166,7 @@ class Follower:
 
 
 def follow(
-    storage: RDBStorage, study: optuna.Study, workers: local.LocalWorkers, console: Console
+    storage: RDBStorage, study: optuna.Study, workers: worker_processes.LocalWorkers, console: Console
 ) -> tuple[Space, summaries.Summary]:
     """Keep workers running until the budget is met or the person stops it.
 
@@ -213,7 +213,9 @@ def _note(state: State, follower: Follower) -> str:
     return "" if follower.summary.running else "workers are starting"
 
 
-def _look(storage: RDBStorage, study_id: int, follower: Follower, workers: local.LocalWorkers, watch: Reaper) -> State:
+def _look(
+    storage: RDBStorage, study_id: int, follower: Follower, workers: worker_processes.LocalWorkers, watch: Reaper
+) -> State:
     """See what has finished and who has died; a trial that was left behind needs a worker. The study's state."""
     if follower.update():
         workers.deaths = 0
@@ -223,7 +225,7 @@ def _look(storage: RDBStorage, study_id: int, follower: Follower, workers: local
     return queue.state_of_study(storage.engine, study_id)
 
 
-def _wind_down(follower: Follower, workers: local.LocalWorkers, stop: Stop, live: Live) -> None:
+def _wind_down(follower: Follower, workers: worker_processes.LocalWorkers, stop: Stop, live: Live) -> None:
     """Let workers hand their trials back; a second signal, or too long a wait, ends them now."""
     if stop.asked:
         workers.stop()

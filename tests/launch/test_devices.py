@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from servers import absent
 
 from sweeps.errors import InputError
-from sweeps.launch.devices import assign_devices, default_workers, require_room, visible_gpus
+from sweeps.launch.local.devices import assign_devices, default_workers, require_room, visible_gpus
 
 # As much of NVIDIA's library as is asked: two devices with UUIDs (nvml.h, version 12).
 DRIVER = r"""
@@ -45,7 +45,7 @@ def test_cuda_visible_devices_says_what_there_is(said: str, found: tuple[str, ..
 
 
 def _asked(environment: dict[str, str]) -> str:
-    program = "from sweeps.launch.devices import gpus; print(*gpus({}))"
+    program = "from sweeps.launch.local.devices import visible_gpus; print(*visible_gpus({}))"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 

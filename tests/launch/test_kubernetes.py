@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from sweeps import store
 from sweeps.cli import launch_kubernetes
 from sweeps.errors import InputError, StoreError, SweepsError
-from sweeps.launch import kubernetes
+from sweeps.launch.kubernetes import client
 
 PASSWORD = "correct-horse"
 URL = f"postgresql+psycopg://me:{PASSWORD}@db.invalid/sweeps"
@@ -30,7 +30,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     found = Cluster()
     monkeypatch.setenv("SWEEPS_STORAGE", URL)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-    monkeypatch.setattr(kubernetes, "POLL_S", 0.01)
+    monkeypatch.setattr(client, "POLL_S", 0.01)
     with serving(found) as url:
         write_kubeconfig(tmp_path / "config", url)
         yield found
@@ -141,7 +141,7 @@ def test_cancelling_waits_until_the_pods_are_gone(cluster: Cluster) -> None:
 def test_what_does_not_end_is_said(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     typed("tiny", *LAUNCH)
     cluster.stuck = True
-    monkeypatch.setattr(kubernetes, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(client, "PATIENCE_S", 0.1)
     assert "2 pods of sweeps-tiny" in refused("tiny", "--cancel")
 
 
@@ -184,8 +184,8 @@ def test_without_a_kubeconfig_the_way_out_is_said(cluster: Cluster, tmp_path: Pa
 
 
 def test_without_the_client_the_manifest_is_still_printed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "sweeps.launch.kubernetes")
-    monkeypatch.delattr("sweeps.launch.kubernetes")
+    monkeypatch.delitem(sys.modules, "sweeps.launch.kubernetes.client")
+    monkeypatch.delattr("sweeps.launch.kubernetes.client")
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     assert "pip install 'sweeps[kubernetes]'" in refused("tiny", *LAUNCH)
     assert typed("tiny", *LAUNCH, "--dry-run").stdout.startswith("# ")

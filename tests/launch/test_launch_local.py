@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from sweeps import store
 from sweeps.errors import InputError, SweepsError
-from sweeps.launch import background
+from sweeps.launch.local import background
 
 
 @pytest.fixture

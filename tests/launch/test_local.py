@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 
 from sweeps.errors import WorkerError
-from sweeps.launch import local
+from sweeps.launch.local import worker_processes
 
 PASSWORD = "correct-horse"
 
 
-def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, count: int = 2) -> local.LocalWorkers:
+def workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, count: int = 2
+) -> worker_processes.LocalWorkers:
     """Workers that run a program of ours in place of `sweeps worker`."""
-    monkeypatch.setattr(local, "command", lambda *words: [sys.executable, "-c", program, *words])
-    return local.LocalWorkers("study", f"postgresql://me:{PASSWORD}@host/db", count, logs=tmp_path)
+    monkeypatch.setattr(worker_processes, "command", lambda *words: [sys.executable, "-c", program, *words])
+    return worker_processes.LocalWorkers("study", f"postgresql://me:{PASSWORD}@host/db", count, logs=tmp_path)
 
 
-def wait(pool: local.LocalWorkers) -> None:
+def wait(pool: worker_processes.LocalWorkers) -> None:
     for process in pool.processes:
         process.wait(30)
 
@@ -70,10 +72,10 @@ def test_a_store_that_a_file_names_stays_in_the_file(tmp_path: Path, monkeypatch
     secret = tmp_path / "storage"
     secret.write_text("postgresql://me:correct-horse@host/db\n")
     monkeypatch.setenv("SWEEPS_STORAGE_FILE", str(secret))
-    told = local.environment("postgresql://me:correct-horse@host/db", "s3://bucket")
+    told = worker_processes.environment("postgresql://me:correct-horse@host/db", "s3://bucket")
     assert told["SWEEPS_STORAGE_FILE"] == str(secret)
     assert told["SWEEPS_ARTIFACTS"] == "s3://bucket"
     assert not [value for value in told.values() if PASSWORD in value]
-    other = local.environment("sqlite:///sweeps.db", None)
+    other = worker_processes.environment("sqlite:///sweeps.db", None)
     assert other["SWEEPS_STORAGE"] == "sqlite:///sweeps.db"
     assert "SWEEPS_STORAGE_FILE" not in other

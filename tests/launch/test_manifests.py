@@ -25,9 +25,9 @@ from kubernetes_validate.utils import all_versions
 from sweeps.cli import launch
 from sweeps.errors import InputError
 from sweeps.launch.job import Job
-from sweeps.launch.manifest_files import for_kubectl, text, write_base
-from sweeps.launch.manifests import literal, manifest
-from sweeps.launch.pods import Access, Placement, PodOptions, Size
+from sweeps.launch.kubernetes.manifest import literal, manifest
+from sweeps.launch.kubernetes.manifest_files import for_kubectl, text, write_base
+from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, Size
 
 STORE = "postgresql+psycopg://me:***@db.example/sweeps"
 POOL = Job((), STORE, 4, 1)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.launch import local, supervisor
-from sweeps.launch.devices import DeviceAssignment
-from sweeps.launch.supervisor import ManagedWorker, ReceivedSignals, Supervisor
+from sweeps.launch.local import supervisor, worker_processes
+from sweeps.launch.local.devices import DeviceAssignment
+from sweeps.launch.local.supervisor import ManagedWorker, ReceivedSignals, Supervisor
 from sweeps.worker.shutdown import SAME_S
 
 PATIENT = """
@@ -32,7 +32,7 @@ def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple
 
     def run(program: str, count: int = 1, told: ReceivedSignals | None = None) -> tuple[int, str]:
         diary = tmp_path / "diary"
-        monkeypatch.setattr(local, "command", lambda *_: [sys.executable, "-c", program, str(diary)])
+        monkeypatch.setattr(worker_processes, "command", lambda *_: [sys.executable, "-c", program, str(diary)])
         posts = [ManagedWorker(number, DeviceAssignment()) for number in range(count)]
         code = Supervisor((), dict(os.environ), posts).run(told or ReceivedSignals())
         return code, diary.read_text() if diary.exists() else ""

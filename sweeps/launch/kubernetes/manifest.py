@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweeps.errors import InputError
-from sweeps.launch import pods
 from sweeps.launch.job import INTERRUPTED, Job
-from sweeps.launch.pods import SCRATCH, SECRET_FOLDER, Mount, PodOptions
+from sweeps.launch.kubernetes import pod_options
+from sweeps.launch.kubernetes.pod_options import SCRATCH, SECRET_FOLDER, Mount, PodOptions
 
 UNUSABLE = 2  # the exit code that says that a person has to mend something
 # What an index may fail of: a node's memory, a store away for a quarter of an hour. The wait between doubles, to six
@@ -31,9 +31,9 @@ def manifest(job: Job, options: PodOptions) -> dict[str, Any]:
     Raises:
         InputError: an option is no such thing, or a study's name cannot be an argument.
     """
-    pods.require_names(options)
+    pod_options.require_names(options)
     _require_arguments(job.studies)
-    labels = {**pods.pairs("--label", options.labels), **_labels(job)}
+    labels = {**pod_options.pairs("--label", options.labels), **_labels(job)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -91,14 +91,14 @@ def _rules() -> list[dict[str, Any]]:
 
 def _pod(job: Job, options: PodOptions) -> dict[str, Any]:
     access, placement = options.access, options.placement
-    mounted = pods.mounts(options.claims)
-    pods.require_place(options.artifacts, mounted)
+    mounted = pod_options.mounts(options.claims)
+    pod_options.require_place(options.artifacts, mounted)
     asked = {
         "serviceAccountName": access.service_account,
         "imagePullSecrets": [{"name": name} for name in access.pull_secrets],
         "priorityClassName": placement.priority_class,
-        "nodeSelector": pods.pairs("--node-selector", placement.node_selectors),
-        "tolerations": [pods.toleration(text) for text in placement.tolerations],
+        "nodeSelector": pod_options.pairs("--node-selector", placement.node_selectors),
+        "tolerations": [pod_options.toleration(text) for text in placement.tolerations],
         "topologySpreadConstraints": [_spread(job)] if placement.spread else [],
     }
     return {
@@ -129,7 +129,7 @@ def _container(job: Job, options: PodOptions, mounted: Sequence[Mount]) -> dict[
     workers = min(job.workers, job.workers_per_task)
     needed = {
         "cpu": str(options.size.cpus_per_worker * workers),
-        "memory": pods.memory(options.size.memory_per_worker, workers),
+        "memory": pod_options.memory(options.size.memory_per_worker, workers),
         **({options.size.gpu_resource: "1"} if job.workers_per_gpu else {}),
     }
     volumes = _volumes(mounted)
@@ -190,7 +190,7 @@ def _environment(job: Job, artifacts: str | None) -> list[dict[str, Any]]:
 
 def _user(text: str) -> dict[str, Any]:
     """As whom a pod runs. A volume that it may write gets the group, unless its top folder has it already."""
-    uid, gid = pods.user(text)
+    uid, gid = pod_options.user(text)
     return {
         "runAsNonRoot": True,
         "runAsUser": uid,

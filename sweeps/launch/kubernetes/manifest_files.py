@@ -12,8 +12,8 @@ import yaml
 
 from sweeps.errors import InputError
 from sweeps.launch.job import Job
-from sweeps.launch.manifests import SECRET_KEY, manifest
-from sweeps.launch.pods import PodOptions
+from sweeps.launch.kubernetes.manifest import SECRET_KEY, manifest
+from sweeps.launch.kubernetes.pod_options import PodOptions
 
 # Kustomize writes these out bare, and then refuses them or reads a space.
 UNREADABLE = re.compile("[\x7f-\x9f\ufffe\uffff]")

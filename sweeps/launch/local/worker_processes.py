@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from sweeps.errors import WorkerError
-from sweeps.launch.devices import DeviceAssignment, assign_devices, default_workers, visible_gpus
+from sweeps.launch.local.devices import DeviceAssignment, assign_devices, default_workers, visible_gpus
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1

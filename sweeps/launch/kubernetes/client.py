@@ -21,7 +21,7 @@ from yaml import YAMLError
 
 from sweeps.errors import InputError, SweepsError, one_line
 from sweeps.launch.job import number
-from sweeps.launch.manifests import LEAVE_S, SECRET_KEY
+from sweeps.launch.kubernetes.manifest import LEAVE_S, SECRET_KEY
 
 POLL_S = 1.0
 PATIENCE_S = LEAVE_S + 60.0  # a kubelet kills what has not ended by itself, and then has to say so

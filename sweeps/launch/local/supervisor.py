@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from sweeps.launch import local
-from sweeps.launch.devices import DeviceAssignment
 from sweeps.launch.job import INTERRUPTED
+from sweeps.launch.local import worker_processes
+from sweeps.launch.local.devices import DeviceAssignment
 from sweeps.worker.shutdown import SAME_S, SIGNALS, handled
 
 POLL_S = 0.2
@@ -136,7 +136,7 @@ class Supervisor:
                 post.process.send_signal(number)
 
     def _start(self, seat: DeviceAssignment) -> subprocess.Popen[bytes]:
-        return local.start(self.words, seat, self.told, ends_with_us=True)
+        return worker_processes.start(self.words, seat, self.told, ends_with_us=True)
 
 
 def _how(code: int) -> str:

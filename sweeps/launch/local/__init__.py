@@ -1,0 +1,1 @@
+"""Workers on this machine: their processes, the devices that they get, and the supervisor that keeps them running."""
