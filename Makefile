@@ -1,9 +1,9 @@
-# make demo: a whole sweep from a clean checkout; make test: all tests; make check: lint and types; make docs: the manual.
+# make demo: a whole sweep from a clean checkout; make test: all tests; make test-fast: those without servers and TensorFlow; make check: lint and types; make docs: the manual.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check docs
+.PHONY: install demo test test-fast check docs
 
 install: $(VENV)/.installed
 
@@ -18,6 +18,11 @@ demo: install
 
 test: install
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Without servers and TensorFlow, in two minutes.
+test-fast: install
+	PYTHONPATH=tests/without_tensorflow $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder \
+		--ignore tests/nn --ignore tests/integrations/test_keras.py -m 'not tensorflow and not server and not slow'
 
 check: install
 	$(BIN)/ruff check .

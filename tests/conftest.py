@@ -9,6 +9,16 @@ from servers import fresh_mariadb, fresh_postgres, mariadb, postgres  # noqa: F4
 from slurm import slurm  # noqa: F401
 
 HERE = Path(__file__).parent
+# Fixtures that start a server, and the values of parameters that ask for one.
+SERVERS = {
+    "postgres",
+    "fresh_postgres",
+    "postgresql",
+    "mariadb",
+    "fresh_mariadb",
+    "slurm",
+    "chromium",
+}
 # Files and folders of long tests; those that mostly wait are among those that mostly work.
 LONGEST = [
     *("launch/test_slurm_cluster.py", "docker/test_images.py", "space/test_search_spaces.py", "store/test_faults.py"),
@@ -19,8 +29,22 @@ LONGEST = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests come first, lest one of them is left alone at the end."""
+    """Mark the tests that need TensorFlow or a server; run the longest files first, so that none is left at the end."""
+    for item in items:
+        if HERE / "nn" in item.path.parents:
+            item.add_marker("tensorflow")
+        if uses_server(item):
+            item.add_marker("server")
     items.sort(key=turn)
+
+
+def uses_server(item: pytest.Item) -> bool:
+    """Return whether a test starts a database server, a cluster or a browser."""
+    assert isinstance(item, pytest.Function)
+    fixtures = set(item.fixturenames)
+    if hasattr(item, "callspec"):
+        fixtures |= {str(value) for value in item.callspec.params.values()}
+    return bool(fixtures & SERVERS)
 
 
 def turn(item: pytest.Item) -> int:

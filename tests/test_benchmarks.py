@@ -23,6 +23,8 @@ import fit_prognosis  # noqa: E402
 import synthetic  # noqa: E402
 import verdicts  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def replayed(*files: Path) -> dict[str, Any]:
     command = [sys.executable, str(BENCHMARKS / "verdicts.py"), *map(str, files), "--json"]

@@ -140,6 +140,7 @@ def stood_in(each: Page, place: Path, request: pytest.FixtureRequest) -> Iterato
         shutil.rmtree(prepared)  # the next page prepares its own
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("each", with_commands, ids=names(with_commands))
 def test_the_commands_of_a_page_run_one_after_the_other(
     each: Page, place: Path, stood_in: tuple[list[Command], dict[str, str]]
@@ -341,6 +342,7 @@ class Fetched(HTMLParser):
         self.words += data
 
 
+@pytest.mark.tensorflow
 def test_nothing_of_the_site_is_fetched_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) == len(PAGES)  # with 404.html, without README.md
@@ -369,6 +371,7 @@ class Quiet(SimpleHTTPRequestHandler):
         """Nothing."""
 
 
+@pytest.mark.tensorflow
 def test_the_site_fits_a_narrow_screen(served: str, chromium: Browser) -> None:
     with opened(chromium, width=390, height=844) as shown:
         for name in ("index.html", "tutorial.html", "comparison.html", "reference/cli.html"):
@@ -377,6 +380,7 @@ def test_the_site_fits_a_narrow_screen(served: str, chromium: Browser) -> None:
             assert shown.evaluate("document.documentElement.scrollWidth") <= 390, name
 
 
+@pytest.mark.tensorflow
 def test_the_site_is_searched_and_asks_nothing_of_elsewhere(served: str, chromium: Browser) -> None:
     asked: list[str] = []
     with opened(chromium) as shown:
@@ -389,6 +393,7 @@ def test_the_site_is_searched_and_asks_nothing_of_elsewhere(served: str, chromiu
     assert not [url for url in asked if not url.startswith((served, "data:", "blob:"))]
 
 
+@pytest.mark.tensorflow
 def test_the_reference_has_every_command_and_option(site: Path) -> None:
     words = Fetched(site / "reference" / "cli.html").words
     todo = [("sweeps", typer.main.get_command(app.app))]
@@ -404,6 +409,7 @@ def test_the_reference_has_every_command_and_option(site: Path) -> None:
             assert parameter.help.replace("`", "") in section, (name, parameter.opts)
 
 
+@pytest.mark.tensorflow
 def test_the_reference_has_every_key_of_a_search_space(site: Path) -> None:
     words = Fetched(site / "reference" / "search-space.html").words
     for name, table in json_schema()["properties"].items():
@@ -412,6 +418,7 @@ def test_the_reference_has_every_key_of_a_search_space(site: Path) -> None:
             assert re.search(rf"\b{re.escape(key)}\b", words), (name, key)
 
 
+@pytest.mark.tensorflow
 def test_the_reference_has_what_docstrings_say(site: Path) -> None:
     words = " ".join(Fetched(site / "reference" / "python.html").words.split())
     for said in (config.Config, verdict.Rules, verdict.judge):

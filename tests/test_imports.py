@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import fakes
+import pytest
+
+pytestmark = pytest.mark.tensorflow
 
 NET = """
 import sys

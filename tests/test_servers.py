@@ -16,6 +16,8 @@ from servers import PASSWORD, REQUIRED, MariaDB, PostgreSQL, Server, ServerFaile
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import OperationalError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["postgres", "mariadb"])
 def server(request: pytest.FixtureRequest) -> Server:

@@ -22,6 +22,8 @@ from sweeps import store
 from sweeps.cli.suggestions import next_commands
 from sweeps.space import file
 
+pytestmark = pytest.mark.tensorflow
+
 # Three trials of six seconds, however busy the machine is.
 SLOW = ("--set", 'study.name="tiny"', "--set", "budget.trials=3")
 NAPS = {**fakes.NAPS, "NAP_S": "0.1"}

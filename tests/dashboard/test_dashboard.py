@@ -24,6 +24,8 @@ from sweeps.dashboard.server import _PerTrialAttributes
 from sweeps.space import file
 from sweeps.store import notes
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 60.0
 Start = Callable[..., "Dashboard"]
 

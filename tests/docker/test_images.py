@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import fakes
+import pytest
 from images import Container, Images
 from servers import PASSWORD, PostgreSQL
 
 from sweeps import store
 from sweeps.space import file
+
+pytestmark = pytest.mark.tensorflow
 
 USER = 10001
 LIMIT_S = 120.0

@@ -33,6 +33,8 @@ from sweeps.readings import Reading
 from sweeps.space import file
 from sweeps.space.space import Space
 
+pytestmark = pytest.mark.tensorflow
+
 BASE = """
 [study]
 name = "base"

@@ -2,6 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.tensorflow
+
 
 def test_the_script_of_a_user_runs_and_tells_what_became_of_each_trial() -> None:
     script = Path(__file__).with_name("own_script.py")

@@ -13,6 +13,8 @@ from sweeps.integrations.optuna import kept_readings
 from sweeps.readings import Reading
 from sweeps.verdict.rules import Rules
 
+pytestmark = pytest.mark.tensorflow
+
 CLASSES, BATCH, EPOCHS = 3, 16, 5
 STEPS = EPOCHS * 8
 RNG = np.random.default_rng(0)

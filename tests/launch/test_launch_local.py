@@ -17,6 +17,8 @@ from sweeps import store
 from sweeps.errors import InputError, SweepsError
 from sweeps.launch.local import background
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sweeps(tmp_path: Path) -> Iterator[Callable[..., str]]:
@@ -93,14 +95,14 @@ def test_what_cannot_be_launched_is_one_line(sweeps: Callable[..., str], tmp_pat
 
 def test_supervisors_are_found_while_they_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with background.listed("sweeps-a", print):
-        assert background.running("sweeps-a") == [os.getpid()]
-        assert background.running("sweeps-b") == []
-    assert background.running("sweeps-a") == []
-    (background.folder() / "sweeps-a.1").touch()  # as one that was killed leaves it
-    assert background.running("sweeps-a") == []
+    with background.list_supervisor("sweeps-a", print):
+        assert background.running_supervisors("sweeps-a") == [os.getpid()]
+        assert background.running_supervisors("sweeps-b") == []
+    assert background.running_supervisors("sweeps-a") == []
+    (background.supervisor_folder() / "sweeps-a.1").touch()  # as one that was killed leaves it
+    assert background.running_supervisors("sweeps-a") == []
     with pytest.raises(InputError, match="no supervisor of sweeps-a"):
-        background.cancel("sweeps-a", print)
+        background.cancel_supervisors("sweeps-a", print)
 
 
 def test_somebody_elses_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,9 +111,9 @@ def test_somebody_elses_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.M
     elsewhere.mkdir()
     (tmp_path / f"sweeps-{os.getuid()}").symlink_to(elsewhere)
     with pytest.raises(SweepsError, match="belongs to somebody else"):
-        background.folder()
+        background.supervisor_folder()
     said: list[str] = []
-    with background.listed("sweeps-a", said.append):
+    with background.list_supervisor("sweeps-a", said.append):
         pass
     assert "belongs to somebody else" in said[0]
 

@@ -13,6 +13,8 @@ from servers import PASSWORD, PostgreSQL
 from sweeps import store
 from sweeps.space import file
 
+pytestmark = pytest.mark.slow
+
 OVERRIDES = ["budget.trials=9", "budget.steps=8"]
 
 

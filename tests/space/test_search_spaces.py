@@ -143,6 +143,7 @@ def settings(name: str, folder: Path) -> list[str]:
     return [*make(folder), *small, f"budget.trials={trials}", "budget.holdout_images=64"]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", [name for name in CASES if name not in BY_COMMAND])
 def test_every_choice_of_it_is_trained_and_a_trial_ends(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -161,6 +162,7 @@ def test_every_choice_of_it_is_trained_and_a_trial_ends(
     storage.engine.dispose()
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", BY_COMMAND)
 def test_a_small_sweep_of_it_runs_from_files_to_a_summary(name: str, tmp_path: Path) -> None:
     words = [word for setting in settings(name, tmp_path) for word in ("--set", setting)]

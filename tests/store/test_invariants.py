@@ -23,6 +23,8 @@ from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.processes import Process
 from sweeps.store.tables import SlotRow, State, WorkerRow
 
+pytestmark = pytest.mark.slow
+
 MOST = 5  # trials
 TEMPLATE = Path(tempfile.mkdtemp(prefix="sweeps-invariants-")) / "template.db"
 

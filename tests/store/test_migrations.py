@@ -5,6 +5,7 @@ import multiprocessing
 
 import fakes
 import optuna
+import pytest
 import sqlalchemy
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -17,6 +18,8 @@ from sweeps import store
 from sweeps.space import file
 from sweeps.store import migrations, queue
 from sweeps.store.tables import Base
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_migrations_make_what_the_tables_declare(url: str) -> None:
