@@ -6,7 +6,7 @@ import pytest
 from browser import chromium  # noqa: F401  (fixtures)
 from fakes import TINY
 from servers import fresh_mariadb, fresh_postgres, mariadb, postgres  # noqa: F401
-from slurm import slurm  # noqa: F401
+from slurm import _cluster, slurm  # noqa: F401
 
 HERE = Path(__file__).parent
 # Fixtures that start a server, and the values of parameters that ask for one.

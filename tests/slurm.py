@@ -50,11 +50,7 @@ class Slurm:
             self.run("slurmctld", "-c")
             for node in self.nodes:
                 self.start_node(node)
-            self._wait(
-                lambda: (
-                    self.run("sinfo", "-h", "-N", "-p", "gpu", "-t", "idle", "-o", "%N").count("\n") == len(self.nodes)
-                )
-            )
+            self._wait(self._all_idle)
         except BaseException:
             self.close()
             raise
@@ -86,16 +82,28 @@ class Slurm:
         found = self.run("squeue", "--noheader", "--array", "--format=%T").split()
         return {state: found.count(state) for state in set(found)}
 
+    def clear(self) -> None:
+        """Cancel all jobs, and wait until every node is idle again."""
+        self._cancel_all()
+        self._wait(lambda: not self.states() and self._all_idle())
+
     def close(self) -> None:
-        subprocess.run(
-            ["scancel", f"--user={os.getuid()}"], env=self.environment, capture_output=True, timeout=10, check=False
-        )
+        self._cancel_all()
         deadline = time.monotonic() + STOP_S
         while self._busy() and time.monotonic() < deadline:
             time.sleep(0.1)
         for name in [*(f"slurmd.{node}" for node in self.nodes), "slurmctld", "munged"]:
             self._end(name)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _cancel_all(self) -> None:
+        subprocess.run(
+            ["scancel", f"--user={os.getuid()}"], env=self.environment, capture_output=True, timeout=10, check=False
+        )
+
+    def _all_idle(self) -> bool:
+        idle = self.run("sinfo", "-h", "-N", "-p", "gpu", "-t", "idle", "-o", "%N")
+        return idle.count("\n") == len(self.nodes)
 
     def _munge(self) -> None:
         place = self.folder / "munge"
@@ -180,7 +188,7 @@ class Slurm:
     def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_S
         while not condition():
-            assert time.monotonic() < deadline, f"Slurm does not start{self._logs()}"
+            assert time.monotonic() < deadline, f"Slurm's nodes are not idle{self._logs()}"
             time.sleep(0.1)
 
     def _busy(self) -> bool:
@@ -249,12 +257,19 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-@pytest.fixture
-def slurm() -> Iterator[Slurm]:
-    """A cluster of two nodes with two GPUs each."""
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[Slurm]:
+    """One cluster of two nodes with two GPUs each, for all tests of a process."""
     missing = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:{SBIN}") is None]
     if missing:
         packages = "slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
         absent(f"Slurm's {', '.join(missing)} (Debian: {packages})")
     with Slurm() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def slurm(_cluster: Slurm) -> Iterator[Slurm]:
+    """The cluster, with all nodes idle; whatever a test leaves in its queue is cancelled."""
+    yield _cluster
+    _cluster.clear()

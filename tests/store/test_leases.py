@@ -1,6 +1,5 @@
 """Who trains what: claims are atomic, the dead are told from the slow, those who wake late write nothing."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +106,17 @@ def claim_all(url: str, trials: int) -> list[int]:
     return found
 
 
-def test_no_two_processes_get_the_same_trial(storage: RDBStorage, url: str) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        found = pool.starmap(claim_all, [(url, 60)] * 4)
+def test_no_two_processes_get_the_same_trial(storage: RDBStorage, url: str, processes: Pool) -> None:
+    found = processes.starmap(claim_all, [(url, 60)] * 4, chunksize=1)
     assert sorted(number for numbers in found for number in numbers) == list(range(60))
     assert [trial.number for trial in storage.get_all_trials(1)] == list(range(60))
 
 
-def test_trials_that_were_handed_back_go_to_one_worker_each(storage: RDBStorage, url: str) -> None:
+def test_trials_that_were_handed_back_go_to_one_worker_each(storage: RDBStorage, url: str, processes: Pool) -> None:
     workers = [hired(storage) for _ in range(40)]
     for worker, claim in [(worker, claimed(storage, worker, 40)) for worker in workers]:
         leases.hand_back(storage.engine, worker, claim, Batch())
-    with multiprocessing.get_context("spawn").Pool(6) as pool:
-        found = pool.starmap(claim_all, [(url, 40)] * 6)
+    found = processes.starmap(claim_all, [(url, 40)] * 6, chunksize=1)
     assert sorted(number for numbers in found for number in numbers) == list(range(40))
 
 

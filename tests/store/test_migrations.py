@@ -1,7 +1,7 @@
 """Our schema: what migrations make is what the tables declare; an older store keeps all it held; two start at once."""
 
 import json
-import multiprocessing
+from multiprocessing.pool import Pool
 
 import fakes
 import optuna
@@ -96,7 +96,6 @@ def _connect(url: str) -> int:
     return count
 
 
-def test_several_workers_may_find_an_old_schema_at_the_same_time(url: str) -> None:
+def test_several_workers_may_find_an_old_schema_at_the_same_time(url: str, processes: Pool) -> None:
     RDBStorage(url).engine.dispose()
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        assert len(set(pool.map(_connect, [url] * 8))) == 1
+    assert len(set(processes.map(_connect, [url] * 8, chunksize=1))) == 1
