@@ -61,7 +61,7 @@ def main() -> None:
         words = ["launch", "slurm", name, "--workers", str(args.workers), "--gpus-per-worker", args.share]
         subprocess.run([*sweeps, *words], cwd=folder, env=environment, check=True)
         job = Job((name,), store.absolute(store.url(None)), args.workers, 1).name
-        while slurm.queue([job]):
+        while slurm.list_tasks([job]):
             time.sleep(1)
     _report(name, args.workers, args.seconds)
 

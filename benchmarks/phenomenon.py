@@ -16,7 +16,7 @@ from statistics import median
 
 from sweeps import data
 from sweeps.config import Config
-from sweeps.launch.local.worker_processes import default_count
+from sweeps.launch.local.devices import default_worker_count, visible_gpus
 from sweeps.space import file
 from sweeps.space.parameters import Scalar
 from sweeps.verdict import Chance, Fate, final_verdict
@@ -61,7 +61,7 @@ def main() -> None:
         for seed in range(args.seeds)
     ]
     ends = []
-    with ProcessPoolExecutor(default_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(default_worker_count(visible_gpus()), multiprocessing.get_context("spawn")) as pool:
         for end in pool.map(run, configs):
             ends.append(end)
             print(f"\r{len(ends)}/{len(configs)} runs", end="", file=sys.stderr, flush=True)

@@ -18,7 +18,7 @@ import optuna
 
 from sweeps.config import Config
 from sweeps.errors import SweepsError
-from sweeps.launch.local.worker_processes import default_count
+from sweeps.launch.local.devices import default_worker_count, visible_gpus
 from sweeps.space import file
 from sweeps.space.space import Space
 from sweeps.verdict import Chance, recorded
@@ -54,7 +54,7 @@ def main() -> None:
         parser.error(f"--trials is {args.trials}; give 1 or more")
     if args.to is not None:
         args.to.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(default_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(default_worker_count(visible_gpus()), multiprocessing.get_context("spawn")) as pool:
         for path in args.spaces:
             try:
                 space, _ = file.read(path, [])

@@ -1,21 +1,28 @@
-"""The command that runs the best configurations again, longer and with several seeds."""
+"""`sweeps confirm`: run the best configurations again, longer and with several seeds."""
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from optuna import Study
+from optuna.storages import RDBStorage
 
+from sweeps import store
+from sweeps.analysis import candidates, confirmation, ranking
+from sweeps.cli import suggestions
+from sweeps.cli.consoles import stderr_console, stdout_console
+from sweeps.cli.create import open_study_of_file
+from sweeps.cli.follow import follow_study
 from sweeps.cli.options import ArtifactsPlace, StorageUrl, StudyName
 from sweeps.errors import InputError
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.storages import RDBStorage
-
-    from sweeps.space.space import Space
-
+from sweeps.launch.job import count_noun
+from sweeps.launch.local.devices import default_worker_count, visible_gpus
+from sweeps.launch.local.worker_processes import LocalWorkers
+from sweeps.space import file
+from sweeps.space.space import Space
 
 Scales = Annotated[
     list[str] | None,
@@ -49,76 +56,93 @@ def confirm(
 
     The same command goes on with what is not finished, and shows what is.
     """
-    from sweeps import store
-    from sweeps.analysis import confirmation
-    from sweeps.cli import run as running
-    from sweeps.cli import suggestions
-    from sweeps.launch.local import worker_processes
-
     storage_url = store.url(storage)
     opened = store.connect(storage_url)
     loaded = store.load_study(opened, study)
-    made = _studies(opened, loaded, storage_url, (top, middle, seeds), scale or ["4"])
-    talk = running.stderr_console()
-    for each, space in made:
+    plan = _plan_confirmation(loaded, scale or ["4"], top=top, middle=middle, seeds=seeds)
+    studies = [_open_confirming_study(opened, text, storage_url, plan.cost) for text in plan.texts]
+    progress_console = stderr_console()
+    for confirming, space in studies:
         if create:
             print(f"next: {suggestions.worker_command(storage_url, space.name)}")
             continue
-        count = min(workers or worker_processes.default_count(), space.budget.trials)
-        running.follow(opened, each, worker_processes.LocalWorkers(space.name, storage_url, count, artifacts), talk)
-    found = None if create else confirmation.confirmation(opened, loaded)
-    if found is not None:
-        running.stdout_console().print(confirmation.render(found), soft_wrap=False)
+        count = min(workers or default_worker_count(visible_gpus()), space.budget.trials)
+        local_workers = LocalWorkers(space.name, storage_url, count, artifacts)
+        follow_study(opened, confirming, local_workers, progress_console)
+    if create:
+        return
+    result = confirmation.confirmation(opened, loaded)
+    if result is not None:
+        stdout_console().print(confirmation.render(result), soft_wrap=False)
 
 
-def _studies(
-    opened: "RDBStorage", study: "Study", storage_url: str, numbers: tuple[int, int, int], scales: list[str]
-) -> "list[tuple[Study, Space]]":
-    """The studies that confirm, one per scale: made after a rehearsal, or those that are there."""
-    from sweeps import store
-    from sweeps.analysis import candidates, ranking
-    from sweeps.space import file
+@dataclass(frozen=True, slots=True)
+class ConfirmationPlan:
+    """What is run again.
 
-    top, middle, seeds = numbers
+    Attributes:
+        texts: search-space files, one per scale.
+        cost: how long one run of the candidates took in the study that is confirmed, as a remark.
+    """
+
+    texts: list[str]
+    cost: str
+
+
+def _plan_confirmation(
+    study: Study, scale_options: list[str], *, top: int, middle: int, seeds: int
+) -> ConfirmationPlan:
+    """Choose the candidates and write a search-space file for each scale.
+
+    Raises:
+        InputError: the study confirms another one itself, nothing learned, or a scale cannot be used.
+    """
     space = store.space_of(study)
     if space.confirms:
         raise InputError(f"{space.name!r} confirms {space.confirms!r}; confirm that one, with another --scale")
-    at = [candidates.scale(each, space) for each in scales]
+    scales = [candidates.scale(option, space) for option in scale_options]
     chosen = candidates.choose(space.name, ranking.ranked_of(study, space), top, middle)
-    texts = [candidates.study_text(space, chosen, seeds, each) for each in at]
-    seconds = ranking.mean_seconds([trial for each in chosen for trial in each.trials])
-    cost = f"; one of {space.budget.length} took {seconds:.3g} s"
-    return [_study(opened, text, file.parse(text), storage_url, cost) for text in texts]
+    texts = [candidates.study_text(space, chosen, seeds, scale) for scale in scales]
+    trials = [trial for configuration in chosen for trial in configuration.trials]
+    seconds = ranking.mean_seconds(trials)
+    return ConfirmationPlan(texts, cost=f"one of {space.budget.length} took {seconds:.3g} s")
 
 
-def _study(opened: "RDBStorage", text: str, space: "Space", storage_url: str, cost: str) -> "tuple[Study, Space]":
-    """The study that a text describes: made after a rehearsal, or the one that is there.
+def _open_confirming_study(opened: RDBStorage, text: str, storage_url: str, cost: str) -> tuple[Study, Space]:
+    """Return the study of a search-space file: the one that is there, or a new one, rehearsed first.
 
     Args:
-        cost: of the candidates' runs in the study that is confirmed, in words.
+        cost: see `ConfirmationPlan`.
 
     Raises:
         InputError: the one that is there has another number of candidates or seeds.
     """
-    from sweeps import store
-    from sweeps.analysis import candidates
-    from sweeps.cli import run as running
-    from sweeps.cli import suggestions
+    space = file.parse(text)
+    existing = store.find_study(opened, space.name)
+    if existing is None:
+        existing = _create_confirming_study(text, storage_url)
+    else:
+        wanted_labels, wanted_seeds = candidates.asked(space)
+        space = store.space_of(existing)
+        labels, seeds = candidates.asked(space)
+        if len(wanted_labels) != len(labels) or wanted_seeds != seeds:
+            raise InputError(
+                f"study {space.name!r} is there, with {len(labels)} candidates and {seeds} seeds, not "
+                f"{len(wanted_labels)} and {wanted_seeds}; ask for those, or delete it: "
+                f"{suggestions.delete_command(storage_url, space.name)}"
+            )
+    print(f"study {space.name!r}: {_describe_runs(space)}; {cost}", file=sys.stderr)
+    return existing, space
 
-    there = store.find_study(opened, space.name)
-    known = space if there is None else store.space_of(there)
-    asked, has = candidates.asked(space), candidates.asked(known)
-    if len(asked[0]) != len(has[0]) or asked[1] != has[1]:
-        raise InputError(
-            f"study {space.name!r} is there, with {len(has[0])} candidates and {has[1]} seeds, not {len(asked[0])} and "
-            f"{asked[1]}; ask for those, or delete it: {suggestions.delete_command(storage_url, space.name)}"
-        )
-    if there is None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "confirm.toml"
-            path.write_text(text, encoding="utf-8")
-            _, there, _ = running.create(path, [], storage_url)
-    names, seeds = ", ".join(map(str, has[0])), f"{has[1]} seed{'s' if has[1] > 1 else ''}"
-    runs = f"{known.budget.trials} runs of {known.budget.length}"
-    print(f"study {space.name!r}: candidates {names}, {seeds}, {runs}{cost}", file=sys.stderr)
-    return there, known
+
+def _create_confirming_study(text: str, storage_url: str) -> Study:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "confirm.toml"
+        path.write_text(text, encoding="utf-8")
+        return open_study_of_file(path, [], storage_url).study
+
+
+def _describe_runs(space: Space) -> str:
+    labels, seeds = candidates.asked(space)
+    names = ", ".join(map(str, labels))
+    return f"candidates {names}, {count_noun(seeds, 'seed')}, {space.budget.trials} runs of {space.budget.length}"

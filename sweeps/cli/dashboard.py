@@ -1,10 +1,12 @@
-"""The command that serves the dashboard."""
+"""`sweeps dashboard`: optuna-dashboard on a store."""
 
 from typing import Annotated
 
 import typer
 
+from sweeps import store
 from sweeps.cli.options import ArtifactsPlace, StorageUrl
+from sweeps.dashboard.server import serve_dashboard
 
 
 def dashboard(
@@ -14,10 +16,6 @@ def dashboard(
     artifacts: ArtifactsPlace = None,
 ) -> None:
     """Serve Optuna's dashboard on the store and its artifacts, and keep the studies' notes fresh, until Ctrl-C."""
-    from sweeps import store
-
     storage_url = store.url(storage)
     opened = store.connect(storage_url)
-    from sweeps.dashboard.server import serve
-
-    serve(opened, store.artifacts(storage_url, artifacts), host, port)
+    serve_dashboard(opened, store.artifacts(storage_url, artifacts), host, port)

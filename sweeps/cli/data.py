@@ -1,17 +1,24 @@
-"""`sweeps data`: image files into a store, and a look at what is in it."""
+"""`sweeps data`: decode image files for training, and show what was decoded."""
 
 import json
 import os
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from sweeps.cli.consoles import stdout_console
+from sweeps.data import prepare as preparation
+from sweeps.data.prepare import describe
 from sweeps.errors import InputError
 
-if TYPE_CHECKING:
-    from rich.console import Console
+LINE_INTERVAL_S = 10  # from one line of progress to the next, where there is no terminal
 
 app = typer.Typer(help="Prepare image files for sweeps, and look at what was prepared.", no_args_is_help=True)
 
@@ -54,14 +61,18 @@ def prepare(
     Interrupted, even by a power cut, the same command goes on where it was. Damaged files are left out and listed in
     skipped.tsv within the store.
     """
-    from sweeps.data import prepare as preparing
-
-    options = preparing.Options(
-        layout, size, grey, classes, images_per_class, processes or os.cpu_count() or 1, skip_limit
+    options = preparation.Options(
+        layout,
+        size=size,
+        grey=grey,
+        classes=classes,
+        images_per_class=images_per_class,
+        processes=processes or os.cpu_count() or 1,
+        skip_limit=skip_limit,
     )
-    progress = _Progress(to)
+    progress = DecodingProgress(to)
     try:
-        info = preparing.prepare(source, to, options, progress)
+        info = preparation.prepare(source, to, options, progress)
     except KeyboardInterrupt:
         progress.stop()
         print("stopped; the same command goes on from here", file=sys.stderr)
@@ -72,46 +83,52 @@ def prepare(
         print(f"left out: class {name!r} has no images", file=sys.stderr)
     if info.origin["skipped"]:
         print(f"left out: {info.origin['skipped']} damaged files, see {to / 'skipped.tsv'}", file=sys.stderr)
-    counts = " and ".join(f"{each.images:,} {name}" for name, each in info.splits.items())
+    counts = " and ".join(f"{split.images:,} {name}" for name, split in info.splits.items())
     print(f"{to}: {counts} images of {len(info.classes)} classes")
     print(f"next: sweeps data info {to} --picture {to}.png")
 
 
-class _Progress:
-    """Files done, rate and time left: a bar on a terminal, else a line now and then."""
+class DecodingProgress:
+    """Files decoded, rate and time left: a bar on a terminal, else a line now and then."""
 
     def __init__(self, to: Path) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console: Console = Console(stderr=True)
-        name = TextColumn("{task.description}", markup=False)
-        rate, skipped = TextColumn("{task.fields[rate]} images/s"), TextColumn("{task.fields[skipped]}")
-        columns = (name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), skipped)
-        self._bar = Progress(*columns, console=self._console)
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]} images/s"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[skipped]}"),
+            console=self._console,
+        )
         self._task = self._bar.add_task(str(to), total=None, rate="-", skipped="")
         self._first: tuple[float, int] | None = None
-        self._shown = 0.0
+        self._last_line_s = 0.0
 
     def __call__(self, done: int, total: int, skipped: int) -> None:
-        from time import monotonic
-
-        now = monotonic()
+        """Show how many files are done."""
+        now = time.monotonic()
         if self._first is None:
             self._first = (now, done)
             self._bar.start()
-        rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)
-        left_out = f"{skipped} damaged" if skipped else ""
+        first_s, first_done = self._first
+        rate = (done - first_done) / max(now - first_s, 1e-9)
+        remark = ""
+        if skipped:
+            remark = f"{skipped} damaged"
         if self._console.is_terminal:
-            shown: dict[str, Any] = {"rate": f"{rate:,.0f}", "skipped": left_out}
-            self._bar.update(self._task, completed=done, total=total, **shown)
-        elif rate and (now - self._shown > 10 or done == total):
-            self._shown = now
+            self._bar.update(self._task, completed=done, total=total, rate=f"{rate:,.0f}", skipped=remark)
+        elif rate and (now - self._last_line_s > LINE_INTERVAL_S or done == total):
+            self._last_line_s = now
             minutes = (total - done) / rate / 60
             line = f"{done:,} of {total:,} files, {rate:,.0f}/s, {minutes:.0f} min left"
-            print(f"{line}, {left_out}" if left_out else line, file=sys.stderr)
+            if remark:
+                line += f", {remark}"
+            print(line, file=sys.stderr)
 
     def stop(self) -> None:
+        """Leave the terminal as it is."""
         if self._first is not None and self._console.is_terminal:
             self._bar.stop()
 
@@ -126,49 +143,52 @@ def info(
     verify: Annotated[bool, typer.Option("--verify", help="Compare the checksums; reads everything.")] = False,
 ) -> None:
     """Show what is in a store: counts, class balance, mean and spread, sample pictures."""
-    from rich.console import Console
-
-    from sweeps.data.prepare import describe
-
     values = describe.describe(store)
     if verify and (damaged := describe.damaged(store)):
         raise InputError(f"{store}: {', '.join(damaged)} is not what was written; prepare the store again")
     if picture is not None:
-        _write(picture, describe.picture(store))
+        _write_picture(picture, describe.picture(store))
     if as_json:
         print(json.dumps(values, indent=2))
-    else:
-        _show(values, Console(width=None if sys.stdout.isatty() else 200))
-        if verify:
-            print("checksums agree")
+        return
+    _print_description(values, stdout_console())
+    if verify:
+        print("checksums agree")
 
 
-def _write(path: Path, image: Any) -> None:
+def _write_picture(path: Path, image: Image.Image) -> None:
     try:
         image.save(path, format="PNG")
     except OSError as exc:
         raise InputError(f"{path}: {exc.strerror or exc}; give --picture a file that can be written") from exc
 
 
-def _show(values: dict[str, Any], console: "Console") -> None:
-    from rich.table import Table
-
-    origin, colour = values["origin"], "grey (CIE L*)" if values["channels"] == 1 else "colour (sRGB)"
+def _print_description(values: dict[str, Any], console: Console) -> None:
+    origin = values["origin"]
+    colour = "colour (sRGB)"
+    if values["channels"] == 1:
+        colour = "grey (CIE L*)"
     console.print(
         f"{values['path']}: {values['classes']} classes, {values['height']}x{values['width']} {colour}, "
         f"{values['bytes'] / 1e9:.3g} GB, made {origin['made']}\n"
         f"from {origin['source']} ({origin['layout']}), {origin['skipped']} damaged files left out",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     table = Table(
         "split", "images", "fewest of a class", "most of a class", "chance top-1", "entropy", "mean", "spread"
     )
-    for split in ("train", "holdout"):
-        each = values[split]
+    for name in ("train", "holdout"):
+        split = values[name]
         table.add_row(
-            split, f"{each['images']:,}", f"{each['fewest_of_a_class']} ({each['fewest_class']})",
-            f"{each['most_of_a_class']} ({each['most_class']})", f"{100 * each['chance_top1']:.2f} %",
-            f"{each['entropy']:.4f}", " ".join(f"{v:.3f}" for v in each["mean"]),
-            " ".join(f"{v:.3f}" for v in each["spread"]),
-        )  # fmt: skip
+            name,
+            f"{split['images']:,}",
+            f"{split['fewest_of_a_class']} ({split['fewest_class']})",
+            f"{split['most_of_a_class']} ({split['most_class']})",
+            f"{100 * split['chance_top1']:.2f} %",
+            f"{split['entropy']:.4f}",
+            " ".join(f"{value:.3f}" for value in split["mean"]),
+            " ".join(f"{value:.3f}" for value in split["spread"]),
+        )
     console.print(table)

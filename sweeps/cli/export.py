@@ -1,31 +1,36 @@
-"""The command that exports configurations for the repository that trains them at full size."""
+"""`sweeps export`: configurations as recipes for the repository that trains them at full size."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from optuna import Study
 
+from sweeps import store
 from sweeps.cli.options import StorageUrl
 from sweeps.errors import InputError
+from sweeps.export import branch as branches
+from sweeps.export import folder, recipes, select, verify
+from sweeps.export.plan import File, Plan
+from sweeps.export.select import ExportedTrial
+from sweeps.space import file
+from sweeps.space.space import Space
+from sweeps.store import engines
 
-if TYPE_CHECKING:
-    from sweeps.export.plan import File, Plan
-    from sweeps.export.select import ExportedTrial
-    from sweeps.space.space import Space
 
-
-class Form(StrEnum):
-    """How recipes are written."""
+class RecipeFormat(StrEnum):
+    """The language that recipes are written in."""
 
     TOML = "toml"
     YAML = "yaml"
     JSON = "json"
 
 
-Study = Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
+StudyArgument = Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
 To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="The folder to write into.", show_default=False)]
 Top = Annotated[
     int | None,
@@ -71,11 +76,11 @@ Check = Annotated[
 
 
 def export(
-    study: Study = None,
+    study: StudyArgument = None,
     to: To = None,
     top: Top = None,
     trial: Trials = None,
-    form: Annotated[Form, typer.Option("--format", help="Of the recipes.")] = Form.TOML,
+    form: Annotated[RecipeFormat, typer.Option("--format", help="Of the recipes.")] = RecipeFormat.TOML,
     module: Module = False,
     full: FullSize = None,
     force: Force = False,
@@ -87,89 +92,124 @@ def export(
     if check is not None:
         if study or to or top or trial or full or module or force or branch:
             raise InputError("--check DIR looks at an export that is there; it goes with --storage alone")
-        _check(check, storage)
+        _check_export(check, storage)
         return
     if study is None or to is None:
         raise InputError("write sweeps export STUDY --to DIR, or sweeps export --check DIR")
     if top and trial:
         raise InputError("--top K takes the best, --trial N those that you name: take one of them")
-    from sweeps.export import folder
-
     if branch is None:
         folder.check(to)
-    space, chosen, files = _files(study, (top or 1, trial or []), form, module, full or [], storage)
+    selection = Selection(top or 1, trial or [])
+    exported = _make_files(study, selection, form, storage, module=module, full_size=full or [])
     if branch is None:
-        _tell(folder.write(to, files, force=force), lambda name: str(to / name), files, chosen)
+        plan = folder.write(to, exported.files, force=force)
+        _print_plan(plan, exported, lambda name: str(to / name))
         return
-    _commit(to, branch, files, space, chosen, force)
+    _commit_to_branch(to, branch, exported, force=force)
 
 
-def _files(
-    study: str, which: tuple[int, list[int]], form: Form, module: bool, full: list[str], storage: str | None
-) -> "tuple[Space, list[ExportedTrial], dict[str, File]]":
-    """What is to be written; lines about it go to stderr."""
-    from sweeps import store
-    from sweeps.export import recipes, select
-    from sweeps.space import file
-    from sweeps.store import engines
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which trials are exported: the `top` best, or those in `numbers` if there are any."""
 
-    for override in full:
+    top: int
+    numbers: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What is to be written.
+
+    Attributes:
+        trials: in the order of their ranks.
+        files: by their names in the export.
+    """
+
+    space: Space
+    trials: Sequence[ExportedTrial]
+    files: Mapping[str, File]
+
+
+def _make_files(
+    study: str,
+    selection: Selection,
+    form: RecipeFormat,
+    storage: str | None,
+    *,
+    module: bool,
+    full_size: Sequence[str],
+) -> Exported:
+    """Make the files of an export; print remarks about them to stderr."""
+    for override in full_size:
         if not override.startswith("full."):
             raise InputError(f"--set {override}: only the full size can be set here; write full.TABLE.KEY=VALUE")
     storage_url = store.url(storage)
     opened = store.connect(storage_url)
     with engines.translate_database_errors(storage_url):
         loaded = store.load_study(opened, study)
-        space = store.space_of(loaded)
-        if full:
-            text, overrides = loaded.user_attrs[store.SPACE_TEXT], loaded.user_attrs[store.SPACE_OVERRIDES]
-            space = file.parse(text, [*overrides, *full], f"study {study!r}")
-        count, numbers = which
-        lines: list[str] = []
-        if numbers:
-            chosen = select.numbered(loaded, space, numbers)
+        space = _space_at_full_size(loaded, full_size)
+        remarks: list[str] = []
+        if selection.numbers:
+            trials = select.numbered(loaded, space, selection.numbers)
         else:
-            chosen, lines = select.best(opened, loaded, space, count)
-        files, said = recipes.files(loaded, space, chosen, store.masked(storage_url), form.value, module=module)
-    for line in (*lines, *said):
-        print(f"sweeps: {line}", file=sys.stderr)
-    return space, chosen, files
+            trials, remarks = select.best(opened, loaded, space, selection.top)
+        files, more_remarks = recipes.files(loaded, space, trials, store.masked(storage_url), form.value, module=module)
+    for remark in remarks + more_remarks:
+        print(f"sweeps: {remark}", file=sys.stderr)
+    return Exported(space, trials, files)
 
 
-def _tell(plan: "Plan", place: Callable[[str], str], files: "dict[str, File]", chosen: "list[ExportedTrial]") -> None:
-    """A line per file: what became of it, and of which trial it is, if it still is."""
-    words = {each.trial.number: each.words for each in chosen}
+def _space_at_full_size(study: Study, full_size: Sequence[str]) -> Space:
+    """Return the study's search space, with the values of its full size that the command line sets."""
+    if not full_size:
+        return store.space_of(study)
+    text = study.user_attrs[store.SPACE_TEXT]
+    overrides = [*study.user_attrs[store.SPACE_OVERRIDES], *full_size]
+    return file.parse(text, overrides, f"study {study.study_name!r}")
+
+
+def _print_plan(plan: Plan, exported: Exported, format_path: Callable[[str], str]) -> None:
+    """Print a line per file: what became of it, and which trial it holds."""
+    descriptions = {trial.trial.number: trial.words for trial in exported.trials}
     for name, state in plan.states.items():
-        of = f"  {words[files[name].entry.trial]}" if name in files else ""
-        print(f"{state:11} {place(name)}{of}")
+        line = f"{state:11} {format_path(name)}"
+        if name in exported.files:
+            line += f"  {descriptions[exported.files[name].entry.trial]}"
+        print(line)
 
 
-def _commit(
-    to: Path, branch: str, files: "dict[str, File]", space: "Space", chosen: "list[ExportedTrial]", force: bool
-) -> None:
-    from sweeps.export import branch as branches
-
-    trials = ", ".join(str(each.trial.number) for each in chosen)
-    subject = f"Export {space.name}: trial{'s' if len(chosen) > 1 else ''} {trials}"
-    message = [subject, "", *(f"{each.name}: {each.words}" for each in chosen), "", "Written by sweeps export."]
-    done = branches.commit(to, branch, files, message, force=force)
-    _tell(done.plan, lambda name: f"{done.place}{name}", files, chosen)
-    if done.sha:
-        print(f"committed {done.sha[:9]} to {branch}, on {done.parent}")
+def _commit_to_branch(to: Path, branch: str, exported: Exported, *, force: bool) -> None:
+    commit = branches.commit(to, branch, exported.files, _commit_message(exported), force=force)
+    _print_plan(commit.plan, exported, lambda name: f"{commit.place}{name}")
+    if commit.sha:
+        print(f"committed {commit.sha[:9]} to {branch}, on {commit.parent}")
     else:
-        print(f"nothing to commit to {branch}: unchanged since {done.parent}")
+        print(f"nothing to commit to {branch}: unchanged since {commit.parent}")
 
 
-def _check(path: Path, storage: str | None) -> None:
-    from sweeps import store
-    from sweeps.export import verify
-    from sweeps.store import engines
+def _commit_message(exported: Exported) -> list[str]:
+    noun = "trial"
+    if len(exported.trials) > 1:
+        noun = "trials"
+    numbers = ", ".join(str(trial.trial.number) for trial in exported.trials)
+    lines = [f"Export {exported.space.name}: {noun} {numbers}", ""]
+    lines += [f"{trial.name}: {trial.words}" for trial in exported.trials]
+    lines += ["", "Written by sweeps export."]
+    return lines
 
+
+def _check_export(path: Path, storage: str | None) -> None:
+    """Compare an export with this code and the store, and print what is found.
+
+    Raises:
+        typer.Exit: something differs.
+    """
     storage_url = store.url(storage)
     with engines.translate_database_errors(storage_url):
         checks = verify.check(path, verify.find_in(storage_url))
-    for each in checks:
-        word = "-" if each.fine is None else "ok" if each.fine else "DIFFERS"
-        print(f"{word:8} {each.name}: {each.words}")
-    if any(each.fine is False for each in checks):
+    results = {True: "ok", False: "DIFFERS", None: "-"}
+    for check in checks:
+        print(f"{results[check.fine]:8} {check.name}: {check.words}")
+    if any(check.fine is False for check in checks):
         raise typer.Exit(1)

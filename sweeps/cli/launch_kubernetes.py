@@ -2,13 +2,13 @@
 
 import ipaddress
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
+from sweeps import store
 from sweeps.cli.launch_options import (
     Cancel,
     Pool,
@@ -16,17 +16,18 @@ from sweeps.cli.launch_options import (
     Studies,
     WhenIdle,
     Workers,
-    asked_for,
-    reached,
+    connect_store,
+    make_job,
     require_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsPlace, StorageUrl
+from sweeps.cli.options import ArtifactsPlace, LogFormatOption, StorageUrl
 from sweeps.errors import InputError, NoStoreError, StoreError
+from sweeps.launch.job import Job, count_noun, parse_gpu_share
+from sweeps.launch.kubernetes.manifest import make_manifest
+from sweeps.launch.kubernetes.manifest_files import kubectl_manifest, write_kustomize_base
 from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, Size
-
-if TYPE_CHECKING:
-    from sweeps.launch.job import Job
+from sweeps.store import engines
 
 Image = Annotated[
     str | None, typer.Option("--image", help="Container image that has sweeps in it.", show_default=False)
@@ -132,6 +133,7 @@ def kubernetes(
     service_account: ServiceAccount = None,
     user: User = "10001",
     labels: Labels = None,
+    log_format: LogFormatOption = "text",
     exit_when_idle: WhenIdle = False,
     dry_run: DryRun = False,
     to: To = None,
@@ -142,84 +144,81 @@ def kubernetes(
     A pod that is evicted or preempted hands its trials back and is started again. The store's URL is in a Secret.
     """
     require_one(dry_run=dry_run, to=to is not None, cancel=cancel)
-    job, url = _job(studies, pool, 1 if cancel else workers, gpus_per_worker, storage)
     if cancel:
-        _cancel(job, context, namespace)
-        return
-    size = Size(cpus, memory, gpu_resource)
-    placed = Placement(tuple(node_selectors or ()), tuple(tolerations or ()), priority_class, spread)
-    access = Access(secret, tuple(env_secrets or ()), tuple(pull_secrets or ()), service_account, user)
-    pods = PodOptions(image or "", namespace, _place(url, artifacts), tuple(claims or ()), tuple(labels or ()))
-    pods = replace(pods, size=size, placement=placed, access=access, exit_when_idle=exit_when_idle)
-    _deliver(job, pods, url, context, to, dry_run=dry_run)
-
-
-def _job(
-    studies: list[str] | None, pool: bool, workers: int | None, share: str, storage: str | None
-) -> "tuple[Job, str]":
-    """What is to be launched, and the store's URL.
-
-    Raises:
-        InputError: something is missing, or pods cannot use the store.
-    """
-    from sweeps.launch.job import workers_per_gpu
-    from sweeps.store import engines
-
-    job, url = asked_for(studies, pool, workers, workers_per_gpu(share), storage)
-    if engines.is_sqlite(engines.parsed(url)):
+        workers = 1  # any number: the name of the job does not depend on it
+    storage_url = store.url(storage)
+    per_gpu = parse_gpu_share(gpus_per_worker)
+    job = make_job(studies, pool=pool, workers=workers, workers_per_gpu=per_gpu, storage_url=storage_url)
+    if engines.is_sqlite(engines.parsed(storage_url)):
         raise InputError("a SQLite store serves one machine, not pods: set SWEEPS_STORAGE to PostgreSQL or MySQL")
-    return job, url
-
-
-def _place(url: str, artifacts: str | None) -> str | None:
-    from sweeps import store
-
-    return store.artifacts(url, artifacts)
-
-
-def _deliver(job: "Job", pods: PodOptions, url: str, context: str | None, to: Path | None, *, dry_run: bool) -> None:
-    """Print the manifest, write it, or make the Job."""
-    from sweeps.launch.job import number
-    from sweeps.launch.kubernetes import manifest_files
-    from sweeps.launch.kubernetes.manifest import manifest
-
-    document = manifest(job, pods)
+    if cancel:
+        _cancel_job(job, context, namespace)
+        return
+    pods = PodOptions(
+        image=image or "",
+        namespace=namespace,
+        artifacts=store.artifacts(storage_url, artifacts),
+        claims=tuple(claims or ()),
+        labels=tuple(labels or ()),
+        size=Size(cpus, memory, gpu_resource),
+        placement=Placement(
+            node_selectors=tuple(node_selectors or ()),
+            tolerations=tuple(tolerations or ()),
+            priority_class=priority_class,
+            spread=spread,
+        ),
+        access=Access(
+            secret=secret,
+            env_secrets=tuple(env_secrets or ()),
+            pull_secrets=tuple(pull_secrets or ()),
+            service_account=service_account,
+            user=user,
+        ),
+        log_format=log_format,
+        exit_when_idle=exit_when_idle,
+    )
+    manifest = make_manifest(job, pods)
     if pods.artifacts is None:
-        _say("no --artifacts, so no checkpoints: a trial whose pod ends starts over in another")
+        _print_remark("no --artifacts, so no checkpoints: a trial whose pod ends starts over in another")
     if dry_run:
-        print(manifest_files.for_kubectl(job, pods), end="")
-        return
-    if to is not None:
-        manifest_files.write_base(job, pods, to)
+        print(kubectl_manifest(job, pods), end="")
+    elif to is not None:
+        write_kustomize_base(job, pods, to)
         print(to)
-        return
+    else:
+        _create_job(job, pods, manifest, storage_url, context)
+
+
+def _create_job(job: Job, pods: PodOptions, manifest: dict[str, Any], storage_url: str, context: str | None) -> None:
+    """Create the Job on the cluster, and the Secret with the store's URL unless there is one."""
+    secret_url = None
     if pods.access.secret is None:
-        _require_reachable(url)
-    client = _client()
-    cluster = client.connect(context, pods.namespace)
-    _check_studies(job, url)
-    client.launch(cluster, document, url if pods.access.secret is None else None)
-    made = f"{number(job.tasks, 'pod')}, {number(job.workers, 'worker')}"
-    print(f"job {job.name} in namespace {cluster.namespace}: {made}")
-    _say(f"its pods: kubectl -n {cluster.namespace} get pods -l {client.JOB_LABEL}={job.name}")
+        secret_url = storage_url
+        _require_reachable(storage_url)
+    client = import_client()
+    cluster = client.connect_cluster(context, pods.namespace)
+    _require_studies_if_reachable(job, storage_url)
+    client.create_job(cluster, manifest, secret_url)
+    sizes = f"{count_noun(job.tasks, 'pod')}, {count_noun(job.workers, 'worker')}"
+    print(f"job {job.name} in namespace {cluster.namespace}: {sizes}")
+    _print_remark(f"its pods: kubectl -n {cluster.namespace} get pods -l {client.JOB_LABEL}={job.name}")
 
 
-def _cancel(job: "Job", context: str | None, namespace: str | None) -> None:
-    from sweeps.launch.job import number
+def _cancel_job(job: Job, context: str | None, namespace: str | None) -> None:
+    client = import_client()
+    cluster = client.connect_cluster(context, namespace)
+    count = client.cancel_job(cluster, job.name, _print_remark)
+    print(f"job {job.name} is gone, with {count_noun(count, 'pod')}")
 
-    client = _client()
-    count = client.cancel(client.connect(context, namespace), job.name, _say)
-    print(f"job {job.name} is gone, with {number(count, 'pod')}")
 
-
-def _client() -> ModuleType:
-    """The room's part that needs the official client.
+def import_client() -> ModuleType:
+    """Import the module that needs Kubernetes' official client.
 
     Raises:
         InputError: that is not installed.
     """
     try:
-        from sweeps.launch.kubernetes import client
+        from sweeps.launch.kubernetes import client  # noqa: PLC0415  an optional dependency
     except ImportError as exc:
         raise InputError(
             f"the client of Kubernetes is not installed ({exc}); pip install 'sweeps[kubernetes]', "
@@ -228,15 +227,13 @@ def _client() -> ModuleType:
     return client
 
 
-def _require_reachable(url: str) -> None:
-    """Make sure that the URL means the same in a pod as here.
+def _require_reachable(storage_url: str) -> None:
+    """Check that the URL means the same in a pod as here.
 
     Raises:
         InputError: it means this machine.
     """
-    from sweeps.store import engines
-
-    host = engines.parsed(url).host or ""
+    host = engines.parsed(storage_url).host or ""
     try:
         is_here = ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -248,21 +245,21 @@ def _require_reachable(url: str) -> None:
         )
 
 
-def _check_studies(job: "Job", url: str) -> None:
-    """Make sure that the studies are there, before pods are started; where pods alone reach the store, they will say.
+def _require_studies_if_reachable(job: Job, storage_url: str) -> None:
+    """Check that the studies exist, before pods are started; where only pods reach the store, they will say.
 
     Raises:
-        StoreError: one is not there.
+        StoreError: one does not exist.
     """
     try:
-        opened = reached(job, url)
+        opened = connect_store(job, storage_url)
     except NoStoreError:
         raise
     except StoreError as exc:
-        _say(f"whether the studies are there is not checked: {exc}")
+        _print_remark(f"whether the studies are there is not checked: {exc}")
         return
     require_studies(job, opened)
 
 
-def _say(text: str) -> None:
+def _print_remark(text: str) -> None:
     print(text, file=sys.stderr)

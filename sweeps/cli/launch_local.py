@@ -10,19 +10,31 @@ from typing import Annotated
 
 import typer
 
+from sweeps import logs, store
 from sweeps.cli.launch_options import (
     Cancel,
     Pool,
     Studies,
     WhenIdle,
     Workers,
-    asked_for,
-    reached,
+    connect_store,
+    make_job,
     require_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsPlace, StorageUrl
+from sweeps.cli.options import ArtifactsPlace, LogFormatOption, StorageUrl
 from sweeps.errors import InputError
+from sweeps.launch.job import Job, count_noun
+from sweeps.launch.local import background
+from sweeps.launch.local.devices import (
+    DeviceAssignment,
+    assign_devices,
+    default_worker_count,
+    require_room,
+    visible_gpus,
+)
+from sweeps.launch.local.supervisor import ManagedWorker, Supervisor, receive_signals
+from sweeps.launch.local.worker_processes import sweeps_command, worker_environment
 
 PerGpu = Annotated[int, typer.Option("--workers-per-gpu", min=1, help="How many workers may share a GPU.")]
 GpuMemory = Annotated[
@@ -31,6 +43,7 @@ GpuMemory = Annotated[
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="In the background, with a log in sweeps-logs.")]
 STARTED_S = 30.0  # a supervisor that cannot start says so within
+STARTED_POLL_S = 0.1
 
 
 def local(
@@ -42,6 +55,7 @@ def local(
     exit_when_idle: WhenIdle = False,
     detach: Detach = False,
     cancel: Cancel = False,
+    log_format: LogFormatOption = "text",
     storage: StorageUrl = None,
     artifacts: ArtifactsPlace = None,
 ) -> None:
@@ -51,42 +65,43 @@ def local(
     killed is started again, after a wait that doubles. SIGTERM, SIGINT or SIGUSR1: workers hand their trials back, and
     the exit code is 75.
     """
-    from sweeps.launch.job import number
-    from sweeps.launch.local import background, supervisor
-    from sweeps.launch.local import worker_processes as here
-    from sweeps.launch.local.devices import assign_devices, default_workers, require_room, visible_gpus
-
     require_one(cancel=cancel, detach=detach)
-    found = visible_gpus()
-    job, url = asked_for(studies, pool, workers or per_gpu * default_workers(found), per_gpu, storage)
+    logs.configure_logging(log_format)
+    storage_url = store.url(storage)
+    gpus = visible_gpus()
+    count = workers or per_gpu * default_worker_count(gpus)
+    job = make_job(studies, pool=pool, workers=count, workers_per_gpu=per_gpu, storage_url=storage_url)
     if cancel:
-        count = background.cancel(job.name, supervisor.say)
-        print(f"ended {number(count, 'supervisor')} of {job.name}")
+        ended = background.cancel_supervisors(job.name)
+        print(f"ended {count_noun(ended, 'supervisor')} of {job.name}")
         return
-    require_room(job.workers, per_gpu, found)
-    told = here.environment(url, artifacts)
+    require_room(job.workers, per_gpu, gpus)
+    environment = worker_environment(storage_url, artifacts, log_format)
     if detach:
-        require_studies(job, reached(job, url))
-        _detach(job.name, told)
+        require_studies(job, connect_store(job, storage_url))
+        _detach(job.name, environment)
         return
-    words = [*(["--exit-when-idle"] if exit_when_idle else []), "--", *job.studies]
-    posts = [
-        supervisor.ManagedWorker(index, seat)
-        for index, seat in enumerate(assign_devices(job.workers, found, gpu_memory))
-    ]
-    with supervisor.hearing() as signals, background.listed(job.name, supervisor.say):
-        code = supervisor.Supervisor(words, {"SWEEPS_JOB": f"local {job.name}", **told}, posts).run(signals)
-    raise typer.Exit(code)
+    devices = assign_devices(job.workers, gpus, gpu_memory)
+    raise typer.Exit(_supervise(job, devices, environment, exit_when_idle=exit_when_idle))
 
 
-def _detach(name: str, told: Mapping[str, str]) -> None:
+def _supervise(job: Job, devices: list[DeviceAssignment], environment: dict[str, str], *, exit_when_idle: bool) -> int:
+    """Keep workers running in the foreground; return the exit code."""
+    environment.setdefault("SWEEPS_JOB", f"local {job.name}")  # a cluster has named its own job
+    arguments = []
+    if exit_when_idle:
+        arguments.append("--exit-when-idle")
+    arguments += ["--", *job.studies]
+    workers = [ManagedWorker(number, device) for number, device in enumerate(devices)]
+    with receive_signals() as signals, background.list_supervisor(job.name):
+        return Supervisor(arguments, environment, workers).run(signals)
+
+
+def _detach(name: str, environment: Mapping[str, str]) -> None:
     """Start the same command again, without --detach, as a process of its own."""
-    from sweeps.launch.local import background
-    from sweeps.launch.local.worker_processes import command
-
     log = Path("sweeps-logs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    words = sys.argv[1:]
-    words.remove("--detach")
+    arguments = sys.argv[1:]
+    arguments.remove("--detach")
     try:
         log.parent.mkdir(exist_ok=True)
         file = log.open("ab")
@@ -94,11 +109,18 @@ def _detach(name: str, told: Mapping[str, str]) -> None:
         raise InputError(f"{log}: {exc.strerror}; start where a log can be written") from exc
     with file:
         child = subprocess.Popen(
-            command(*words), env=told, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            sweeps_command(*arguments),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     deadline = time.monotonic() + STARTED_S
-    while child.poll() is None and child.pid not in background.running(name) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    while child.poll() is None and child.pid not in background.running_supervisors(name):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(STARTED_POLL_S)
     if child.poll() is not None:
         raise InputError(f"it did not start: {log.read_text(errors='replace').strip() or log}")
     print(f"process {child.pid}, log in {log}; the same words with --cancel in place of --detach end it")

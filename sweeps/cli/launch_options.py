@@ -1,15 +1,14 @@
-"""What the commands that launch workers have in common: their options, and the job that these ask for."""
+"""What the commands that launch workers share: their options, the job that these describe, and checks of the store."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from optuna.storages import RDBStorage
 
+from sweeps import store
 from sweeps.errors import InputError, NoStoreError
-
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
-
-    from sweeps.launch.job import Job
+from sweeps.launch.job import Job
+from sweeps.store import engines
 
 Studies = Annotated[
     list[str] | None, typer.Argument(metavar="STUDY...", help="The studies' names.", show_default=False)
@@ -26,61 +25,56 @@ Cancel = Annotated[
 ]
 
 
-def asked_for(
-    studies: list[str] | None, pool: bool, workers: int | None, per_gpu: int, storage: str | None
-) -> "tuple[Job, str]":
-    """What is to be launched, and the store's URL.
+def make_job(
+    studies: list[str] | None, *, pool: bool, workers: int | None, workers_per_gpu: int, storage_url: str
+) -> Job:
+    """Return the job that the options describe.
 
     Raises:
-        InputError: something is missing.
+        InputError: an option is missing.
     """
-    from sweeps import store
-    from sweeps.launch.job import Job
-
     if bool(studies) == pool:
         raise InputError("name the studies to be served, or say --pool for workers that serve every study of the store")
     if workers is None:
         raise InputError("--workers is missing: say how many to start")
-    url = store.url(storage)
-    return Job(tuple(studies or ()), store.absolute(url), workers, per_gpu), url
+    return Job(tuple(studies or ()), store.absolute(storage_url), workers, workers_per_gpu)
 
 
-def require_one(**said: bool) -> None:
-    """Make sure that of options that exclude each other no two were said.
+def require_one(**given: bool) -> None:
+    """Check that of options that exclude each other at most one was given.
+
+    Args:
+        given: by the options' names, with _ for -.
 
     Raises:
-        InputError: they were.
+        InputError: two or more were given.
     """
-    names = [f"--{name.replace('_', '-')}" for name, is_said in said.items() if is_said]
+    names = [f"--{name.replace('_', '-')}" for name, is_given in given.items() if is_given]
     if len(names) > 1:
         raise InputError(f"{' and '.join(names)}: take one of them")
 
 
-def reached(job: "Job", url: str) -> "RDBStorage | None":
-    """The store; None for a pool that has to wait for the first study of a server.
+def connect_store(job: Job, storage_url: str) -> RDBStorage | None:
+    """Return the store; None if it is empty and the job is a pool, which waits for the first study of a server.
 
     Raises:
         StoreError: it is not there, or cannot be used.
     """
-    from sweeps import store
-    from sweeps.store import engines
-
     try:
-        return store.connect(url)
+        return store.connect(storage_url)
     except NoStoreError:
-        if job.studies or engines.is_sqlite(engines.parsed(url)):
+        if job.studies or engines.is_sqlite(engines.parsed(storage_url)):
             raise
         return None
 
 
-def require_studies(job: "Job", opened: "RDBStorage | None") -> None:
-    """Make sure that the studies are there, before anything is started far away.
+def require_studies(job: Job, opened: RDBStorage | None) -> None:
+    """Check that the studies exist, before anything is started far away.
 
     Raises:
-        StoreError: one is not.
+        StoreError: one does not.
     """
-    from sweeps import store
-
-    if opened is not None:
-        for study in job.studies:
-            store.space_of(store.load_study(opened, study))
+    if opened is None:
+        return
+    for study in job.studies:
+        store.space_of(store.load_study(opened, study))

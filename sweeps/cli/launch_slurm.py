@@ -1,10 +1,13 @@
 """`sweeps launch slurm`: submit workers as an array of tasks, print what would be submitted, and end it."""
 
+import logging
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from sweeps import logs as log_output
+from sweeps import store
 from sweeps.cli.launch_options import (
     Cancel,
     Pool,
@@ -12,17 +15,23 @@ from sweeps.cli.launch_options import (
     Studies,
     WhenIdle,
     Workers,
-    asked_for,
-    reached,
+    connect_store,
+    make_job,
     require_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsPlace, StorageUrl
+from sweeps.cli.options import ArtifactsPlace, LogFormatOption, StorageUrl
 from sweeps.errors import InputError
-
-if TYPE_CHECKING:
-    from sweeps.launch.job import Job
-    from sweeps.launch.slurm import SlurmOptions
+from sweeps.launch.job import Job, count_noun, parse_gpu_share
+from sweeps.launch.local.worker_processes import worker_environment
+from sweeps.launch.slurm import (
+    SlurmOptions,
+    SlurmResources,
+    cancel_tasks,
+    render_dry_run,
+    submit_job,
+)
+from sweeps.store import engines
 
 Partition = Annotated[str | None, typer.Option(help="Slurm's partition.", show_default=False)]
 Limit = Annotated[
@@ -49,6 +58,8 @@ Runtime = Annotated[str, typer.Option(help="What runs the image: apptainer or py
 Logs = Annotated[str, typer.Option(metavar="FOLDER", help="Where each task writes its log; all nodes see it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be submitted, for a shell.")]
 
+logger = logging.getLogger(__name__)
+
 
 def slurm(
     studies: Studies = None,
@@ -67,6 +78,7 @@ def slurm(
     image: Image = None,
     runtime: Runtime = "apptainer",
     logs: Logs = "sweeps-logs",
+    log_format: LogFormatOption = "text",
     exit_when_idle: WhenIdle = False,
     dry_run: DryRun = False,
     cancel: Cancel = False,
@@ -78,64 +90,68 @@ def slurm(
     A task that is warned of its time limit, or preempted, hands its trials back and is queued again, until the studies'
     budgets are met. The store's URL travels in the job's environment.
     """
-    from sweeps.launch import slurm as cluster
-    from sweeps.launch.job import workers_per_gpu
-
     require_one(cancel=cancel, dry_run=dry_run)
-    per_gpu = workers_per_gpu(gpus_per_worker)
-    job, url = asked_for(studies, pool, 1 if cancel else workers, per_gpu, storage)
+    log_output.configure_logging()
     if cancel:
-        _cancel(job.name)
+        workers = 1  # any number: the name of the job does not depend on it
+    storage_url = store.url(storage)
+    per_gpu = parse_gpu_share(gpus_per_worker)
+    job = make_job(studies, pool=pool, workers=workers, workers_per_gpu=per_gpu, storage_url=storage_url)
+    if cancel:
+        _cancel_job(job.name)
         return
-    where = cluster.SlurmResources(partition, limit, account, constraint, cpus, memory, warning, tuple(extra or ()))
-    options = cluster.SlurmOptions(where, tuple(setup or ()), image, runtime, logs, exit_when_idle)
+    resources = SlurmResources(
+        partition=partition,
+        time=limit,
+        account=account,
+        constraint=constraint,
+        cpus_per_worker=cpus,
+        memory_per_worker=memory,
+        warning_s=warning,
+        extra=tuple(extra or ()),
+    )
+    options = SlurmOptions(
+        resources=resources,
+        setup=tuple(setup or ()),
+        image=image,
+        runtime=runtime,
+        logs=logs,
+        exit_when_idle=exit_when_idle,
+    )
     if dry_run:
-        print(cluster.dry_run(job, options, _needed(job, url, artifacts)), end="")
+        exports = _export_lines(job, storage_url, artifacts, log_format)
+        print(render_dry_run(job, options, exports), end="")
         return
-    require_studies(job, reached(job, url))
-    _submit(job, options, _environment(url, artifacts))
+    require_studies(job, connect_store(job, storage_url))
+    _warn_of_unshared(storage_url, artifacts)
+    number = submit_job(job, options, worker_environment(storage_url, artifacts, log_format))
+    sizes = f"{count_noun(job.tasks, 'task')} of {job.name}, {count_noun(job.workers, 'worker')}"
+    print(f"job {number}: {sizes}; logs in {options.logs}")
 
 
-def _submit(job: "Job", options: "SlurmOptions", environment: dict[str, str]) -> None:
-    from sweeps.launch import slurm as cluster
-    from sweeps.launch.job import number
-
-    submitted = cluster.submit(job, options, environment)
-    sizes = f"{number(job.tasks, 'task')} of {job.name}, {number(job.workers, 'worker')}"
-    print(f"job {submitted}: {sizes}; logs in {options.logs}")
-
-
-def _needed(job: "Job", url: str, artifacts: str | None) -> list[str]:
-    """Lines of bash for what a submission would find in the environment; a password is left to the person."""
-    from sweeps import store
-
-    if store.masked(url) == url:
-        lines = [f"export SWEEPS_STORAGE={shlex.quote(url)}"]
+def _export_lines(job: Job, storage_url: str, artifacts: str | None, log_format: log_output.LogFormat) -> list[str]:
+    """Return the lines of bash that set what a submission takes from the environment, without a password."""
+    if store.masked(storage_url) == storage_url:
+        lines = [f"export SWEEPS_STORAGE={shlex.quote(storage_url)}"]
     else:
         lines = [f"# SWEEPS_STORAGE, or the file that SWEEPS_STORAGE_FILE names, has to hold the URL of {job.store}"]
-    return lines if artifacts is None else [*lines, f"export SWEEPS_ARTIFACTS={shlex.quote(artifacts)}"]
+    if artifacts is not None:
+        lines.append(f"export SWEEPS_ARTIFACTS={shlex.quote(artifacts)}")
+    if log_format != "text":
+        lines.append(f"export {log_output.FORMAT_VARIABLE}={log_format}")
+    return lines
 
 
-def _environment(url: str, artifacts: str | None) -> dict[str, str]:
-    """What the job takes with it; words about what nodes will not find there."""
-    from sweeps import store
-    from sweeps.launch.local.supervisor import say
-    from sweeps.launch.local.worker_processes import environment
-    from sweeps.store import engines
-
-    if engines.is_sqlite(engines.parsed(url)):
-        say("a SQLite store serves one machine: for several nodes take PostgreSQL, MySQL or MariaDB")
-    if store.artifacts(url, artifacts) is None:
-        say("no --artifacts, so no checkpoints: a trial that is handed back starts over")
-    return environment(url, artifacts)
+def _warn_of_unshared(storage_url: str, artifacts: str | None) -> None:
+    """Warn of what other nodes do not see."""
+    if engines.is_sqlite(engines.parsed(storage_url)):
+        logger.warning("a SQLite store serves one machine: for several nodes take PostgreSQL, MySQL or MariaDB")
+    if store.artifacts(storage_url, artifacts) is None:
+        logger.warning("no --artifacts, so no checkpoints: a trial that is handed back starts over")
 
 
-def _cancel(name: str) -> None:
-    from sweeps.launch import slurm as cluster
-    from sweeps.launch.job import number
-    from sweeps.launch.local.supervisor import say
-
-    count = cluster.cancel(name, say)
+def _cancel_job(name: str) -> None:
+    count = cancel_tasks(name, logger.info)
     if not count:
         raise InputError(f"{name} is not in Slurm's queue")
-    print(f"ended {number(count, 'task')} of {name}")
+    print(f"ended {count_noun(count, 'task')} of {name}")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from sweeps import logs
+
 SpacePath = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
 Overrides = Annotated[
     list[str] | None,
@@ -29,5 +31,13 @@ ArtifactsPlace = Annotated[
         help="Where checkpoints and pictures go: a folder that all workers see, s3://BUCKET/PREFIX or "
         "gs://BUCKET/PREFIX. Default: $SWEEPS_ARTIFACTS, else beside a SQLite store.",
         show_default=False,
+    ),
+]
+LogFormatOption = Annotated[
+    logs.LogFormat,
+    typer.Option(
+        "--log-format",
+        envvar=logs.FORMAT_VARIABLE,
+        help="Log lines on stderr: text for people, json for a log collector.",
     ),
 ]

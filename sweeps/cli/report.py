@@ -1,24 +1,29 @@
-"""The command that reports on a study: a page, text, tables."""
+"""`sweeps report`: a page, a text, and tables of a study."""
 
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TextIO
 
 import typer
+from rich.status import Status
 
+from sweeps import store
+from sweeps.analysis import confirmation
+from sweeps.cli.consoles import stderr_console, stdout_console
 from sweeps.cli.options import StorageUrl, StudyName
 from sweeps.errors import InputError
+from sweeps.report import findings, tables
+from sweeps.report import text as report_text
+from sweeps.report.files import require_ours, require_writable, whole
+from sweeps.report.findings import Findings
+from sweeps.report.material import Material, material
+from sweeps.store import engines
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.status import Status
-
-    from sweeps.report.findings import Findings
-    from sweeps.report.material import Material
-
-PAGE = Path("report.html")
-TRIALS, READINGS, LAYERS = "--trials", "--readings", "--layers"
+DEFAULT_PAGE = Path("report.html")
+TRIALS = "--trials"
+READINGS = "--readings"
+LAYERS = "--layers"
 
 
 def report(
@@ -34,95 +39,100 @@ def report(
     ] = None,
     readings: Annotated[
         Path | None,
-        typer.Option(READINGS, metavar="FILE", help="Also a table with a row per look at a trial: .csv or .parquet."),
+        typer.Option(
+            READINGS, metavar="FILE", help="Also a table with a row per reading of a trial: .csv or .parquet."
+        ),
     ] = None,
     layers: Annotated[
         Path | None,
-        typer.Option(LAYERS, metavar="FILE", help="Also a table with a row per layer and look: .csv or .parquet."),
+        typer.Option(LAYERS, metavar="FILE", help="Also a table with a row per layer and reading: .csv or .parquet."),
     ] = None,
     storage: StorageUrl = None,
 ) -> None:
     """Report on a study: the answer, the best configurations, what decides, learning curves, how runs died.
 
-    One page that needs no network, readable in print; or text. Tables of trials and of their looks beside it.
+    One page that needs no network, readable in print; or text. Tables of trials and of their readings beside it.
     """
     if text and to is not None:
         raise InputError("--text prints instead of writing a page, and -o names the page: take one of them")
-    page = None if text else to or PAGE
-    tables = {option: path for option, path in ((TRIALS, trials), (READINGS, readings), (LAYERS, layers)) if path}
-    _check(page, tables)
-    _report(study, storage, page, tables)
+    page = None
+    if not text:
+        page = to or DEFAULT_PAGE
+    options = {TRIALS: trials, READINGS: readings, LAYERS: layers}
+    table_paths = {option: path for option, path in options.items() if path is not None}
+    _require_writable_files(page, table_paths)
+    _write_report(study, storage, page, table_paths)
 
 
-def _report(study: str, storage: str | None, page: Path | None, tables: dict[str, Path]) -> None:
-    """Without a page print the text."""
-    from sweeps import store
-    from sweeps.analysis import confirmation
-    from sweeps.cli import run as running
-    from sweeps.store import engines
-
-    opened, out = store.connect(store.url(storage)), running.stdout_console()
-    with engines.translate_database_errors(opened.url), running.stderr_console().status("reading the trials") as shown:
-        from sweeps.report import findings
-        from sweeps.report import text as for_terminals
-        from sweeps.report.material import material
-
-        loaded = store.load_study(opened, study)
-        made_of = material(opened, loaded)
-        _write_tables(made_of, tables, shown)
-        shown.update("looking them over")
-        found = findings.find(made_of)
-        confirmed = confirmation.confirmation(opened, loaded)
-        remarks = confirmation.lines(confirmed) if confirmed is not None else []
-        if page is not None:
-            _write_page(found, page, remarks)
-    if page is None:
-        out.print(for_terminals.render(found, remarks))
-    for path in (page, *tables.values()):
-        if path is not None:
-            print(path, file=sys.stderr if page is None else sys.stdout)
-
-
-def _check(page: Path | None, tables: dict[str, Path]) -> None:
-    """Refuse what cannot be written, before anything is read.
+def _require_writable_files(page: Path | None, table_paths: dict[str, Path]) -> None:
+    """Check that all files can be written, before anything is read.
 
     Raises:
-        InputError: some file cannot be.
+        InputError: some file cannot be written.
     """
-    from sweeps.report import tables as written
-    from sweeps.report.files import require_ours, require_writable
-
-    paths = [path.resolve() for path in (page, *tables.values()) if path is not None]
-    if len(set(paths)) < len(paths):
+    paths = list(table_paths.values())
+    if page is not None:
+        paths.append(page)
+    if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("two of the files have the same name; give each its own")
-    for option, path in tables.items():
-        written.require_known(path, option)
+    for option, path in table_paths.items():
+        tables.require_known(path, option)
         require_writable(path, option)
-        written.require_ours(path, option)
+        tables.require_ours(path, option)
     if page is not None:
         require_writable(page, "-o")
         require_ours(page, "-o")
 
 
-def _write_tables(made_of: "Material", tables: dict[str, Path], shown: "Status") -> None:
-    from sweeps.report import tables as written
+def _write_report(study: str, storage: str | None, page: Path | None, table_paths: dict[str, Path]) -> None:
+    """Write the tables and the page; print the text instead where there is no page."""
+    opened = store.connect(store.url(storage))
+    results = stdout_console()
+    with (
+        engines.translate_database_errors(opened.url),
+        stderr_console().status("reading the trials") as progress,
+    ):
+        loaded = store.load_study(opened, study)
+        source = material(opened, loaded)
+        _write_tables(source, table_paths, progress)
+        progress.update("analysing them")
+        study_findings = findings.find(source)
+        remarks: list[str] = []
+        confirmed = confirmation.confirmation(opened, loaded)
+        if confirmed is not None:
+            remarks = confirmation.lines(confirmed)
+        if page is not None:
+            _write_page(study_findings, page, remarks)
+    if page is None:
+        results.print(report_text.render(study_findings, remarks))
+        _print_paths(table_paths.values(), sys.stderr)
+    else:
+        _print_paths([page], sys.stdout)
+        _print_paths(table_paths.values(), sys.stdout)
 
-    if TRIALS in tables:
-        written.write_trials(made_of, tables[TRIALS], TRIALS)
-    kinds = {READINGS: written.LOOKS, LAYERS: written.LAYERS}
-    looks = [(kinds[option], path, option) for option, path in tables.items() if option in kinds]
-    if looks:
-        written.write_looks(made_of, looks, _counting(shown, len(made_of.trials)))
+
+def _print_paths(paths: Iterable[Path], stream: TextIO) -> None:
+    for path in paths:
+        print(path, file=stream)
 
 
-def _counting(shown: "Status", trials: int) -> "Callable[[int], None]":
-    return lambda done: shown.update(f"writing looks: {done:,} of {trials:,} trials")
+def _write_tables(source: Material, table_paths: dict[str, Path], progress: Status) -> None:
+    if TRIALS in table_paths:
+        tables.write_trials(source, table_paths[TRIALS], TRIALS)
+    kinds = {READINGS: tables.LOOKS, LAYERS: tables.LAYERS}
+    reading_tables = [(kinds[option], path, option) for option, path in table_paths.items() if option in kinds]
+    if reading_tables:
+        tables.write_looks(source, reading_tables, _count_on(progress, len(source.trials)))
 
 
-def _write_page(found: "Findings", path: Path, remarks: list[str]) -> None:
-    from sweeps.report import page
-    from sweeps.report.files import whole
+def _count_on(progress: Status, trials: int) -> Callable[[int], None]:
+    """Return a function that shows how many trials' readings have been written."""
+    return lambda done: progress.update(f"writing readings: {done:,} of {trials:,} trials")
 
-    content = page.render(found, remarks)
+
+def _write_page(study_findings: Findings, path: Path, remarks: Sequence[str]) -> None:
+    from sweeps.report import page as report_page  # noqa: PLC0415  matplotlib, which --text does without
+
+    content = report_page.render(study_findings, remarks)
     with whole(path, "-o") as partial:
         partial.write_text(content, encoding="utf-8")

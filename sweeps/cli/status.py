@@ -1,10 +1,12 @@
 """`sweeps status`: how studies stand and what workers do, once or again and again."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from optuna.storages import RDBStorage
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,7 +17,9 @@ from rich.text import Text
 from sweeps import store
 from sweeps.analysis import summary as summaries
 from sweeps.analysis.summary import Summary
-from sweeps.errors import OutageError, SweepsError
+from sweeps.cli.consoles import stdout_console
+from sweeps.cli.options import StorageUrl
+from sweeps.errors import InputError, OutageError, SweepsError
 from sweeps.launch import slurm
 from sweeps.space.space import Space
 from sweeps.store import engines, queue, retry, workers
@@ -25,78 +29,130 @@ from sweeps.store.workers import Condition, WorkerSeen
 
 WATCH_S = 2.0
 MOST_WORKERS = 40  # lines of a terminal
-AROUND = 6  # lines of a table that are no workers: title, frame, head, what is left out
+TABLE_FRAME = 6  # lines of a table of workers beside its rows: title, frame, header, caption
 COLOURS = {Condition.TRAINING: "green", Condition.IDLE: "dim", Condition.LOST: "red"}
+STARTED_BY_SLURM = "slurm "  # how the job of a worker begins
+
+StudyOrAll = Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name; all studies if left out.")]
+
+
+def status(
+    study: StudyOrAll = None,
+    storage: StorageUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until nothing is left to do.")] = False,
+) -> None:
+    """Show how studies stand and what workers do: fates so far, steps saved, best configuration, learned/tried."""
+    opened = store.connect(store.url(storage))
+    if watch and as_json:
+        raise InputError("--watch is for people and --json for machines: take one of them")
+    if watch:
+        watch_status(opened, study, stdout_console())
+        return
+    with engines.translate_database_errors(opened.url):
+        current = read_status(opened, study)
+    if as_json:
+        print(json.dumps(current.to_dict(study), indent=2))
+        return
+    stdout_console().print(render_status(current))
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStatus:
+    """One study at one moment."""
+
+    queued: QueuedStudy
+    space: Space
+    summary: Summary
+
+    @property
+    def is_over(self) -> bool:
+        """True if nothing is left to do."""
+        return self.queued.state == State.STOPPED or self.summary.done >= self.summary.trials
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A store at one moment: the studies that were asked for, the workers of all, and what is in Slurm's queue."""
+    """A store at one moment.
 
-    studies: tuple[tuple[QueuedStudy, Space, Summary], ...]
+    Attributes:
+        studies: those that were asked for.
+        workers: of all studies.
+        tasks: of this store in Slurm's queue.
+        slurm_error: why Slurm's queue is not known; empty if it is.
+    """
+
+    studies: tuple[StudyStatus, ...]
     workers: tuple[WorkerSeen, ...]
     tasks: tuple[slurm.Task, ...] = ()
-    trouble: str = ""  # Slurm does not answer
+    slurm_error: str = ""
 
     @property
-    def over(self) -> bool:
-        """Whether nothing is left to do of any of the studies."""
-        return all(offer.state == State.STOPPED or summary.done >= summary.trials for offer, _, summary in self.studies)
+    def is_over(self) -> bool:
+        """True if nothing is left to do of any of the studies."""
+        return all(study.is_over for study in self.studies)
 
     def to_dict(self, study: str | None) -> dict[str, Any]:
-        """Plain values for a JSON encoder: of one study, or of all and their workers."""
-        each = [
-            {
-                **summary.to_dict(),
-                "state": offer.state,
-                "priority": offer.priority,
-                "workers": [asdict(worker) for worker in self.workers if worker.study == offer.name],
-            }
-            for offer, _, summary in self.studies
-        ]
+        """Return plain values for a JSON encoder: of one study, or of all and their workers."""
+        studies = [self._study_to_dict(shown) for shown in self.studies]
         if study:
-            return each[0]
-        every = {"workers": [asdict(worker) for worker in self.workers], "slurm": [asdict(task) for task in self.tasks]}
-        return {"studies": each, **every}
+            return studies[0]
+        return {
+            "studies": studies,
+            "workers": [asdict(worker) for worker in self.workers],
+            "slurm": [asdict(task) for task in self.tasks],
+        }
+
+    def _study_to_dict(self, study: StudyStatus) -> dict[str, Any]:
+        return {
+            **study.summary.to_dict(),
+            "state": study.queued.state,
+            "priority": study.queued.priority,
+            "workers": [asdict(worker) for worker in self.workers if worker.study == study.queued.name],
+        }
 
 
-def look(storage: RDBStorage, study: str | None) -> Status:
-    """How a study, or every study of sweeps in the store, stands.
+def read_status(storage: RDBStorage, study: str | None) -> Status:
+    """Read how a study, or every study of sweeps in the store, stands.
 
     Raises:
         StoreError: there is no such study, or it was not made by sweeps.
     """
-    named = None if study is None else store.load_study(storage, study)
-    if named is not None:
-        store.space_of(named)
-    shown = []
-    for offer in queue.queued_studies(storage.engine):
-        if study in (None, offer.name):
-            found = named or store.load_study(storage, offer.name)
-            space = store.space_of(found)
-            shown.append((offer, space, summaries.summarise(space, found.get_trials(deepcopy=False))))
-    return _joined(tuple(shown), workers.workers(storage.engine), store.absolute(storage.url))
+    if study is not None:
+        store.space_of(store.load_study(storage, study))
+    studies = []
+    for queued in queue.queued_studies(storage.engine):
+        if study in (None, queued.name):
+            loaded = store.load_study(storage, queued.name)
+            space = store.space_of(loaded)
+            studies.append(StudyStatus(queued, space, summaries.summarise(space, loaded.get_trials(deepcopy=False))))
+    return _add_slurm_states(tuple(studies), tuple(workers.workers(storage.engine)), store.absolute(storage.url))
 
 
-def _joined(studies: tuple[tuple[QueuedStudy, Space, Summary], ...], seen: Sequence[WorkerSeen], where: str) -> Status:
-    """Put the state of Slurm's task behind each worker that one started."""
+def _add_slurm_states(
+    studies: tuple[StudyStatus, ...], seen_workers: tuple[WorkerSeen, ...], storage_url: str
+) -> Status:
+    """Add the state of Slurm's task to each worker that such a task started."""
     try:
-        tasks = slurm.of_store(where)
+        tasks = slurm.list_tasks_of_store(storage_url)
     except SweepsError as exc:
-        launched = any(worker.job.startswith("slurm ") for worker in seen)
-        return Status(studies, tuple(seen), trouble=str(exc) if launched else "")
-    states = {f"slurm {task.number}": task.state.lower() for task in tasks or ()}
-    if tasks is not None:
-        seen = [
-            replace(worker, job=f"{worker.job} {states.get(worker.job, 'gone')}")
-            if worker.job.startswith("slurm ")
-            else worker
-            for worker in seen
-        ]
-    return Status(studies, tuple(seen), tuple(tasks or ()))
+        if any(worker.job.startswith(STARTED_BY_SLURM) for worker in seen_workers):
+            return Status(studies, seen_workers, slurm_error=str(exc))
+        return Status(studies, seen_workers)
+    if tasks is None:
+        return Status(studies, seen_workers)
+    states = {f"{STARTED_BY_SLURM}{task.number}": task.state.lower() for task in tasks}
+    with_states = []
+    for worker in seen_workers:
+        if worker.job.startswith(STARTED_BY_SLURM):
+            worker = replace(worker, job=f"{worker.job} {states.get(worker.job, 'gone')}")
+        with_states.append(worker)
+    return Status(studies, tuple(with_states), tuple(tasks))
 
 
-def watch(storage: RDBStorage, study: str | None, console: Console, wait: Callable[[float], None] = time.sleep) -> None:
+def watch_status(
+    storage: RDBStorage, study: str | None, console: Console, wait: Callable[[float], None] = time.sleep
+) -> None:
     """Show the status again and again, until nothing is left to do.
 
     Raises:
@@ -108,62 +164,78 @@ def watch(storage: RDBStorage, study: str | None, console: Console, wait: Callab
     ):
         while True:
             try:
-                status = retry.retry_while_unavailable(lambda: look(storage, study), 0.0)
+                current = retry.retry_while_unavailable(lambda: read_status(storage, study), 0.0)
             except OutageError as exc:
                 live.update(Group(live.get_renderable(), Text(str(exc), "red")), refresh=True)
             else:
-                live.update(Group(*_workers(status, console.height // 2), *_studies(status)), refresh=True)
-                if status.over:
+                worker_lines = _render_workers(current, console.height // 2)
+                live.update(Group(*worker_lines, *_render_studies(current)), refresh=True)
+                if current.is_over:
                     return
             wait(WATCH_S)
 
 
-def render(status: Status) -> RenderableType:
-    """A status for a terminal."""
-    return Group(*_studies(status), *_workers(status))
+def render_status(current: Status) -> RenderableType:
+    """Return a status for a terminal."""
+    return Group(*_render_studies(current), *_render_workers(current))
 
 
-def _studies(status: Status) -> list[RenderableType]:
+def _render_studies(current: Status) -> list[RenderableType]:
     lines: list[RenderableType] = []
-    for offer, space, summary in status.studies:
-        if offer.state != State.ACTIVE:
-            lines.append(Text(f"{offer.name} is {offer.state}", "yellow"))
-        lines.append(summaries.render(space, summary))
-    if not status.studies:
+    for study in current.studies:
+        if study.queued.state != State.ACTIVE:
+            lines.append(Text(f"{study.queued.name} is {study.queued.state}", "yellow"))
+        lines.append(summaries.render(study.space, study.summary))
+    if not current.studies:
         lines.append(Text("no study of sweeps in this store"))
-    lines += [Text(line) for line in slurm.summed_up(status.tasks)]
-    if status.trouble:
-        lines.append(Text(status.trouble, "red"))
+    lines += [Text(line) for line in slurm.summarise_tasks(current.tasks)]
+    if current.slurm_error:
+        lines.append(Text(current.slurm_error, "red"))
     return lines
 
 
-def _workers(status: Status, height: int = MOST_WORKERS + AROUND) -> list[RenderableType]:
-    return [workers_table(status.workers, max(1, min(height - AROUND, MOST_WORKERS)))] if status.workers else []
+def _render_workers(current: Status, height: int = MOST_WORKERS + TABLE_FRAME) -> list[RenderableType]:
+    """Return the table of workers, at most `height` lines; nothing if there are none."""
+    if not current.workers:
+        return []
+    most_rows = max(1, min(height - TABLE_FRAME, MOST_WORKERS))
+    return [render_workers_table(current.workers, most_rows)]
 
 
-def workers_table(seen: Sequence[WorkerSeen], most: int = MOST_WORKERS) -> RenderableType:
-    """One line per worker, those that train first; `most` of them."""
-    order = list(Condition)
-    ranked = sorted(seen, key=lambda worker: order.index(worker.condition))
-    counts = ", ".join(
-        f"{sum(worker.condition == condition for worker in seen)} {condition}"
-        for condition in Condition
-        if any(worker.condition == condition for worker in seen)
-    )
-    jobs = any(worker.job for worker in seen)
-    names = ("host", "pid", "on", "", "trial", "step", "steps/s", "silent", *(["job"] if jobs else []))
-    table = Table(*names, title=f"workers: {counts}")
-    for worker in ranked[:most]:
-        table.add_row(*_row(worker), *([escape(worker.job)] if jobs else []), style=COLOURS[worker.condition])
-    if len(ranked) > most:
-        table.caption = f"and {len(ranked) - most} more; --json has all"
+def render_workers_table(seen_workers: Sequence[WorkerSeen], most_rows: int = MOST_WORKERS) -> RenderableType:
+    """Return a table of workers, one per line, those that train first."""
+    conditions = list(Condition)
+    ordered = sorted(seen_workers, key=lambda worker: conditions.index(worker.condition))
+    with_jobs = any(worker.job for worker in seen_workers)
+    columns = ["host", "pid", "on", "", "trial", "step", "steps/s", "silent"]
+    if with_jobs:
+        columns.append("job")
+    table = Table(*columns, title=f"workers: {_count_conditions(seen_workers)}")
+    for worker in ordered[:most_rows]:
+        cells = _worker_cells(worker)
+        if with_jobs:
+            cells.append(escape(worker.job))
+        table.add_row(*cells, style=COLOURS[worker.condition])
+    if len(ordered) > most_rows:
+        table.caption = f"and {len(ordered) - most_rows} more; --json has all"
     table.title_justify = "left"
     return table
 
 
-def _row(worker: WorkerSeen) -> tuple[str, ...]:
-    trial = f"{worker.study} {worker.trial}" if worker.study is not None else ""
-    step = "" if worker.step is None else str(worker.step)
-    rate = f"{worker.steps_per_s:.3g}" if worker.steps_per_s else ""
+def _count_conditions(seen_workers: Sequence[WorkerSeen]) -> str:
+    counts = {condition: sum(worker.condition == condition for worker in seen_workers) for condition in Condition}
+    return ", ".join(f"{count} {condition}" for condition, count in counts.items() if count)
+
+
+def _worker_cells(worker: WorkerSeen) -> list[str]:
+    trial = ""
+    if worker.study is not None:
+        trial = f"{worker.study} {worker.trial}"
+    step = ""
+    if worker.step is not None:
+        step = str(worker.step)
+    rate = ""
+    if worker.steps_per_s:
+        rate = f"{worker.steps_per_s:.3g}"
     silent = f"{worker.silent_s:.0f} s"
-    return worker.host, str(worker.pid), worker.gpu, worker.condition, trial, step, rate, silent
+    return [worker.host, str(worker.pid), worker.gpu, worker.condition, trial, step, rate, silent]

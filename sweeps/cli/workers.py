@@ -1,26 +1,32 @@
-"""The commands for workers, and for people who halt and resume what workers do."""
+"""`sweeps worker`; and `sweeps pause`, `resume` and `stop`, which say what workers do with a study."""
 
+import logging
 import os
-import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from optuna.storages import RDBStorage
 
-from sweeps.cli.options import ArtifactsPlace, StorageUrl, StudyName
-from sweeps.errors import TRY_AGAIN
-
-if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
-
-    from sweeps.worker.worker import WorkerProcess
+from sweeps import logs, store
+from sweeps.artifacts.locations import require_writable
+from sweeps.cli.options import ArtifactsPlace, LogFormatOption, StorageUrl, StudyName
+from sweeps.cli.training import import_training, prepare_device
+from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
+from sweeps.store import engines, queue
+from sweeps.store.tables import State
+from sweeps.worker.heartbeat import usual
+from sweeps.worker.worker import Worker, WorkerProcess, life
 
 CONNECT_S = 60.0  # a worker may be started before its store is
-EMPTY_S = 30.0  # between two looks into a store that has no study yet
+EMPTY_S = 30.0  # from one attempt to the next, while the store has no study yet
+EMPTY_POLL_S = 0.2
 StudyNames = Annotated[
     list[str] | None,
     typer.Argument(metavar="STUDY...", help="The studies' names; all studies of the store, now and later, if none."),
 ]
+
+logger = logging.getLogger(__name__)
 
 
 def worker(
@@ -30,92 +36,87 @@ def worker(
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End as soon as there is no trial to be had.")
     ] = False,
+    log_format: LogFormatOption = "text",
 ) -> None:
     """Run trials: of the studies named until their budgets are met, or of every active study of the store, for ever.
 
     SIGTERM, SIGINT, SIGHUP or SIGUSR1: keep a checkpoint, hand the running trial back, end. Another one, more than two
     seconds later, ends the worker at once.
     """
-    from sweeps import store
-    from sweeps.artifacts.locations import require_writable
-    from sweeps.imports import quickly
-    from sweeps.worker.heartbeat import usual
-    from sweeps.worker.worker import Worker, life, say
-
+    logs.configure_logging(log_format)
     storage_url = store.url(storage)
-    where = store.artifacts(storage_url, artifacts)
-    with life() as this:
-        opened = _opened(this, storage_url, waits=not studies and not exit_when_idle)
+    artifacts_url = store.artifacts(storage_url, artifacts)
+    job = os.environ.get("SWEEPS_JOB", "")
+    with life() as process:
+        opened = _wait_for_store(process, storage_url, waits_for_study=not studies and not exit_when_idle)
         if opened is None:
-            say(f"{this.told.signal} came while the store was waited for")
+            logger.info("%s came while the store was waited for", process.told.signal)
             return
         for study in studies or []:
             store.space_of(store.load_study(opened, study))
-        if where:
-            require_writable(where)  # what cannot be written shows before anything is claimed
-        with quickly():
-            from sweeps.nn import device
-            from sweeps.nn.datasets import load
-            from sweeps.nn.train import train
-
-        device.prepare()
-        patience, gpu, job = usual(storage_url), device.name(), os.environ.get("SWEEPS_JOB", "")
-        this.worker = Worker(opened, train, load, this.ends, where, patience, gpu, job)
-        finished = this.worker.serve(studies or [], exit_when_idle=exit_when_idle)
-    print(f"worker finished {finished} trials", file=sys.stderr)
-    if this.told and job:
+        if artifacts_url:
+            require_writable(artifacts_url)  # what cannot be written shows before anything is claimed
+        train, load = import_training()
+        process.worker = Worker(
+            opened,
+            train,
+            load,
+            process.ends,
+            artifacts=artifacts_url,
+            patience=usual(storage_url),
+            gpu=prepare_device(),
+            job=job,
+            say=logger.info,
+        )
+        finished = process.worker.serve(studies or [], exit_when_idle=exit_when_idle)
+    logger.info("worker finished %d trials", finished)
+    if process.told and job:
         raise typer.Exit(TRY_AGAIN)  # to a supervisor 0 would say that nothing is left to do
 
 
-def _opened(this: "WorkerProcess", storage_url: str, *, waits: bool) -> "RDBStorage | None":
-    """The store, once it answers, and on a server of a pool's also once it has a study; None if told to end before.
+def _wait_for_store(process: WorkerProcess, storage_url: str, *, waits_for_study: bool) -> RDBStorage | None:
+    """Open the store once it answers; return None if the process was told to end before.
+
+    Args:
+        waits_for_study: wait too while the database of a server has no study in it.
 
     Raises:
-        OutageError: it does not answer.
+        OutageError: the store does not answer.
         StoreError: it cannot be used.
     """
-    from sweeps import store
-    from sweeps.errors import NoStoreError, OutageError
-    from sweeps.store import engines
-    from sweeps.worker.worker import say
-
-    while not this.told:
+    while not process.told:
         try:
-            return store.connect(storage_url, wait_s=CONNECT_S, giving_up=this.ends, say=say)
+            return store.connect(storage_url, wait_s=CONNECT_S, giving_up=process.ends, say=logger.info)
         except NoStoreError:
-            if not waits or engines.is_sqlite(engines.parsed(storage_url)):
+            if not waits_for_study or engines.is_sqlite(engines.parsed(storage_url)):
                 raise
-            say(f"{store.masked(storage_url)}: there is no study in it yet; waiting for one")
+            logger.info("%s: there is no study in it yet; waiting for one", store.masked(storage_url))
         except OutageError:
-            if not this.told:
+            if not process.told:
                 raise
         deadline = time.monotonic() + EMPTY_S
-        while not this.told and time.monotonic() < deadline:
-            time.sleep(0.2)
+        while not process.told and time.monotonic() < deadline:
+            time.sleep(EMPTY_POLL_S)
     return None
 
 
 def pause(study: StudyName, storage: StorageUrl = None) -> None:
     """Pause a study: its running trials are kept as checkpoints and wait, as do those that have not begun."""
-    _halt(study, storage, "paused")
+    _set_state(study, storage, State.PAUSED)
 
 
 def resume(study: StudyName, storage: StorageUrl = None) -> None:
     """Resume a study that was paused or stopped; workers go on with what waits."""
-    _halt(study, storage, "active")
+    _set_state(study, storage, State.ACTIVE)
 
 
 def stop(study: StudyName, storage: StorageUrl = None) -> None:
     """Stop a study: its unfinished trials are given up; what has finished stays."""
-    _halt(study, storage, "stopped")
+    _set_state(study, storage, State.STOPPED)
 
 
-def _halt(study: str, storage: str | None, state: str) -> None:
-    from sweeps import store
-    from sweeps.store import queue
-    from sweeps.store.tables import State
-
+def _set_state(study: str, storage: str | None, state: State) -> None:
     opened = store.connect(store.url(storage))
     study_id = store.id_of(opened, store.load_study(opened, study))
-    before = queue.set_state(opened.engine, study_id, State(state))
+    before = queue.set_state(opened.engine, study_id, state)
     print(f"study {study!r}: {before} before, {state} now")

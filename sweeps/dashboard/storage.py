@@ -1,4 +1,4 @@
-"""What optuna-dashboard is given to show: the store, its attributes in an order and of a length that pages can bear."""
+"""What optuna-dashboard is shown of a store: attributes in a useful order, and cut to a length that pages can show."""
 
 import copy
 import json
@@ -12,22 +12,43 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import store
 
-# The page of a trial shows six lines of its attributes, then scrolls: what people ask first comes first.
+# The page of a trial shows six lines of its attributes and then scrolls: the most wanted come first.
 FIRST = (
-    *(store.FATE, store.REASON, "died_in_layer", "died_at_step", "autopsy_cause"),
-    *(store.TOP1, store.CHANCE_TOP1, store.TOP5, store.CHANCE_TOP5, store.F1, store.LOSS, store.CHANCE_LOSS),
-    *(store.GAIN, store.STEPS, store.BEST_VALUE, store.BEST_STEP, store.BEST_EPOCH),
-    *(store.SECONDS, store.HOST, store.GPU, store.CONFIG_DIGEST),
+    store.FATE,
+    store.REASON,
+    "died_in_layer",
+    "died_at_step",
+    "autopsy_cause",
+    store.TOP1,
+    store.CHANCE_TOP1,
+    store.TOP5,
+    store.CHANCE_TOP5,
+    store.F1,
+    store.LOSS,
+    store.CHANCE_LOSS,
+    store.GAIN,
+    store.STEPS,
+    store.BEST_VALUE,
+    store.BEST_STEP,
+    store.BEST_EPOCH,
+    store.SECONDS,
+    store.HOST,
+    store.GPU,
+    store.CONFIG_DIGEST,
 )
+RANKS = {name: rank for rank, name in enumerate(FIRST)}
 IN_THE_NOTE = (store.SPACE_TEXT, store.SPACE_SHA256)
-PLACES = {name: place for place, name in enumerate(FIRST)}
-# Characters of a value, and of name and value: that page breaks no line of them, and the longest makes it as wide.
-SHORT, MOST = 20, 80
-NO_BREAK = "\u00a0"  # the table of trials breaks lines wherever it may, and has rows of a palm's height
+# That page breaks no line of an attribute, and the longest line makes it as wide.
+MOST_CHARACTERS = 80  # of a name and its value
+MOST_BROKEN_CHARACTERS = 20  # of a value whose spaces may stay: the table of trials breaks lines at each
+NO_BREAK_SPACE = "\u00a0"
 
 
 class DashboardStorage(_CachedStorage):
-    """Optuna's storage for pages; who takes copies of trials (the file of comma-separated values) has them whole."""
+    """Optuna's storage, whose trials have their attributes in order and cut.
+
+    A caller that takes copies of trials, such as the dashboard's download of a CSV file, gets them whole.
+    """
 
     def __init__(self, backend: RDBStorage) -> None:
         super().__init__(backend)
@@ -36,45 +57,53 @@ class DashboardStorage(_CachedStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        found = self.whole(study_id, deepcopy, states)
-        return found if deepcopy else [self._shown(trial) for trial in found]
+        """Return a study's trials: whole if they are copied, else as pages show them."""
+        trials = self.whole_trials(study_id, deepcopy, states)
+        if deepcopy:
+            return trials
+        return [self._cut_trial(trial) for trial in trials]
 
-    def whole(
+    def whole_trials(
         self, study_id: int, deepcopy: bool = False, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """A study's trials with all that they have noted, as Optuna gives them."""
+        """Return a study's trials with all their attributes, as Optuna does."""
         return super().get_all_trials(study_id, deepcopy, states)
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
-        return self._shown(super().get_best_trial(study_id))
+        """Return a study's best trial as pages show it."""
+        return self._cut_trial(super().get_best_trial(study_id))
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """Without the text of their search spaces, which their notes hold."""
-        found = super().get_all_studies()
-        for study in found:
+        """Return all studies without the text of their search spaces, which their notes hold."""
+        studies = super().get_all_studies()
+        for study in studies:
             study.user_attrs = {name: study.user_attrs[name] for name in study.user_attrs if name not in IN_THE_NOTE}
-        return found
+        return studies
 
-    def _shown(self, trial: FrozenTrial) -> FrozenTrial:
-        """A trial with its attributes in order and cut; one that is finished is the same object each time."""
-        known = self._whole_and_shown.get(trial._trial_id)
-        if known is not None and known[0] is trial:
-            return known[1]
-        made = copy.copy(trial)
-        made.user_attrs = ordered(trial.user_attrs)
-        self._whole_and_shown[trial._trial_id] = (trial, made)
-        return made
-
-
-def ordered(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that people ask for first, then the others by name; long ones are cut."""
-    names = sorted(attributes, key=lambda name: (PLACES.get(name, len(FIRST)), name))
-    return {name: _cut(attributes[name], MOST - len(name)) for name in names}
+    def _cut_trial(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return a trial with its attributes in order and cut: the same object each time for a finished trial."""
+        cached = self._whole_and_shown.get(trial._trial_id)
+        if cached is not None and cached[0] is trial:
+            return cached[1]
+        shown = copy.copy(trial)
+        shown.user_attrs = order_attributes(trial.user_attrs)
+        self._whole_and_shown[trial._trial_id] = (trial, shown)
+        return shown
 
 
-def _cut(value: Any, most: int) -> Any:
+def order_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the most wanted attributes first, then the others by name; long values are cut."""
+    names = sorted(attributes, key=lambda name: (RANKS.get(name, len(FIRST)), name))
+    return {name: _cut_value(attributes[name], MOST_CHARACTERS - len(name)) for name in names}
+
+
+def _cut_value(value: Any, most_characters: int) -> Any:
+    """Return a value as a text that fits, or as it is if it is short."""
     if not isinstance(value, str | list | dict):
         return value
     text = value if isinstance(value, str) else json.dumps(value)
-    cut = text if len(text) <= most else f"{text[: most - 1]}…"
-    return value if len(text) <= SHORT else cut.replace(" ", NO_BREAK)
+    if len(text) <= MOST_BROKEN_CHARACTERS:
+        return value
+    if len(text) > most_characters:
+        text = f"{text[: most_characters - 1]}…"
+    return text.replace(" ", NO_BREAK_SPACE)

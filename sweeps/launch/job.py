@@ -1,4 +1,4 @@
-"""What is launched: so many workers, for these studies, so many to a GPU."""
+"""A job: the workers that are launched, for which studies, and how many share a GPU."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from sweeps.errors import TRY_AGAIN, InputError
 
-INTERRUPTED = TRY_AGAIN  # told to leave while there was work
+INTERRUPTED = TRY_AGAIN  # the exit code of workers that were asked to leave while there was work
 MOST_PER_GPU = 64
 LONGEST_SLUG = 30  # a Kubernetes label has 63 characters, of which a pod's suffix needs some
 
@@ -20,7 +20,7 @@ class Job:
 
     Attributes:
         studies: whose trials they run; empty for a pool, which serves every study of the store.
-        store: the store's URL without its password: names of jobs are made from it.
+        store: the store's URL without its password; names of jobs are made from it.
         workers: how many in all.
         workers_per_gpu: how many share a GPU; 0: they train on processors.
     """
@@ -32,49 +32,53 @@ class Job:
 
     @property
     def name(self) -> str:
-        """One per store and studies, in letters that are a name everywhere: [a-z0-9-], 50 at most."""
-        return f"{prefix(self.studies)}-{store_digest(self.store)}{_digest(*self.studies)}"
+        """The name of this store's job for these studies: at most 50 of [a-z0-9-], which is a name everywhere."""
+        return f"{name_prefix(self.studies)}-{digest_store(self.store)}{_digest_texts(*self.studies)}"
 
     @property
     def workers_per_task(self) -> int:
-        """How many workers one task of a cluster starts: all that share its GPU."""
+        """The number of workers that one task of a cluster starts: all that share its GPU."""
         return max(1, self.workers_per_gpu)
 
     @property
     def tasks(self) -> int:
-        """How many tasks these workers are; the last may have fewer of them."""
+        """The number of tasks; the last one may have fewer workers than the others."""
         return math.ceil(self.workers / self.workers_per_task)
 
     @property
     def workers_of_last_task(self) -> int:
-        """How many workers are left for the last task."""
+        """The number of workers of the last task."""
         return self.workers - (self.tasks - 1) * self.workers_per_task
 
-    def served(self) -> list[str]:
-        """The words that say to `sweeps launch local` what its workers serve; they come last."""
-        return ["--", *self.studies] if self.studies else ["--pool"]
+    def served_arguments(self) -> list[str]:
+        """Return the last arguments of `sweeps launch local`, which say what its workers serve."""
+        if not self.studies:
+            return ["--pool"]
+        return ["--", *self.studies]
 
 
-def prefix(studies: Sequence[str]) -> str:
-    """What a job's name begins with."""
-    slug = re.sub(r"[^a-z0-9]+", "-", studies[0].lower()).strip("-") if studies else "pool"
+def name_prefix(studies: Sequence[str]) -> str:
+    """Return the beginning of a job's name, from the first study's name."""
+    if not studies:
+        return "sweeps-pool"
+    slug = re.sub(r"[^a-z0-9]+", "-", studies[0].lower()).strip("-")
     return f"sweeps-{slug[:LONGEST_SLUG].strip('-') or 'study'}"
 
 
-def store_digest(store: str) -> str:
-    """What the names of all jobs of a store have before their last five letters."""
-    return _digest(store)
+def digest_store(store: str) -> str:
+    """Return the five letters that the names of all jobs of a store have before their last five."""
+    return _digest_texts(store)
 
 
-def _digest(*texts: str) -> str:
+def _digest_texts(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:5]
 
 
-def workers_per_gpu(gpus_per_worker: str) -> int:
-    """How many workers share a GPU when each is to have that much of one: 1, .5, 1/3, or 0 for none.
+def parse_gpu_share(gpus_per_worker: str) -> int:
+    """Return how many workers share a GPU, given the share of one: 1, .5, 1/3, or 0 for workers without a GPU.
 
     Raises:
-        InputError: it is no such share.
+        InputError: it is not such a share.
     """
     try:
         share = Fraction(gpus_per_worker.strip())
@@ -82,7 +86,9 @@ def workers_per_gpu(gpus_per_worker: str) -> int:
         raise InputError(f"--gpus-per-worker {gpus_per_worker}: not a number; write 1, .5, 1/3 or 0") from None
     if share == 0:
         return 0
-    count = round(1 / share) if share > 0 else 0
+    count = 0
+    if share > 0:
+        count = round(1 / share)
     if not 1 <= count <= MOST_PER_GPU or abs(count * share - 1) > Fraction(1, 20):
         raise InputError(
             f"--gpus-per-worker {gpus_per_worker}: a worker trains on one GPU, whole or shared with others; "
@@ -91,6 +97,8 @@ def workers_per_gpu(gpus_per_worker: str) -> int:
     return count
 
 
-def number(count: int, what: str) -> str:
-    """1 pod, 2 pods."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def count_noun(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 pod, 2 pods."""
+    if count == 1:
+        return f"{count} {noun}"
+    return f"{count} {noun}s"

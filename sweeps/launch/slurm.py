@@ -1,7 +1,7 @@
 """Workers under Slurm: an array of jobs, one GPU each, queued again until nothing is left to do.
 
-What is submitted is a list of arguments and a script, made by pure functions: names and folders travel as arguments,
-which nothing parses, or quoted for bash.
+A job is a list of arguments for sbatch and a script, both made by pure functions. Names and folders are arguments,
+which nothing parses, or are quoted for bash.
 """
 
 import re
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.errors import InputError, SweepsError, one_line
-from sweeps.launch.job import INTERRUPTED, Job, store_digest
+from sweeps.launch.job import INTERRUPTED, Job, digest_store
 
 POLL_S = 1.0
 LEAVE_S = 60.0  # from asking workers to leave until their jobs are cancelled
@@ -27,12 +27,12 @@ RUNTIMES = ("apptainer", "pyxis")
 
 @dataclass(frozen=True, slots=True)
 class SlurmResources:
-    """What sbatch is asked for beside the number of workers; None: whatever the cluster's default is.
+    """The resources of a task; None stands for the cluster's default.
 
     Attributes:
         time: limit of a task as Slurm writes it, e.g. 4:00:00. A task that reaches it is queued again.
         cpus_per_worker, memory_per_worker: memory as Slurm writes it, in whole units, e.g. 8G.
-        warning_s: how long before the time limit workers are told to hand their trials back.
+        warning_s: seconds before the time limit at which workers hand their trials back.
         extra: further options of sbatch, each as one argument.
     """
 
@@ -56,7 +56,7 @@ class SlurmOptions:
         logs: folder of one log per task.
     """
 
-    where: SlurmResources = SlurmResources()
+    resources: SlurmResources = SlurmResources()
     setup: tuple[str, ...] = ()
     image: str | None = None
     runtime: str = "apptainer"
@@ -64,64 +64,82 @@ class SlurmOptions:
     exit_when_idle: bool = False
 
 
-def arguments(job: Job, options: SlurmOptions) -> list[str]:
-    """The arguments of sbatch; the script comes by its standard input.
+def sbatch_arguments(job: Job, options: SlurmOptions) -> list[str]:
+    """Return the arguments of sbatch, which reads the script from its standard input.
 
     Raises:
         InputError: Slurm has no way to write what was asked for.
     """
-    where = options.where
-    asked = {
-        "partition": where.partition,
-        "time": where.time,
-        "account": where.account,
-        "constraint": where.constraint,
-        "gres": "gpu:1" if job.workers_per_gpu else None,
-        "mem": _memory(where.memory_per_worker, job.workers_per_task),
-    }
-    for extra in where.extra:
+    resources = options.resources
+    for extra in resources.extra:
         if not extra.startswith("-"):
             raise InputError(f"--option {extra!r}: an option of sbatch begins with -, e.g. --option=--qos=long")
-    return [
+    gpu = None
+    if job.workers_per_gpu:
+        gpu = "gpu:1"
+    optional = {
+        "partition": resources.partition,
+        "time": resources.time,
+        "account": resources.account,
+        "constraint": resources.constraint,
+        "gres": gpu,
+        "mem": _memory_per_task(resources.memory_per_worker, job.workers_per_task),
+    }
+    arguments = [
         f"--job-name={job.name}",
         f"--array=0-{job.tasks - 1}",
         "--nodes=1",
         "--ntasks=1",
-        f"--cpus-per-task={where.cpus_per_worker * job.workers_per_task}",
-        *(f"--{key}={value}" for key, value in asked.items() if value),
-        f"--signal=B:USR1@{where.warning_s}",
+        f"--cpus-per-task={resources.cpus_per_worker * job.workers_per_task}",
+    ]
+    arguments += [f"--{key}={value}" for key, value in optional.items() if value]
+    arguments += [
+        f"--signal=B:USR1@{resources.warning_s}",
         "--requeue",
         "--open-mode=append",
-        f"--output={_log(job, options.logs)}",
+        f"--output={_log_pattern(job, options.logs)}",
         "--export=ALL",
-        *where.extra,
     ]
+    return arguments + list(resources.extra)
 
 
-def _log(job: Job, logs: str) -> str:
-    """The pattern of the logs' names, whole: Slurm also expands % in the name of the working directory."""
+def _log_pattern(job: Job, logs: str) -> str:
+    """Return the pattern of the logs' names as an absolute path; Slurm expands % in folders too.
+
+    Raises:
+        InputError: Slurm cannot write there.
+    """
     folder = str(Path(logs).absolute())
     if "\\" in folder:
         raise InputError(f"Slurm cannot write logs to {folder!r}: it takes backslashes away; name a folder with --logs")
     return f"{folder.replace('%', '%%')}/{job.name}-%A_%a.log"
 
 
-def _memory(each: str | None, workers: int) -> str | None:
-    if each is None:
+def _memory_per_task(per_worker: str | None, workers: int) -> str | None:
+    """Return the memory of all workers of a task.
+
+    Raises:
+        InputError: the memory of a worker is not a whole number with a unit.
+    """
+    if per_worker is None:
         return None
-    found = re.fullmatch(r"(\d+)([KMGT]?)", each)
-    if found is None:
-        raise InputError(f"--memory-per-worker {each}: write a whole number and a unit, e.g. 8G or 8000M")
-    return f"{int(found[1]) * workers}{found[2]}"
+    match = re.fullmatch(r"(\d+)([KMGT]?)", per_worker)
+    if match is None:
+        raise InputError(f"--memory-per-worker {per_worker}: write a whole number and a unit, e.g. 8G or 8000M")
+    return f"{int(match[1]) * workers}{match[2]}"
 
 
-def script(job: Job, options: SlurmOptions) -> str:
-    """What each task runs: a supervisor of its workers, to which it passes signals on.
+def job_script(job: Job, options: SlurmOptions) -> str:
+    """Return the script that each task runs: it starts a supervisor of workers and passes signals on to it.
 
     Slurm signals the shell alone (B:). Warned of a time limit or a preemption, the task puts itself back into the queue
     once its trials are handed back; asked to end in any other way, it ends.
     """
     setup = "".join(f"{line}\n" for line in options.setup)
+    idle_option = ""
+    if options.exit_when_idle:
+        idle_option = " --exit-when-idle"
+    served = shlex.join(job.served_arguments())
     if not job.workers_per_gpu:
         setup += "export CUDA_VISIBLE_DEVICES=-1\n"
     return f"""#!/bin/bash
@@ -129,21 +147,21 @@ def script(job: Job, options: SlurmOptions) -> str:
 {setup}export SWEEPS_JOB="slurm ${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 workers={job.workers_per_task}
 if [ "$SLURM_ARRAY_TASK_ID" -eq {job.tasks - 1} ]; then workers={job.workers_of_last_task}; fi
-told= warned= heard= code=127
-# Once, and by a signal that srun hands on: of SIGTERM it kills, and a second one would mean to leave at once.
-pass() {{ heard=1; if [ -z "$told" ]; then told=1; kill -USR1 "$supervisor"; fi; }}
+passed_on= warned= interrupted= code=127
+# Signal the supervisor only once: a second signal means to leave at once. Not by SIGTERM: of that srun kills it.
+pass() {{ interrupted=1; if [ -z "$passed_on" ]; then passed_on=1; kill -USR1 "$supervisor"; fi; }}
 trap 'warned=1; pass' USR1
 trap 'warned=; pass' TERM INT
-{shlex.join(_command(job, options))} \\
-  --workers "$workers" --workers-per-gpu {max(1, job.workers_per_gpu)}{_idle(options)} {shlex.join(job.served())} &
+{shlex.join(_supervisor_command(job, options))} \\
+  --workers "$workers" --workers-per-gpu {max(1, job.workers_per_gpu)}{idle_option} {served} &
 supervisor=$!
-# A signal ends `wait` early; 127: the supervisor's exit code was had before.
+# A signal ends `wait` early; 127: the supervisor had ended before, and its exit code is known.
 while true; do
   wait "$supervisor"
   ended=$?
   if [ "$ended" -ne 127 ]; then code=$ended; fi
-  if [ -z "$heard" ] || [ "$ended" -eq 127 ]; then break; fi
-  heard=
+  if [ -z "$interrupted" ] || [ "$ended" -eq 127 ]; then break; fi
+  interrupted=
 done
 if [ "$code" -eq {INTERRUPTED} ]; then
   code=0
@@ -153,57 +171,74 @@ exit "$code"
 """
 
 
-def _idle(options: SlurmOptions) -> str:
-    return " --exit-when-idle" if options.exit_when_idle else ""
+def _supervisor_command(job: Job, options: SlurmOptions) -> list[str]:
+    """Return the command that starts the supervisor, in a container if there is an image.
 
-
-def _command(job: Job, options: SlurmOptions) -> list[str]:
+    Raises:
+        InputError: the runtime of the container is unknown.
+    """
     if options.runtime not in RUNTIMES:
         raise InputError(f"--runtime {options.runtime}: is not among {', '.join(RUNTIMES)}")
     if options.image is None:
         return [sys.executable, "-m", "sweeps", "launch", "local"]
-    inside = ["sweeps", "launch", "local"]
     if options.runtime == "pyxis":
-        return ["srun", "--ntasks=1", f"--container-image={options.image}", "--container-mount-home", *inside]
-    return ["apptainer", "exec", *(["--nv"] if job.workers_per_gpu else []), options.image, *inside]
+        start = ["srun", "--ntasks=1", f"--container-image={options.image}", "--container-mount-home"]
+    else:
+        start = ["apptainer", "exec"]
+        if job.workers_per_gpu:
+            start.append("--nv")
+        start.append(options.image)
+    start += ["sweeps", "launch", "local"]
+    return start
 
 
-def dry_run(job: Job, options: SlurmOptions, needed: Sequence[str] = ()) -> str:
-    """What a shell would be told to submit the very same; `needed`: lines that come first, for the environment."""
-    text = script(job, options)
+def render_dry_run(job: Job, options: SlurmOptions, first_lines: Sequence[str] = ()) -> str:
+    """Return the lines of bash that submit the job.
+
+    Args:
+        first_lines: come before them, to set the environment.
+    """
+    script = job_script(job, options)
     end = "END"
-    while end in text.splitlines():
+    while end in script.splitlines():
         end += "_"
-    folder = shlex.join(["mkdir", "-p", "--", options.logs])
-    first = "".join(f"{line}\n" for line in needed)
-    return f"{first}{folder}\n{shlex.join(['sbatch', *arguments(job, options)])} <<'{end}'\n{text}{end}\n"
+    exports = "".join(f"{line}\n" for line in first_lines)
+    make_folder = shlex.join(["mkdir", "-p", "--", options.logs])
+    submit = shlex.join(["sbatch", *sbatch_arguments(job, options)])
+    return f"{exports}{make_folder}\n{submit} <<'{end}'\n{script}{end}\n"
 
 
-def submit(job: Job, options: SlurmOptions, environment: Mapping[str, str]) -> str:
-    """Submit a job; its number.
+def submit_job(job: Job, options: SlurmOptions, environment: Mapping[str, str]) -> str:
+    """Submit a job; return its number.
 
     Raises:
         InputError: there is no Slurm here, or it refuses, in its own words.
     """
-    words = ["--parsable", *arguments(job, options)]
+    arguments = ["--parsable", *sbatch_arguments(job, options)]
     try:
         Path(options.logs).mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise InputError(f"--logs {options.logs}: {exc.strerror}; name a folder that can be written") from exc
-    done = _slurm("sbatch", *words, stdin=script(job, options), environment=environment)
-    if done.returncode:
-        raise InputError(f"Slurm refused: {one_line_of(done.stderr)}")
-    return done.stdout.strip().partition(";")[0]  # job;cluster
+    completed = _run_slurm("sbatch", *arguments, stdin=job_script(job, options), environment=environment)
+    if completed.returncode:
+        raise InputError(f"Slurm refused: {clean_message(completed.stderr)}")
+    return completed.stdout.strip().partition(";")[0]  # job;cluster
 
 
-def one_line_of(text: str) -> str:
-    """What a command of Slurm's said, in one line."""
+def clean_message(text: str) -> str:
+    """Return what a command of Slurm's wrote to stderr, in one line."""
     return one_line(Exception(re.sub(r"^\w+: error: ", "", text, flags=re.MULTILINE)))
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task in Slurm's queue: `number` is ARRAY_INDEX; `reason` says why it waits."""
+    """A task in Slurm's queue.
+
+    Attributes:
+        number: ARRAY_INDEX.
+        name: of its job.
+        reason: why it waits.
+    """
 
     number: str
     name: str
@@ -211,82 +246,104 @@ class Task:
     reason: str
 
 
-def queue(names: Sequence[str] = (), *, mine: bool = False) -> list[Task]:
-    """The tasks that wait or run of jobs of these names, or of all that sweeps launched.
+def list_tasks(names: Sequence[str] = (), *, mine: bool = False) -> list[Task]:
+    """Return the tasks that wait or run, of all jobs that sweeps launched.
+
+    Args:
+        names: of the jobs; all if empty.
+        mine: only those of this user.
 
     Raises:
         SweepsError: Slurm does not answer.
     """
-    which = [*(["--me"] if mine else []), *([f"--name={','.join(names)}"] if names else [])]
-    done = _slurm("squeue", "--noheader", "--array", "--format=%i|%j|%T|%r", *which)
-    if done.returncode:
-        raise SweepsError(f"Slurm does not answer: {one_line_of(done.stderr)}")
-    rows = (line.split("|", 3) for line in done.stdout.splitlines())
+    filters = []
+    if mine:
+        filters.append("--me")
+    if names:
+        filters.append(f"--name={','.join(names)}")
+    completed = _run_slurm("squeue", "--noheader", "--array", "--format=%i|%j|%T|%r", *filters)
+    if completed.returncode:
+        raise SweepsError(f"Slurm does not answer: {clean_message(completed.stderr)}")
+    rows = (line.split("|", 3) for line in completed.stdout.splitlines())
     return [Task(*row) for row in rows if len(row) == 4 and row[1].startswith("sweeps-")]
 
 
-def of_store(store: str) -> list[Task] | None:
-    """The tasks of all jobs that serve a store, by its URL without the password; None where there is no Slurm.
+def list_tasks_of_store(store: str) -> list[Task] | None:
+    """Return the tasks of all jobs that serve a store; None where there is no Slurm.
+
+    Args:
+        store: its URL without the password.
 
     Raises:
         SweepsError: Slurm does not answer.
     """
     if shutil.which("squeue") is None:
         return None
-    mark = re.compile(rf"sweeps-.*-{store_digest(store)}[0-9a-f]{{5}}")
-    return [task for task in queue() if mark.fullmatch(task.name)]
+    name = re.compile(rf"sweeps-.*-{digest_store(store)}[0-9a-f]{{5}}")
+    return [task for task in list_tasks() if name.fullmatch(task.name)]
 
 
-def summed_up(tasks: Sequence[Task]) -> list[str]:
-    """One line per job: how many of its tasks are in each state, and why some wait."""
+def summarise_tasks(tasks: Sequence[Task]) -> list[str]:
+    """Return one line per job: how many of its tasks are in each state, and why some wait."""
     lines = []
     for name in dict.fromkeys(task.name for task in tasks):
         of_job = [task for task in tasks if task.name == name]
         counts = Counter(task.state.lower() for task in of_job)
+        waiting_last = sorted(counts.items(), key=lambda item: item[0] == "pending")
+        line = f"slurm, {name}: " + ", ".join(f"{count} {state}" for state, count in waiting_last)
         reasons = sorted({task.reason for task in of_job if task.state == "PENDING"})
-        ordered = sorted(counts.items(), key=lambda item: item[0] == "pending")
-        said = ", ".join(f"{count} {state}" for state, count in ordered)
-        lines.append(f"slurm, {name}: {said}" + (f" ({', '.join(reasons)})" if reasons else ""))
+        if reasons:
+            line += f" ({', '.join(reasons)})"
+        lines.append(line)
     return lines
 
 
-def cancel(name: str, say: Callable[[str], None], wait: Callable[[float], None] = time.sleep) -> int:
-    """End the tasks of a job: those that run hand their trials back first; how many there were.
+def cancel_tasks(name: str, say: Callable[[str], None], wait: Callable[[float], None] = time.sleep) -> int:
+    """End the tasks of a job; those that run hand their trials back first. Return how many there were.
+
+    Args:
+        say: gets messages about the progress.
 
     Raises:
         SweepsError: Slurm does not answer, or refuses.
     """
-    found = queue([name], mine=True)
-    if not found:
+    tasks = list_tasks([name], mine=True)
+    if not tasks:
         return 0
-    # Those that wait first, lest one begins in the place of one that ends.
-    _scancel("--me", f"--name={name}", "--state=PENDING")
-    _scancel("--me", f"--name={name}", "--state=RUNNING", "--batch", "--signal=TERM")
-    say(f"{len(found)} in the queue: workers are handing their trials back")
+    # Those that wait first, so that none of them starts in the place of one that ends.
+    _cancel("--me", f"--name={name}", "--state=PENDING")
+    _cancel("--me", f"--name={name}", "--state=RUNNING", "--batch", "--signal=TERM")
+    say(f"{len(tasks)} in the queue: workers are handing their trials back")
     deadline = time.monotonic() + LEAVE_S
-    while left := queue([name], mine=True):
+    while remaining := list_tasks([name], mine=True):
         if time.monotonic() > deadline:
-            say(f"{len(left)} left after {LEAVE_S:.0f} s: Slurm ends them")
-            _scancel("--me", f"--name={name}")
+            say(f"{len(remaining)} left after {LEAVE_S:.0f} s: Slurm ends them")
+            _cancel("--me", f"--name={name}")
             break
-        if any(task.state == "PENDING" for task in left):
-            _scancel("--me", f"--name={name}", "--state=PENDING")
+        if any(task.state == "PENDING" for task in remaining):
+            _cancel("--me", f"--name={name}", "--state=PENDING")
         wait(POLL_S)
-    return len(found)
+    return len(tasks)
 
 
-def _scancel(*words: str) -> None:
-    done = _slurm("scancel", *words)
-    if done.returncode:
-        raise SweepsError(f"Slurm refused: {one_line_of(done.stderr)}")
+def _cancel(*arguments: str) -> None:
+    completed = _run_slurm("scancel", *arguments)
+    if completed.returncode:
+        raise SweepsError(f"Slurm refused: {clean_message(completed.stderr)}")
 
 
-def _slurm(
-    program: str, *words: str, stdin: str = "", environment: Mapping[str, str] | None = None
+def _run_slurm(
+    program: str, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
+    """Run one of Slurm's commands.
+
+    Raises:
+        InputError: it is not installed here.
+        SweepsError: it does not answer.
+    """
     try:
         return subprocess.run(
-            [program, *words],
+            [program, *arguments],
             input=stdin,
             env=environment,
             timeout=ANSWER_S,

@@ -1,20 +1,24 @@
 """The command line: help, exit codes, one line per mistake, and what must never be imported by a light command."""
 
+import importlib
+import inspect
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from fakes import TINY
 
 from sweeps import store
-from sweeps.cli import app
+from sweeps.cli import app, launch
 from sweeps.space import file
 
-COMMANDS = [command.name or command.callback.__name__ for command in app.app.registered_commands if command.callback]
+COMMANDS = list(app.COMMANDS)
+SOURCES = {**app.COMMANDS, **{f"launch {name}": source for name, source in launch.LaunchCommands.sources.items()}}
 
 
 def sweeps(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -55,10 +59,35 @@ def test_a_place_that_is_none_shows_before_a_rehearsal(tmp_path: Path) -> None:
 
 
 def test_every_option_has_a_help_text() -> None:
-    group = typer.main.get_command(app.app)
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    group: Any = typer.main.get_command(app.app)
+    commands = [*group.commands.items(), *group.commands["data"].commands.items()]
+    commands += group.commands["launch"].commands.items()
+    assert len(commands) > 20
+    for name, command in commands:
         for parameter in command.params:
             assert parameter.help, f"{name} {parameter.name}"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_list_of_commands_has_the_first_paragraph_of_each_docstring(name: str) -> None:
+    source = SOURCES[name]
+    module, _, attribute = source.path.partition(":")
+    target = getattr(importlib.import_module(module), attribute)
+    text = target.info.help if isinstance(target, typer.Typer) else inspect.getdoc(target)
+    assert source.summary == " ".join(text.split("\n\n")[0].split())
+
+
+def test_a_list_of_commands_and_a_mistyped_command_import_no_command(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom sweeps.cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit as exc:\n    print('code', exc.code)\n"
+        "print('imported', sorted({'optuna', 'numpy', 'sqlalchemy', 'sweeps.cli.status'} & set(sys.modules)))"
+    )
+    for words, code in ((["--help"], 0), (["launch", "--help"], 0), (["statsu"], 2)):
+        command = [sys.executable, "-c", program, *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert f"code {code}\nimported []\n" in done.stdout
+    assert "Did you mean 'status'?" in " ".join(done.stderr.split())
 
 
 LIGHT = [["--help"], ["--version"], ["status"], ["status", "tiny", "--json"], ["schema"], ["run", "--help"]]

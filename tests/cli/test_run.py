@@ -117,7 +117,7 @@ def test_the_next_commands_keep_what_was_set_and_show_no_password() -> None:
     space = file.parse(TINY)
     url = "postgresql+psycopg://me:secret@host/db"
     overrides = ["budget.trials=4", "study.name=a b"]
-    shown = next_commands(url, space, Path("my space.toml"), overrides, None, learned=False)
+    shown = next_commands(url, space, Path("my space.toml"), overrides=overrides, artifacts=None, learned=False)
     assert "'my space.toml' --set 'study.name=a b' --set budget.trials=8" in shown
     assert "secret" not in shown
     assert not re.search("confirm|export", shown), "nothing learned"
@@ -127,7 +127,9 @@ def test_the_next_commands_keep_what_was_set_and_show_no_password() -> None:
 def test_the_next_commands_show_no_password_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("postgresql+psycopg://me:secret@host/db\n")
     monkeypatch.setenv("SWEEPS_STORAGE_FILE", str(tmp_path / "secret"))
-    shown = next_commands(store.url(None), file.parse(TINY), Path("tiny.toml"), [], "s3://bucket/x", learned=True)
+    shown = next_commands(
+        store.url(None), file.parse(TINY), Path("tiny.toml"), overrides=[], artifacts="s3://bucket/x", learned=True
+    )
     assert "confirm tiny --artifacts s3://bucket/x" in shown
     assert "me:secret" not in shown
     assert "next, with the file of the store's URL in SWEEPS_STORAGE_FILE:" in shown

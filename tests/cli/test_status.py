@@ -48,7 +48,7 @@ def shown(found: Any) -> str:
 
 
 def test_workers_are_shown_with_what_they_train_and_the_silent_as_lost(storage: Any) -> None:
-    lines = shown(status.render(status.look(storage, None))).splitlines()
+    lines = shown(status.render_status(status.read_status(storage, None))).splitlines()
     assert "workers: 1 training, 1 idle, 1 lost" in "\n".join(lines)
     rows = [[word.strip() for word in line.strip("│ ").split("│")] for line in lines if line.startswith("│ node")]
     assert rows[0][:7] == ["node0", "10", "GPU:0", "training", "tiny 0", "120", "34.6"]
@@ -68,10 +68,10 @@ def test_machines_get_the_same(storage: Any, tmp_path: Path) -> None:
 
 
 def test_what_started_a_worker_is_shown_where_any_says_so(storage: Any, tmp_path: Path) -> None:
-    assert "job" not in shown(status.render(status.look(storage, None)))
+    assert "job" not in shown(status.render_status(status.read_status(storage, None)))
     leases.register(storage.engine, Process("node9", "elsewhere", 19, 1.0), "", "0.1", "local tiny")
-    found = status.look(storage, None)
-    lines = shown(status.render(found)).splitlines()
+    found = status.read_status(storage, None)
+    lines = shown(status.render_status(found)).splitlines()
     assert next(line for line in lines if "node9" in line).rstrip(" │").endswith("local tiny")
     assert [worker["job"] for worker in found.to_dict(None)["workers"]] == ["", "", "", "local tiny"]
 
@@ -81,7 +81,7 @@ def test_a_paused_study_says_so_and_how_many_trials_wait(storage: Any) -> None:
     assert claim is not None
     leases.hand_back(storage.engine, 1, claim, Batch())
     queue.set_state(storage.engine, 1, State.PAUSED)
-    text = shown(status.render(status.look(storage, "tiny")))
+    text = shown(status.render_status(status.read_status(storage, "tiny")))
     assert "tiny is paused" in text
     assert "tiny: 0 of 4 trials, 1 waiting for a worker" in text
 
@@ -90,13 +90,13 @@ def test_it_is_watched_until_nothing_is_left_to_do(storage: Any) -> None:
     seen: list[int] = []
 
     def wait(_: float) -> None:
-        seen.append(status.look(storage, "tiny").studies[0][2].done)
+        seen.append(status.read_status(storage, "tiny").studies[0].summary.done)
         if len(seen) == 2:
             leases.retire(storage.engine, 1)
             fakes.work(storage, store.load_study(storage, "tiny"), fakes.learning)
 
     console = Console(file=io.StringIO(), width=160)
-    status.watch(storage, "tiny", console, wait)
+    status.watch_status(storage, "tiny", console, wait)
     assert seen == [0, 0]
     assert "tiny: 4 of 4 trials" in console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -109,7 +109,7 @@ def test_what_is_watched_begins_with_the_workers_and_leaves_room_for_the_studies
     def wait(_: float) -> None:
         queue.set_state(storage.engine, 1, State.STOPPED)
 
-    status.watch(storage, "tiny", console, wait)
+    status.watch_status(storage, "tiny", console, wait)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     first = text[: text.index("tiny: 0 of 4 trials")]
     assert "node0" in first
@@ -122,12 +122,12 @@ def test_a_store_that_refuses_while_it_is_watched_is_one_line(storage: Any) -> N
             db.execute(text("DROP TABLE sweeps_workers"))
 
     with pytest.raises(StoreError, match="the store refuses: no such table") as caught:
-        status.watch(storage, None, Console(file=io.StringIO()), wait)
+        status.watch_status(storage, None, Console(file=io.StringIO()), wait)
     assert "\n" not in str(caught.value)
 
 
 def test_many_workers_are_cut_to_a_screen(storage: Any) -> None:
     for number in range(60):
         leases.register(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
-    text = shown(status.render(status.look(storage, None)))
+    text = shown(status.render_status(status.read_status(storage, None)))
     assert "and 23 more; --json has all" in text

@@ -20,7 +20,7 @@ from optuna.trial import create_trial
 from servers import PASSWORD, PostgreSQL
 
 from sweeps import store
-from sweeps.dashboard.server import _PerTrialAttributes
+from sweeps.dashboard.application import PerTrialSerializer
 from sweeps.space import file
 from sweeps.store import notes
 
@@ -168,7 +168,7 @@ def test_a_trial_is_shown_with_its_own_notes_and_artifacts_as_the_dashboard_find
     for trial_id in (1, 11):
         meta = {"artifact_id": f"a{trial_id}", "filename": "x.png", "mimetype": "image/png", "encoding": None}
         attributes[f"dashboard:artifacts:{trial_id}:a{trial_id}"] = json.dumps(meta)
-    quick = _PerTrialAttributes(serialize_frozen_trial)
+    quick = PerTrialSerializer(serialize_frozen_trial)
     for number, trial_id in enumerate((1, 2, 11, 111)):
         trial = create_trial(value=1.0)
         trial.number, trial._trial_id = number, trial_id
@@ -207,7 +207,7 @@ def test_where_others_may_reach_it_it_warns_in_one_line(start: Start, tmp_path: 
     assert code == 0
     assert said.count("\n") == 1
     port = it.address.rstrip("/").rsplit(":")[-1]
-    assert f"whoever reaches 0.0.0.0:{port} may read and delete studies: no password" in said
+    assert f"WARNING: no authentication: anyone who can reach 0.0.0.0:{port} can read and delete studies" in said
     assert f"`ssh -L 8080:127.0.0.1:{port} {socket.gethostname()}`" in said
     assert (Path(__file__).parents[2] / "docker" / "compose.yaml").exists()
     assert "docker/compose.yaml, whose proxy asks for a password" in said

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from servers import absent
 
 from sweeps.errors import InputError
-from sweeps.launch.local.devices import assign_devices, default_workers, require_room, visible_gpus
+from sweeps.launch.local.devices import assign_devices, default_worker_count, require_room, visible_gpus
 
 # As much of NVIDIA's library as is asked: two devices with UUIDs (nvml.h, version 12).
 DRIVER = r"""
@@ -71,16 +71,16 @@ def test_workers_are_spread_evenly_over_gpus(workers: int, count: int) -> None:
 
 
 def test_a_worker_sees_its_own_gpu_and_computes_with_one_thread() -> None:
-    told = [seat.environment() for seat in assign_devices(2, ("4", "7"), memory_mib=2000)]
+    told = [seat.to_environment() for seat in assign_devices(2, ("4", "7"), memory_mib=2000)]
     assert [each["CUDA_VISIBLE_DEVICES"] for each in told] == ["4", "7"]
     assert {each["OMP_NUM_THREADS"] for each in told} == {"1"}
     assert {each["SWEEPS_GPU_MEMORY_MIB"] for each in told} == {"2000"}
-    assert "CUDA_VISIBLE_DEVICES" not in assign_devices(1, ())[0].environment()
+    assert "CUDA_VISIBLE_DEVICES" not in assign_devices(1, ())[0].to_environment()
 
 
 def test_by_default_there_is_one_worker_per_gpu_or_per_processor_up_to_eight() -> None:
-    assert default_workers(["a", "b", "c"]) == 3
-    assert 1 <= default_workers([]) <= 8
+    assert default_worker_count(["a", "b", "c"]) == 3
+    assert 1 <= default_worker_count([]) <= 8
 
 
 def test_more_workers_than_may_share_the_gpus_are_refused() -> None:

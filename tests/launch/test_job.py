@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.errors import InputError
-from sweeps.launch.job import Job, workers_per_gpu
+from sweeps.launch.job import Job, parse_gpu_share
 
 names = st.text(st.characters(exclude_characters="\0"), min_size=1)
 
@@ -38,10 +38,10 @@ def test_tasks_have_as_many_workers_as_were_asked_for(workers: int, per_gpu: int
     ("said", "workers"), [("1", 1), (".5", 2), ("0.5", 2), ("1/3", 3), (".33", 3), (".25", 4), ("0", 0), (" 1 ", 1)]
 )
 def test_shares_of_a_gpu(said: str, workers: int) -> None:
-    assert workers_per_gpu(said) == workers
+    assert parse_gpu_share(said) == workers
 
 
 @pytest.mark.parametrize("said", ["2", "-1", "-.5", ".4", "x", "", "1/0", ".001", "nan", "inf"])
 def test_what_is_no_share_of_a_gpu_is_refused(said: str) -> None:
     with pytest.raises(InputError, match="--gpus-per-worker"):
-        workers_per_gpu(said)
+        parse_gpu_share(said)

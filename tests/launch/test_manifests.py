@@ -25,8 +25,8 @@ from kubernetes_validate.utils import all_versions
 from sweeps.cli import launch
 from sweeps.errors import InputError
 from sweeps.launch.job import Job
-from sweeps.launch.kubernetes.manifest import literal, manifest
-from sweeps.launch.kubernetes.manifest_files import for_kubectl, text, write_base
+from sweeps.launch.kubernetes.manifest import escape_variables, make_manifest
+from sweeps.launch.kubernetes.manifest_files import kubectl_manifest, to_yaml, write_kustomize_base
 from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, Size
 
 STORE = "postgresql+psycopg://me:***@db.example/sweeps"
@@ -110,13 +110,13 @@ def container(document: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("version", all_versions()[-3:])
 @each_asked
 def test_the_schema_of_the_newest_versions_takes_it(job: Job, options: PodOptions, version: str) -> None:
-    for document in (manifest(job, options), yaml.safe_load(for_kubectl(job, options))):
+    for document in (make_manifest(job, options), yaml.safe_load(kubectl_manifest(job, options))):
         assert kubernetes_validate.validate(document, version, strict=True) == ".".join(version.split(".")[:2])
 
 
 @each_asked
 def test_it_keeps_the_rules_that_no_schema_has(job: Job, options: PodOptions) -> None:
-    assert problems(manifest(job, options)) == []
+    assert problems(make_manifest(job, options)) == []
 
 
 def _in(document: dict[str, Any], path: str, value: object) -> dict[str, Any]:
@@ -155,13 +155,13 @@ WRONG = [
 
 @pytest.mark.parametrize(("path", "value"), WRONG)
 def test_those_rules_find_what_the_schema_lets_pass(path: str, value: object) -> None:
-    wrong = _in(manifest(*ASKED["everything"]), path, value)
+    wrong = _in(make_manifest(*ASKED["everything"]), path, value)
     kubernetes_validate.validate(wrong, all_versions()[-1], strict=True)
     assert problems(wrong)
 
 
 def test_what_the_options_say_is_what_is_asked_for() -> None:
-    document = manifest(*ASKED["everything"])
+    document = make_manifest(*ASKED["everything"])
     spec, only = pod(document), container(document)
     assert document["metadata"]["namespace"] == "research"
     assert document["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
@@ -187,7 +187,7 @@ def test_what_the_options_say_is_what_is_asked_for() -> None:
 
 
 def test_a_claim_is_one_volume_wherever_it_is_mounted_and_read_only_where_it_is_only_read() -> None:
-    document = manifest(*ASKED["everything"])
+    document = make_manifest(*ASKED["everything"])
     claims = {each["name"]: each["persistentVolumeClaim"] for each in pod(document)["volumes"][2:]}
     assert sorted(claims.values(), key=str) == [
         {"claimName": "imagenet.v1", "readOnly": True},
@@ -202,7 +202,7 @@ def test_a_claim_is_one_volume_wherever_it_is_mounted_and_read_only_where_it_is_
 
 
 def test_a_pod_has_no_more_rights_than_it_needs() -> None:
-    document = manifest(*ASKED["pool"])
+    document = make_manifest(*ASKED["pool"])
     spec, only = pod(document), container(document)
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
@@ -219,7 +219,7 @@ def test_a_pod_has_no_more_rights_than_it_needs() -> None:
 
 def test_the_url_is_a_file_from_a_secret_named_as_the_job_or_as_it_is_said() -> None:
     for name, secret in (("pool", POOL.name), ("everything", "storage")):
-        document = manifest(*ASKED[name])
+        document = make_manifest(*ASKED[name])
         volume = pod(document)["volumes"][0]
         (mount,) = (each for each in container(document)["volumeMounts"] if each["name"] == volume["name"])
         environment = {each["name"]: each.get("value") for each in container(document)["env"]}
@@ -228,18 +228,18 @@ def test_the_url_is_a_file_from_a_secret_named_as_the_job_or_as_it_is_said() -> 
         assert volume["secret"]["defaultMode"] == 0o440
         assert environment["SWEEPS_STORAGE_FILE"] == f"{mount['mountPath']}/{item['path']}"
         assert "SWEEPS_STORAGE" not in environment
-        assert STORE not in for_kubectl(*ASKED[name])
+        assert STORE not in kubectl_manifest(*ASKED[name])
 
 
 def test_who_was_told_to_leave_is_started_again_and_who_needs_a_person_is_not() -> None:
-    rules = manifest(*ASKED["pool"])["spec"]["podFailurePolicy"]["rules"]
+    rules = make_manifest(*ASKED["pool"])["spec"]["podFailurePolicy"]["rules"]
     said = {code: rule["action"] for rule in rules for code in rule.get("onExitCodes", {}).get("values", [])}
     assert said == {75: "Ignore", 2: "FailIndex"}
     assert rules[0] == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 
 def test_only_pods_with_a_gpu_ask_for_one_and_others_see_none() -> None:
-    with_gpu, without = container(manifest(*ASKED["pool"])), container(manifest(*ASKED["processors"]))
+    with_gpu, without = container(make_manifest(*ASKED["pool"])), container(make_manifest(*ASKED["processors"]))
     assert with_gpu["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert "nvidia.com/gpu" not in without["resources"]["limits"]
     hidden = {"name": "CUDA_VISIBLE_DEVICES", "value": "-1"}
@@ -263,7 +263,7 @@ def started(document: dict[str, Any], index: int, folder: Path) -> list[str]:
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_all_pods_together_have_the_workers_that_were_asked_for(workers: int, shared: int, tmp_path: Path) -> None:
     job = Job(("a", *ODD), STORE, workers, shared)
-    document = manifest(job, PodOptions("sweeps:1", exit_when_idle=True))
+    document = make_manifest(job, PodOptions("sweeps:1", exit_when_idle=True))
     command = typer.main.get_command(launch.app).commands["local"]  # type: ignore[attr-defined]
     counts = []
     for index in range(document["spec"]["completions"]):
@@ -279,22 +279,22 @@ def test_all_pods_together_have_the_workers_that_were_asked_for(workers: int, sh
 
 
 def test_a_pool_is_told_so(tmp_path: Path) -> None:
-    assert started(manifest(*ASKED["pool"]), 3, tmp_path)[-1] == "--pool"
+    assert started(make_manifest(*ASKED["pool"]), 3, tmp_path)[-1] == "--pool"
 
 
 @given(st.lists(texts, min_size=1, max_size=3), st.integers(1, 5), st.integers(0, 3))
 def test_names_of_studies_arrive_as_they_are(studies: list[str], workers: int, shared: int) -> None:
-    document = manifest(Job(tuple(studies), STORE, workers, shared), PodOptions("sweeps:1"))
-    read = yaml.safe_load(text(document))
+    document = make_manifest(Job(tuple(studies), STORE, workers, shared), PodOptions("sweeps:1"))
+    read = yaml.safe_load(to_yaml(document))
     assert read == document
     words = [expanded(word, {"HOME": "/tmp", "a": "b"}) for word in container(read)["command"]]
     assert words[-len(studies) :] == studies
-    assert text(document).isascii()
+    assert to_yaml(document).isascii()
 
 
 @given(st.text("$()aA{ ", max_size=12))
 def test_no_variable_is_put_in_place_of_a_literal_text(said: str) -> None:
-    assert expanded(literal(said), {"a": "1", "A": "2", "aA": "3", "": "4"}) == said
+    assert expanded(escape_variables(said), {"a": "1", "A": "2", "aA": "3", "": "4"}) == said
 
 
 def kubectl(*words: str, stdin: str = "") -> str:
@@ -316,9 +316,9 @@ def applied(written: str) -> list[str]:
 @each_asked
 def test_kustomize_reads_a_base_as_we_wrote_it(job: Job, options: PodOptions, tmp_path: Path) -> None:
     job = replace(job, studies=tuple(study for study in job.studies if study not in ("\x85", "=")))
-    write_base(job, options, tmp_path / "base")
+    write_kustomize_base(job, options, tmp_path / "base")
     assert sorted(path.name for path in (tmp_path / "base").iterdir()) == ["job.yaml", "kustomization.yaml"]
-    assert yaml.safe_load(kubectl("kustomize", str(tmp_path / "base"))) == manifest(job, options)
+    assert yaml.safe_load(kubectl("kustomize", str(tmp_path / "base"))) == make_manifest(job, options)
 
 
 readable = st.text(
@@ -335,21 +335,21 @@ def test_kustomize_reads_names_of_studies_as_we_wrote_them(
     tmp_path_factory: pytest.TempPathFactory, studies: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("names") / "base"
-    write_base(Job(tuple(studies), STORE, 1, 1), PodOptions("sweeps:1"), folder)
+    write_kustomize_base(Job(tuple(studies), STORE, 1, 1), PodOptions("sweeps:1"), folder)
     assert applied(kubectl("kustomize", str(folder)))[-50:] == studies
 
 
 @pytest.mark.parametrize("sign", ["\x7f", "\x85", "\x9f", "\ufffe"])
 def test_a_name_that_kustomize_would_change_is_refused(sign: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="kustomize"):
-        write_base(Job((f"a{sign}b",), STORE, 1, 1), PodOptions("sweeps:1"), tmp_path / "base")
+        write_kustomize_base(Job((f"a{sign}b",), STORE, 1, 1), PodOptions("sweeps:1"), tmp_path / "base")
     assert not list(tmp_path.iterdir())
 
 
 @many
 @given(st.lists(texts | st.sampled_from(ODD), min_size=50, max_size=50))
 def test_kubectl_reads_names_of_studies_as_we_wrote_them(studies: list[str]) -> None:
-    assert applied(for_kubectl(Job(tuple(studies), STORE, 1, 1), PodOptions("sweeps:1")))[-50:] == studies
+    assert applied(kubectl_manifest(Job(tuple(studies), STORE, 1, 1), PodOptions("sweeps:1")))[-50:] == studies
 
 
 @pytest.mark.parametrize("before", ["absent", "empty"])
@@ -357,8 +357,8 @@ def test_a_base_is_written_into_a_new_folder_or_an_empty_one(before: str, tmp_pa
     folder = tmp_path / "base"
     if before == "empty":
         folder.mkdir()
-    write_base(POOL, PodOptions("sweeps:1"), folder)
-    assert (folder / "job.yaml").read_text() == for_kubectl(POOL, PodOptions("sweeps:1"))
+    write_kustomize_base(POOL, PodOptions("sweeps:1"), folder)
+    assert (folder / "job.yaml").read_text() == kubectl_manifest(POOL, PodOptions("sweeps:1"))
 
 
 def _full(folder: Path) -> None:
@@ -375,14 +375,14 @@ def test_a_base_never_takes_the_place_of_anything(occupy: Callable[[Path], None]
     occupy(tmp_path / "base")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match="--to"):
-        write_base(POOL, PodOptions("sweeps:1"), tmp_path / "base")
+        write_kustomize_base(POOL, PodOptions("sweeps:1"), tmp_path / "base")
     with pytest.raises(InputError, match="--to"):
-        write_base(POOL, PodOptions("sweeps:1"), tmp_path / "no" / "such")
+        write_kustomize_base(POOL, PodOptions("sweeps:1"), tmp_path / "no" / "such")
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_manifest_says_how_its_secret_is_made_with_the_url_in_no_argument(tmp_path: Path) -> None:
-    shown = for_kubectl(POOL, PodOptions("sweeps:1", "research"))
+    shown = kubectl_manifest(POOL, PodOptions("sweeps:1", "research"))
     (line,) = re.findall(r"^#   (printf .*)$", shown, re.MULTILINE)
     kubectl("version", "--client")
     url = "postgresql://me:it's $HOME%0A@db/x"
@@ -391,7 +391,7 @@ def test_the_manifest_says_how_its_secret_is_made_with_the_url_in_no_argument(tm
         ["sh", "-c", f"{line} --dry-run=client -o json"], env=environment, capture_output=True, text=True, check=True
     )
     made = json.loads(done.stdout)
-    volume = pod(manifest(POOL, PodOptions("sweeps:1", "research")))["volumes"][0]["secret"]
+    volume = pod(make_manifest(POOL, PodOptions("sweeps:1", "research")))["volumes"][0]["secret"]
     assert made["metadata"]["name"] == volume["secretName"]
     assert made["metadata"]["namespace"] == "research"
     assert base64.b64decode(made["data"][volume["items"][0]["key"]]).decode() == url
@@ -434,7 +434,7 @@ REFUSED: dict[str, PodOptions] = {
 @pytest.mark.parametrize("said", REFUSED)
 def test_an_option_that_is_none_is_refused_by_its_name(said: str) -> None:
     with pytest.raises(InputError) as caught:
-        manifest(POOL, REFUSED[said])
+        make_manifest(POOL, REFUSED[said])
     assert str(caught.value).startswith(said)
     assert "password" not in str(caught.value)
 
@@ -442,10 +442,10 @@ def test_an_option_that_is_none_is_refused_by_its_name(said: str) -> None:
 @pytest.mark.parametrize("study", ["a\udc80", "a\0b"])
 def test_a_study_whose_name_no_manifest_can_hold_is_refused(study: str) -> None:
     with pytest.raises(InputError, match=r"^study "):
-        manifest(Job((study,), STORE, 1, 1), PodOptions("a"))
+        make_manifest(Job((study,), STORE, 1, 1), PodOptions("a"))
 
 
 @pytest.mark.parametrize("place", ["/checkpoints", "/checkpoints/a", "file:///checkpoints/a", "s3://b/c", "gs://b"])
 def test_checkpoints_go_to_a_bucket_or_onto_a_claim(place: str) -> None:
-    document = manifest(POOL, PodOptions("a", artifacts=place, claims=("shared:/checkpoints",)))
+    document = make_manifest(POOL, PodOptions("a", artifacts=place, claims=("shared:/checkpoints",)))
     assert {"name": "SWEEPS_ARTIFACTS", "value": place} in container(document)["env"]

@@ -70,7 +70,7 @@ def recorded(path: Path) -> list[str]:
 def task(job: Job, index: int = 0, **environment: str) -> subprocess.Popen[str]:
     """A task as Slurm starts it, in a container of ours."""
     told = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": str(index), "SLURM_JOB_ID": "15", **environment}
-    text = slurm.script(job, SlurmOptions(image="sweeps.sif"))
+    text = slurm.job_script(job, SlurmOptions(image="sweeps.sif"))
     # A shell that began with SIGINT ignored, as in the background, cannot hear it.
     words = ["env", "--default-signal=INT", "bash", "-c", text]
     return subprocess.Popen(words, env={**os.environ, **told}, text=True)
@@ -97,7 +97,7 @@ def test_what_is_asked_for_is_what_sbatch_is_told() -> None:
         extra=("--qos=long",),
     )
     options = SlurmOptions(where, logs="logs/100%")
-    assert slurm.arguments(job, options) == [
+    assert slurm.sbatch_arguments(job, options) == [
         f"--job-name={job.name}",
         "--array=0-2",
         "--nodes=1",
@@ -120,9 +120,9 @@ def test_what_is_asked_for_is_what_sbatch_is_told() -> None:
 
 def test_workers_without_gpus_ask_for_none_and_see_none() -> None:
     job = Job((), "postgresql://db", 3, 0)
-    assert not [word for word in slurm.arguments(job, SlurmOptions()) if "gres" in word]
-    assert "CUDA_VISIBLE_DEVICES=-1" in slurm.script(job, SlurmOptions())
-    assert "CUDA_VISIBLE_DEVICES" not in slurm.script(Job((), "x", 3, 1), SlurmOptions())
+    assert not [word for word in slurm.sbatch_arguments(job, SlurmOptions()) if "gres" in word]
+    assert "CUDA_VISIBLE_DEVICES=-1" in slurm.job_script(job, SlurmOptions())
+    assert "CUDA_VISIBLE_DEVICES" not in slurm.job_script(Job((), "x", 3, 1), SlurmOptions())
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_workers_without_gpus_ask_for_none_and_see_none() -> None:
 )
 def test_what_slurm_cannot_be_told_is_refused(options: SlurmOptions) -> None:
     with pytest.raises(InputError, match=r"--(option|memory|logs)"):
-        slurm.arguments(Job(("tiny",), "x", 1, 1), options)
+        slurm.sbatch_arguments(Job(("tiny",), "x", 1, 1), options)
 
 
 @slow_examples
@@ -149,12 +149,12 @@ def test_bash_reads_a_dry_run_as_what_is_submitted(programs: Path, studies: list
     options = SlurmOptions(
         SlurmResources(constraint=extra, extra=(f"--comment={extra}",)), setup=(setup, "END") if setup else ()
     )
-    subprocess.run(["bash", "-c", slurm.dry_run(job, options)], check=True, capture_output=True)
-    assert recorded(programs) == slurm.arguments(job, options)
-    assert Path(f"{programs}.stdin").read_bytes().decode() == slurm.script(job, options)
-    number = slurm.submit(job, options, dict(os.environ))
+    subprocess.run(["bash", "-c", slurm.render_dry_run(job, options)], check=True, capture_output=True)
+    assert recorded(programs) == slurm.sbatch_arguments(job, options)
+    assert Path(f"{programs}.stdin").read_bytes().decode() == slurm.job_script(job, options)
+    number = slurm.submit_job(job, options, dict(os.environ))
     assert number == "4711"
-    assert recorded(programs) == ["--parsable", *slurm.arguments(job, options)]
+    assert recorded(programs) == ["--parsable", *slurm.sbatch_arguments(job, options)]
 
 
 @slow_examples
@@ -219,18 +219,18 @@ def test_without_slurm_there_is_a_word_about_it(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="no sbatch on this machine"):
-        slurm.submit(Job(("tiny",), "x", 1, 1), SlurmOptions(), dict(os.environ))
+        slurm.submit_job(Job(("tiny",), "x", 1, 1), SlurmOptions(), dict(os.environ))
 
 
 def test_a_queue_that_does_not_answer_is_told_in_its_own_words(programs: Path) -> None:
     (programs.parent / "squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact' >&2; exit 1\n")
     (programs.parent / "squeue").chmod(0o755)
     with pytest.raises(SweepsError, match="Unable to contact"):
-        slurm.queue()
+        slurm.list_tasks()
 
 
 def test_pyxis_gets_the_image_as_an_option_of_srun() -> None:
-    text = slurm.script(Job(("tiny",), "x", 1, 1), SlurmOptions(image="registry#my image", runtime="pyxis"))
+    text = slurm.job_script(Job(("tiny",), "x", 1, 1), SlurmOptions(image="registry#my image", runtime="pyxis"))
     line = next(line for line in text.splitlines() if line.startswith("srun"))
     assert "--container-image=registry#my image" in shlex.split(line.rstrip("\\"))
 
@@ -246,7 +246,7 @@ def test_the_queue_is_read_by_store_and_summed_up_by_job(programs: Path) -> None
     (programs.parent / "queue").write_text("\n".join(rows))
     (programs.parent / "squeue").write_text("#!/bin/sh\ncat queue\n")
     (programs.parent / "squeue").chmod(0o755)
-    tasks = slurm.of_store("postgresql://db")
+    tasks = slurm.list_tasks_of_store("postgresql://db")
     assert tasks is not None
     assert [task.number for task in tasks] == ["12_0", "12_1"]
-    assert slurm.summed_up(tasks) == [f"slurm, {job.name}: 1 running, 1 pending (Resources)"]
+    assert slurm.summarise_tasks(tasks) == [f"slurm, {job.name}: 1 running, 1 pending (Resources)"]

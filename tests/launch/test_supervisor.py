@@ -32,7 +32,7 @@ def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple
 
     def run(program: str, count: int = 1, told: ReceivedSignals | None = None) -> tuple[int, str]:
         diary = tmp_path / "diary"
-        monkeypatch.setattr(worker_processes, "command", lambda *_: [sys.executable, "-c", program, str(diary)])
+        monkeypatch.setattr(worker_processes, "sweeps_command", lambda *_: [sys.executable, "-c", program, str(diary)])
         posts = [ManagedWorker(number, DeviceAssignment()) for number in range(count)]
         code = Supervisor((), dict(os.environ), posts).run(told or ReceivedSignals())
         return code, diary.read_text() if diary.exists() else ""
@@ -60,17 +60,17 @@ def test_the_wait_before_a_worker_is_started_again_doubles_and_begins_anew_once_
 
     post, now, waits = ManagedWorker(0, DeviceAssignment()), 1000.0, []
     for lived in [0.0] * 12 + [supervisor.LIVED_S + 1]:
-        post.tend(dead, now, leaving=False)
-        post.tend(dead, now + lived, leaving=False)
-        waits.append(post.next - now - lived)
-        now = post.next
+        post.supervise(dead, now, leaving=False)
+        post.supervise(dead, now + lived, leaving=False)
+        waits.append(post.next_start - now - lived)
+        now = post.next_start
     assert waits[:4] == [1, 2, 4, 8]
     assert max(waits) == supervisor.LONGEST_WAIT_S
     assert waits[-1] == 1
 
 
 def test_a_signal_is_passed_on_and_told_by_the_exit_code(crew: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
-    with supervisor.hearing() as told:
+    with supervisor.receive_signals() as told:
         helper = subprocess.Popen(
             [sys.executable, "-c", _WHEN_BEGUN, str(tmp_path / "diary"), str(os.getpid()), "SIGUSR1", "2"]
         )
@@ -83,11 +83,11 @@ def test_a_signal_is_passed_on_and_told_by_the_exit_code(crew: Callable[..., tup
 
 def test_the_same_signal_twice_in_a_moment_is_one_request() -> None:
     told = ReceivedSignals()
-    told.hear(signal.SIGTERM, None)
-    told.hear(signal.SIGTERM, None)
+    told.count_signal(signal.SIGTERM, None)
+    told.count_signal(signal.SIGTERM, None)
     assert told.times == 1
     told.last -= SAME_S + 0.1
-    told.hear(signal.SIGINT, None)
+    told.count_signal(signal.SIGINT, None)
     assert (told.times, told.name) == (2, "SIGTERM")
 
 
@@ -109,7 +109,7 @@ def test_a_worker_that_does_not_leave_is_killed(
     monkeypatch.setattr(supervisor, "PATIENCE_S", 0.5)
     deaf = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); "
     deaf += "open(sys.argv[1], 'a').write('began'); time.sleep(60)"
-    with supervisor.hearing() as told:
+    with supervisor.receive_signals() as told:
         helper = subprocess.Popen(
             [sys.executable, "-c", _WHEN_BEGUN, str(tmp_path / "diary"), str(os.getpid()), "SIGTERM", "1"]
         )

@@ -1,7 +1,7 @@
-"""What Kubernetes is asked for: pure functions from a job and its options to a Job of batch/v1, as a dict and as YAML.
+"""The manifest of a Job of batch/v1, made by pure functions from a job and the options of its pods.
 
-A Job with an index per pod: an index that ends well is done, one that was told to leave is started again at no cost.
-What the options cannot express, kustomize patches.
+The Job has an index per pod: an index that ends well is done, one that was asked to leave is started again at no cost.
+Whatever the options cannot express can be patched with kustomize.
 """
 
 import re
@@ -12,51 +12,57 @@ from sweeps.errors import InputError
 from sweeps.launch.job import INTERRUPTED, Job
 from sweeps.launch.kubernetes import pod_options
 from sweeps.launch.kubernetes.pod_options import SCRATCH, SECRET_FOLDER, Mount, PodOptions
+from sweeps.logs import FORMAT_VARIABLE
 
-UNUSABLE = 2  # the exit code that says that a person has to mend something
-# What an index may fail of: a node's memory, a store away for a quarter of an hour. The wait between doubles, to six
-# minutes (Kubernetes' own), so twenty are two hours of nothing but failing; for a pool they must last for weeks.
+UNUSABLE = 2  # the exit code of workers whose input somebody has to correct
+# An index may fail when a node runs out of memory, or a store is away for a quarter of an hour. Kubernetes doubles the
+# wait between starts up to six minutes: twenty failures in a row take two hours; a pool's have to last for weeks.
 FAILURES_PER_INDEX = 20
 LEAVE_S = 75  # from SIGTERM to SIGKILL: longer than a supervisor waits for its workers
-KEPT_S = 24 * 3600  # how long a job that has ended can be looked at
+KEPT_S = 24 * 3600  # how long a job that has ended can be inspected
 SECRET_KEY = "url"
 SCRATCH_SIZE = "10Gi"  # room for the data sets that Keras fetches
 SECRET_MODE = 0o440  # for the pods' group, which is not root's
 CONTAINER = "workers"
 
 
-def manifest(job: Job, options: PodOptions) -> dict[str, Any]:
-    """The Job, as the API takes it.
+def make_manifest(job: Job, options: PodOptions) -> dict[str, Any]:
+    """Return the Job as the API takes it.
 
     Raises:
-        InputError: an option is no such thing, or a study's name cannot be an argument.
+        InputError: an option cannot be used, or a study's name cannot be an argument.
     """
     pod_options.require_names(options)
     _require_arguments(job.studies)
-    labels = {**pod_options.pairs("--label", options.labels), **_labels(job)}
+    labels = pod_options.parse_pairs("--label", options.labels) | _job_labels(job)
+    metadata: dict[str, Any] = {"name": job.name}
+    if options.namespace:
+        metadata["namespace"] = options.namespace
+    metadata["labels"] = labels
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            "name": job.name,
-            **({"namespace": options.namespace} if options.namespace else {}),
-            "labels": labels,
-        },
+        "metadata": metadata,
         "spec": {
             "completionMode": "Indexed",
             "completions": job.tasks,
             "parallelism": job.tasks,
-            # No maxFailedIndexes: that one has failed is no reason to end the others, who go on with its trials.
+            # No maxFailedIndexes: when one index has failed, the others go on with its trials.
             "backoffLimitPerIndex": FAILURES_PER_INDEX,
-            "podFailurePolicy": {"rules": _rules()},
-            "podReplacementPolicy": "Failed",  # one that is leaving still has its trial and its GPU
+            "podFailurePolicy": {"rules": _failure_rules()},
+            "podReplacementPolicy": "Failed",  # a pod that is leaving still has its trial and its GPU
             "ttlSecondsAfterFinished": KEPT_S,
-            "template": {"metadata": {"labels": labels}, "spec": _pod(job, options)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod_spec(job, options)},
         },
     }
 
 
 def _require_arguments(studies: Sequence[str]) -> None:
+    """Check that the names of studies can be arguments of a command in a manifest.
+
+    Raises:
+        InputError: one cannot.
+    """
     for study in studies:
         try:
             study.encode()
@@ -66,7 +72,7 @@ def _require_arguments(studies: Sequence[str]) -> None:
             raise InputError(f"study {study!r}: a zero byte cannot be in an argument")
 
 
-def _labels(job: Job) -> dict[str, str]:
+def _job_labels(job: Job) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "sweeps",
         "app.kubernetes.io/instance": job.name,
@@ -75,40 +81,44 @@ def _labels(job: Job) -> dict[str, str]:
     }
 
 
-def _rules() -> list[dict[str, Any]]:
-    """What a pod's end means; the first rule that fits decides, and what fits none counts as a failure."""
+def _failure_rules() -> list[dict[str, Any]]:
+    """Return what the end of a pod means: the first rule that fits decides; without one, the pod has failed."""
 
-    def exits(code: int) -> dict[str, Any]:
+    def exited_with(code: int) -> dict[str, Any]:
         return {"containerName": CONTAINER, "operator": "In", "values": [code]}
 
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "Ignore", "onExitCodes": exits(INTERRUPTED)},
+        {"action": "Ignore", "onExitCodes": exited_with(INTERRUPTED)},
         # Not FailJob: a store that is away while one pod starts must not end those that train.
-        {"action": "FailIndex", "onExitCodes": exits(UNUSABLE)},
+        {"action": "FailIndex", "onExitCodes": exited_with(UNUSABLE)},
     ]
 
 
-def _pod(job: Job, options: PodOptions) -> dict[str, Any]:
-    access, placement = options.access, options.placement
-    mounted = pod_options.mounts(options.claims)
-    pod_options.require_place(options.artifacts, mounted)
-    asked = {
+def _pod_spec(job: Job, options: PodOptions) -> dict[str, Any]:
+    access = options.access
+    placement = options.placement
+    mounts = pod_options.parse_claims(options.claims)
+    pod_options.require_lasting_artifacts(options.artifacts, mounts)
+    topology = []
+    if placement.spread:
+        topology.append(_spread_over_nodes(job))
+    optional = {
         "serviceAccountName": access.service_account,
         "imagePullSecrets": [{"name": name} for name in access.pull_secrets],
         "priorityClassName": placement.priority_class,
-        "nodeSelector": pod_options.pairs("--node-selector", placement.node_selectors),
-        "tolerations": [pod_options.toleration(text) for text in placement.tolerations],
-        "topologySpreadConstraints": [_spread(job)] if placement.spread else [],
+        "nodeSelector": pod_options.parse_pairs("--node-selector", placement.node_selectors),
+        "tolerations": [pod_options.parse_toleration(text) for text in placement.tolerations],
+        "topologySpreadConstraints": topology,
     }
     return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": LEAVE_S,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": _user(access.user),
-        **{key: value for key, value in asked.items() if value},
-        "containers": [_container(job, options, mounted)],
+        "securityContext": _security_context(access.user),
+        **{key: value for key, value in optional.items() if value},
+        "containers": [_container(job, options, mounts)],
         "volumes": [
             {
                 "name": "storage",
@@ -119,27 +129,31 @@ def _pod(job: Job, options: PodOptions) -> dict[str, Any]:
                 },
             },
             {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_SIZE}},
-            *_claimed(mounted),
+            *_claim_volumes(mounts),
         ],
     }
 
 
-def _container(job: Job, options: PodOptions, mounted: Sequence[Mount]) -> dict[str, Any]:
-    from_secrets = [{"secretRef": {"name": name}} for name in options.access.env_secrets]
+def _container(job: Job, options: PodOptions, mounts: Sequence[Mount]) -> dict[str, Any]:
     workers = min(job.workers, job.workers_per_task)
-    needed = {
+    resources = {
         "cpu": str(options.size.cpus_per_worker * workers),
-        "memory": pod_options.memory(options.size.memory_per_worker, workers),
-        **({options.size.gpu_resource: "1"} if job.workers_per_gpu else {}),
+        "memory": pod_options.multiply_memory(options.size.memory_per_worker, workers),
     }
-    volumes = _volumes(mounted)
-    return {
+    if job.workers_per_gpu:
+        resources[options.size.gpu_resource] = "1"
+    command = pod_command(job, exit_when_idle=options.exit_when_idle)
+    container: dict[str, Any] = {
         "name": CONTAINER,
         "image": options.image,
-        "command": [literal(word) for word in command(job, exit_when_idle=options.exit_when_idle)],
-        "env": _environment(job, options.artifacts),
-        **({"envFrom": from_secrets} if from_secrets else {}),
-        "resources": {"requests": needed, "limits": needed},
+        "command": [escape_variables(argument) for argument in command],
+        "env": _environment(job, options),
+    }
+    if options.access.env_secrets:
+        container["envFrom"] = [{"secretRef": {"name": name}} for name in options.access.env_secrets]
+    volumes = _name_volumes(mounts)
+    container |= {
+        "resources": {"requests": resources, "limits": resources},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -148,49 +162,56 @@ def _container(job: Job, options: PodOptions, mounted: Sequence[Mount]) -> dict[
         "volumeMounts": [
             {"name": "storage", "mountPath": SECRET_FOLDER, "readOnly": True},
             {"name": "scratch", "mountPath": SCRATCH},
-            *({"name": volumes[each.claim], "mountPath": each.path, "readOnly": each.read_only} for each in mounted),
+            *({"name": volumes[mount.claim], "mountPath": mount.path, "readOnly": mount.read_only} for mount in mounts),
         ],
     }
+    return container
 
 
-def command(job: Job, *, exit_when_idle: bool = False) -> list[str]:
-    """What a pod runs: a supervisor of its workers; through a shell only where the last pod has fewer of them."""
-    each, last = job.workers_per_task, job.workers_of_last_task
-    words = ["--workers-per-gpu", str(each), *(["--exit-when-idle"] if exit_when_idle else []), *job.served()]
-    if job.tasks == 1 or last == each:
-        return ["sweeps", "launch", "local", "--workers", str(last), *words]
+def pod_command(job: Job, *, exit_when_idle: bool = False) -> list[str]:
+    """Return the command of a pod: a supervisor of its workers, in a shell if the last pod has fewer workers."""
+    workers = job.workers_per_task
+    last_workers = job.workers_of_last_task
+    options = ["--workers-per-gpu", str(workers)]
+    if exit_when_idle:
+        options.append("--exit-when-idle")
+    options += job.served_arguments()
+    if job.tasks == 1 or last_workers == workers:
+        return ["sweeps", "launch", "local", "--workers", str(last_workers), *options]
     script = (
-        f'workers={each}; if [ "$JOB_COMPLETION_INDEX" -eq {job.tasks - 1} ]; then workers={last}; fi; '
+        f'workers={workers}; if [ "$JOB_COMPLETION_INDEX" -eq {job.tasks - 1} ]; then workers={last_workers}; fi; '
         'exec sweeps launch local --workers "$workers" "$@"'
     )
-    return ["/bin/sh", "-c", script, "sh", *words]
+    return ["/bin/sh", "-c", script, "sh", *options]
 
 
-def literal(text: str) -> str:
-    """A text that Kubernetes leaves as it is: in commands and values `$(NAME)` is a variable and `$$` is `$`."""
+def escape_variables(text: str) -> str:
+    """Return the text so that Kubernetes leaves it as it is: it replaces `$(NAME)` by a variable and `$$` by `$`."""
     return re.sub(r"\$(?=[$(])", "$$", text)
 
 
-def _environment(job: Job, artifacts: str | None) -> list[dict[str, Any]]:
-    def of_pod(name: str, path: str) -> dict[str, Any]:
+def _environment(job: Job, options: PodOptions) -> list[dict[str, Any]]:
+    def field_of_pod(name: str, path: str) -> dict[str, Any]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
     fixed = {"SWEEPS_STORAGE_FILE": f"{SECRET_FOLDER}/{SECRET_KEY}", "HOME": SCRATCH}
-    if artifacts is not None:
-        fixed["SWEEPS_ARTIFACTS"] = literal(artifacts)
+    if options.artifacts is not None:
+        fixed["SWEEPS_ARTIFACTS"] = escape_variables(options.artifacts)
+    if options.log_format != "text":
+        fixed[FORMAT_VARIABLE] = options.log_format
     if not job.workers_per_gpu:
         fixed["CUDA_VISIBLE_DEVICES"] = "-1"  # some nodes show their GPUs to every container
     return [
-        of_pod("POD_NAMESPACE", "metadata.namespace"),
-        of_pod("POD_NAME", "metadata.name"),
+        field_of_pod("POD_NAMESPACE", "metadata.namespace"),
+        field_of_pod("POD_NAME", "metadata.name"),
         {"name": "SWEEPS_JOB", "value": "kubernetes $(POD_NAMESPACE)/$(POD_NAME)"},
         *({"name": name, "value": value} for name, value in fixed.items()),
     ]
 
 
-def _user(text: str) -> dict[str, Any]:
-    """As whom a pod runs. A volume that it may write gets the group, unless its top folder has it already."""
-    uid, gid = pod_options.user(text)
+def _security_context(text: str) -> dict[str, Any]:
+    """Return the user of a pod; a volume that it may write gets the group, unless its top folder has it already."""
+    uid, gid = pod_options.parse_user(text)
     return {
         "runAsNonRoot": True,
         "runAsUser": uid,
@@ -201,19 +222,21 @@ def _user(text: str) -> dict[str, Any]:
     }
 
 
-def _volumes(mounted: Sequence[Mount]) -> dict[str, str]:
-    """The volume of each claim: one, wherever it is mounted, since a kubelet may wait for ever for a second one."""
-    return {claim: f"claim-{index}" for index, claim in enumerate(dict.fromkeys(each.claim for each in mounted))}
+def _name_volumes(mounts: Sequence[Mount]) -> dict[str, str]:
+    """Return the name of each claim's volume: one per claim, since a kubelet may wait for ever for a second one."""
+    claims = dict.fromkeys(mount.claim for mount in mounts)
+    return {claim: f"claim-{index}" for index, claim in enumerate(claims)}
 
 
-def _claimed(mounted: Sequence[Mount]) -> list[dict[str, Any]]:
-    def source(claim: str) -> dict[str, Any]:
-        return {"claimName": claim, "readOnly": all(each.read_only for each in mounted if each.claim == claim)}
+def _claim_volumes(mounts: Sequence[Mount]) -> list[dict[str, Any]]:
+    volumes = []
+    for claim, name in _name_volumes(mounts).items():
+        read_only = all(mount.read_only for mount in mounts if mount.claim == claim)
+        volumes.append({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": read_only}})
+    return volumes
 
-    return [{"name": volume, "persistentVolumeClaim": source(claim)} for claim, volume in _volumes(mounted).items()]
 
-
-def _spread(job: Job) -> dict[str, Any]:
+def _spread_over_nodes(job: Job) -> dict[str, Any]:
     return {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",

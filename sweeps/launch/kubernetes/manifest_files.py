@@ -12,65 +12,73 @@ import yaml
 
 from sweeps.errors import InputError
 from sweeps.launch.job import Job
-from sweeps.launch.kubernetes.manifest import SECRET_KEY, manifest
+from sweeps.launch.kubernetes.manifest import SECRET_KEY, make_manifest
 from sweeps.launch.kubernetes.pod_options import PodOptions
 
-# Kustomize writes these out bare, and then refuses them or reads a space.
+# Kustomize writes these characters without quotes, and then refuses them or reads a space.
 UNREADABLE = re.compile("[\x7f-\x9f\ufffe\uffff]")
 
 
-class _Quoting(yaml.SafeDumper):
-    """Quotes every text that is not plainly a word: Kubernetes' reader takes 1e3 and 0o14 for numbers, PyYAML not."""
+class _QuotingDumper(yaml.SafeDumper):
+    """Quotes every text that is not plainly a word: Kubernetes reads 1e3 and 0o14 as numbers, PyYAML does not."""
 
     def ignore_aliases(self, _data: Any) -> bool:
-        """Write everything out."""
+        """Return True: repeated values are written out each time."""
         return True
 
-    def text(self, data: str) -> yaml.ScalarNode:
-        """A scalar that is a text to any reader."""
-        word = len(data) > 1 and data[0].isalpha() and all(sign.isalnum() or sign in "-./" for sign in data)
-        style = None if word and data.isascii() else '"'
+    def represent_text(self, data: str) -> yaml.ScalarNode:
+        """Return a scalar that every reader takes for a text."""
+        is_word = len(data) > 1 and data[0].isalpha() and all(sign.isalnum() or sign in "-./" for sign in data)
+        style: str | None = '"'
+        if is_word and data.isascii():
+            style = None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style)
 
 
-_Quoting.add_representer(str, _Quoting.text)
+_QuotingDumper.add_representer(str, _QuotingDumper.represent_text)
 
 
-def text(document: dict[str, Any]) -> str:
-    """A document as YAML in plain ASCII, which no locale on its way can spoil."""
-    return yaml.dump(document, Dumper=_Quoting, sort_keys=False, width=math.inf)
+def to_yaml(document: dict[str, Any]) -> str:
+    """Return a document as YAML in ASCII, which no locale on its way can change."""
+    return yaml.dump(document, Dumper=_QuotingDumper, sort_keys=False, width=math.inf)
 
 
-def for_kubectl(job: Job, options: PodOptions) -> str:
-    """The Job as a file for `kubectl apply -f`, which says on top how the store's URL gets there.
+def kubectl_manifest(job: Job, options: PodOptions) -> str:
+    """Return the Job as a file for `kubectl apply -f`; its first lines say where the store's URL comes from.
 
     Raises:
-        InputError: as `manifest`.
+        InputError: see `make_manifest`.
     """
-    found = manifest(job, options)
-    where = ["-n", options.namespace] if options.namespace else []
-    make = ["kubectl", *where, "create", "secret", "generic", job.name, f"--from-file={SECRET_KEY}=/dev/stdin"]
+    manifest = make_manifest(job, options)
     if options.access.secret:
         lines = [f"The store's URL is {SECRET_KEY!r} of the Secret {options.access.secret}, which must be there."]
     else:
+        create = ["kubectl"]
+        if options.namespace:
+            create += ["-n", options.namespace]
+        create += ["create", "secret", "generic", job.name, f"--from-file={SECRET_KEY}=/dev/stdin"]
         lines = [
             "The store's URL is not in here, it comes from a Secret. Make that one first, from a shell with the URL:",
-            f'  printf %s "$SWEEPS_STORAGE" | {shlex.join(make)}',
+            f'  printf %s "$SWEEPS_STORAGE" | {shlex.join(create)}',
         ]
-    return "".join(f"# {line}\n" for line in lines) + text(found)
+    return "".join(f"# {line}\n" for line in lines) + to_yaml(manifest)
 
 
-def write_base(job: Job, options: PodOptions, folder: Path) -> None:
-    """Write a base for kustomize: a new folder, or an empty one that is there; whole or not at all.
+def write_kustomize_base(job: Job, options: PodOptions, folder: Path) -> None:
+    """Write a base for kustomize into a new folder, or an empty one; whole or not at all.
 
     Raises:
-        InputError: as `manifest`, or the folder cannot be written.
+        InputError: see `make_manifest`; or the folder cannot be written.
     """
-    for said in (*job.studies, options.artifacts or ""):
-        if UNREADABLE.search(said):
-            raise InputError(f"{said!r}: kustomize does not keep control characters; --dry-run prints them for kubectl")
-    base = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["job.yaml"]}
-    files = {"kustomization.yaml": text(base), "job.yaml": for_kubectl(job, options)}
+    for text in (*job.studies, options.artifacts or ""):
+        if UNREADABLE.search(text):
+            raise InputError(f"{text!r}: kustomize does not keep control characters; --dry-run prints them for kubectl")
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["job.yaml"],
+    }
+    files = {"kustomization.yaml": to_yaml(kustomization), "job.yaml": kubectl_manifest(job, options)}
     folder = folder.absolute()
     partial = folder.with_name(f".{uuid.uuid4().hex}.partial")
     try:

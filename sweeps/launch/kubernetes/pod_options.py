@@ -1,21 +1,22 @@
-"""What is asked of the pods of a job, as people type it, and what of that is understood."""
+"""The options of the pods of a job: the records, and the parsers of what a user types for them."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sweeps.errors import InputError
+from sweeps.logs import LogFormat
 
 USER = "10001"
-# Where the pods have the store's URL and what they may write; the root file system is read-only, so HOME is here too.
-SECRET_FOLDER, SCRATCH = "/etc/sweeps", "/tmp"
+SECRET_FOLDER = "/etc/sweeps"  # where the pods find the store's URL
+SCRATCH = "/tmp"  # what the pods may write; the root file system is read-only, so HOME is here too
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What each worker needs of a node.
+    """The resources of each worker.
 
     Attributes:
         memory_per_worker: as Kubernetes writes it, in whole units, e.g. 4Gi.
@@ -29,12 +30,12 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which nodes may run the pods, and who goes first.
+    """Which nodes may run the pods, and with which priority.
 
     Attributes:
         node_selectors: labels that nodes must have, each KEY=VALUE.
-        tolerations: taints that are no obstacle, each KEY[=VALUE][:EFFECT].
-        spread: over as many nodes as can be had, rather than as the scheduler packs them.
+        tolerations: taints of nodes that are ignored, each KEY[=VALUE][:EFFECT].
+        spread: prefer many nodes to few.
     """
 
     node_selectors: Sequence[str] = ()
@@ -45,10 +46,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the pods may reach, and as whom.
+    """The secrets and the user of the pods.
 
     Attributes:
-        secret: a Secret that is there already and has the store's URL under `url`; None: one named as the job.
+        secret: an existing Secret that has the store's URL under `url`; None: one named as the job.
         env_secrets: Secrets whose keys become environment variables.
         user: UID[:GID] that workers run as and that owns what they write.
     """
@@ -62,11 +63,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class PodOptions:
-    """How the pods of a job are to be.
+    """The options of the pods of a job.
 
     Attributes:
         image: container image that has `sweeps` and a shell in it.
-        namespace: None: that of whoever applies the manifest.
+        namespace: None: that of the kubectl context that applies the manifest.
         artifacts: where checkpoints go, as the pods see it; None: nowhere.
         claims: persistent volume claims, each CLAIM:/PATH or CLAIM:/PATH:ro.
         labels: further labels of the job and its pods, each KEY=VALUE.
@@ -81,96 +82,103 @@ class PodOptions:
     placement: Placement = field(default_factory=Placement)
     access: Access = field(default_factory=Access)
     exit_when_idle: bool = False
+    log_format: LogFormat = "text"
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A persistent volume claim, and where it is in a pod."""
+    """A persistent volume claim and its path in a pod."""
 
     claim: str
     path: str
     read_only: bool
 
 
-def mounts(claims: Sequence[str]) -> list[Mount]:
-    """Claims as `CLAIM:/PATH` or, read-only, `CLAIM:/PATH:ro`.
+def parse_claims(claims: Sequence[str]) -> list[Mount]:
+    """Parse claims of the form `CLAIM:/PATH`, or `CLAIM:/PATH:ro` for a read-only one.
 
     Raises:
-        InputError: one is neither, or at the path of another or of ours.
+        InputError: a text has another form, or its path is taken.
     """
-    found: dict[str, Mount] = {}
+    mounts: dict[str, Mount] = {}
     for text in claims:
         match = re.fullmatch(rf"({NAME}(?:\.{NAME})*):(/[^:\0]*?[^:/\0])/*(:ro)?", text)
         if match is None:
             raise InputError(f"--claim {text}: write CLAIM:/PATH, or CLAIM:/PATH:ro for what is only read")
         claim, path, read_only = match.groups()
-        if path in (SECRET_FOLDER, SCRATCH, *found):
+        if path in (SECRET_FOLDER, SCRATCH) or path in mounts:
             raise InputError(f"--claim {text}: {path} is taken in the pods; name another path")
-        found[path] = Mount(claim, path, read_only is not None)
-    return list(found.values())
+        mounts[path] = Mount(claim, path, read_only is not None)
+    return list(mounts.values())
 
 
-def require_place(artifacts: str | None, mounted: Sequence[Mount]) -> None:
-    """Make sure that checkpoints outlive their pod.
+def require_lasting_artifacts(artifacts: str | None, mounts: Sequence[Mount]) -> None:
+    """Check that checkpoints outlive their pod.
 
     Raises:
-        InputError: they are to go to a folder that is on no claim, or to no such place.
+        InputError: the location is a folder that no claim holds, or not a location at all.
     """
     if artifacts is None or artifacts.startswith(("s3://", "gs://")):
         return
     path = artifacts.removeprefix("file://")
     if not path.startswith("/") or "/.." in path or "\0" in path:
         raise InputError("--artifacts: write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or the full path of a folder")
-    if not any(f"{path}/".startswith(f"{each.path}/") for each in mounted if not each.read_only):
+    writable = [mount.path for mount in mounts if not mount.read_only]
+    if not any(f"{path}/".startswith(f"{folder}/") for folder in writable):
         raise InputError(f"--artifacts {artifacts}: would end with its pod; mount a claim there: --claim CLAIM:{path}")
 
 
-def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """Labels as `KEY=VALUE`.
+def parse_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Parse labels of the form `KEY=VALUE`.
 
     Raises:
-        InputError: one is none.
+        InputError: a text has another form.
     """
-    found = {}
+    labels = {}
     for text in texts:
         match = re.fullmatch(r"([A-Za-z0-9][-A-Za-z0-9_./]*)=([-A-Za-z0-9_.]*)", text)
         if match is None:
             raise InputError(f"{option} {text}: write KEY=VALUE")
-        found[match[1]] = match[2]
-    return found
+        labels[match[1]] = match[2]
+    return labels
 
 
-def toleration(text: str) -> dict[str, str]:
-    """A toleration as `KEY[=VALUE][:EFFECT]`, as the API takes it.
+def parse_toleration(text: str) -> dict[str, str]:
+    """Parse a toleration of the form `KEY[=VALUE][:EFFECT]`; return it as the API takes it.
 
     Raises:
-        InputError: it is none.
+        InputError: the text has another form.
     """
     match = re.fullmatch(r"([^=:\s]+)(?:=([^=:\s]*))?(?::(\w+))?", text)
     if match is None or (match[3] and match[3] not in EFFECTS):
         raise InputError(f"--toleration {text}: write KEY[=VALUE][:EFFECT], the effect one of {', '.join(EFFECTS)}")
     key, value, effect = match.groups()
-    said = {"operator": "Exists"} if value is None else {"operator": "Equal", "value": value}
-    return {"key": key, **said, **({"effect": effect} if effect else {})}
+    toleration = {"key": key, "operator": "Exists"}
+    if value is not None:
+        toleration["operator"] = "Equal"
+        toleration["value"] = value
+    if effect:
+        toleration["effect"] = effect
+    return toleration
 
 
-def memory(each: str, workers: int) -> str:
-    """What so many workers need together.
+def multiply_memory(per_worker: str, workers: int) -> str:
+    """Return the memory of all workers of a pod.
 
     Raises:
-        InputError: it is no amount of memory.
+        InputError: the memory of a worker is not a whole number with a unit.
     """
-    match = re.fullmatch(r"([1-9][0-9]*)([KMGT]i|[kMGT])?", each)
+    match = re.fullmatch(r"([1-9][0-9]*)([KMGT]i|[kMGT])?", per_worker)
     if match is None:
-        raise InputError(f"--memory-per-worker {each}: write a whole number and a unit, e.g. 4Gi")
+        raise InputError(f"--memory-per-worker {per_worker}: write a whole number and a unit, e.g. 4Gi")
     return f"{int(match[1]) * workers}{match[2] or ''}"
 
 
-def user(text: str) -> tuple[int, int]:
-    """UID and GID of `UID[:GID]`; the GID is the UID where none is said.
+def parse_user(text: str) -> tuple[int, int]:
+    """Parse `UID[:GID]`; the GID is the UID if it is left out.
 
     Raises:
-        InputError: it is none, or root's.
+        InputError: the text has another form, or means root.
     """
     match = re.fullmatch(r"([1-9][0-9]{0,9})(?::([1-9][0-9]{0,9}))?", text)
     if match is None:
@@ -179,10 +187,10 @@ def user(text: str) -> tuple[int, int]:
 
 
 def require_names(options: PodOptions) -> None:
-    """Make sure that names are such, since they also stand in commands that people are told.
+    """Check the names of images, namespaces and secrets: they also stand in commands that users are shown.
 
     Raises:
-        InputError: one is none.
+        InputError: one cannot be such a name.
     """
     if not options.image:
         raise InputError("--image is missing: name a container image that has sweeps in it")
@@ -190,13 +198,13 @@ def require_names(options: PodOptions) -> None:
         raise InputError(f"--image {options.image!r}: no name of an image; write e.g. registry.example/sweeps:1.0")
     if options.namespace is not None and not re.fullmatch(NAME, options.namespace):
         raise InputError(f"--namespace {options.namespace!r}: no name of a namespace")
-    access, placement = options.access, options.placement
+    access = options.access
     named = {
         "--secret": [access.secret],
         "--env-secret": access.env_secrets,
         "--pull-secret": access.pull_secrets,
         "--service-account": [access.service_account],
-        "--priority-class": [placement.priority_class],
+        "--priority-class": [options.placement.priority_class],
     }
     for option, names in named.items():
         for name in names:

@@ -1,11 +1,12 @@
-"""Supervisors of this machine: found again, and ended, by a file that each of them holds a lock on."""
+"""Supervisors in the background: each holds a lock on a file, by which `--cancel` finds and ends it."""
 
 import fcntl
+import logging
 import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -15,34 +16,39 @@ from sweeps.errors import InputError, SweepsError
 POLL_S = 0.2
 PATIENCE_S = 90.0  # longer than a supervisor waits for its workers
 
+logger = logging.getLogger(__name__)
 
-def folder() -> Path:
-    """Where this user's supervisors are listed; another user's folder of that name is refused.
 
-    Not in XDG_RUNTIME_DIR, which goes with the last login, and which cron and Slurm do not have.
+def supervisor_folder() -> Path:
+    """Return the folder with the lock files of this user's supervisors; make it if it is missing.
+
+    It is not in XDG_RUNTIME_DIR, which goes with the last login, and which cron and Slurm do not have.
 
     Raises:
-        SweepsError: it cannot be made, or is somebody else's.
+        SweepsError: it cannot be made, or belongs to another user.
     """
-    place = Path(tempfile.gettempdir()) / f"sweeps-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"sweeps-{os.getuid()}"
     try:
-        place.mkdir(mode=0o700, exist_ok=True)
-        owner = place.lstat().st_uid
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owner = folder.lstat().st_uid
     except OSError as exc:
-        raise SweepsError(f"{place}: {exc.strerror}; set TMPDIR to a folder that can be written") from exc
-    if owner != os.getuid() or place.is_symlink():
-        raise SweepsError(f"{place} belongs to somebody else; set TMPDIR to a folder of your own")
-    return place
+        raise SweepsError(f"{folder}: {exc.strerror}; set TMPDIR to a folder that can be written") from exc
+    if owner != os.getuid() or folder.is_symlink():
+        raise SweepsError(f"{folder} belongs to somebody else; set TMPDIR to a folder of your own")
+    return folder
 
 
 @contextmanager
-def listed(name: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Be found by `running` under this name until the end of the block; where that cannot be, say so and go on."""
+def list_supervisor(name: str) -> Iterator[None]:
+    """Make this process a supervisor that `running_supervisors` finds, until the end of the block.
+
+    Where the lock file cannot be made, warn and go on.
+    """
     try:
-        path = folder() / f"{name}.{os.getpid()}"
-        file = _locked(path)
+        path = supervisor_folder() / f"{name}.{os.getpid()}"
+        file = _lock_file(path)
     except (SweepsError, OSError) as exc:
-        say(f"--cancel will not find this process: {exc}")
+        logger.warning("--cancel will not find this process: %s", exc)
         yield
         return
     with file:
@@ -52,8 +58,8 @@ def listed(name: str, say: Callable[[str], None]) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _locked(path: Path) -> IO[bytes]:
-    """The file with a lock; made again if `running` took it for a dead one's between the two."""
+def _lock_file(path: Path) -> IO[bytes]:
+    """Make the file and lock it; again if `running_supervisors` removed it before it was locked."""
     while True:
         file = path.open("wb")
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -62,39 +68,40 @@ def _locked(path: Path) -> IO[bytes]:
         file.close()
 
 
-def running(name: str) -> list[int]:
-    """Process numbers of the supervisors of a job."""
-    found = []
-    for path in sorted(folder().glob(f"{name}.*")):
-        if _held(path):
-            found.append(int(path.suffix[1:]))
+def running_supervisors(name: str) -> list[int]:
+    """Return the process numbers of the supervisors of a job."""
+    numbers = []
+    for path in sorted(supervisor_folder().glob(f"{name}.*")):
+        if _is_locked(path):
+            numbers.append(int(path.suffix[1:]))
         else:
-            path.unlink(missing_ok=True)  # it was killed
-    return found
+            path.unlink(missing_ok=True)  # its process was killed
+    return numbers
 
 
-def cancel(name: str, say: Callable[[str], None]) -> int:
-    """End the supervisors of a job and wait until their workers have handed their trials back; how many there were.
+def cancel_supervisors(name: str) -> int:
+    """End the supervisors of a job and wait until their workers have handed their trials back; return their number.
 
     Raises:
         InputError: there is none.
         SweepsError: one does not end.
     """
-    asked = running(name)
+    asked = running_supervisors(name)
     if not asked:
         raise InputError(f"no supervisor of {name} runs on this machine")
-    for pid in asked:
-        say(f"asking process {pid} to end")
-        os.kill(pid, signal.SIGTERM)
+    for number in asked:
+        logger.info("asking process %d to end", number)
+        os.kill(number, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE_S
-    while left := [pid for pid in running(name) if pid in asked]:
+    while remaining := [number for number in running_supervisors(name) if number in asked]:
         if time.monotonic() > deadline:
-            raise SweepsError(f"process {left[0]} does not end; kill -9 {left[0]} ends it, its trials are taken over")
+            number = remaining[0]
+            raise SweepsError(f"process {number} does not end; kill -9 {number} ends it, its trials are taken over")
         time.sleep(POLL_S)
     return len(asked)
 
 
-def _held(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What each worker on a machine is given of it: a GPU or a share of one, and one computing thread."""
+"""What each worker on a machine gets of it: a GPU or a share of one, and one computing thread."""
 
 import itertools
 import os
@@ -12,11 +12,12 @@ from sweeps.errors import InputError
 MOST_WORKERS = 8  # by default, without GPUs: each holds a TensorFlow of .5-1 GB
 # Sums are split by the number of threads, and results must not depend on how many workers share a machine.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+END_OF_GPUS = ("", "-1", "NoDevFiles")
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceAssignment:
-    """A worker's place on this machine.
+    """The device of one worker.
 
     Attributes:
         gpu: as CUDA_VISIBLE_DEVICES names it: an index or a UUID; empty: whatever TensorFlow finds.
@@ -26,30 +27,30 @@ class DeviceAssignment:
     gpu: str = ""
     memory_mib: int | None = None
 
-    def environment(self) -> dict[str, str]:
-        """What its worker finds in its environment beside everything else."""
-        found = dict(ONE_THREAD)
+    def to_environment(self) -> dict[str, str]:
+        """Return the environment variables that give a worker this device."""
+        variables = dict(ONE_THREAD)
         if self.gpu:
-            found["CUDA_VISIBLE_DEVICES"] = self.gpu
+            variables["CUDA_VISIBLE_DEVICES"] = self.gpu
         if self.memory_mib is not None:
-            found["SWEEPS_GPU_MEMORY_MIB"] = str(self.memory_mib)
-        return found
+            variables["SWEEPS_GPU_MEMORY_MIB"] = str(self.memory_mib)
+        return variables
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """The GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, as Slurm sets it, else all the driver knows.
+    """Return the GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, else all that the driver knows.
 
-    CUDA takes an identifier that is none, such as -1, for the end of the list (CUDA C++ Programming Guide, 5.3).
+    CUDA ignores all that follows an invalid identifier such as -1 (CUDA C++ Programming Guide, 5.3).
     """
-    said = environment.get("CUDA_VISIBLE_DEVICES")
-    if said is None:
-        return _of_driver()
-    names = (name.strip() for name in said.split(","))
-    return tuple(itertools.takewhile(lambda name: name not in ("", "-1", "NoDevFiles"), names))
+    listed = environment.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return _query_driver()
+    names = (name.strip() for name in listed.split(","))
+    return tuple(itertools.takewhile(lambda name: name not in END_OF_GPUS, names))
 
 
-def _of_driver() -> tuple[str, ...]:
-    """UUIDs, which are the same in whatever order CUDA counts."""
+def _query_driver() -> tuple[str, ...]:
+    """Return the UUIDs of all GPUs; unlike indices, they do not depend on the order in which CUDA counts."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -63,27 +64,36 @@ def _of_driver() -> tuple[str, ...]:
         pynvml.nvmlShutdown()
 
 
-def default_workers(found: Sequence[str]) -> int:
-    """One per GPU; without any, one per processor that this process may use, within reason."""
-    return len(found) or min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+def default_worker_count(gpus: Sequence[str]) -> int:
+    """Return how many workers to start by default: one per GPU, or one per usable processor, `MOST_WORKERS` at most."""
+    if gpus:
+        return len(gpus)
+    return min(_count_processors(), MOST_WORKERS)
 
 
-def assign_devices(workers: int, found: Sequence[str], memory_mib: int | None = None) -> list[DeviceAssignment]:
-    """A seat for each of so many workers, spread over the GPUs that were found."""
-    if not found:
+def _count_processors() -> int:
+    """Return how many processors this process may use; macOS knows only how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def assign_devices(workers: int, gpus: Sequence[str], memory_mib: int | None = None) -> list[DeviceAssignment]:
+    """Return a device for each of `workers` workers, spread over the GPUs."""
+    if not gpus:
         return [DeviceAssignment()] * workers
-    return [DeviceAssignment(found[index % len(found)], memory_mib) for index in range(workers)]
+    return [DeviceAssignment(gpus[index % len(gpus)], memory_mib) for index in range(workers)]
 
 
-def require_room(workers: int, per_gpu: int, found: Sequence[str]) -> None:
-    """Make sure that no more workers share a GPU than was asked for.
+def require_room(workers: int, per_gpu: int, gpus: Sequence[str]) -> None:
+    """Check that no more than `per_gpu` workers would share a GPU.
 
     Raises:
-        InputError: they would.
+        InputError: more would.
     """
-    if found and workers > per_gpu * len(found):
-        each = -(-workers // len(found))
+    if gpus and workers > per_gpu * len(gpus):
+        needed = -(-workers // len(gpus))
         raise InputError(
-            f"--workers {workers}: more than {per_gpu} a GPU on {len(found)}; "
-            f"say --workers-per-gpu {each} if they are meant to share"
+            f"--workers {workers}: more than {per_gpu} a GPU on {len(gpus)}; "
+            f"say --workers-per-gpu {needed} if they are meant to share"
         )

@@ -1,8 +1,8 @@
 """Keeps workers running on a machine: `sweeps launch local`, by itself, in a task of Slurm's or a pod of Kubernetes."""
 
+import logging
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,27 +15,34 @@ from sweeps.launch.local.devices import DeviceAssignment
 from sweeps.worker.shutdown import SAME_S, SIGNALS, handled
 
 POLL_S = 0.2
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0  # before a worker that died is started again
+# From the death of a worker until another one is started; doubled with each death.
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 300.0
 LIVED_S = 60.0  # a worker that lived for so long did not die of its start
 PATIENCE_S = 60.0  # from asking workers to leave until they are killed: longer than any checkpoint
-# By itself a worker ends so: nothing left to do, trials that keep failing, input that a person has to mend.
-MET, FAILING, UNUSABLE = 0, 1, 2
+# How a worker ends by itself, after which it is not started again.
+NOTHING_LEFT = 0
+FAILING = 1  # trials keep failing
+UNUSABLE = 2  # somebody has to correct the input
 
-
-def say(text: str) -> None:
-    """One line for those who read the log."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class ReceivedSignals:
-    """Which signals came: the first one's name, and when the last one did that was more than an echo of it."""
+    """The signals that asked this process to leave.
+
+    Attributes:
+        name: the first signal's.
+        times: how often leaving was requested; signals in quick succession are one request.
+        last: when the last request came, by `time.monotonic`.
+    """
 
     name: str = ""
     times: int = 0
     last: float = 0.0
 
-    def hear(self, number: int, _frame: FrameType | None) -> None:
+    def count_signal(self, number: int, _frame: FrameType | None) -> None:
         """Count a signal; a signal handler."""
         now = time.monotonic()
         if not self.times or now - self.last > SAME_S:
@@ -45,101 +52,128 @@ class ReceivedSignals:
 
 
 @contextmanager
-def hearing() -> Iterator[ReceivedSignals]:
-    """Hear what asks this process to leave, instead of dying of it."""
-    told = ReceivedSignals()
-    with handled(SIGNALS, told.hear):
-        yield told
+def receive_signals() -> Iterator[ReceivedSignals]:
+    """Count the signals that ask this process to leave within the block, instead of ending the process."""
+    signals = ReceivedSignals()
+    with handled(SIGNALS, signals.count_signal):
+        yield signals
 
 
 @dataclass(slots=True)
 class ManagedWorker:
-    """A seat and the worker on it; `code` is how the last one ended, once nobody is to follow it."""
+    """A device and the worker on it.
+
+    Attributes:
+        process: the worker; None while there is none.
+        code: how the last worker ended, once no other follows it.
+        started: when the worker was started.
+        wait_s: how long to wait before the next start.
+        next_start: when a worker may be started again.
+    """
 
     number: int
-    seat: DeviceAssignment
+    device: DeviceAssignment
     process: subprocess.Popen[bytes] | None = None
     code: int | None = None
     started: float = 0.0
     wait_s: float = FIRST_WAIT_S
-    next: float = 0.0
+    next_start: float = 0.0
 
-    def tend(self, start: Callable[[DeviceAssignment], subprocess.Popen[bytes]], now: float, leaving: bool) -> None:
-        """Start the worker if it is time to, or see how it ended."""
+    def supervise(
+        self, start: Callable[[DeviceAssignment], subprocess.Popen[bytes]], now: float, leaving: bool
+    ) -> None:
+        """Start the worker if it is time to, or note how it ended."""
         if self.process is None:
-            if leaving:
-                self.code = INTERRUPTED
-            elif now >= self.next:
-                self.process, self.started = start(self.seat), now
-                say(f"worker {self.number} is process {self.process.pid}{self._where()}")
+            self._start_if_due(start, now, leaving)
             return
         code = self.process.poll()
         if code is None:
             return
         self.process = None
-        if leaving or code in (MET, FAILING, UNUSABLE):
-            self.code = INTERRUPTED if leaving and code != UNUSABLE else code
-            return
+        if leaving and code != UNUSABLE:
+            self.code = INTERRUPTED
+        elif leaving or code in (NOTHING_LEFT, FAILING, UNUSABLE):
+            self.code = code
+        else:
+            self._plan_restart(code, now)
+
+    def _start_if_due(
+        self, start: Callable[[DeviceAssignment], subprocess.Popen[bytes]], now: float, leaving: bool
+    ) -> None:
+        if leaving:
+            self.code = INTERRUPTED
+        elif now >= self.next_start:
+            self.process = start(self.device)
+            self.started = now
+            location = ""
+            if self.device.gpu:
+                location = f" on GPU {self.device.gpu}"
+            logger.info("worker %d is process %d%s", self.number, self.process.pid, location)
+
+    def _plan_restart(self, code: int, now: float) -> None:
         if now - self.started > LIVED_S:
             self.wait_s = FIRST_WAIT_S
-        say(f"worker {self.number} {_how(code)}; another in {self.wait_s:.0f} s")
-        self.next, self.wait_s = now + self.wait_s, min(2 * self.wait_s, LONGEST_WAIT_S)
-
-    def _where(self) -> str:
-        return f" on GPU {self.seat.gpu}" if self.seat.gpu else ""
+        logger.warning("worker %d %s; another in %.0f s", self.number, describe_ending(code), self.wait_s)
+        self.next_start = now + self.wait_s
+        self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Workers on the seats of a machine.
+    """Keeps a worker running on each device of a machine.
 
     Attributes:
-        words: what each is started with, after `sweeps worker`.
-        told: their environment.
+        arguments: what follows `sweeps worker`.
+        environment: the variables of the workers.
     """
 
-    words: Sequence[str]
-    told: Mapping[str, str]
-    posts: list[ManagedWorker]
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    workers: list[ManagedWorker]
     clock: Callable[[], float] = time.monotonic
-    _asked: int = field(default=0)
+    _requests: int = field(default=0)  # that workers have been told of
     _deadline: float = field(default=0.0)
 
     def run(self, signals: ReceivedSignals) -> int:
-        """Until nothing is left to do or a signal came: workers then hand their trials back.
+        """Keep workers running until nothing is left to do, or until a signal came and they handed their trials back.
 
         Returns:
-            An exit code: 0 nothing is left to do, 75 told to leave, else how workers ended that are not started again.
+            An exit code: 0 nothing is left to do; 75 a signal came; else how workers ended that are not started again.
         """
-        while any(post.code is None for post in self.posts):
+        while any(worker.code is None for worker in self.workers):
             now = self.clock()
-            if signals.times > self._asked:
-                self._ask(signals, now)
-            if self._asked and now > self._deadline:
-                self._signal(signal.SIGKILL)
-            for post in self.posts:
-                if post.code is None:
-                    post.tend(self._start, now, bool(self._asked))
+            if signals.times > self._requests:
+                self._pass_request_on(signals, now)
+            if self._requests and now > self._deadline:
+                self._send_signal(signal.SIGKILL)
+            for worker in self.workers:
+                if worker.code is None:
+                    worker.supervise(self._start_worker, now, bool(self._requests))
             time.sleep(POLL_S)
-        codes = {post.code for post in self.posts}
-        return next(code for code in (INTERRUPTED, UNUSABLE, FAILING, MET) if code in codes)
+        codes = {worker.code for worker in self.workers}
+        return next(code for code in (INTERRUPTED, UNUSABLE, FAILING, NOTHING_LEFT) if code in codes)
 
-    def _ask(self, signals: ReceivedSignals, now: float) -> None:
-        """Pass one request on; workers save and leave at the first, and leave at once at the second."""
-        say(f"{signals.name} came: workers are handing their trials back" if not self._asked else "leaving now")
-        self._asked, self._deadline = signals.times, self._deadline or now + PATIENCE_S
-        self._signal(signal.SIGTERM)
+    def _pass_request_on(self, signals: ReceivedSignals, now: float) -> None:
+        """Tell workers to leave: at the first request they save and leave, at the second they leave at once."""
+        if self._requests:
+            logger.info("leaving now")
+        else:
+            logger.info("%s came: workers are handing their trials back", signals.name)
+            self._deadline = now + PATIENCE_S
+        self._requests = signals.times
+        self._send_signal(signal.SIGTERM)
 
-    def _signal(self, number: int) -> None:
-        for post in self.posts:
-            if post.process is not None and post.process.poll() is None:
-                post.process.send_signal(number)
+    def _send_signal(self, number: int) -> None:
+        for worker in self.workers:
+            if worker.process is not None and worker.process.poll() is None:
+                worker.process.send_signal(number)
 
-    def _start(self, seat: DeviceAssignment) -> subprocess.Popen[bytes]:
-        return worker_processes.start(self.words, seat, self.told, ends_with_us=True)
+    def _start_worker(self, device: DeviceAssignment) -> subprocess.Popen[bytes]:
+        return worker_processes.start_worker(self.arguments, device, self.environment, ends_with_us=True)
 
 
-def _how(code: int) -> str:
+def describe_ending(code: int) -> str:
+    """Return how a process with this return code ended, as the end of a sentence."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

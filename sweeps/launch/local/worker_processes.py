@@ -1,4 +1,4 @@
-"""Workers on this machine: processes told of the store by the environment, so that no password is in a process list."""
+"""Worker processes on this machine; the environment tells them the store's URL, so that no process list shows it."""
 
 import ctypes
 import os
@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from sweeps import logs
 from sweeps.errors import WorkerError
-from sweeps.launch.local.devices import DeviceAssignment, assign_devices, default_workers, visible_gpus
+from sweeps.launch.local.devices import DeviceAssignment, assign_devices, visible_gpus
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
@@ -21,54 +22,65 @@ PR_SET_PDEATHSIG = 1
 MOST_DEATHS = 3
 
 
-def command(*words: str) -> list[str]:
-    """The sweeps command of this very installation."""
-    return [sys.executable, "-m", "sweeps", *words]
+def sweeps_command(*arguments: str) -> list[str]:
+    """Return the `sweeps` command of this very installation."""
+    return [sys.executable, "-m", "sweeps", *arguments]
 
 
-def environment(storage_url: str, artifacts: str | None) -> dict[str, str]:
-    """This process's environment, with the store and the place of checkpoints in it.
+def worker_environment(storage_url: str, artifacts: str | None, log_format: logs.LogFormat = "text") -> dict[str, str]:
+    """Return this process's environment with the store, the location of artifacts and the format of logs in it.
 
     A store that a file names stays in that file: an environment may be kept where others read it.
     """
-    found = dict(os.environ)
-    if not _says(found.get("SWEEPS_STORAGE_FILE"), storage_url):
-        found.pop("SWEEPS_STORAGE_FILE", None)
-        found["SWEEPS_STORAGE"] = storage_url
-    return found if artifacts is None else {**found, "SWEEPS_ARTIFACTS": artifacts}
+    variables = dict(os.environ)
+    if not _file_contains(variables.get("SWEEPS_STORAGE_FILE"), storage_url):
+        variables.pop("SWEEPS_STORAGE_FILE", None)
+        variables["SWEEPS_STORAGE"] = storage_url
+    if artifacts is not None:
+        variables["SWEEPS_ARTIFACTS"] = artifacts
+    variables[logs.FORMAT_VARIABLE] = log_format
+    return variables
 
 
-def _says(file: str | None, storage_url: str) -> bool:
+def _file_contains(file: str | None, storage_url: str) -> bool:
+    if not file:
+        return False
     try:
-        return bool(file) and Path(str(file)).read_text().strip() == storage_url
+        return Path(file).read_text().strip() == storage_url
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def start(
-    words: Sequence[str],
-    seat: DeviceAssignment,
-    told: Mapping[str, str],
+def start_worker(
+    arguments: Sequence[str],
+    device: DeviceAssignment,
+    environment: Mapping[str, str],
     log: IO[bytes] | None = None,
     *,
     ends_with_us: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """A worker process on a seat.
+    """Start a worker process.
 
     Args:
-        words: after `sweeps worker`.
-        told: its environment, but for what the seat says.
-        log: where it talks to; where this process does if None.
-        ends_with_us: it is told to end when this process dies, however that happens (Linux, prctl(2)).
+        arguments: what follows `sweeps worker`.
+        environment: its variables, but for those of the device.
+        log: the file for its output; None: where this process writes.
+        ends_with_us: where Linux runs, end the worker when this process dies, however that happens (prctl(2)).
     """
+    stderr = None
+    if log is not None:
+        stderr = subprocess.STDOUT
+    before_start = None
+    if ends_with_us and hasattr(LIBC, "prctl"):
+        before_start = _end_with_parent
     return subprocess.Popen(
-        command("worker", *words),
-        env={**told, **seat.environment()},
+        sweeps_command("worker", *arguments),
+        env={**environment, **device.to_environment()},
         stdin=subprocess.DEVNULL,
         stdout=log,
-        stderr=None if log is None else subprocess.STDOUT,
-        start_new_session=True,  # a Ctrl-C reaches us alone; we pass it on once
-        preexec_fn=_end_with_parent if ends_with_us else None,
+        stderr=stderr,
+        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
+        preexec_fn=before_start,
     )
 
 
@@ -78,12 +90,14 @@ def _end_with_parent() -> None:
 
 @dataclass(slots=True)
 class LocalWorkers:
-    """Worker processes of one study, for as long as somebody follows it.
+    """The worker processes of one study, for as long as `sweeps run` follows it.
 
     Attributes:
         study, storage_url, artifacts: what they work on, and where checkpoints go.
         count: how many to keep running.
         logs: folder with one file per process.
+        started: how many processes were started in all.
+        deaths: how many died since a trial finished.
     """
 
     study: str
@@ -96,57 +110,57 @@ class LocalWorkers:
     deaths: int = 0
     _gpus: tuple[str, ...] = field(default_factory=visible_gpus)
 
-    def start(self) -> None:
-        """Start what is missing to `count`."""
-        told = environment(self.storage_url, self.artifacts)
+    def start_missing(self) -> None:
+        """Start as many workers as are missing to `count`."""
+        environment = worker_environment(self.storage_url, self.artifacts)
         while len(self.processes) < self.count:
-            seat = assign_devices(self.started + 1, self._gpus)[-1]
+            device = assign_devices(self.started + 1, self._gpus)[-1]
             with (self.logs / f"worker-{self.started}.log").open("wb") as log:
-                self.processes.append(start(("--", self.study), seat, told, log))
+                self.processes.append(start_worker(("--", self.study), device, environment, log))
             self.started += 1
 
-    def died(self) -> int:
-        """Forget the processes that ended, and replace those only that did so by accident; how many those were.
+    def collect_dead(self) -> int:
+        """Remove the processes that ended; return how many of them died, which `start_missing` replaces.
+
+        A worker that ended by itself is not replaced: there was nothing left for it to do.
 
         Raises:
-            WorkerError: they keep dying.
+            WorkerError: workers keep dying.
         """
         ended = [process for process in self.processes if process.poll() is not None]
         self.processes = [process for process in self.processes if process.poll() is None]
-        accidents = [process for process in ended if process.returncode != 0]
-        self.count -= len(ended) - len(accidents)
-        self.deaths += len(accidents)
-        if any(process.returncode == 1 for process in accidents) or self.deaths >= MOST_DEATHS:
-            raise WorkerError(f"workers keep failing: {self._last_words()}; their logs are in {self.logs}")
-        return len(accidents)
+        dead = [process for process in ended if process.returncode != 0]
+        self.count -= len(ended) - len(dead)
+        self.deaths += len(dead)
+        if any(process.returncode == 1 for process in dead) or self.deaths >= MOST_DEATHS:
+            raise WorkerError(f"workers keep failing: {self._last_log_line()}; their logs are in {self.logs}")
+        return len(dead)
 
-    def running(self) -> bool:
-        """Whether any process is left."""
+    def any_running(self) -> bool:
+        """Return True if a process has not ended."""
         return any(process.poll() is None for process in self.processes)
 
-    def stop(self) -> None:
-        """Ask all to hand their trials back and end."""
-        self._signal(signal.SIGTERM)
+    def ask_to_stop(self) -> None:
+        """Ask all workers to hand their trials back and end."""
+        self._send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End all now."""
-        self._signal(signal.SIGKILL)
+        """End all workers now."""
+        self._send_signal(signal.SIGKILL)
 
-    def forget(self) -> None:
-        """Remove the logs: all went well."""
+    def remove_logs(self) -> None:
+        """Remove the folder of logs, once all went well."""
         shutil.rmtree(self.logs, ignore_errors=True)
 
-    def _signal(self, number: int) -> None:
+    def _send_signal(self, number: int) -> None:
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(number)
 
-    def _last_words(self) -> str:
-        logs: Sequence[Path] = sorted(self.logs.glob("worker-*.log"), key=lambda log: log.stat().st_mtime)
-        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1] if lines else "they said nothing"
-
-
-def default_count() -> int:
-    """How many workers a machine gets if nobody says: see `devices.default_workers`."""
-    return default_workers(visible_gpus())
+    def _last_log_line(self) -> str:
+        """Return the last line of the log that was written last."""
+        files = sorted(self.logs.glob("worker-*.log"), key=lambda file: file.stat().st_mtime)
+        lines = [line for file in files for line in file.read_text(errors="replace").splitlines() if line.strip()]
+        if not lines:
+            return "they said nothing"
+        return lines[-1]

@@ -1,0 +1,96 @@
+"""`sweeps create`: the study of a search-space file, made after a rehearsal or found in the store."""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import typer
+from optuna.storages import RDBStorage
+
+from sweeps import store
+from sweeps.cli import suggestions
+from sweeps.cli.options import Overrides, SpacePath, StorageUrl
+from sweeps.errors import NoStoreError, StoreError
+from sweeps.launch.local import worker_processes
+from sweeps.notes import study as study_notes
+from sweeps.space import file
+from sweeps.space.space import Space
+from sweeps.store import queue
+
+
+def create(path: SpacePath, overrides: Overrides = None, storage: StorageUrl = None) -> None:
+    """Create the study of a file, after a rehearsal, without running it."""
+    storage_url = store.url(storage)
+    opened = open_study_of_file(path, overrides or [], storage_url)
+    name = opened.study.study_name
+    state = "created" if opened.is_new else "there already:"
+    print(f"{state} study {name!r} in {store.masked(storage_url)}")
+    print(f"next: {suggestions.worker_command(storage_url, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStudy:
+    """A study in its store.
+
+    Attributes:
+        is_new: it has just been made.
+    """
+
+    storage: RDBStorage
+    study: optuna.Study
+    is_new: bool
+
+
+def open_study_of_file(path: Path, overrides: Sequence[str], storage_url: str) -> OpenedStudy:
+    """Return the study of a file: the one in the store if it has the same search space, else a new, rehearsed one.
+
+    Raises:
+        SpaceError: the file cannot be used.
+        StoreError: the store cannot be used, or holds another study of this name; the message says what differs.
+        typer.Exit: the rehearsal failed, and has said why.
+    """
+    space, text = file.read(path, overrides)
+    existing = _find_study(storage_url, space)
+    if existing is None:
+        store.require_creatable(storage_url)  # before the rehearsal: an unwritable store should show at once
+        rehearse_in_own_process(path, overrides)
+        storage = store.connect(storage_url, create=True)
+        study = store.create_study(storage, space, text, overrides)
+        study_notes.refresh(storage, study)
+        return OpenedStudy(storage, study, is_new=True)
+    if differences := store.differences(existing.study, space):
+        raise StoreError(
+            f"{path}: study {space.name!r} exists with another search space; {'; '.join(differences)}. "
+            f"Undo the change, or give the new one a name of its own with --set study.name=..."
+        )
+    if store.space_of(existing.study).tables != space.tables:
+        store.record_space(existing.study, space, text, overrides)
+        study_id = store.id_of(existing.storage, existing.study)
+        queue.prioritize(existing.storage.engine, study_id, space.priority)
+        study_notes.refresh(existing.storage, existing.study)
+    return existing
+
+
+def rehearse_in_own_process(path: Path, overrides: Sequence[str]) -> None:
+    """Rehearse a file in a process of its own, so that this one never holds TensorFlow or a GPU.
+
+    Raises:
+        typer.Exit: the rehearsal failed, and has said why.
+    """
+    options = suggestions.set_options(overrides)
+    completed = subprocess.run(worker_processes.sweeps_command("rehearse", *options, "--", str(path)), check=False)
+    if completed.returncode:
+        raise typer.Exit(completed.returncode)
+
+
+def _find_study(storage_url: str, space: Space) -> OpenedStudy | None:
+    try:
+        storage = store.connect(storage_url)
+    except NoStoreError:
+        return None
+    study = store.find_study(storage, space.name)
+    if study is None:
+        return None
+    return OpenedStudy(storage, study, is_new=False)

@@ -1,0 +1,67 @@
+"""`sweeps vitals`, `sweeps autopsy`, `sweeps survey`: what happened in one trial, and in all trials of a study."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweeps import store
+from sweeps.analysis import autopsies
+from sweeps.cli.consoles import stdout_console
+from sweeps.cli.options import StorageUrl, StudyName
+from sweeps.notes import trial as trial_notes
+
+TrialNumber = Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")]
+
+
+def vitals(
+    study: StudyName,
+    trial: TrialNumber,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The picture to write: .png, .svg or .pdf.")],
+    storage: StorageUrl = None,
+) -> None:
+    """Draw the vital signs of a finished trial: of each layer, and of each channel if the study recorded them."""
+    from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
+
+    opened = store.connect(store.url(storage))
+    loaded = store.load_study(opened, study)
+    readings, reason = store.finished_readings(opened, loaded, trial)
+    plots.draw_vitals(readings, f"{study}, trial {trial}: {reason}", to)
+    print(to)
+
+
+def autopsy(
+    study: StudyName,
+    trial: TrialNumber,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="A picture to write too: .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    storage: StorageUrl = None,
+) -> None:
+    """Say why a finished trial died and what the study's other trials support; rewrite its note in the dashboard."""
+    opened = store.connect(store.url(storage))
+    loaded = store.load_study(opened, study)
+    result = autopsies.examine(opened, loaded, trial)
+    if to is not None:
+        from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
+
+        readings, _ = store.finished_readings(opened, loaded, trial)
+        plots.draw_autopsy(readings, result.chance, f"{study}, trial {trial}: {result.cause}", to)
+    trial_notes.write(opened, loaded, trial, result)
+    print(result.markdown())
+
+
+def survey(
+    study: StudyName,
+    storage: StorageUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show what decides between dying and learning in a study, over all its finished trials, stopped ones too."""
+    loaded = store.load_study(store.connect(store.url(storage)), study)
+    result = autopsies.look_over(loaded)
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=2))
+        return
+    stdout_console().print(autopsies.render(result))

@@ -1,0 +1,20 @@
+"""What trains, imported on request: TensorFlow takes seconds to import and may take hold of a GPU."""
+
+from sweeps.imports import quickly
+from sweeps.worker.protocol import Load, Train
+
+
+def import_training() -> tuple[Train, Load]:
+    """Import TensorFlow and Keras; return the functions that train a configuration and load its data."""
+    with quickly():
+        from sweeps.nn.datasets import load  # noqa: PLC0415  TensorFlow
+        from sweeps.nn.train import train  # noqa: PLC0415  TensorFlow
+    return train, load
+
+
+def prepare_device() -> str:
+    """Set TensorFlow up for one worker on one device; return the name of the device: CPU or GPU:0."""
+    with quickly():
+        from sweeps.nn import device  # noqa: PLC0415  TensorFlow
+    device.prepare()
+    return device.name()
