@@ -56,7 +56,7 @@ def turn(item: pytest.Item) -> int:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SWEEPS_STORAGE", "SWEEPS_STORAGE_FILE", "SWEEPS_ARTIFACTS", "SWEEPS_JOB"):
+    for name in ("SWEEPS_STORAGE", "SWEEPS_STORAGE_FILE", "SWEEPS_ARTIFACTS", "SWEEPS_JOB", "SWEEPS_LOG_FORMAT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 
