@@ -16,7 +16,7 @@ from sweeps.cli import suggestions
 from sweeps.cli.consoles import stderr_console, stdout_console
 from sweeps.cli.create import open_study_of_file
 from sweeps.cli.follow import follow_study
-from sweeps.cli.options import ArtifactsPlace, StorageUrl, StudyName
+from sweeps.cli.options import ArtifactsLocation, StorageUrl, StudyName
 from sweeps.errors import InputError
 from sweeps.launch.job import count_noun
 from sweeps.launch.local.devices import default_worker_count, visible_gpus
@@ -50,7 +50,7 @@ def confirm(
     ] = False,
     workers: Workers = None,
     storage: StorageUrl = None,
-    artifacts: ArtifactsPlace = None,
+    artifacts: ArtifactsLocation = None,
 ) -> None:
     """Run a study's best configurations again, longer and with several seeds, as studies of their own; say what holds.
 

@@ -136,7 +136,7 @@ class DecodingProgress:
 @app.command()
 def info(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A prepared store.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Write a sheet of sample images.", show_default=False)
     ] = None,

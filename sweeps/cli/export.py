@@ -50,7 +50,7 @@ FullSize = Annotated[
     typer.Option(
         "--set",
         metavar="full.TABLE.KEY=VALUE",
-        help="Say of the full size what the study does not, e.g. full.model.width=64; repeatable.",
+        help="Set a value of the full size, e.g. full.model.width=64; repeatable.",
         show_default=False,
     ),
 ]
@@ -62,15 +62,17 @@ Branch = Annotated[
     typer.Option(
         "--commit",
         metavar="BRANCH",
-        help="Write nothing into DIR, but commit to this branch of the git repository that it lies in, whose working "
-        "tree and index stay as they are.",
+        help="Commit to this branch of the git repository around DIR; its working tree and index stay as they are.",
         show_default=False,
     ),
 ]
 Check = Annotated[
     Path | None,
     typer.Option(
-        "--check", metavar="DIR", help="Instead, compare an export with this code and the store.", show_default=False
+        "--check",
+        metavar="DIR",
+        help="Compare an export with this code and the store, and write nothing.",
+        show_default=False,
     ),
 ]
 
@@ -80,7 +82,7 @@ def export(
     to: To = None,
     top: Top = None,
     trial: Trials = None,
-    form: Annotated[RecipeFormat, typer.Option("--format", help="Of the recipes.")] = RecipeFormat.TOML,
+    form: Annotated[RecipeFormat, typer.Option("--format", help="The format of the recipes.")] = RecipeFormat.TOML,
     module: Module = False,
     full: FullSize = None,
     force: Force = False,

@@ -56,7 +56,7 @@ def autopsy(
 def survey(
     study: StudyName,
     storage: StorageUrl = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what decides between dying and learning in a study, over all its finished trials, stopped ones too."""
     loaded = store.load_study(store.connect(store.url(storage)), study)

@@ -18,10 +18,10 @@ from sweeps.cli.launch_options import (
     Workers,
     connect_store,
     make_job,
-    require_one,
+    require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsPlace, LogFormatOption, StorageUrl
+from sweeps.cli.options import ArtifactsLocation, LogFormatOption, StorageUrl
 from sweeps.errors import InputError, NoStoreError, StoreError
 from sweeps.launch.job import Job, count_noun, parse_gpu_share
 from sweeps.launch.kubernetes.manifest import make_manifest
@@ -60,7 +60,7 @@ NodeSelectors = Annotated[
 Tolerations = Annotated[
     list[str] | None,
     typer.Option(
-        "--toleration", metavar="KEY[=VALUE][:EFFECT]", help="A taint of nodes that is no obstacle; repeatable."
+        "--toleration", metavar="KEY[=VALUE][:EFFECT]", help="A taint of nodes that the pods tolerate; repeatable."
     ),
 ]
 PriorityClass = Annotated[str | None, typer.Option(help="The pods' priority class.", show_default=False)]
@@ -92,7 +92,9 @@ ServiceAccount = Annotated[
 ]
 User = Annotated[
     str,
-    typer.Option(metavar="UID[:GID]", help="Whom workers run as, e.g. the owner of a volume on NFS; not root."),
+    typer.Option(
+        metavar="UID[:GID]", help="The user that workers run as, e.g. the owner of a volume on NFS; not root."
+    ),
 ]
 Labels = Annotated[
     list[str] | None,
@@ -119,7 +121,7 @@ def kubernetes(
     memory: Memory = "4Gi",
     gpu_resource: GpuResource = "nvidia.com/gpu",
     storage: StorageUrl = None,
-    artifacts: ArtifactsPlace = None,
+    artifacts: ArtifactsLocation = None,
     claims: Claims = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -143,7 +145,7 @@ def kubernetes(
 
     A pod that is evicted or preempted hands its trials back and is started again. The store's URL is in a Secret.
     """
-    require_one(dry_run=dry_run, to=to is not None, cancel=cancel)
+    require_at_most_one(dry_run=dry_run, to=to is not None, cancel=cancel)
     if cancel:
         workers = 1  # any number: the name of the job does not depend on it
     storage_url = store.url(storage)

@@ -19,10 +19,10 @@ from sweeps.cli.launch_options import (
     Workers,
     connect_store,
     make_job,
-    require_one,
+    require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsPlace, LogFormatOption, StorageUrl
+from sweeps.cli.options import ArtifactsLocation, LogFormatOption, StorageUrl
 from sweeps.errors import InputError
 from sweeps.launch.job import Job, count_noun
 from sweeps.launch.local import background
@@ -57,7 +57,7 @@ def local(
     cancel: Cancel = False,
     log_format: LogFormatOption = "text",
     storage: StorageUrl = None,
-    artifacts: ArtifactsPlace = None,
+    artifacts: ArtifactsLocation = None,
 ) -> None:
     """Keep workers running on this machine until the studies' budgets are met.
 
@@ -65,7 +65,7 @@ def local(
     killed is started again, after a wait that doubles. SIGTERM, SIGINT or SIGUSR1: workers hand their trials back, and
     the exit code is 75.
     """
-    require_one(cancel=cancel, detach=detach)
+    require_at_most_one(cancel=cancel, detach=detach)
     logs.configure_logging(log_format)
     storage_url = store.url(storage)
     gpus = visible_gpus()

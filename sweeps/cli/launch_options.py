@@ -40,7 +40,7 @@ def make_job(
     return Job(tuple(studies or ()), store.absolute(storage_url), workers, workers_per_gpu)
 
 
-def require_one(**given: bool) -> None:
+def require_at_most_one(**given: bool) -> None:
     """Check that of options that exclude each other at most one was given.
 
     Args:

@@ -17,10 +17,10 @@ from sweeps.cli.launch_options import (
     Workers,
     connect_store,
     make_job,
-    require_one,
+    require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsPlace, LogFormatOption, StorageUrl
+from sweeps.cli.options import ArtifactsLocation, LogFormatOption, StorageUrl
 from sweeps.errors import InputError
 from sweeps.launch.job import Job, count_noun, parse_gpu_share
 from sweeps.launch.local.worker_processes import worker_environment
@@ -40,7 +40,10 @@ Limit = Annotated[
 Account = Annotated[str | None, typer.Option(help="Slurm's account.", show_default=False)]
 Constraint = Annotated[str | None, typer.Option(help="Features that nodes must have.", show_default=False)]
 Cpus = Annotated[int, typer.Option("--cpus-per-worker", min=1, help="Processors of each worker.")]
-Memory = Annotated[str | None, typer.Option("--memory-per-worker", metavar="SIZE", help="E.g. 8G.", show_default=False)]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory-per-worker", metavar="SIZE", help="Memory of each worker, e.g. 8G.", show_default=False),
+]
 Warn = Annotated[
     int,
     typer.Option("--warning", metavar="S", min=20, help="Seconds before the time limit when trials are handed back."),
@@ -83,14 +86,14 @@ def slurm(
     dry_run: DryRun = False,
     cancel: Cancel = False,
     storage: StorageUrl = None,
-    artifacts: ArtifactsPlace = None,
+    artifacts: ArtifactsLocation = None,
 ) -> None:
     """Submit workers to Slurm as an array of tasks, one GPU each.
 
     A task that is warned of its time limit, or preempted, hands its trials back and is queued again, until the studies'
     budgets are met. The store's URL travels in the job's environment.
     """
-    require_one(cancel=cancel, dry_run=dry_run)
+    require_at_most_one(cancel=cancel, dry_run=dry_run)
     log_output.configure_logging()
     if cancel:
         workers = 1  # any number: the name of the job does not depend on it

@@ -23,7 +23,7 @@ StorageUrl = Annotated[
     ),
 ]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
-ArtifactsPlace = Annotated[
+ArtifactsLocation = Annotated[
     str | None,
     typer.Option(
         "--artifacts",

@@ -11,7 +11,7 @@ from sweeps.cli import suggestions
 from sweeps.cli.consoles import stderr_console, stdout_console
 from sweeps.cli.create import open_study_of_file
 from sweeps.cli.follow import follow_study
-from sweeps.cli.options import ArtifactsPlace, Overrides, SpacePath, StorageUrl
+from sweeps.cli.options import ArtifactsLocation, Overrides, SpacePath, StorageUrl
 from sweeps.launch.local.devices import default_worker_count, visible_gpus
 from sweeps.launch.local.worker_processes import LocalWorkers
 from sweeps.store.reaper import Reaper
@@ -30,7 +30,7 @@ def run(
     overrides: Overrides = None,
     storage: StorageUrl = None,
     workers: Workers = None,
-    artifacts: ArtifactsPlace = None,
+    artifacts: ArtifactsLocation = None,
 ) -> None:
     """Run a sweep on this machine: create the study or continue it, start workers, show progress, sum up.
 

@@ -39,8 +39,10 @@ StudyOrAll = Annotated[str | None, typer.Argument(metavar="STUDY", help="The stu
 def status(
     study: StudyOrAll = None,
     storage: StorageUrl = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until nothing is left to do.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it every two seconds, until nothing is left to do.")
+    ] = False,
 ) -> None:
     """Show how studies stand and what workers do: fates so far, steps saved, best configuration, learned/tried."""
     opened = store.connect(store.url(storage))

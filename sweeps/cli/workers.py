@@ -10,7 +10,7 @@ from optuna.storages import RDBStorage
 
 from sweeps import logs, store
 from sweeps.artifacts.locations import require_writable
-from sweeps.cli.options import ArtifactsPlace, LogFormatOption, StorageUrl, StudyName
+from sweeps.cli.options import ArtifactsLocation, LogFormatOption, StorageUrl, StudyName
 from sweeps.cli.training import import_training, prepare_device
 from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
 from sweeps.store import engines, queue
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 def worker(
     studies: StudyNames = None,
     storage: StorageUrl = None,
-    artifacts: ArtifactsPlace = None,
+    artifacts: ArtifactsLocation = None,
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End as soon as there is no trial to be had.")
     ] = False,

@@ -162,5 +162,5 @@ class LocalWorkers:
         files = sorted(self.logs.glob("worker-*.log"), key=lambda file: file.stat().st_mtime)
         lines = [line for file in files for line in file.read_text(errors="replace").splitlines() if line.strip()]
         if not lines:
-            return "they said nothing"
+            return "their logs are empty"
         return lines[-1]
