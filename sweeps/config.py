@@ -110,7 +110,9 @@ class DataConfig(Frozen):
     @property
     def outputs(self) -> int:
         """How many numbers a net gives for one image: its logits, or the predicted target."""
-        return self.classes if self.task == "classification" else 1
+        if self.task == "classification":
+            return self.classes
+        return 1
 
     @model_validator(mode="after")
     def _source_fits(self) -> Self:

@@ -79,13 +79,17 @@ def one_line(exc: BaseException) -> str:
 def short(value: object) -> str:
     """A value as a message may quote it."""
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    if len(text) <= 80:
+        return text
+    return text[:77] + "..."
 
 
 def did_you_mean(value: object, options: Iterable[str]) -> str:
     """The end of a sentence about a name that is none: the nearest that is one, if any is near."""
     close = difflib.get_close_matches(str(value), list(options), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return ""
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
@@ -96,7 +100,8 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 def reason(error: Mapping[str, Any]) -> str:
     """One of pydantic's errors as the end of a sentence that starts with the key."""
-    value, kind = error["input"], error["type"]
+    value = error["input"]
+    kind = error["type"]
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         return f"{short(value)} is not among {', '.join(options)}{did_you_mean(value, options)}"

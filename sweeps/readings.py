@@ -65,7 +65,8 @@ class LayerVitals:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `dataclasses.asdict`."""
-        channels, weights = values.get("channels"), values.get("weights")
+        channels = values.get("channels")
+        weights = values.get("weights")
         return cls(
             **{
                 **values,
@@ -113,17 +114,23 @@ class Reading:
     @property
     def top1(self) -> float:
         """Share of hold-out images classified rightly; not a number where none were counted."""
-        return self.hits1 / self.count if self.count else nan
+        if self.count:
+            return self.hits1 / self.count
+        return nan
 
     @property
     def top5(self) -> float:
         """Share of hold-out images whose class is among the five most probable."""
-        return self.hits5 / self.count if self.count else nan
+        if self.count:
+            return self.hits5 / self.count
+        return nan
 
     @property
     def signal(self) -> float:
         """Signal of the logits; not a number where no layer was watched."""
-        return self.layers[-1].signal if self.layers else nan
+        if self.layers:
+            return self.layers[-1].signal
+        return nan
 
     @property
     def measured(self) -> bool:

@@ -23,15 +23,17 @@ import pytest
 from servers import absent
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "munged")
-START_S, STOP_S = 30.0, 30.0
+START_S = 30.0
+STOP_S = 30.0
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 class Slurm:
-    """A cluster whose nodes have two GPUs each; character devices stand for those, since Slurm looks no further."""
+    """A cluster whose nodes have two GPUs each; character devices stand in for them, which is all that Slurm checks."""
 
     def __init__(self, nodes: int = 2, gpus: int = 2) -> None:
-        self.nodes, self.gpus = [f"n{number + 1}" for number in range(nodes)], gpus
+        self.nodes = [f"n{number + 1}" for number in range(nodes)]
+        self.gpus = gpus
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.folder.chmod(0o755)
         for name in ("munge", "state", "log", "run", "dev"):
@@ -39,14 +41,16 @@ class Slurm:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """What Slurm's commands need to find this cluster and no other."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "SBATCH_"))}
-        return {**kept, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{os.environ['PATH']}:{SBIN}"}
+        """The environment in which Slurm's commands find this cluster and no other."""
+        variables = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "SBATCH_"))}
+        variables["SLURM_CONF"] = str(self.folder / "slurm.conf")
+        variables["PATH"] = f"{os.environ['PATH']}:{SBIN}"
+        return variables
 
     def __enter__(self) -> Self:
         try:
-            self._munge()
-            self._configure()
+            self._start_munge()
+            self._write_configuration()
             self.run("slurmctld", "-c")
             for node in self.nodes:
                 self.start_node(node)
@@ -59,28 +63,30 @@ class Slurm:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, *words: str) -> str:
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{words}: {done.stderr}{self._logs()}"
+    def run(self, *command: str) -> str:
+        """Run a command of Slurm's; return what it prints."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}{self._logs()}"
         return done.stdout
 
     def start_node(self, node: str) -> None:
+        """Start a node."""
         self.run("slurmd", "-N", node)
 
     def kill_node(self, node: str) -> None:
-        """As if its machine were switched off: slurmd, and whatever it had started, none of which sees another end."""
+        """Kill slurmd and whatever it started, as if the machine were switched off: no process sees another one end."""
         stopped: set[int] = set()
-        while found := {self._pid(f"slurmd.{node}"), *self._at_work(node)} - stopped:  # some may just have begun
-            for pid in found:
+        while running := {self._pid(f"slurmd.{node}"), *self._job_processes(node)} - stopped:  # some may be new
+            for pid in running:
                 _kill(pid, signal.SIGSTOP)
-            stopped |= found
+            stopped |= running
         for pid in stopped:
             _kill(pid, signal.SIGKILL)
 
     def states(self) -> dict[str, int]:
-        """How many tasks are in each state."""
-        found = self.run("squeue", "--noheader", "--array", "--format=%T").split()
-        return {state: found.count(state) for state in set(found)}
+        """Return how many tasks are in each state."""
+        states = self.run("squeue", "--noheader", "--array", "--format=%T").split()
+        return {state: states.count(state) for state in set(states)}
 
     def clear(self) -> None:
         """Cancel all jobs, and wait until every node is idle again."""
@@ -88,6 +94,7 @@ class Slurm:
         self._wait(lambda: not self.states() and self._all_idle())
 
     def close(self) -> None:
+        """End all programs and remove their folder."""
         self._cancel_all()
         deadline = time.monotonic() + STOP_S
         while self._busy() and time.monotonic() < deadline:
@@ -105,24 +112,24 @@ class Slurm:
         idle = self.run("sinfo", "-h", "-N", "-p", "gpu", "-t", "idle", "-o", "%N")
         return idle.count("\n") == len(self.nodes)
 
-    def _munge(self) -> None:
-        place = self.folder / "munge"
-        (place / "key").write_bytes(secrets.token_bytes(1024))
-        (place / "key").chmod(0o400)
+    def _start_munge(self) -> None:
+        folder = self.folder / "munge"
+        (folder / "key").write_bytes(secrets.token_bytes(1024))
+        (folder / "key").chmod(0o400)
         self.run(
-            *("munged", "--force", "-S", f"{place}/socket", "--key-file", f"{place}/key", "--log-file", f"{place}/log"),
-            *(
-                "--pid-file",
-                str(self.folder / "run" / "munged.pid"),
-                "--seed-file",
-                f"{place}/seed",
-                "--num-threads",
-                "2",
-            ),
+            "munged",
+            "--force",
+            "--num-threads=2",
+            f"--socket={folder}/socket",
+            f"--key-file={folder}/key",
+            f"--log-file={folder}/log",
+            f"--seed-file={folder}/seed",
+            f"--pid-file={self.folder}/run/munged.pid",
         )
 
-    def _configure(self) -> None:
-        host, folder = socket.gethostname().split(".")[0], self.folder
+    def _write_configuration(self) -> None:
+        host = socket.gethostname().split(".")[0]
+        folder = self.folder
         control, *ports = _free_ports(1 + len(self.nodes))
         # More processors than there are: workers of tests mostly wait.
         size = f"CPUs=16 RealMemory=8000 Gres=gpu:{self.gpus}"
@@ -167,18 +174,18 @@ class Slurm:
             "SlurmdParameters": "config_overrides",
         }
         lines = [f"{key}={value}" for key, value in settings.items()]
-        every = f"Nodes=n[1-{len(self.nodes)}] MaxTime=INFINITE State=UP"
+        all_nodes = f"Nodes=n[1-{len(self.nodes)}] MaxTime=INFINITE State=UP"
         lines += [
             *nodes,
-            f"PartitionName=gpu {every} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=20",
-            f"PartitionName=urgent {every} PriorityTier=10 PreemptMode=OFF",
+            f"PartitionName=gpu {all_nodes} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=20",
+            f"PartitionName=urgent {all_nodes} PriorityTier=10 PreemptMode=OFF",
         ]
         (folder / "slurm.conf").write_text("\n".join(lines) + "\n")
         (folder / "gres.conf").write_text(f"Name=gpu File={self._devices()} Flags=nvidia_gpu_env\n")
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
 
     def _devices(self) -> str:
-        """The number at the end of each becomes CUDA_VISIBLE_DEVICES."""
+        """Return the devices that stand in for GPUs; the numbers at their ends become CUDA_VISIBLE_DEVICES."""
         if os.getuid():
             return f"/dev/tty[0-{self.gpus - 1}]"
         for number in range(self.gpus):
@@ -200,19 +207,21 @@ class Slurm:
     def _pid(self, name: str) -> int:
         return int((self.folder / "run" / f"{name}.pid").read_text())
 
-    def _at_work(self, node: str) -> set[int]:
-        """The processes of a node's jobs, and those that watch over them."""
-        found = set()
+    def _job_processes(self, node: str) -> set[int]:
+        """Return the processes of a node's jobs, and the slurmstepd of each."""
+        pids = set()
         marks = f"SLURMD_NODENAME={node}\0".encode(), f"SLURM_CONF={self.folder}/".encode()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 environment = (entry / "environ").read_bytes()
                 if all(mark in environment for mark in marks):
                     parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                    found |= {int(entry.name), *([parent] if _name(parent) == "slurmstepd" else [])}
+                    pids.add(int(entry.name))
+                    if _name(parent) == "slurmstepd":
+                        pids.add(parent)
             except OSError:
                 continue
-        return found
+        return pids
 
     def _end(self, name: str) -> None:
         try:
@@ -248,18 +257,18 @@ def _user() -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for each in held:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
+    sockets = [socket.socket() for _ in range(count)]
+    for listening in sockets:
+        listening.bind(("127.0.0.1", 0))
+    ports = [listening.getsockname()[1] for listening in sockets]
+    for listening in sockets:
+        listening.close()
     return ports
 
 
 @pytest.fixture(scope="session")
 def _cluster() -> Iterator[Slurm]:
-    """One cluster of two nodes with two GPUs each, for all tests of a process."""
+    """Start a cluster of two nodes with two GPUs each, for all tests of a process."""
     missing = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:{SBIN}") is None]
     if missing:
         packages = "slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
@@ -270,6 +279,6 @@ def _cluster() -> Iterator[Slurm]:
 
 @pytest.fixture
 def slurm(_cluster: Slurm) -> Iterator[Slurm]:
-    """The cluster, with all nodes idle; whatever a test leaves in its queue is cancelled."""
+    """Return the cluster with all nodes idle; cancel whatever a test leaves in its queue."""
     yield _cluster
     _cluster.clear()

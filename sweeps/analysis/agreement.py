@@ -136,7 +136,8 @@ def lead(reference: Rank, better: int) -> Lead | None:
     best, following = reference.candidates[:2]
     both = sorted(best.values.keys() & following.values.keys())
     differences = [better * (best.values[seed] - following.values[seed]) for seed in both]
-    n, mean = len(differences), better * (best.mean - following.mean)
+    n = len(differences)
+    mean = better * (best.mean - following.mean)
     if n < 2:
         return Lead(best.number, following.number, mean, None, None, n)
     middle = sum(differences) / n
@@ -149,5 +150,6 @@ def lead(reference: Rank, better: int) -> Lead | None:
 
 def _interval(tau: float, n: int) -> tuple[float, float]:
     most = 1 - 2 / (n * (n - 1))
-    z, half = atanh(max(-most, min(most, tau))), float(ndtri(0.975)) * sqrt(0.437 / (n - 4))
+    z = atanh(max(-most, min(most, tau)))
+    half = float(ndtri(0.975)) * sqrt(0.437 / (n - 4))
     return min(tau, tanh(z - half)), max(tau, tanh(z + half))

@@ -155,5 +155,8 @@ def _chance_loss(attributes: Mapping[str, Any]) -> float:
     for name in CHANCE_LOSSES:
         if name in attributes:
             return float(attributes[name])
-    loss, gain = attributes.get(store.LOSS, nan), attributes.get(store.GAIN, nan)
-    return float(loss / (1 - gain)) if loss > 0 and gain < 1 else nan
+    loss = attributes.get(store.LOSS, nan)
+    gain = attributes.get(store.GAIN, nan)
+    if loss > 0 and gain < 1:
+        return float(loss / (1 - gain))
+    return nan

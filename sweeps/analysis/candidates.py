@@ -42,7 +42,8 @@ def choose(study: str, found: Sequence[Ranked], top: int, middle: int) -> list[R
     learners = [each for each in found if each.learned]
     if not learners:
         raise InputError(f"study {study!r}: no configuration learned, so that there is nothing to confirm")
-    best, rest = learners[:top], learners[top:]
+    best = learners[:top]
+    rest = learners[top:]
     chosen = np.linspace(len(rest) - 1, 0, min(middle, len(rest))).round().astype(int)
     return best + [rest[index] for index in sorted(set(chosen.tolist()))]
 

@@ -138,14 +138,17 @@ def _lead_line(found: Confirmation, lead: Lead) -> str:
     if lead.low is None or lead.high is None:
         seeds = "one seed" if lead.seeds < 2 else f"the same gap for each of {lead.seeds} seeds"
         return f"{of}; with {seeds} nobody can say whether that is more than noise."
-    low, high = _gap(found, lead.low), _gap(found, lead.high)
+    low = _gap(found, lead.low)
+    high = _gap(found, lead.high)
     word = "more than" if lead.beyond_noise else "no more than"
     return f"{of} (95 % interval {low} to {high}{unit}, {lead.seeds} seeds): {word} their noise."
 
 
 def _gap(found: Confirmation, difference: float) -> str:
     """A difference of the objective; of shares in percentage points."""
-    return f"{100 * difference:.2f}" if found.objective in PERCENT else shown(found.objective, difference)
+    if found.objective in PERCENT:
+        return f"{100 * difference:.2f}"
+    return shown(found.objective, difference)
 
 
 def _agreement_line(found: Confirmation, each: Agreement) -> str:

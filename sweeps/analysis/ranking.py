@@ -26,8 +26,14 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 # Fields of a recipe of which less is a stronger truncation.
 SIZES = (
-    *("steps", "data.classes", "data.images", "data.image_size"),
-    *("model.convolutions", "model.width", "model.dense", "model.dense_units"),
+    "steps",
+    "data.classes",
+    "data.images",
+    "data.image_size",
+    "model.convolutions",
+    "model.width",
+    "model.dense",
+    "model.dense_units",
 )
 
 
@@ -141,7 +147,9 @@ def deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
     The one whose runs took longest of those that are surer than the study, the later one of equals; None if none is.
     """
     surer = [each for each in reruns if each.candidates and not weakness(own, each)]
-    return max(reversed(surer), key=lambda each: each.seconds) if surer else None
+    if surer:
+        return max(reversed(surer), key=lambda each: each.seconds)
+    return None
 
 
 def weakness(own: Sequence[Ranked], again: Rerun) -> str:
@@ -165,7 +173,9 @@ def weakness(own: Sequence[Ranked], again: Rerun) -> str:
 
 def mean_seconds(trials: Sequence[Finished]) -> float:
     """Of training, per run; infinite where there is none."""
-    return sum(trial.seconds for trial in trials) / len(trials) if trials else inf
+    if trials:
+        return sum(trial.seconds for trial in trials) / len(trials)
+    return inf
 
 
 def ranked_of(study: Study, space: Space) -> list[Ranked]:

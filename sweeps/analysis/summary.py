@@ -16,7 +16,12 @@ from sweeps.space.space import Space
 from sweeps.verdict import Fate
 
 FATES = (
-    *(Fate.LEARNED, Fate.AT_CHANCE, Fate.COLLAPSED, Fate.FROZEN, Fate.DIVERGED, Fate.OUTRANKED),
+    Fate.LEARNED,
+    Fate.AT_CHANCE,
+    Fate.COLLAPSED,
+    Fate.FROZEN,
+    Fate.DIVERGED,
+    Fate.OUTRANKED,
     store.FAILED,
 )
 # Parameters whose values need no name beside them.
@@ -282,7 +287,9 @@ def _against(space: Space) -> str:
         if parameter.name != "activation"
         and len({value for case in parameter.cases for value in case.domain.ends() if isinstance(value, str)}) > 1
     ]
-    return "constraint" if "constraint" in named or not named else named[0]
+    if "constraint" in named or not named:
+        return "constraint"
+    return named[0]
 
 
 def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str, str], tuple[int, int]]:
@@ -297,4 +304,6 @@ def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str,
 
 def shown(objective: str, value: float) -> str:
     """A value of an objective for people."""
-    return f"{value:.2%}" if objective in ("top1", "top5") else f"{value:.4g}"
+    if objective in ("top1", "top5"):
+        return f"{value:.2%}"
+    return f"{value:.4g}"

@@ -86,7 +86,9 @@ class Checkpoints:
             found = Checkpoint.from_bytes(content)
         except ValueError:
             return None
-        return found if found.config == config else None
+        if found.config == config:
+            return found
+        return None
 
     def remove(self, trial: int) -> None:
         """Remove a trial's checkpoint, if there is one.

@@ -62,7 +62,9 @@ def artifact_location(where: str) -> ArtifactLocation:
         InputError: no such notation, a file instead of a folder, the bucket's client is not installed or not set up.
     """
     scheme, rest = _parts(where)
-    return Bucket(_bucket(scheme, rest)) if scheme in BUCKETS else Folder(_folder(rest))
+    if scheme in BUCKETS:
+        return Bucket(_bucket(scheme, rest))
+    return Folder(_folder(rest))
 
 
 def artifact_store(where: str) -> "ArtifactStore":
@@ -88,7 +90,8 @@ def require_writable(where: str) -> None:
     Raises:
         InputError: it could not; or as `artifact_location`.
     """
-    found, name = artifact_location(where), f"checkpoints/probe-{uuid4().hex}"
+    found = artifact_location(where)
+    name = f"checkpoints/probe-{uuid4().hex}"
     try:
         found.write(name, b"probe")
         found.remove(name)
@@ -184,7 +187,8 @@ def _parts(where: str) -> tuple[str, str]:
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", where)
     if match is None:
         return "file", where
-    scheme, rest = match[1].lower(), where[match.end() :]
+    scheme = match[1].lower()
+    rest = where[match.end() :]
     if scheme not in BUCKETS and scheme != "file":
         raise InputError(f"{scheme}:// is no place for files; {WRITTEN}")
     if scheme != "file":

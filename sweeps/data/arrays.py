@@ -88,8 +88,10 @@ def input_scaling(inputs: Inputs, arrays: Arrays) -> tuple[NDArray[np.float32], 
     Returns:
         float32, each of one number or of the shape of an image, with which it can be multiplied.
     """
-    images, table = arrays.train_images, len(arrays.input_shape) == 1
-    low, high = np.zeros(1), np.full(1, 255.0)
+    images = arrays.train_images
+    table = len(arrays.input_shape) == 1
+    low = np.zeros(1)
+    high = np.full(1, 255.0)
     if table or inputs.startswith("standardized"):
         sample = images[np.linspace(0, len(images) - 1, min(SAMPLED, len(images))).astype(np.int64)].astype(np.float64)
         low, high = (sample.min(axis=0), sample.max(axis=0)) if table else (low, high)
@@ -116,7 +118,8 @@ def batch_indices(seed: int, images: int, batch_size: int, start: int, stop: int
     Returns:
         int64, (stop - start, batch_size).
     """
-    first, last = start * batch_size, stop * batch_size
+    first = start * batch_size
+    last = stop * batch_size
     epochs = range(first // images, -(-last // images))
     order = np.concatenate([np.random.default_rng((seed, epoch)).permutation(images) for epoch in epochs])
     offset = first - epochs.start * images

@@ -29,7 +29,8 @@ class Raw:
     def split(cls, images: NDArray[Any], labels: NDArray[Any], holdout_images: int, seed: int) -> "Raw":
         """A source without a hold-out set of its own: the seed decides which rows are held out."""
         order = np.random.default_rng(seed).permutation(len(labels))
-        kept, train = order[:holdout_images], order[holdout_images:]
+        kept = order[:holdout_images]
+        train = order[holdout_images:]
         return cls(images[train], labels[train], images[kept], labels[kept])
 
 
@@ -54,23 +55,29 @@ def assemble(raw: Raw, config: DataConfig, holdout_images: int, what: str) -> Ar
     if raw.train_images.ndim == 2:
         images = np.asarray(images[np.arange(len(rows))], np.float32)
     kept_images = raw.holdout_images[kept]
-    labels, kept_labels = raw.train_labels[rows], raw.holdout_labels[kept]
+    labels = raw.train_labels[rows]
+    kept_labels = raw.holdout_labels[kept]
     if config.task == "regression":
-        mean, spread = labels.mean(), labels.std()
+        mean = labels.mean()
+        spread = labels.std()
         targets = [((each - mean) / spread).astype(np.float32) for each in (labels, kept_labels)]
         return Arrays(images, targets[0], _plain(kept_images), targets[1], 0)
     return Arrays(images, labels.astype(np.int32), _plain(kept_images), kept_labels.astype(np.int32), config.classes)
 
 
 def _plain(images: NDArray[Any]) -> NDArray[Any]:
-    return images.astype(np.float32) if images.ndim == 2 else np.ascontiguousarray(images)
+    if images.ndim == 2:
+        return images.astype(np.float32)
+    return np.ascontiguousarray(images)
 
 
 def _rows(labels: NDArray[Any], config: DataConfig, most: int) -> NDArray[np.int64]:
     if config.task == "regression":
         return np.sort(np.random.default_rng(config.seed).permutation(len(labels))[:most])
     members = np.flatnonzero(labels < config.classes)
-    return members if len(members) <= most else np.sort(members[balanced_order(labels[members], config.seed)[:most]])
+    if len(members) <= most:
+        return members
+    return np.sort(members[balanced_order(labels[members], config.seed)[:most]])
 
 
 def _check(raw: Raw, config: DataConfig, what: str) -> None:

@@ -29,7 +29,8 @@ def digits(config: DataConfig, holdout_images: int) -> Arrays:
     factor = config.image_size // SIDE
     images = grey.repeat(factor, axis=1).repeat(factor, axis=2)
     classes = labels[order].astype(np.int32)
-    kept, trained = slice(None, holdout_images), slice(holdout_images, None)
+    kept = slice(None, holdout_images)
+    trained = slice(holdout_images, None)
     return Arrays(images[trained], classes[trained], images[kept], classes[kept], config.classes)
 
 

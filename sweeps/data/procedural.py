@@ -76,14 +76,17 @@ class Scenes:
         """Images `start` (included) to `stop` (excluded) without noise, not yet clipped: (stop - start, size, size)."""
         part = slice(start, stop)
         place = (np.arange(size, dtype=np.float32) + 0.5) / size  # the pixels' centres, so that all sizes agree
-        down, right = place[:, None], place
+        down = place[:, None]
+        right = place
         image = np.broadcast_to(self.base[part, None, None], (stop - start, size, size)).copy()
         for grating in range(2):
-            angle, phase = self.orientation[part, grating, None, None], self.phase[part, grating, None, None]
+            angle = self.orientation[part, grating, None, None]
+            phase = self.phase[part, grating, None, None]
             cycles = 2 * np.pi * self.frequency[part, grating, None, None]
             wave = cycles * np.sin(angle) * down + (cycles * np.cos(angle) * right + phase)
             image += self.amplitude[part, grating, None, None] * np.sin(wave)
-        top, left = self.centre[part, 0, None, None], self.centre[part, 1, None, None]
+        top = self.centre[part, 0, None, None]
+        left = self.centre[part, 1, None, None]
         inside = (down - top) ** 2 + (right - left) ** 2 < self.radius[part, None, None] ** 2
         image += self.contrast[part, None, None] * inside
         return image

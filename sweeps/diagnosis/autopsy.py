@@ -17,12 +17,17 @@ from sweeps.verdict.chance import Chance
 from sweeps.verdict.judge import Fate, is_learner
 
 # Of 328 recorded runs no one of the 218 learners ended beyond one of these, but 59, 27 and 17 of the dead did.
-LEAST_SIGNAL, DEAD, SATURATED = 1e-2, 1.0, 0.99  # signal of the logits; shares of a layer's units and outputs
-SMALL_UPDATE, USUAL_UPDATE = 1e-4, 1e-3  # change of a kernel in one step, over its norm
-VANISHING, EXPLODING = 1e-3, 1e3  # gradient norm of the first layer over that of the last
+LEAST_SIGNAL = 1e-2  # signal of the logits; shares of a layer's units and outputs
+DEAD = 1.0
+SATURATED = 0.99
+SMALL_UPDATE = 1e-4  # change of a kernel in one step, over its norm
+USUAL_UPDATE = 1e-3
+VANISHING = 1e-3  # gradient norm of the first layer over that of the last
+EXPLODING = 1e3
 AT_PRIOR = 0.005  # of chance's loss: within it the loss is that of answering the class frequencies
 RISE = 1e-3  # of the gain over the second half of the looks, from which on a run counts as slowly learning
-MOST_LINES, FEWEST_ROWS = 40, 8  # of a note, whose table of many layers is thinned out
+MOST_LINES = 40  # of a note, whose table of many layers is thinned out
+FEWEST_ROWS = 8
 IN_A_LAYER = (Cause.CUT_OFF, Cause.SATURATED, Cause.SIGNAL_LOST)  # causes that a layer shows
 FLAWED = (Fate.COLLAPSED, Fate.AT_CHANCE)  # fates that a run has although it may have learned before
 
@@ -81,7 +86,9 @@ class Autopsy:
         """Where that layer lost its signal; else the last look, which showed the mechanism, if there is one."""
         if layer is not None and layer.lost_at is not None:
             return layer.lost_at
-        return self.findings.last_step if self.cause in (*IN_A_LAYER, Cause.DIVERGED, Cause.FROZEN) else None
+        if self.cause in (*IN_A_LAYER, Cause.DIVERGED, Cause.FROZEN):
+            return self.findings.last_step
+        return None
 
     def markdown(self, picture: str = "") -> str:
         """The note for a person, about 40 lines: the cause, what happened, the layers, and what may help.
@@ -159,7 +166,9 @@ def _cause(readings: Sequence[Reading], chance: Chance, fate: str, found: Findin
     if lost or fate == Fate.COLLAPSED:
         return Cause.SIGNAL_LOST
     slowly = found.best_gain > 0 and found.rise >= RISE
-    return Cause.CRAWLING if slowly or found.update_ratio < SMALL_UPDATE else Cause.AT_CHANCE
+    if slowly or found.update_ratio < SMALL_UPDATE:
+        return Cause.CRAWLING
+    return Cause.AT_CHANCE
 
 
 def _worst_layers(found: Findings) -> dict[str, Any]:
@@ -214,14 +223,19 @@ def _happened(result: Autopsy) -> Iterator[str]:
 def _gradient(found: Findings) -> str:
     if found.gradient_ratio < VANISHING:
         return " (vanishing towards the input)"
-    return " (exploding towards the input)" if found.gradient_ratio > EXPLODING else ""
+    if found.gradient_ratio > EXPLODING:
+        return " (exploding towards the input)"
+    return ""
 
 
 def _loss(result: Autopsy) -> Iterator[str]:
-    found, guess, at = result.findings, result.chance.loss, result.findings.best_step
+    found = result.findings
+    guess = result.chance.loss
+    at = result.findings.best_step
     if not (isfinite(found.loss) and isfinite(guess)):
         return
-    classes, blind = not isnan(result.chance.top1), found.signal < LEAST_SIGNAL
+    classes = not isnan(result.chance.top1)
+    blind = found.signal < LEAST_SIGNAL
     what = "answering the class frequencies" if classes else "answering the mean"
     name = "best gain" if classes else "best R^2"
     text = f"loss at the end {found.loss:.4g}, of {what} {guess:.4g}; {name} {found.best_gain:.3g} at step {at}"
@@ -249,7 +263,8 @@ def _table(found: Findings, most: int) -> list[str]:
     """The layers, thinned out evenly to at most `most` rows; the first that lost its signal always stays."""
     if not found.layers:
         return []
-    count, first = len(found.layers), found.first_lost
+    count = len(found.layers)
+    first = found.first_lost
     kept = {round(row * (count - 1) / (most - 2)) for row in range(most - 1)} if count > most else set(range(count))
     rows = [each for index, each in enumerate(found.layers) if index in kept or each is first]
     columns = (
@@ -275,7 +290,10 @@ def _cells(each: LayerFindings) -> list[str]:
     numbers = (vitals.mean, vitals.std)
     shares = (vitals.dead, vitals.saturated, each.in_domain)
     return [
-        *(each.name, _number(vitals.signal), _number(each.highest), "" if each.lost_at is None else str(each.lost_at)),
+        each.name,
+        _number(vitals.signal),
+        _number(each.highest),
+        "" if each.lost_at is None else str(each.lost_at),
         *(_number(value) for value in numbers),
         *("" if isnan(share) else f"{share:.0%}" for share in shares),
         *(_number(value) for value in (vitals.gradient_norm, vitals.update_ratio)),
@@ -283,4 +301,6 @@ def _cells(each: LayerFindings) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return "" if isnan(value) else f"{value:.2g}"
+    if isnan(value):
+        return ""
+    return f"{value:.2g}"

@@ -73,6 +73,8 @@ def may_help(cause: Cause, has: Collection[str] = ()) -> str:
     """
     first, *others = [words for words, names in MAY_HELP[cause] if not set(names) & set(has)] or [""]
     if not others:
-        return f"{first} may help" if first else ""
+        if first:
+            return f"{first} may help"
+        return ""
     *some, last = others
     return f"{first} may help, and so may {', '.join(some)}{' or ' if some else ''}{last}"

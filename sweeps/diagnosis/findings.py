@@ -34,15 +34,20 @@ class LayerFindings:
     @property
     def in_domain(self) -> float:
         """Share of units with omega and tau where Theorem 1 of Klambauer et al. 2017 (arXiv:1706.02515) holds."""
-        return self.vitals.weights.in_domain if self.vitals.weights else nan
+        if self.vitals.weights:
+            return self.vitals.weights.in_domain
+        return nan
 
     @property
     def off_unit(self) -> float:
         """How far mean and standard deviation are from 0 and 1: the larger of |mean| and |ln std|."""
-        mean, std = self.vitals.mean, self.vitals.std
+        mean = self.vitals.mean
+        std = self.vitals.std
         if not (isfinite(mean) and 0 <= std < inf):
             return nan
-        return max(abs(mean), abs(log(std))) if std > 0 else inf
+        if std > 0:
+            return max(abs(mean), abs(log(std)))
+        return inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,9 @@ class Findings:
     def first_lost(self) -> LayerFindings | None:
         """The layer that lost its signal first; the one nearest the input among equals."""
         lost = [(each.lost_at, index) for index, each in enumerate(self.layers) if each.lost_at is not None]
-        return self.layers[min(lost)[1]] if lost else None
+        if lost:
+            return self.layers[min(lost)[1]]
+        return None
 
     @property
     def most_dead(self) -> LayerFindings | None:
@@ -103,7 +110,9 @@ class Findings:
     @property
     def signal(self) -> float:
         """Of the logits."""
-        return self.layers[-1].vitals.signal if self.layers else nan
+        if self.layers:
+            return self.layers[-1].vitals.signal
+        return nan
 
     def _worst(self, key: Callable[[LayerFindings], float], among: slice = slice(None)) -> LayerFindings | None:
         """The one with the highest value, the nearest to the input among equals."""

@@ -21,14 +21,20 @@ matplotlib.use("Agg")  # files only: no window is ever opened
 
 COLUMNS = 4
 # Colours that the colour-blind tell apart (Okabe and Ito 2008).
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+GREEN = "#009E73"
 LEAST_SIGNAL = 1e-12  # a smaller one is drawn as this: float32 has nothing to tell below
 LEAST_R2 = -1.0  # how far a prediction is worse than the mean does not matter, and would flatten the rest
 WIDE = 20.0  # times chance's loss, from which on losses are drawn in log scale
 DPI = 110
 # Inches: a page of optuna-dashboard shows a picture of this width at about its own size.
-WIDTH, CURVES, LETTER, LINE = 12.0, 2.5, 0.065, 0.18
-MOST_LINES, LETTERS_OF_A_LINE = 3, 150  # of a title
+WIDTH = 12.0
+CURVES = 2.5
+LETTER = 0.065
+LINE = 0.18
+MOST_LINES = 3  # of a title
+LETTERS_OF_A_LINE = 150
 LONGEST_NAME = 32  # of a layer; of a longer one the end is shown
 
 
@@ -76,15 +82,20 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
     lines = wrap(title, LETTERS_OF_A_LINE, max_lines=MOST_LINES, placeholder=" ...")
     figure = Figure(figsize=(WIDTH, max(3.4, 0.2 * len(names) + 0.9) + LINE * len(lines)))
     # By hand: a layout engine measures every letter of the figure twice, which takes longer than all the rest.
-    top, bottom = 0.3 + LINE * len(lines), 0.45
-    left, gap, names_width = 0.5, 0.45, LETTER * min(LONGEST_NAME, max(map(len, names), default=0))
+    top = 0.3 + LINE * len(lines)
+    bottom = 0.45
+    left = 0.5
+    gap = 0.45
+    names_width = LETTER * min(LONGEST_NAME, max(map(len, names), default=0))
     signals_left = left + 2 * CURVES + gap + 0.2 + names_width
     signals_width = WIDTH - signals_left - 0.95
     losses, scores, signals, scale = (
         _placed(figure, start, bottom, width, top)
         for start, width in (
-            *((left, CURVES), (left + CURVES + gap, CURVES)),
-            *((signals_left, signals_width), (signals_left + signals_width + 0.1, 0.15)),
+            (left, CURVES),
+            (left + CURVES + gap, CURVES),
+            (signals_left, signals_width),
+            (signals_left + signals_width + 0.1, 0.15),
         )
     )
     _losses(losses, readings, chance)
@@ -133,11 +144,13 @@ def _losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
 
 def _scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
     if chance.classes:
-        values, level = _finite([100 * look.top1 for look in readings]), 100 * chance.top1
+        values = _finite([100 * look.top1 for look in readings])
+        level = 100 * chance.top1
         panel.set_title("hold-out top-1, %")
         panel.set_ylim(0, max(5 * level, 1.1 * np.nanmax(values, initial=0)) if level > 0 else None)
     else:
-        values, level = np.maximum(_finite([chance.skill_score(look.loss) for look in readings]), LEAST_R2), 0.0
+        values = np.maximum(_finite([chance.skill_score(look.loss) for look in readings]), LEAST_R2)
+        level = 0.0
         panel.set_title(f"hold-out R^2 (drawn as {LEAST_R2:g} where below)")
         panel.set_ylim(1.05 * LEAST_R2, 1)
     panel.plot([look.step for look in readings], values, color=BLUE, label="hold-out", marker=".", markersize=4)

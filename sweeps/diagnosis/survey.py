@@ -17,10 +17,14 @@ from sweeps.verdict.shares import fisher, wilson
 Value = str | int | float | bool
 Condition = tuple[str, Mask]  # in words, and the trials that meet it
 
-BINS, CUTS = 4, 10  # of a number: where information is counted, and in the region that lives, which only describes
+BINS = 4  # of a number: where information is counted, and in the region that lives, which only describes
+CUTS = 10
 LOG_SPAN = 30.0  # highest value over lowest, above which the edges of a number are in log scale
-FEWEST, FEWEST_SHARE, CONDITIONS = 5, 0.1, 3  # trials in the region, also as a share of all; conditions that bound it
-ALIKE, LEVEL = 4, 0.005  # trials that must agree with the dead one, else all are asked; level of Fisher's test
+FEWEST = 5  # trials in the region, also as a share of all; conditions that bound it
+FEWEST_SHARE = 0.1
+CONDITIONS = 3
+ALIKE = 4  # trials that must agree with the dead one, else all are asked; level of Fisher's test
+LEVEL = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +122,17 @@ def region(trials: Sequence[LabeledTrial]) -> list[Rule]:
     """
     learned, parameters = _coded(trials)
     fewest = max(FEWEST, ceil(FEWEST_SHARE * len(trials)))
-    inside, words, rules = np.ones(len(trials), dtype=bool), "", list[Rule]()
+    inside = np.ones(len(trials), dtype=bool)
+    words = ""
+    rules = list[Rule]()
     while len(rules) < CONDITIONS:
         options = [(text, inside & mask) for each in parameters for text, mask in _conditions(each, inside, learned)]
         allowed = [(text, mask) for text, mask in options if np.count_nonzero(mask) >= fewest]
         text, mask = max(allowed, key=lambda option: wilson(*_counts(option[1], learned)), default=("", inside))
         if wilson(*_counts(mask, learned)) <= wilson(*_counts(inside, learned)):
             break
-        inside, words = mask, f"{words} and {text}" if words else text
+        inside = mask
+        words = f"{words} and {text}" if words else text
         rules.append(Rule(words, *_counts(inside, learned)))
     return [rule for rule in rules if 2 * rule.learned > rule.tried]
 
@@ -146,7 +153,8 @@ def supported_changes(dead: LabeledTrial, trials: Sequence[LabeledTrial], most: 
         for direction, now, then in _moves(each, row):
             groups = _groups(others, row, counted & then[1], counted)
             changes = [_change(each.name, shared, now, then, learned) for shared in groups]
-            change, key = _supported(changes), (each.name, direction)
+            change = _supported(changes)
+            key = (each.name, direction)
             if change and (key not in found or change.p < found[key].p):
                 found[key] = change
     return sorted(found.values(), key=lambda change: change.p)[:most]
@@ -165,11 +173,13 @@ def _coded(trials: Sequence[LabeledTrial]) -> tuple[Mask, list[_Parameter]]:
 
 def _parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
     present = [value for value in column if value is not None]
-    gaps, numbers = np.array([value is None for value in column]), None
+    gaps = np.array([value is None for value in column])
+    numbers = None
     if all(isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) for value in present):
         numbers = np.array([np.nan if value is None else float(value) for value in column])
         edges = _edges(numbers, BINS)
-        codes, bounds = np.searchsorted(edges, numbers, side="right"), [None, *edges, None]
+        codes = np.searchsorted(edges, numbers, side="right")
+        bounds = [None, *edges, None]
         levels = [_range(numbers[codes == code], *bounds[code : code + 2]) for code in range(len(edges) + 1)]
     else:
         levels = sorted({str(value) for value in present})
@@ -179,7 +189,8 @@ def _parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
 
 def _edges(numbers: Floats, bins: int) -> list[float]:
     """Between the values nearest to the quantiles, or between all; with the fewest digits that still part them."""
-    ordered, edges = np.sort(numbers[~np.isnan(numbers)]), []
+    ordered = np.sort(numbers[~np.isnan(numbers)])
+    edges = []
     steps = np.flatnonzero(np.diff(ordered)) + 1
     if len(steps) >= bins:
         wanted = np.arange(1, bins) * len(ordered) / bins
@@ -198,7 +209,9 @@ def _range(inside: Floats, low: float | None, high: float | None) -> str:
     if len(values) == 1:
         return f"{values[0]:.10g}"
     if low is None or high is None:
-        return f"below {high:.10g}" if low is None else f"above {low:.10g}"
+        if low is None:
+            return f"below {high:.10g}"
+        return f"above {low:.10g}"
     return f"from {low:.10g} to {high:.10g}"
 
 
@@ -219,13 +232,16 @@ def _best(parameter: _Parameter, learned: Mask) -> str:
 def _sides(name: str, numbers: Floats, bins: int) -> Iterator[tuple[Condition, Condition]]:
     """Below and above each edge of a number."""
     for edge in _edges(numbers, bins):
-        low, high = numbers < edge, numbers >= edge
+        low = numbers < edge
+        high = numbers >= edge
         yield (f"{name} {_range(numbers[low], None, edge)}", low), (f"{name} {_range(numbers[high], edge, None)}", high)
 
 
 def _conditions(parameter: _Parameter, inside: Mask, learned: Mask) -> Iterator[Condition]:
     """Each category and the best ones together, or both sides of each edge of a number and being absent."""
-    name, codes, levels = parameter.name, parameter.codes, parameter.levels
+    name = parameter.name
+    codes = parameter.codes
+    levels = parameter.levels
     if parameter.numbers is not None:
         yield from (side for sides in _sides(name, parameter.numbers, CUTS) for side in sides)
         yield parameter.conditions()[-1]
@@ -261,7 +277,9 @@ def _supported(changes: Sequence[Change]) -> Change | None:
     for change in changes:
         (died, all_like), (died_changed, all_changed) = change.like_dead, change.changed
         if change.p <= LEVEL or died_changed * all_like >= died * all_changed:
-            return change if change.p <= LEVEL else None
+            if change.p <= LEVEL:
+                return change
+            return None
     return None
 
 

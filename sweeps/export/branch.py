@@ -12,8 +12,16 @@ from sweeps.export.plan import File, Plan, plan
 
 # Where git looks is said here, not by a hook or a shell that this runs in.
 ELSEWHERE = (
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"),
-    *("GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"),
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
 )
 
 
@@ -86,12 +94,15 @@ def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Seque
             f"--commit {branch}: is checked out in {taken}, whose files would look changed; name another branch, or "
             "leave out --commit"
         )
-    tip, head = _commit_of(tree, ref), _commit_of(tree, "HEAD")
+    tip = _commit_of(tree, ref)
+    head = _commit_of(tree, "HEAD")
     base = tip or head
     files = _files(tree, base, wanted) if base else {}
 
     def there(name: str) -> bytes | None:
-        return tree.run("cat-file", "blob", files[name]) if name in files else None
+        if name in files:
+            return tree.run("cat-file", "blob", files[name])
+        return None
 
     place = f"{branch}:{tree.prefix}"
     found = plan(wanted, there, place, force=force)

@@ -104,7 +104,8 @@ class Document:
 
 def truncation(recipe: Config, trained: Config) -> dict[str, Any]:
     """Fields in which a trial's config differs from its recipe at full size, with the trial's values."""
-    full, own = _flat(recipe.model_dump()), _flat(trained.model_dump())
+    full = _flat(recipe.model_dump())
+    own = _flat(trained.model_dump())
     return {name: value for name, value in own.items() if full[name] != value}
 
 

@@ -71,7 +71,8 @@ def files(
 
 def about(document: Document) -> list[str]:
     """What a recipe is, in lines for people: of which trial, how well it did, what was truncated in it."""
-    provenance, results = document.provenance, document.results
+    provenance = document.provenance
+    results = document.results
     line = f"Trial {provenance['trial']} of study {provenance['study']!r}: {results['fate']}"
     if "value" in results:
         line += f", {_shown(results, results['value'])}"
@@ -136,7 +137,8 @@ def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
 
 
 def _results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:
-    trial, attributes = chosen.trial, chosen.attributes
+    trial = chosen.trial
+    attributes = chosen.attributes
     found: dict[str, Any] = {"objective": space.objective}
     if chosen.value is not None:
         found["value"] = chosen.value

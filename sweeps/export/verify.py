@@ -64,7 +64,9 @@ def check(path: Path, find: Find) -> list[Check]:
 def _read(path: Path, name: str) -> bytes | None:
     """A file of the folder itself; a manifest may be written by anybody."""
     try:
-        return folder.read(path, name) if Path(name).name == name else None
+        if Path(name).name == name:
+            return folder.read(path, name)
+        return None
     except OSError:
         return None
 
@@ -100,7 +102,8 @@ def _compared(
     if isinstance(built, str):
         return [Check(name, False, f"cannot be built: {built}")]
     stem = Path(name).stem
-    module, model = contents.get(f"{stem}.py"), contents.get(f"{stem}.model.json")
+    module = contents.get(f"{stem}.py")
+    model = contents.get(f"{stem}.model.json")
     noted = {key: document.provenance.get(key) for key in built.facts}
     other = [f"{key} {noted[key]}, here {value}" for key, value in built.facts.items() if value != noted[key]]
     if document.trained.digest() != document.provenance.get(store.CONFIG_DIGEST):
@@ -119,7 +122,8 @@ def _compared(
 
 def _stored(name: str, document: Document, find: Find) -> Check:
     """What the store says of the trial."""
-    number, study = document.provenance.get("trial"), str(document.provenance.get("study"))
+    number = document.provenance.get("trial")
+    study = str(document.provenance.get("study"))
     found = find(study)
     if isinstance(found, str):
         return Check(name, None, f"not compared with the store: {found}")
@@ -131,7 +135,8 @@ def _stored(name: str, document: Document, find: Find) -> Check:
 
 
 def _differences(study: Study, trial: FrozenTrial, document: Document) -> list[str]:
-    digest, noted = trial.user_attrs.get(store.CONFIG_DIGEST), document.provenance.get(store.CONFIG_DIGEST)
+    digest = trial.user_attrs.get(store.CONFIG_DIGEST)
+    noted = document.provenance.get(store.CONFIG_DIGEST)
     values = [ranking.score(store.space_of(study), each) for each in finished_trials([trial])] or [None]
     other = []
     if digest != noted:
@@ -153,6 +158,8 @@ def find_in(storage_url: str) -> Find:
         found = store.find_study(opened, name)
         if found is None:
             return f"{store.masked(storage_url)} has no study {name!r}"
-        return found if store.SPACE_TEXT in found.user_attrs else f"{name!r} there carries no search space"
+        if store.SPACE_TEXT in found.user_attrs:
+            return found
+        return f"{name!r} there carries no search space"
 
     return find

@@ -65,11 +65,14 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
                 f"labels are {labels.shape} for {len(inputs)} inputs; they must be one number each: the place of the "
                 "class, not a row with a one there"
             )
-        self._trial, self._steps, self._every = trial, steps, every or max(1, steps // 20)
+        self._trial = trial
+        self._steps = steps
+        self._every = every or max(1, steps // 20)
         self._inputs = inputs.astype(keras.config.floatx()) if inputs.dtype.kind == "f" else inputs
         self._labels = labels.reshape(-1).astype("float32" if labels.dtype.kind == "f" else "int32")
         self._step = self._epoch_start = 0
-        self._step_of_look, self._loss_sum = 0, 0.0  # of training, over the batches since the last look
+        self._step_of_look = 0  # of training, over the batches since the last look
+        self._loss_sum = 0.0
         self._loss_of_epoch = 0.0  # over those of the epoch
         self._before: tuple[int, dict[str, tf.Tensor]] = (-1, {})  # a step, and the weights then
         self._started = time.perf_counter()
@@ -83,7 +86,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Keras counts batches, and averages their losses, from here."""
-        self._epoch_start, self._loss_of_epoch = self._step, 0.0
+        self._epoch_start = self._step
+        self._loss_of_epoch = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Before the last batch before a look, keep the weights: their change is the update."""
@@ -93,7 +97,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """A look where one is due."""
-        before, self._step = self._step, self._epoch_start + batch + 1
+        before = self._step
+        self._step = self._epoch_start + batch + 1
         of_epoch = (logs or {}).get("loss", nan) * (batch + 1)
         self._loss_sum += of_epoch - self._loss_of_epoch
         self._loss_of_epoch = of_epoch
@@ -117,7 +122,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         ratios = self._watched.update_ratios(before)
         done = self._step - self._step_of_look
         train_loss = self._loss_sum / done - self._watched.penalty() if done else nan
-        self._loss_sum, self._step_of_look = 0.0, self._step
+        self._loss_sum = 0.0
+        self._step_of_look = self._step
         return Reading(
             step=self._step,
             train_loss=train_loss,
@@ -138,7 +144,8 @@ class WatchedModel:
     """What can be read off a user's model. Its weights are what is trained and has two axes or more: no biases."""
 
     def __init__(self, model: keras.Model, regression: bool) -> None:
-        self._model, self._regression = model, regression
+        self._model = model
+        self._regression = regression
         self._probabilities = not regression and _gives_probabilities(model)
         self._weights = {v.path: v for v in model.trainable_variables if len(v.shape) > 1}
         self._layers, self._inner = _inner_outputs(model)

@@ -16,9 +16,11 @@ from sweeps.verdict.judge import DEFAULT_RULES, Fate, Verdict, is_learner, judge
 from sweeps.verdict.prognosis import kind_of
 from sweeps.verdict.rules import Rules
 
-FATE, REASON = "fate", "reason"  # user attributes, for people
+FATE = "fate"  # user attributes, for people
+REASON = "reason"
 # System attributes: in a table of the trials or on a dashboard, user attributes would be a column per look.
-STEPS, READING = "sweeps:steps", "sweeps:reading:"
+STEPS = "sweeps:steps"
+READING = "sweeps:reading:"
 
 
 class DeadRunPruner(optuna.pruners.BasePruner):
@@ -103,7 +105,9 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         bound = limit(self._history(study), self.rules, kind_of(readings))
         verdict = judge(readings, self.chance, self._budget(trial), bound, self.rules)
         spared = self._is_control(study, trial) and verdict.fate != Fate.DIVERGED
-        return verdict if verdict.stops and not spared else None
+        if verdict.stops and not spared:
+            return verdict
+        return None
 
     def _history(self, study: optuna.Study) -> list[CalibrationPoint]:
         """What the finished trials teach; each is counted once."""
@@ -172,7 +176,9 @@ def _chance(classes: int | None, loss: float | None) -> Chance:
     if classes < 2:
         raise ValueError(f"classes is {classes}; it must be at least 2, or None in regression")
     usual = Chance.balanced(classes)
-    return usual if loss is None else replace(usual, loss=loss)
+    if loss is None:
+        return usual
+    return replace(usual, loss=loss)
 
 
 def _of_loss(step: int, loss: float) -> Reading:

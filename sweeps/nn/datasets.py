@@ -41,6 +41,7 @@ def load(config: DataConfig, holdout_images: int) -> Arrays:
             f"({one_line(exc)[:180]}); put the file there, or give the machine a network"
         ) from exc
     if train.ndim == 3:
-        train, kept = train[..., None], kept[..., None]
+        train = train[..., None]
+        kept = kept[..., None]
     raw = Raw(train, train_labels.reshape(-1), kept, kept_labels.reshape(-1))
     return assemble(raw, config, holdout_images, config.source)

@@ -96,12 +96,20 @@ class Evaluation:
         )
 
     def _layers(self, channels_too: bool) -> tuple[LayerVitals, ...]:
-        progress, found = self.progress, self.found
+        progress = self.progress
+        found = self.found
         each = found.channels if channels_too else [None] * len(found.channels)
         norms = zip(progress.gradient_norms, progress.update_ratios, strict=True)
         return tuple(
             LayerVitals(
-                *(name, mean, std, signal, dead, float(norm), float(ratio), saturated),
+                name,
+                mean,
+                std,
+                signal,
+                dead,
+                float(norm),
+                float(ratio),
+                saturated,
                 weights=IncomingWeights(*weights),
                 channels=_channel_vitals(channel),
             )
@@ -121,5 +129,6 @@ def _channel_vitals(signs: NDArray[np.float32] | None) -> ChannelVitals | None:
 def macro_f1(labels: NDArray[Any], predicted: NDArray[Any], classes: int) -> float:
     """Mean over the classes that occur in `labels` of 2 TP / (2 TP + FP + FN); both arrays (images,)."""
     right = np.bincount(labels[labels == predicted], minlength=classes)
-    there, said = np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
+    there = np.bincount(labels, minlength=classes)
+    said = np.bincount(predicted, minlength=classes)
     return float(np.mean((2 * right / np.maximum(there + said, 1))[there > 0]))

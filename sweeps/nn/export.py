@@ -125,7 +125,9 @@ def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
 def _shape(config: Config, input_shape: Sequence[int]) -> tuple[int, ...]:
     """Of an input at the recipe's size."""
     size = config.data.image_size
-    return (size, size, input_shape[-1]) if len(input_shape) == 3 else tuple(input_shape)
+    if len(input_shape) == 3:
+        return (size, size, input_shape[-1])
+    return tuple(input_shape)
 
 
 def _arrays(config: Config, shape: tuple[int, ...], images: Any) -> Arrays:
@@ -146,7 +148,8 @@ def _arrays(config: Config, shape: tuple[int, ...], images: Any) -> Arrays:
 
 def _own(config: Config, shape: tuple[int, ...]) -> Arrays:
     """The recipe's own data."""
-    data, sides = config.data, ", ".join(map(str, shape))
+    data = config.data
+    sides = ", ".join(map(str, shape))
     wanted = f'inputs = "{config.inputs}" depend on what they are like: give load() images=, an array (n, {sides})'
     if data.source == "procedural" and data.images * data.image_size**2 > MOST_MADE_UP:
         raise InputError(f"procedural images of this size are too many to be made here, and {wanted}")

@@ -33,11 +33,15 @@ class LossScale:
 
     def up(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss to differentiate."""
-        return loss * self._scale if self._dynamic else loss
+        if self._dynamic:
+            return loss * self._scale
+        return loss
 
     def down(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """The gradients of the loss itself."""
-        return [g / self._scale for g in gradients] if self._dynamic else list(gradients)
+        if self._dynamic:
+            return [g / self._scale for g in gradients]
+        return list(gradients)
 
     def step(self, gradients: Sequence[tf.Tensor], update: Callable[[], None]) -> None:
         """Run `update`, unless the scale was too large for these (unscaled) gradients."""

@@ -145,7 +145,9 @@ class CustomNet:
 
     def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:  # noqa: ARG002
         """See `Net`."""
-        return tf.add_n(self.watched.losses) if self.watched.losses else tf.constant(0.0)
+        if self.watched.losses:
+            return tf.add_n(self.watched.losses)
+        return tf.constant(0.0)
 
     def constrain(self) -> None:
         """See `Net`."""
@@ -176,4 +178,6 @@ def _without_seeds(value: Any, names: dict[str, str]) -> Any:
         return {key: None if key == "seed" else _without_seeds(part, names) for key, part in value.items()}
     if isinstance(value, list):
         return [_without_seeds(part, names) for part in value]
-    return names.get(value, value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return names.get(value, value)
+    return value

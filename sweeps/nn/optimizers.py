@@ -14,7 +14,8 @@ import tensorflow as tf
 from sweeps.config import Config, Optimizer
 from sweeps.nn.choices import TrialChoices
 
-BETA_1, BETA_2 = 0.9, 0.999  # Keras's defaults for Adam and Nadam
+BETA_1 = 0.9  # Keras's defaults for Adam and Nadam
+BETA_2 = 0.999
 RHO = {"adadelta": 0.95, "rmsprop": 0.9}  # Keras's defaults
 NADAM_DECAY = 0.96  # of the momentum schedule, fixed in Keras
 
@@ -150,7 +151,9 @@ def build(config: Config) -> keras.optimizers.Optimizer:
     if config.weight_decay:
         chosen["weight_decay"] = config.weight_decay
     optimizer = rule.plain(learning_rate=config.learning_rate, **chosen)
-    return keras.optimizers.LossScaleOptimizer(optimizer) if config.dtype == "mixed_float16" else optimizer
+    if config.dtype == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
 
 
 OPTIMIZERS: dict[Optimizer, Rule] = {

@@ -16,8 +16,13 @@ AT_THE_END = 0.01  # of an activation: how near an output must be to its flat en
 
 # Layers that finish the output of the layer before; the model's last one does not, since the logits are wanted.
 FINISHING = (
-    *(keras.layers.BatchNormalization, keras.layers.Activation, SwitchedActivation),
-    *(keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU, keras.layers.PReLU),
+    keras.layers.BatchNormalization,
+    keras.layers.Activation,
+    SwitchedActivation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.PReLU,
 )
 
 
@@ -62,7 +67,8 @@ def vital_signs(output: tf.Tensor, ends: Any) -> tf.Tensor:
     # Differences to the first input are exactly zero where all inputs agree: a constant unit has no variance at all.
     # All else is read off them, unit by unit: passes over the whole output are what a probe costs.
     away = x - x[:1]
-    mean_away, square_away = tf.reduce_mean(away, axis=0), tf.reduce_mean(tf.square(away), axis=0)
+    mean_away = tf.reduce_mean(away, axis=0)
+    square_away = tf.reduce_mean(tf.square(away), axis=0)
     over_inputs = tf.reduce_mean(tf.maximum(square_away - tf.square(mean_away), 0.0))
     of_units = x[0] + mean_away
     mean = tf.reduce_mean(of_units)
@@ -84,7 +90,8 @@ def incoming_weights(kernel: tf.Tensor) -> tf.Tensor:
         kernel: (..., units).
     """
     weights = tf.reshape(tf.cast(kernel, tf.float32), [-1, kernel.shape[-1]])
-    omega, tau = tf.reduce_sum(weights, axis=0), tf.reduce_sum(tf.square(weights), axis=0)
+    omega = tf.reduce_sum(weights, axis=0)
+    tau = tf.reduce_sum(tf.square(weights), axis=0)
     inside = (tf.abs(omega) <= 0.1) & (tau >= 0.95) & (tau <= 1.1)
     moments = [f(sums) for sums in (omega, tau) for f in (tf.reduce_mean, tf.math.reduce_std)]
     return tf.stack([*moments, tf.reduce_mean(tf.cast(inside, tf.float32))])

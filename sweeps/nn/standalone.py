@@ -64,7 +64,8 @@ def module(about: Sequence[str], full: Size, trained: Size) -> str:
         full, trained: of the recipe at full size, and as the trial had it; none of them is custom.
     """
     code = Code()
-    build, build_trained = _lines(code, full), _lines(code, trained)
+    build = _lines(code, full)
+    build_trained = _lines(code, trained)
     if build == build_trained:
         build_trained = [f"return build({'training_images' if _learns(full) else ''})"]
     found = excerpt(code.classes)
@@ -122,12 +123,15 @@ def _scaling(config: Config, input_shape: Sequence[int]) -> str:
     """The function that says how inputs are scaled; what `sweeps.data.arrays.input_scaling` does."""
     of = "column" if len(input_shape) == 1 else "pixel"
     if config.inputs == "standardized_set":
-        what, body = "that give all of them mean 0 and variance 1", MOMENTS.format(axis="")
+        what = "that give all of them mean 0 and variance 1"
+        body = MOMENTS.format(axis="")
     elif config.inputs == "standardized_pixel":
-        what, body = f"that give each {of} mean 0 and variance 1", MOMENTS.format(axis="axis=0")
+        what = f"that give each {of} mean 0 and variance 1"
+        body = MOMENTS.format(axis="axis=0")
     else:
         ends, less = ("-0.5 to 0.5", " - 0.5") if config.inputs == "centred" else ("0 to 1", "")
-        what, body = f"that spread each {of} over {ends}", ENDS.format(less=less)
+        what = f"that spread each {of} over {ends}"
+        body = ENDS.format(less=less)
     return SCALING.format(what=what, sample=SAMPLE, body=body)
 
 

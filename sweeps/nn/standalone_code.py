@@ -40,8 +40,11 @@ class Code:
             return json.dumps(value.name)
         room = next((name for kind, name in ROOMS.items() if isinstance(value, kind)), None)
         if room is None:
-            return json.dumps(value) if isinstance(value, str) else repr(value)
-        kind, config = type(value), value.get_config()
+            if isinstance(value, str):
+                return json.dumps(value)
+            return repr(value)
+        kind = type(value)
+        config = value.get_config()
         ours = kind.__module__.startswith("sweeps.")
         if ours:
             self.classes.add(kind)
@@ -49,11 +52,14 @@ class Code:
         required = [self.expression(config[p.name]) for p in parameters if p.default is p.empty]
         others = [p for p in parameters if p.default is not p.empty and (ours or config[p.name] != p.default)]
         arguments = ", ".join([*required, *(f"{p.name}={self.expression(config[p.name])}" for p in others)])
-        return f"{kind.__name__}({arguments})" if ours else f"{room}.{kind.__name__}({arguments})"
+        if ours:
+            return f"{kind.__name__}({arguments})"
+        return f"{room}.{kind.__name__}({arguments})"
 
     def layer(self, layer: keras.layers.Layer) -> str:
         """The call that makes a layer: what must be given, what it would not have by itself, its name."""
-        kind, config = type(layer), layer.get_config()
+        kind = type(layer)
+        config = layer.get_config()
         parameters = inspect.signature(kind).parameters.values()
         required = [p.name for p in parameters if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD]
         given = {name: config[name] for name in required} | {"name": layer.name}
@@ -130,7 +136,9 @@ def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
     """What a layer reads, in its order."""
     if isinstance(layer, keras.layers.InputLayer):
         return []
-    return layer.input if isinstance(layer.input, list) else [layer.input]
+    if isinstance(layer.input, list):
+        return layer.input
+    return [layer.input]
 
 
 def _missing(kind: type, config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

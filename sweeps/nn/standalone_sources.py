@@ -89,7 +89,8 @@ def _text(node: ast.stmt, lines: list[str]) -> str:
 
 def _joined(parts: list[tuple[ast.stmt, str]]) -> str:
     """Constants follow each other line by line; classes and functions stand apart."""
-    text, before = "", None
+    text = ""
+    before = None
     for node, part in parts:
         close = isinstance(before, ast.Assign) and isinstance(node, ast.Assign)
         text += ("" if before is None else "\n" if close else "\n\n\n") + part

@@ -52,11 +52,14 @@ class Position:
 
     def next_look(self, config: Config) -> int:
         """The step of the next reading; that of the last one once all are given."""
-        return 0 if self.looked < 0 else min(self.looked + config.report_interval, config.steps)
+        if self.looked < 0:
+            return 0
+        return min(self.looked + config.report_interval, config.steps)
 
     def after(self, progress: Progress, last: int, stop: int) -> Self:
         """With more steps done of the chunk in hand, which ends at step `last` in the interval up to step `stop`."""
-        steps, wanted = self.progress.steps + progress.steps, last - self.step
+        steps = self.progress.steps + progress.steps
+        wanted = last - self.step
         if steps < wanted:
             return replace(self, progress=replace(progress, steps=steps))
         loss = self.loss + float(progress.loss_sum) / wanted * wanted / (stop - self.looked)
@@ -78,7 +81,8 @@ class State:
 
     def to_bytes(self, config: Config) -> bytes:
         """The inverse of `from_bytes`."""
-        position, progress = self.position, self.position.progress
+        position = self.position
+        progress = self.position.progress
         header = {
             "format": FORMAT,
             "config": json.loads(config.to_json()),
@@ -129,7 +133,8 @@ def _check_config(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
 
 def _position(header: dict[str, Any], file: Any, config: Config) -> Position:
     loss, loss_sum, gradient_norm = file["numbers"].tolist()
-    norms, ratios = file["gradient_norms"], file["update_ratios"]
+    norms = file["gradient_norms"]
+    ratios = file["update_ratios"]
     progress = Progress(int(header["steps"]), np.float32(loss_sum), gradient_norm, norms, ratios)
     position = Position(int(header["looked"]), int(header["step"]), loss, progress)
     in_order = -1 <= position.looked <= position.step <= position.done <= position.next_look(config)
@@ -144,9 +149,13 @@ def _variables(header: dict[str, Any], file: Any) -> list[NDArray[Any]]:
 
 def _plain(value: NDArray[Any]) -> NDArray[Any]:
     """Bits of a dtype that .npy files do not know, such as bfloat16, as unsigned integers."""
-    return value.view(f"u{value.dtype.itemsize}") if value.dtype.kind == "V" else value
+    if value.dtype.kind == "V":
+        return value.view(f"u{value.dtype.itemsize}")
+    return value
 
 
 def _typed(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The inverse of `_plain`."""
-    return value.view(dtype) if dtype.kind == "V" else value
+    if dtype.kind == "V":
+        return value.view(dtype)
+    return value

@@ -42,8 +42,12 @@ class Training:
     """One trial's run; an error of a pull ends it."""
 
     def __init__(self, config: Config, arrays: Arrays, state: bytes | None) -> None:
-        self._config, self._arrays, self._saved = config, arrays, state
-        self._position, self._seconds, self._resumed = Position.start(0), 0.0, time.perf_counter()
+        self._config = config
+        self._arrays = arrays
+        self._saved = state
+        self._position = Position.start(0)
+        self._seconds = 0.0
+        self._resumed = time.perf_counter()
         self._trainer: Trainer | None = None
         self._trial = 0
         self._closed = False
@@ -98,7 +102,8 @@ class Training:
     def close(self) -> None:
         """Let go of the net; there will be no more readings."""
         with self._lock:
-            self._closed, self._trainer = True, None
+            self._closed = True
+            self._trainer = None
 
     def _pull(self) -> Reading | None:
         if self._closed or self._finished():
@@ -116,7 +121,8 @@ class Training:
     def _interrupted(self) -> bool:
         """Whether the pull is to return; asked once, it is answered once."""
         with self._lock:
-            asked, self._asked = self._asked, False
+            asked = self._asked
+            self._asked = False
         return asked
 
     def _elapsed(self) -> float:
@@ -129,11 +135,13 @@ class Training:
 
     def _start(self) -> Trainer:
         """The trial's trainer, with the trial as it was saved or at its start."""
-        config, self._resumed = self._config, time.perf_counter()
+        config = self._config
+        self._resumed = time.perf_counter()
         _check(config, self._arrays)
         saved = None if self._saved is None else State.from_bytes(self._saved, config)
         if saved is not None:
-            self._position, self._seconds = saved.position, saved.seconds
+            self._position = saved.position
+            self._seconds = saved.seconds
             if self._finished():
                 raise StopIteration
         device.prepare()
@@ -143,7 +151,8 @@ class Training:
             trainer.restore(saved.variables)
         else:
             self._position = Position.start(len(trainer.layers))
-        self._trainer, self._saved = trainer, None
+        self._trainer = trainer
+        self._saved = None
         return trainer
 
     def _train(self, trainer: Trainer) -> bool:
@@ -157,16 +166,21 @@ class Training:
         return True
 
     def _advance(self, trainer: Trainer, stop: int) -> None:
-        config, arrays, position = self._config, self._arrays, self._position
+        config = self._config
+        arrays = self._arrays
+        position = self._position
         batch_bytes = config.batch_size * arrays.train_images[0].nbytes
         last = min(position.step + max(1, CHUNK_BYTES // batch_bytes), stop)
         indices = batch_indices(config.seed, len(arrays.train_images), config.batch_size, position.done, last)
-        images, labels = arrays.train_images[indices], arrays.train_labels[indices]
+        images = arrays.train_images[indices]
+        labels = arrays.train_labels[indices]
         self._position = position.after(trainer.advance(images, labels, position.progress.loss_sum), last, stop)
 
     def _look(self, trainer: Trainer) -> Reading | None:
         before = trainer.untrained()
-        arrays, position, channels_too = self._arrays, self._position, self._config.channel_vitals
+        arrays = self._arrays
+        position = self._position
+        channels_too = self._config.channel_vitals
         probed = arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES]
         found = trainer.examine(*probed, channels_too=channels_too)
         scored = self._scored(trainer, found)
@@ -180,8 +194,10 @@ class Training:
 
     def _scored(self, trainer: Trainer, probed: Examination) -> list[Scored] | None:
         """Of the whole hold-out set, whose first images have been scored; None where it was interrupted."""
-        images, labels = self._arrays.holdout_images, self._arrays.holdout_labels
-        sent, scored = [probed.scored], []
+        images = self._arrays.holdout_images
+        labels = self._arrays.holdout_labels
+        sent = [probed.scored]
+        scored = []
         # All batches are sent before the first result is waited for.
         for at in range(PROBE_IMAGES, len(images), EVALUATION_BATCH):
             if self._interrupted():
@@ -209,7 +225,8 @@ def _scaling(inputs: Inputs, arrays: Arrays) -> Scales:
 
 
 def _check(config: Config, arrays: Arrays) -> None:
-    shape, size = arrays.input_shape, config.data.image_size
+    shape = arrays.input_shape
+    size = config.data.image_size
     if len(shape) == 3 and (shape[:2] != (size, size) or arrays.holdout_images.shape[1:] != shape):
         raise TrialError(f"images are {shape[0]}x{shape[1]}, data.image_size is {size}; they must agree")
     if len(shape) == 1 and config.model.architecture not in ("dense", "custom"):

@@ -50,7 +50,8 @@ class Trainer:
         image = architecture.input_shape
         pixels = tf.uint8 if len(image) == 3 else tf.float32
         label = tf.float32 if architecture.regression else tf.int32
-        images, labels = tf.TensorSpec((None, *image), pixels), tf.TensorSpec((None,), label)
+        images = tf.TensorSpec((None, *image), pixels)
+        labels = tf.TensorSpec((None,), label)
         chunk = [tf.TensorSpec((None, None, *image), pixels), tf.TensorSpec((None, None), label)]
         chunk.append(tf.TensorSpec((), tf.float32))
         self._advance = tf.function(self._steps, input_signature=chunk, autograph=False)
@@ -120,7 +121,8 @@ class Trainer:
 
     def _steps(self, images: tf.Tensor, labels: tf.Tensor, loss_sum: tf.Tensor) -> list[tf.Tensor]:
         self.traces += 1
-        steps, kernels = tf.shape(images)[0], len(self._kernels)
+        steps = tf.shape(images)[0]
+        kernels = len(self._kernels)
 
         def more(step: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
             return tf.logical_and(step < steps, tf.logical_not(self.stop))

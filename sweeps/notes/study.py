@@ -99,7 +99,8 @@ def _compared(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
     better = "more" if space.direction == "maximize" else "less"
     yield "### What is compared"
     lines = [f"Trials are compared by {OBJECTIVES[space.objective]}: the {better} the better. {_chance(space, trials)}"]
-    data, where = space.data, f" ({space.data.path})" if space.data.path else ""
+    data = space.data
+    where = f" ({space.data.path})" if space.data.path else ""
     what = f"{data.classes:,} classes" if data.task == "classification" else "numbers to be predicted"
     lines += [f"Budget: {_budget(space.budget)}.", f"Data: {data.source}{where}, {what}, {data.images:,} to train on."]
     if space.confirms:
@@ -142,7 +143,9 @@ def _truncated(space: Space) -> Iterator[str]:
 
 
 def _grouped(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
 
 
 def _how_to_read(space: Space) -> Iterator[str]:

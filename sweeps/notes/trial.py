@@ -41,7 +41,8 @@ def keep(
     Raises:
         OSError: the picture cannot be written; the note is.
     """
-    study_id, own = trial.study._study_id, storage.get_trial(trial._trial_id)
+    study_id = trial.study._study_id
+    own = storage.get_trial(trial._trial_id)
     before = storage.note(own._trial_id)  # what may fail for want of a store comes before what cannot be undone
     found = None
     if dead and readings:
@@ -66,7 +67,8 @@ def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> Non
 
 def text(study_id: int, trial: FrozenTrial, found: Autopsy | None) -> str:
     """A trial's note: its autopsy, else what became of it; then its picture, config, and what it was trained with."""
-    attributes, picture = trial.user_attrs, _shown(study_id, trial)
+    attributes = trial.user_attrs
+    picture = _shown(study_id, trial)
     opening = [found.markdown(picture)] if found else _outcome(trial, picture)
     return _spaced("\n\n".join([*opening, *_recipe(attributes)]))
 
@@ -92,7 +94,8 @@ def _outcome(trial: FrozenTrial, picture: str) -> Iterator[str]:
 
 def _scores(trial: FrozenTrial) -> Iterator[str]:
     """Rows of a table: what the last look measured, and what guessing scores."""
-    said, chance = trial.user_attrs, autopsies.chance_of(trial, ())
+    said = trial.user_attrs
+    chance = autopsies.chance_of(trial, ())
     for name, key, guess in (
         ("top-1", store.TOP1, chance.top1),
         ("top-5", store.TOP5, chance.top5),

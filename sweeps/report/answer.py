@@ -61,16 +61,21 @@ def learned_of(count: Count) -> str:
 
 def best_title(found: Findings) -> str:
     """Of the table of the first configurations."""
-    return "Best configurations" if found.judged.learned else "Configurations, none of which learned"
+    if found.judged.learned:
+        return "Best configurations"
+    return "Configurations, none of which learned"
 
 
 def guessing(found: Findings) -> str:
     """What guessing scores in the objective, as the end of a sentence; empty where it is not known."""
-    objective, chance = found.summary.objective, found.chance
+    objective = found.summary.objective
+    chance = found.chance
     if objective in ("gain", "r2"):
         return "where guessing has 0"
     level = {"top1": chance.top1, "loss": chance.loss}.get(objective, float("nan"))
-    return f"where guessing has {shown(objective, level)}" if isfinite(level) else ""
+    if isfinite(level):
+        return f"where guessing has {shown(objective, level)}"
+    return ""
 
 
 def _standing(found: Findings) -> str:
@@ -131,7 +136,8 @@ def _best(found: Findings) -> Iterator[str]:
 
 def _alone(found: Findings, best: Standing) -> str:
     """The reader's caution, where no other study ran it again: the best of many is better than it will be."""
-    once, many = len(best.trials) == 1, found.configurations > 1
+    once = len(best.trials) == 1
+    many = found.configurations > 1
     if once and many:
         return (
             f"It is the best of {found.configurations:,} and was run once: "
@@ -139,7 +145,9 @@ def _alone(found: Findings, best: Standing) -> str:
         )
     if once:
         return "It was run once: how much its seed matters is not known."
-    return f"It is the best of {found.configurations:,}: expect a little less of new runs." if many else ""
+    if many:
+        return f"It is the best of {found.configurations:,}: expect a little less of new runs."
+    return ""
 
 
 def _again(found: Findings, confirming: Confirming, standing: Standing) -> str:

@@ -14,7 +14,8 @@ from sweeps.verdict import Chance
 from sweeps.verdict.shares import Z, interval
 
 MOST = 10  # configurations that are shown
-SEEDS, HOLDOUT = "seeds", "hold-out set"
+SEEDS = "seeds"
+HOLDOUT = "hold-out set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ def _standing(
     chance: Chance | None,
     candidate: int | None,
 ) -> Standing:
-    over_seeds, only = each.interval(), each.trials[0]
+    over_seeds = each.interval()
+    only = each.trials[0]
     over_holdout = None
     if over_seeds is None and chance is not None and only.number in last:
         over_holdout = _over_holdout(space, each.mean, last[only.number], chance)
@@ -130,7 +132,9 @@ def _over_holdout(space: Space, value: float, look: Reading, chance: Chance) -> 
     """What another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean loss."""
     if space.objective in ("top1", "top5"):
         hits = look.hits1 if space.objective == "top1" else look.hits5
-        return interval(hits, look.count) if look.count else None
+        if look.count:
+            return interval(hits, look.count)
+        return None
     unit = 1.0 if space.objective == "loss" else chance.loss  # gain and R^2 are 1 - loss / chance
     if space.objective == "f1" or not look.count or not (isfinite(look.loss_std) and unit > 0):
         return None

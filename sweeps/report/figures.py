@@ -22,7 +22,10 @@ from sweeps.report.words import name_of, printable
 from sweeps.verdict import Fate
 
 WIDE = 8.6  # inches: as wide as the page's text, so that letters are as large as its own
-SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#E69F00", "#666666"
+SKY = "#56B4E9"
+PURPLE = "#CC79A7"
+YELLOW = "#E69F00"
+GREY = "#666666"
 COLOURS: dict[str, str] = {
     Fate.LEARNED: BLUE,
     Fate.AT_CHANCE: YELLOW,
@@ -49,7 +52,8 @@ def best(found: Findings) -> str:
     """The values of the best configurations, each run a ring, means with their intervals."""
     standings = found.standings
     percent = found.summary.objective in ("top1", "top5")
-    scale, lived = 100 if percent else 1, any(standing.learned for standing in standings)
+    scale = 100 if percent else 1
+    lived = any(standing.learned for standing in standings)
     bounds = BOUNDS[found.summary.objective]
 
     def draw() -> Figure:
@@ -74,7 +78,8 @@ def best(found: Findings) -> str:
 
 def _view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[float, float]:
     """The ends of an axis on which these values are told apart; what is beyond is beyond."""
-    low, high = min(values), max(values)
+    low = min(values)
+    high = max(values)
     margin = 0.5 * (high - low) or 0.1 * abs(high) or 0.1
     return max(bounds[0], low - margin), min(bounds[1], high + margin)
 
@@ -118,7 +123,8 @@ def survival(found: Findings) -> str:
 def _survivors(panel: Axes, each: Survival, longest: float, width: float) -> None:
     """What trained to the end of the longest run did not die there."""
     pairs = [(x, share) for x, share in zip(each.ends, each.shares, strict=True) if x < longest]
-    x, shares = [0.0, *(x for x, _ in pairs), longest], [1.0, *(share for _, share in pairs)]
+    x = [0.0, *(x for x, _ in pairs), longest]
+    shares = [1.0, *(share for _, share in pairs)]
     panel.step(
         x,
         [100 * share for share in (*shares, shares[-1])],
@@ -171,7 +177,8 @@ def _highest(shown: Sequence[Curves], chance: float) -> float:
 
 
 def _losses(panel: Axes, each: Curves, chance: float, top: float) -> None:
-    colour, style = COLOURS.get(each.fate, GREY), LINES.get(each.fate, "-")
+    colour = COLOURS.get(each.fate, GREY)
+    style = LINES.get(each.fate, "-")
     for curve in each.drawn:
         losses = [min(loss, top) for loss in curve.loss]
         panel.plot(curve.x, losses, color=colour, linestyle=style, linewidth=0.8, alpha=_faint(each))
@@ -195,7 +202,8 @@ def _faint(each: Curves) -> float:
 
 
 def _scores(panel: Axes, each: Curves, found: Findings) -> None:
-    classes, chance = found.chance.classes > 0, found.chance.top1 if found.chance.classes else 0.0
+    classes = found.chance.classes > 0
+    chance = found.chance.top1 if found.chance.classes else 0.0
     scale = 100 if classes else 1
     for curve in each.drawn:
         values = [scale * value for value in curve.score]

@@ -89,7 +89,8 @@ class Findings:
 
 def find(made_of: Material) -> Findings:
     """The findings on a study."""
-    space, trials = made_of.space, made_of.trials
+    space = made_of.space
+    trials = made_of.trials
     finished = summaries.finished_trials(trials)
     known = _runs(space, trials, finished)
     summary = summaries.summarise(space, trials)
@@ -147,7 +148,8 @@ def _read(made_of: Material, chosen: dict[str, list[Finished]], others: Sequence
 def _grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
     """Of names: activation and what the space sets against it. Of numbers: learning rate and epsilon."""
     parameters = {each.name: each for each in varied(space)}
-    found, missing = [], []
+    found = []
+    missing = []
     for row, column in (("activation", against), ("learning_rate", "epsilon")):
         if fixed := [name.replace("_", " ") for name in (row, column) if name not in parameters]:
             of = f"{row} and {column}".replace("_", " ")
@@ -185,7 +187,8 @@ def _failures(trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> li
 
 def _ran(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[tuple[str, str]]:
     """What was run, where and when."""
-    data, held_out = space.data, f"{space.budget.holdout_images:,} held out"
+    data = space.data
+    held_out = f"{space.budget.holdout_images:,} held out"
     kind = "numbers to predict" if data.task == "regression" else f"{data.classes:,} classes"
     seconds = sum(run.seconds for run in finished)
     ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]

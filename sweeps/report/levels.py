@@ -14,7 +14,8 @@ from sweeps.verdict.shares import interval
 MOST_LEVELS = 8  # of a number, above which its values are put into bins
 LOG_SPAN = 30.0  # highest of listed values over the lowest, above which bins are equal in log scale
 MARKS = ((1, 2, 5), (1, 3), (1,))  # where bins of a decade begin, the finest first
-MOST_DIGITS, LEAST_WRITTEN_OUT = 1e6, 1e-3  # up to the one whole numbers are written out, from the other on fractions
+MOST_DIGITS = 1e6  # up to the one whole numbers are written out, from the other on fractions
+LEAST_WRITTEN_OUT = 1e-3
 NICE = (1, 2, 5)  # times a power of ten: widths of bins in linear scale
 
 
@@ -28,7 +29,9 @@ class Count:
     @property
     def share(self) -> float:
         """In [0, 1]; 0 where none was tried."""
-        return self.learned / self.tried if self.tried else 0.0
+        if self.tried:
+            return self.learned / self.tried
+        return 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -148,14 +151,18 @@ def _bin(value: float, edges: Sequence[float]) -> int:
 
 def _edges(numbers: Sequence[float], parameter: Parameter) -> list[float]:
     """Round numbers that part sorted values into at most `MOST_LEVELS` bins, in log scale where the range has one."""
-    low, high = numbers[0], numbers[-1]
+    low = numbers[0]
+    high = numbers[-1]
     ranges = [case.domain for case in parameter.cases if isinstance(case.domain, Range)]
     in_logs = any(each.log for each in ranges) if ranges else high > LOG_SPAN * low
-    return _log_edges(low, high) if low > 0 and in_logs else _linear_edges(low, high)
+    if low > 0 and in_logs:
+        return _log_edges(low, high)
+    return _linear_edges(low, high)
 
 
 def _log_edges(low: float, high: float) -> list[float]:
-    first, last = floor(log10(low)), ceil(log10(high)) + 1
+    first = floor(log10(low))
+    last = ceil(log10(high)) + 1
     finer = [[mark * 10.0**power for power in range(first, last) for mark in marks] for marks in MARKS]
     coarser = ([10.0**power for power in range(first, last + each, each)] for each in range(2, last - first + 2))
     for marks in (*finer, *coarser):
@@ -168,7 +175,8 @@ def _log_edges(low: float, high: float) -> list[float]:
 def _linear_edges(low: float, high: float) -> list[float]:
     power = 10.0 ** floor(log10((high - low) / MOST_LEVELS))
     for width in (factor * scale for scale in (power, 10 * power) for factor in NICE):
-        start, stop = floor(low / width), ceil(high / width)
+        start = floor(low / width)
+        stop = ceil(high / width)
         edges = _around([width * count for count in range(start, stop + 2)], low, high)
         if len(edges) - 1 <= MOST_LEVELS:
             return edges
@@ -186,10 +194,14 @@ def _around(marks: Sequence[float], low: float, high: float) -> list[float]:
 def shown(value: Scalar) -> str:
     """A value of a hyperparameter for people."""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        if value:
+            return "true"
+        return "false"
     if not isinstance(value, float):
         return str(value)
     if 0 < abs(value) < LEAST_WRITTEN_OUT:
         mantissa, exponent = f"{value:.3e}".split("e")
         return f"{float(mantissa):g}e{int(exponent)}"
-    return f"{value:.0f}" if value.is_integer() and abs(value) < MOST_DIGITS else f"{value:.4g}"
+    if value.is_integer() and abs(value) < MOST_DIGITS:
+        return f"{value:.0f}"
+    return f"{value:.4g}"

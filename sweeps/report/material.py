@@ -36,7 +36,8 @@ def material(storage: RDBStorage, study: Study) -> Material:
     Raises:
         StoreError: it was not made by sweeps.
     """
-    space, study_id = store.space_of(study), store.id_of(storage, study)
+    space = store.space_of(study)
+    study_id = store.id_of(storage, study)
     again = [(each, store.id_of(storage, its)) for its, each in ranking.confirmations(storage, study.study_name)]
     return Material(
         space,

@@ -34,7 +34,8 @@ def render(found: Findings, remarks: Sequence[str] = ()) -> str:
     Args:
         remarks: paragraphs that follow the tables of confirmations.
     """
-    style, script = _file("report.css") + _shades(), _file("report.js")
+    style = _file("report.css") + _shades()
+    script = _file("report.js")
     rows = found.table.rows
     values = {
         "found": found,
@@ -111,7 +112,8 @@ def _contents(found: Findings) -> Iterator[tuple[str, str]]:
 
 
 def _captions(found: Findings) -> dict[str, str]:
-    summary, count = found.summary, len(found.table.rows)
+    summary = found.summary
+    count = len(found.table.rows)
     running = f"; {summary.running:,} are running" if summary.running else ""
     first = f"The first {len(found.standings)} of {found.configurations:,}. "
     more = f" {min(count, MOST_DATA) - MOST_ROWS:,} more are shown by the page's script." if count > MOST_ROWS else ""
@@ -181,7 +183,9 @@ def _letters(*colour: float) -> str:
     """Black or white, whichever contrasts more (WCAG 2.2, relative luminance)."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
     luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return "#000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#fff"
+    if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05):
+        return "#000"
+    return "#fff"
 
 
 def _hash(text: str) -> str:

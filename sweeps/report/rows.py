@@ -71,4 +71,6 @@ def _row(
 
 def _measured(run: Finished, name: str) -> str:
     value: float | None = getattr(run, name)
-    return "" if value is None else objective_shown(name, value)
+    if value is None:
+        return ""
+    return objective_shown(name, value)

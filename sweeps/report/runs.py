@@ -52,7 +52,9 @@ class Survival:
     def at(self, x: float) -> float:
         """The share that trained for longer than x, or to an end at x that all reach."""
         passed = [share for end, share in zip(self.ends, self.shares, strict=True) if end < x]
-        return passed[-1] if passed else 1.0
+        if passed:
+            return passed[-1]
+        return 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,9 @@ class Curves:
 
 def unit_of(space: Space) -> str:
     """What the length of a run is counted in: with a budget of epochs its steps depend on the batch."""
-    return "epochs" if space.budget.epochs else "steps"
+    if space.budget.epochs:
+        return "epochs"
+    return "steps"
 
 
 def reached(space: Space, trial: Finished) -> float:
@@ -154,12 +158,18 @@ def _curve(space: Space, run: Finished, looks: Sequence[Reading], chance: Chance
 def _counted(space: Space, run: Finished, steps: int) -> float:
     if not space.budget.epochs:
         return steps
-    return steps / run.config["report_interval"] if run.config else 0.0
+    if run.config:
+        return float(steps / run.config["report_interval"])
+    return 0.0
 
 
 def _score(space: Space, run: Finished) -> float:
     found = score(space, run)
-    return (float("-inf") if space.direction == "maximize" else float("inf")) if found is None else found
+    if found is None:
+        if space.direction == "maximize":
+            return float("-inf")
+        return float("inf")
+    return found
 
 
 def _by_fate(finished: Iterable[Finished]) -> dict[str, list[Finished]]:

@@ -130,7 +130,8 @@ def write_looks(
     Raises:
         InputError: a file cannot be written.
     """
-    trials, name = made_of.trials, made_of.space.name
+    trials = made_of.trials
+    name = made_of.space.name
     chance = autopsies.chance_of(trials[0], trials) if trials else Chance.balanced(2)
     with _all([writing(path, table.columns, option) for table, path, option in tables]) as writes:
         for done, (number, looks) in enumerate(made_of.readings([trial.number for trial in trials]), 1):
@@ -166,10 +167,14 @@ def _cell(value: Value, kind: type) -> str:
     if known is None:
         return ""
     if isinstance(known, bool):
-        return "true" if known else "false"
+        if known:
+            return "true"
+        return "false"
     if isinstance(known, datetime):
         return known.isoformat()
-    return f"'{known}" if isinstance(known, str) and known.startswith(FORMULA) else str(known)
+    if isinstance(known, str) and known.startswith(FORMULA):
+        return f"'{known}"
+    return str(known)
 
 
 @contextmanager
@@ -254,7 +259,9 @@ def _flat(table: Mapping[str, Any], prefix: str) -> dict[str, Value]:
 
 
 def _plain(value: Any) -> Value:
-    return value if isinstance(value, str | int | float | None) else json.dumps(value, sort_keys=True)
+    if isinstance(value, str | int | float | None):
+        return value
+    return json.dumps(value, sort_keys=True)
 
 
 def _kinds(rows: Sequence[Row]) -> dict[str, type]:
@@ -271,7 +278,9 @@ def _kinds(rows: Sequence[Row]) -> dict[str, type]:
 def _kind(kinds: set[type]) -> type:
     if len(kinds) == 1:
         return next(iter(kinds))
-    return float if kinds == {int, float} else str
+    if kinds == {int, float}:
+        return float
+    return str
 
 
 def _look(study: str, number: int, look: Reading, chance: Chance) -> Iterator[Row]:
@@ -287,7 +296,9 @@ def _look(study: str, number: int, look: Reading, chance: Chance) -> Iterator[Ro
 
 
 def _number(value: float) -> float | None:
-    return value if isfinite(value) else None
+    if isfinite(value):
+        return value
+    return None
 
 
 def _layers(study: str, number: int, look: Reading, _: Chance) -> Iterator[Row]:
@@ -298,4 +309,5 @@ def _layers(study: str, number: int, look: Reading, _: Chance) -> Iterator[Row]:
         yield {**where, **known, **weights}
 
 
-LOOKS, LAYERS = Looks(LOOK, _look), Looks(LAYER, _layers)
+LOOKS = Looks(LOOK, _look)
+LAYERS = Looks(LAYER, _layers)

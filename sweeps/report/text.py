@@ -62,7 +62,8 @@ def _best(found: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
 
 
 def _standings(found: Findings, standings: Sequence[Standing]) -> Table:
-    spread, over = any(each.spread is not None for each in standings), {each.over for each in standings if each.over}
+    spread = any(each.spread is not None for each in standings)
+    over = {each.over for each in standings if each.over}
     table = Table("rank")
     table.add_column("configuration", overflow="fold")
     for name in ("trials", "learned", name_of(found.summary.objective), *(["spread"] if spread else [])):
@@ -82,7 +83,9 @@ def _standings(found: Findings, standings: Sequence[Standing]) -> Table:
 
 
 def _spread(found: Findings, standing: Standing) -> str:
-    return "" if standing.spread is None else shown(found.summary.objective, standing.spread)
+    if standing.spread is None:
+        return ""
+    return shown(found.summary.objective, standing.spread)
 
 
 def _interval(found: Findings, standing: Standing, *, with_over: bool) -> str:
@@ -95,11 +98,9 @@ def _runs(standing: Standing) -> str:
     """The trial, or the first of several; of what was run again the trial that was."""
     if standing.candidate is not None:
         return str(standing.candidate)
-    return (
-        f"{standing.trials[0]} and {len(standing.trials) - 1} more"
-        if len(standing.trials) > 1
-        else str(standing.trials[0])
-    )
+    if len(standing.trials) > 1:
+        return f"{standing.trials[0]} and {len(standing.trials) - 1} more"
+    return str(standing.trials[0])
 
 
 def _decides(found: Findings) -> Iterator[RenderableType]:

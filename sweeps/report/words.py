@@ -15,8 +15,12 @@ def name_of(objective: str) -> str:
 def percent(share: float) -> str:
     """A share for people: whole percents, but none that makes a few none, or most all."""
     if 0 < share < 0.0005 or 0.9995 < share < 1:
-        return "<0.1%" if share < 0.5 else ">99.9%"
-    return f"{share:.1%}" if 0 < share < 0.005 or 0.995 <= share < 1 else f"{share:.0%}"
+        if share < 0.5:
+            return "<0.1%"
+        return ">99.9%"
+    if 0 < share < 0.005 or 0.995 <= share < 1:
+        return f"{share:.1%}"
+    return f"{share:.0%}"
 
 
 def printable(text: str) -> str:

@@ -227,7 +227,8 @@ def _fits_at_full_size(space: Space, config: Config) -> None:
 
 
 def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    objective, task = parts["study"].objective, parts["data"].task
+    objective = parts["study"].objective
+    task = parts["data"].task
     if objective in CLASSIFICATION if task == "regression" else objective == "r2":
         other = "r2" if task == "regression" else "top1"
         return [("study.objective", f'{objective} is of no meaning in {task}; take "{other}" or "loss"')]

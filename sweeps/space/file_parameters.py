@@ -48,7 +48,9 @@ def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ..
         found[name] = Parameter(name, tuple(_cases(name, specs, adapters[name], problems)))
     if not problems:  # a parameter in error would make its conditions look wrong too
         problems += [problem for parameter in found.values() for problem in _bad_conditions(parameter, found)]
-    return () if problems else _in_order(found, problems)
+    if problems:
+        return ()
+    return _in_order(found, problems)
 
 
 def _cases(
@@ -97,7 +99,9 @@ def _domain(
         _validate(key, value, adapter, problems)
     if len(problems) == before and len(set(map(repr, values))) < len(values):
         problems.append((key, f"the same value twice in {short(values)}; drop one"))
-    return Choices(tuple(values)) if len(problems) == before else None
+    if len(problems) == before:
+        return Choices(tuple(values))
+    return None
 
 
 def _range(
@@ -113,7 +117,10 @@ def _range(
             break
     if len(problems) > before:
         return None
-    low, high, log, step = table["low"], table["high"], table.get("log", False), table.get("step")
+    low = table["low"]
+    high = table["high"]
+    log = table.get("log", False)
+    step = table.get("step")
     checks = [
         (not isinstance(log, bool), "log", f"must be true or false, not {log!r}"),
         (low > high, "low", f"{low} is above high = {high}; exchange them"),
@@ -127,7 +134,9 @@ def _range(
     integer = isinstance(low, int) and isinstance(high, int) and _whole(adapter)
     if integer and _positive(step) and not isinstance(step, int):
         problems.append((f"{key}.step", f"must be a whole number, not {step!r}"))
-    return Range(low, high, log, step, integer) if len(problems) == before else None
+    if len(problems) == before:
+        return Range(low, high, log, step, integer)
+    return None
 
 
 def _validate(

@@ -81,7 +81,9 @@ class Range:
     def ends(self) -> tuple[Scalar, ...]:
         """The values that a rehearsal tries."""
         low, high = (int(self.low), int(self.high)) if self.integer else (self.low, self.high)
-        return (low,) if low == high else (low, high)
+        if low == high:
+            return (low,)
+        return (low, high)
 
 
 @dataclass(frozen=True, slots=True)

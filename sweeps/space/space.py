@@ -53,12 +53,16 @@ class Budget:
     @property
     def length(self) -> str:
         """Of a trial, in words."""
-        return f"{self.epochs:,} epochs" if self.epochs else f"{self.steps:,} steps"
+        if self.epochs:
+            return f"{self.epochs:,} epochs"
+        return f"{self.steps:,} steps"
 
     @property
     def resource(self) -> tuple[int, int]:
         """What pruners count: from one look to the next, and in all; steps, or epochs."""
-        return (1, self.epochs) if self.epochs else (self.report_interval, self.steps)
+        if self.epochs:
+            return (1, self.epochs)
+        return (self.report_interval, self.steps)
 
 
 # Parameters that tell trials apart and are no part of a recipe: what is run again, and with which of several seeds.
@@ -156,7 +160,8 @@ class Space:
         """
         if self.full is None:
             return config
-        found, full = config.model_dump(), self.full
+        found = config.model_dump()
+        full = self.full
         steps, report_interval = full.budget.steps_of(config.batch_size)
         return Config.model_validate(
             found
@@ -272,4 +277,5 @@ def _default(name: str) -> Scalar | None:
         return None
     models: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig, "model": ModelConfig}
     default = models[table].model_fields[key].default
-    return None if default is PydanticUndefined else default
+    scalar: Scalar | None = None if default is PydanticUndefined else default
+    return scalar

@@ -71,7 +71,8 @@ def write(db: Connection, study_id: int, trial_id: int, number: int, batch: Batc
         {"study_id": study_id, "number": number, "step": step, "reading": pack(reading)}
         for step, reading in batch.readings.items()
     ]
-    trial, study = {"trial_id": trial_id}, {"study_id": study_id}
+    trial = {"trial_id": trial_id}
+    study = {"study_id": study_id}
     put(db, table(models.TrialParamModel), params, ("trial_id", "param_name"))
     put(db, table(models.TrialUserAttributeModel), _attributes(trial, batch.user_attrs), ("trial_id", "key"))
     put(db, table(models.TrialSystemAttributeModel), _attributes(trial, batch.system_attrs), ("trial_id", "key"))
@@ -113,7 +114,9 @@ def _upsert(kind: str, into: Table, names: tuple[str, ...], keys: tuple[str, ...
 
 def _quoted(name: str, kind: str) -> str:
     """A column's name as any version of the database takes it: `key` and `value` mean something to some."""
-    return f"`{name}`" if kind in MYSQL else f'"{name}"'
+    if kind in MYSQL:
+        return f"`{name}`"
+    return f'"{name}"'
 
 
 def table(model: Any) -> Table:

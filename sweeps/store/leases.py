@@ -29,7 +29,8 @@ from sweeps.store.batches import (
 from sweeps.store.processes import Process
 from sweeps.store.tables import SlotRow, State, StudyRow, WorkerRow, now
 
-STUDIES, TRIALS = table(models.StudyModel), table(models.TrialModel)
+STUDIES = table(models.StudyModel)
+TRIALS = table(models.TrialModel)
 KEPT_S = 86_400.0  # the row of a lost worker, for those who look at the status next morning
 
 
@@ -122,7 +123,9 @@ def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | No
         if found is None:
             last = db.scalar(select(func.max(SlotRow.slot)).where(SlotRow.study_id == study_id))
             slot = 0 if last is None else last + 1
-            return None if slot >= trials else _first(db, worker, study_id, slot)
+            if slot >= trials:
+                return None
+            return _first(db, worker, study_id, slot)
         if found.trial_id is None:
             return _first(db, worker, study_id, found.slot)
         db.execute(_slot(study_id, found.slot).values(worker_id=worker))
@@ -214,7 +217,9 @@ def give_up_waiting(db: Connection, study_id: int) -> None:
     """End the trials of a study that wait for a worker: it was stopped."""
     waiting = select(*table(SlotRow).c).where(
         SlotRow.study_id == study_id,
-        *(SlotRow.worker_id.is_(None), SlotRow.done.is_(False), SlotRow.trial_id.is_not(None)),
+        SlotRow.worker_id.is_(None),
+        SlotRow.done.is_(False),
+        SlotRow.trial_id.is_not(None),
     )
     for slot in db.execute(waiting).all():
         _free(db, slot)

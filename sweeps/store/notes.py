@@ -20,7 +20,8 @@ END = "*`sweeps` rewrites what stands above; what is written below this line sta
 LINE = re.compile(r"\*`sweeps(?: autopsy)?` rewrites what stands above; what is written below this line stays\.\*")
 # The dashboard looks through all attributes once for every trial: the fewer pieces the better. MariaDB's TEXT takes
 # 65 535 bytes, and JSON up to 12 a character.
-WHOLE, PIECE = 60_000, 5000
+WHOLE = 60_000
+PIECE = 5000
 
 
 def rewritten(attributes: Mapping[str, Any], trial_id: int | None, ours: str) -> dict[str, Any]:
@@ -87,4 +88,6 @@ def _parts(attributes: Mapping[str, Any], trial_id: int | None) -> tuple[int, li
 
 
 def _prefix(trial_id: int | None) -> str:
-    return "dashboard:" if trial_id is None else f"dashboard:{trial_id}:"
+    if trial_id is None:
+        return "dashboard:"
+    return f"dashboard:{trial_id}:"

@@ -47,4 +47,6 @@ def _born(pid: int) -> float | None:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if state in "ZX" else float(fields[18])
+    if state in "ZX":
+        return None
+    return float(fields[18])

@@ -10,7 +10,8 @@ from sweeps.store.leases import Retries, take_over
 from sweeps.store.processes import runs, this_machine
 from sweeps.store.tables import WorkerRow, now
 
-GRACE_S, WATCH_S = 60.0, 50.0
+GRACE_S = 60.0
+WATCH_S = 50.0
 USUAL = Retries()
 
 
@@ -45,7 +46,8 @@ class Reaper:
         if time_now - self._looked > self.grace_s:
             self._silent.clear()  # we were asleep ourselves, or the store was away
         self._looked = time_now
-        before, self._silent = self._silent, {}
+        before = self._silent
+        self._silent = {}
         dead = []
         for row in found:
             if row.silent:

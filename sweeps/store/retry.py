@@ -15,7 +15,8 @@ from sweeps.errors import OutageError, one_line
 
 Result = TypeVar("Result")
 
-SHORTEST_WAIT_S, LONGEST_WAIT_S = 0.05, 5.0  # between two attempts
+SHORTEST_WAIT_S = 0.05  # between two attempts
+LONGEST_WAIT_S = 5.0
 ASKED_S = 0.2  # how often whoever waits is asked whether to give up
 OUTAGE_S = 900.0  # how long a store that is away is waited for, by those who have work in hand
 DATABASE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
@@ -79,7 +80,8 @@ def retry_while_unavailable(
     Raises:
         OutageError: it is still not done after `limit_s`, or it was given up.
     """
-    deadline, wait = math.inf, SHORTEST_WAIT_S
+    deadline = math.inf
+    wait = SHORTEST_WAIT_S
     while True:
         try:
             return operation()

@@ -25,7 +25,8 @@ from sweeps.store.batches import table
 DEFAULT_URL = "sqlite:///sweeps.db"
 
 
-VARIABLE, FILE_VARIABLE = "SWEEPS_STORAGE", "SWEEPS_STORAGE_FILE"
+VARIABLE = "SWEEPS_STORAGE"
+FILE_VARIABLE = "SWEEPS_STORAGE_FILE"
 
 
 def url(given: str | None) -> str:
@@ -37,7 +38,8 @@ def url(given: str | None) -> str:
         InputError: both variables are set.
         StoreError: the file cannot be read, or is empty.
     """
-    said, file = os.environ.get(VARIABLE), os.environ.get(FILE_VARIABLE)
+    said = os.environ.get(VARIABLE)
+    file = os.environ.get(FILE_VARIABLE)
     if given:
         return given
     if said and file:
@@ -207,7 +209,8 @@ def _parsed(text: str, overrides: tuple[str, ...], source: str) -> Space:
 
 def differences(study: optuna.Study, space: Space) -> list[str]:
     """What a file says otherwise than the study of its name, one line per key; empty if nothing."""
-    old, new = _flat(space_of(study).identity()), _flat(space.identity())
+    old = _flat(space_of(study).identity())
+    new = _flat(space.identity())
     return [
         f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} in the file"
         for key in [*old, *(key for key in new if key not in old)]
@@ -232,4 +235,6 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
 
 
 def _shown(flat: Mapping[str, Any], key: str) -> str:
-    return json.dumps(flat[key], default=str) if key in flat else "absent"
+    if key in flat:
+        return json.dumps(flat[key], default=str)
+    return "absent"

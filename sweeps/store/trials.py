@@ -39,7 +39,8 @@ class Trials:
     def _changed(self) -> Iterator[ColumnElement[bool]]:
         """Which rows to read: those that are new, and those that were not finished."""
         still = sorted(trial_id for trial_id, trial in self._known.items() if not trial.state.is_finished())
-        ours, new = TRIALS.c.study_id == self._study_id, TRIALS.c.trial_id > max(self._known, default=-1)
+        ours = TRIALS.c.study_id == self._study_id
+        new = TRIALS.c.trial_id > max(self._known, default=-1)
         yield ours & (new | TRIALS.c.trial_id.in_(still[:MOST_NAMED]))
         for start in range(MOST_NAMED, len(still), MOST_NAMED):
             yield ours & TRIALS.c.trial_id.in_(still[start : start + MOST_NAMED])

@@ -24,7 +24,8 @@ from sweeps.store.batches import Batch, table
 from sweeps.store.leases import Claim
 from sweeps.store.trials import Trials
 
-ATTRIBUTES, USER_ATTRIBUTES = table(models.StudySystemAttributeModel), table(models.StudyUserAttributeModel)
+ATTRIBUTES = table(models.StudySystemAttributeModel)
+USER_ATTRIBUTES = table(models.StudyUserAttributeModel)
 NOTES = "dashboard:%"  # of trials, which optuna-dashboard keeps with the study: large, and of no use to samplers
 
 
@@ -53,11 +54,13 @@ class WorkerStorage(BaseStorage):
         found = next(mine, None)
         self._own = copy.deepcopy(found) if found is not None else _new(claim)
         self._own.state = TrialState.RUNNING
-        self._all, self._batch = None, Batch()
+        self._all = None
+        self._batch = Batch()
 
     def sync(self) -> None:
         """Read the trials that have changed; finished ones are read once."""
-        self._others, self._all = self._read.read(self._engine), None
+        self._others = self._read.read(self._engine)
+        self._all = None
 
     def add_reading(self, reading: Reading) -> None:
         """Gather a reading of the trial."""
@@ -67,7 +70,8 @@ class WorkerStorage(BaseStorage):
     def take(self) -> Batch:
         """What was gathered since the last time."""
         with self._lock:
-            taken, self._batch = self._batch, Batch()
+            taken = self._batch
+            self._batch = Batch()
             return taken
 
     def put_back(self, batch: Batch) -> None:
@@ -118,7 +122,9 @@ class WorkerStorage(BaseStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         own = self._own
-        return own if own is not None and own._trial_id == trial_id else self._backend.get_trial(trial_id)
+        if own is not None and own._trial_id == trial_id:
+            return own
+        return self._backend.get_trial(trial_id)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -127,7 +133,9 @@ class WorkerStorage(BaseStorage):
         found = [trial for trial in self._trials() if trial.state != TrialState.WAITING]
         if states is not None:
             found = [trial for trial in found if trial.state in states]
-        return copy.deepcopy(found) if deepcopy else found
+        if deepcopy:
+            return copy.deepcopy(found)
+        return found
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         return self._study_attrs(ATTRIBUTES, ATTRIBUTES.c.key.not_like(NOTES))

@@ -43,7 +43,8 @@ class WorkerSeen:
 
 def workers(engine: Engine) -> list[WorkerSeen]:
     """All workers, in the order in which they came; those long lost are left out."""
-    silent, age = (now() - WorkerRow.seen).label("silent"), (now() - WorkerRow.started).label("age")
+    silent = (now() - WorkerRow.seen).label("silent")
+    age = (now() - WorkerRow.started).label("age")
     query = (
         select(*table(WorkerRow).c, silent, age, STUDIES.c.study_name)
         .join(STUDIES, STUDIES.c.study_id == WorkerRow.study_id, isouter=True)

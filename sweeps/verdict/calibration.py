@@ -103,7 +103,8 @@ def limit(ended: Sequence[CalibrationPoint], rules: Rules, kind: str = "full") -
         place = floor(rules.alpha * (len(controls) + 1)) - 1
         value = float(controls[place]) if rules.economy else min(float(controls[place]), EVEN)
         return Limit(value, f"{len(controls)} learners of this study that could not be stopped")
-    recorded, own = recorded_learners(rules.economy, kind), np.array([run.lowest for run in learners])
+    recorded = recorded_learners(rules.economy, kind)
+    own = np.array([run.lowest for run in learners])
     if not rules.economy and (kind != "full" or len(own) < FEWEST_OWN or doubt(recorded, own) >= DOUBT):
         return NO_LIMIT
     pooled = np.concatenate([recorded, own])
@@ -135,4 +136,6 @@ def _weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64]
     order = np.argsort(values)
     up_to = np.cumsum(weights[order]) / (weights.sum() + weights.max())
     places = np.searchsorted(up_to, share, side="right")
-    return float(values[order][places - 1]) if places else -inf
+    if places:
+        return float(values[order][places - 1])
+    return -inf

@@ -89,12 +89,12 @@ def _of_loss(readings: Sequence[Reading], budget: int, chance: Chance) -> dict[s
 
 
 def _of_slope(gains: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, float]:
-    left, changes, middle = 1 - at[-1], np.diff(gains), len(at) // 2
+    left = 1 - at[-1]
+    changes = np.diff(gains)
+    middle = len(at) // 2
     slope = float(np.polyfit(at, gains, 1)[0])
-    first, second = (
-        (gains[middle] - gains[0]) / (at[middle] - at[0]),
-        (gains[-1] - gains[middle]) / (at[-1] - at[middle]),
-    )
+    first = (gains[middle] - gains[0]) / (at[middle] - at[0])
+    second = (gains[-1] - gains[middle]) / (at[-1] - at[middle])
     return {
         "slope": slope,
         "projected": float(gains[-1] + slope * left),
@@ -113,12 +113,14 @@ def _of_hits(readings: Sequence[Reading], chance: Chance) -> dict[str, float]:
 
 
 def _deviations(looks: Sequence[Reading], top1: float) -> float:
-    count, hits = sum(look.count for look in looks), sum(look.hits1 for look in looks)
+    count = sum(look.count for look in looks)
+    hits = sum(look.hits1 for look in looks)
     return (hits - count * top1) / sqrt(count * top1 * (1 - top1))
 
 
 def _of_signal(looks: Sequence[Reading]) -> dict[str, float]:
-    signals, layers = [_signal(look.layers[-1]) for look in looks], looks[-1].layers
+    signals = [_signal(look.layers[-1]) for look in looks]
+    layers = looks[-1].layers
     return {
         "signal": signals[-1],
         "signal_trend": signals[-1] - signals[max(0, len(signals) - 4)],
@@ -132,14 +134,17 @@ def _of_signal(looks: Sequence[Reading]) -> dict[str, float]:
 
 
 def _signal(layer: LayerVitals) -> float:
-    return log10(max(layer.signal, LOWEST_SIGNAL)) if isfinite(layer.signal) else log10(LOWEST_SIGNAL)
+    if isfinite(layer.signal):
+        return log10(max(layer.signal, LOWEST_SIGNAL))
+    return log10(LOWEST_SIGNAL)
 
 
 def _of_movement(looks: Sequence[Reading], budget: int) -> dict[str, float]:
     """How fast the layers' outputs on the probe batch change: the net's movement as its function shows it."""
     if len(looks) < FEWEST:
         return {}
-    before, now = _moved(looks[-3], looks[-2]), _moved(looks[-2], looks[-1])
+    before = _moved(looks[-3], looks[-2])
+    now = _moved(looks[-2], looks[-1])
     interval = (looks[-1].step - looks[-2].step) / budget
     interval_before = (looks[-2].step - looks[-3].step) / budget
     left = 1 - looks[-1].step / budget
@@ -160,7 +165,9 @@ def _moved(old: Reading, new: Reading) -> list[float]:
 def _change(old: LayerVitals, new: LayerVitals) -> float:
     size = abs(old.std) + abs(old.mean) + 1e-12
     change = (abs(new.mean - old.mean) + abs(new.std - old.std)) / size + abs(new.signal - old.signal)
-    return min(change, 10.0) if isfinite(change) else 10.0
+    if isfinite(change):
+        return min(change, 10.0)
+    return 10.0
 
 
 def _gain(loss: float, chance: Chance) -> float:
@@ -168,8 +175,12 @@ def _gain(loss: float, chance: Chance) -> float:
     if not isfinite(loss):
         return LOWEST_GAIN
     gain = chance.skill_score(loss)
-    return gain if gain >= -1 else max(LOWEST_GAIN, -1 - log(-gain))
+    if gain >= -1:
+        return gain
+    return max(LOWEST_GAIN, -1 - log(-gain))
 
 
 def _log(value: float, least: float) -> float:
-    return log10(value + least) if isfinite(value) and value >= 0 else nan
+    if isfinite(value) and value >= 0:
+        return log10(value + least)
+    return nan

@@ -95,13 +95,17 @@ def by_mechanism(
         return Verdict(Fate.DIVERGED, reason, stops=True)
     reason = frozen(readings, budget, rules)
     verdict = Verdict(Fate.FROZEN, reason, stops=True) if reason else _collapsed(readings, rules)
-    return verdict if verdict and not shows_life(readings, chance, rules) else None
+    if verdict and not shows_life(readings, chance, rules):
+        return verdict
+    return None
 
 
 def _collapsed(readings: Sequence[Reading], rules: Rules) -> Verdict | None:
     reasons = (mechanism(readings, rules) for mechanism in MECHANISMS)
     reason = next(filter(None, reasons), None)
-    return Verdict(Fate.COLLAPSED, reason, stops=True) if reason else None
+    if reason:
+        return Verdict(Fate.COLLAPSED, reason, stops=True)
+    return None
 
 
 def prognosis_at_chance(
@@ -113,7 +117,9 @@ def prognosis_at_chance(
     """
     if rules.economy:
         return prognosis(readings, budget, chance, best=True)
-    return inf if shows_life(readings, chance, rules) else prognosis(readings, budget, chance)
+    if shows_life(readings, chance, rules):
+        return inf
+    return prognosis(readings, budget, chance)
 
 
 def verdict_at_end(
@@ -210,8 +216,12 @@ def _odds(log_odds: float) -> str:
 
 def _percent(share: float) -> str:
     """Two decimals where chance is small and they matter, else one."""
-    return f"{100 * share:.2f} %" if share < 0.1 else f"{100 * share:.1f} %"
+    if share < 0.1:
+        return f"{100 * share:.2f} %"
+    return f"{100 * share:.1f} %"
 
 
 def _nats(loss: float) -> str:
-    return f"{loss:.2f}" if 0.1 <= loss < 1000 else f"{loss:.2g}"
+    if 0.1 <= loss < 1000:
+        return f"{loss:.2f}"
+    return f"{loss:.2g}"

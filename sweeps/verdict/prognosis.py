@@ -85,4 +85,6 @@ def kind_of(readings: Sequence[Reading]) -> str:
     """What a run's looks hold: `full` (layers too), `hits` or `loss` alone."""
     if any(look.layers for look in readings):
         return "full"
-    return "hits" if any(look.count and look.hits1 for look in readings) else "loss"
+    if any(look.count and look.hits1 for look in readings):
+        return "hits"
+    return "loss"

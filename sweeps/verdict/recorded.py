@@ -86,7 +86,9 @@ def _look(reading: Reading, hits: bool) -> dict[str, Any]:
 
 
 def _number(value: float, digits: int = DIGITS) -> float | None:
-    return float(f"{value:.{digits}g}") if isfinite(value) else None
+    if isfinite(value):
+        return float(f"{value:.{digits}g}")
+    return None
 
 
 def read(path: Path) -> Iterator[Recorded]:
@@ -130,10 +132,13 @@ def _run(values: Mapping[str, Any]) -> Recorded:
     if not chance.loss > 0:
         raise ValueError(f"prior_entropy is {chance.loss:g}; it must be above 0")
     train_loss = values.get("train_loss") or []
-    before, readings, loss = 0, list[Reading](), chance.loss
+    before = 0
+    readings = list[Reading]()
+    loss = chance.loss
     for step, look in looks:
         readings.append(_reading(look, _train_loss(look, train_loss[before:step]), chance, loss))
-        before, loss = step, readings[-1].loss if isfinite(readings[-1].loss) else loss
+        before = step
+        loss = readings[-1].loss if isfinite(readings[-1].loss) else loss
     budget = int(task.get("budget_steps") or before)
     marks = (values.get("superseded_by") is not None, bool(values.get("censored")))
     return Recorded(str(values["id"]), tuple(readings), chance, budget, values.get("config") or {}, *marks)
@@ -152,11 +157,14 @@ def _train_loss(look: Mapping[str, Any], since: Sequence[float | None]) -> float
     """Mean since the look before; infinite where one step's was not finite."""
     if "train_loss" in look or not since:
         return _float(look.get("train_loss"), nan)
-    return sum(each for each in since if each is not None) / len(since) if None not in since else inf
+    if None not in since:
+        return sum(each for each in since if each is not None) / len(since)
+    return inf
 
 
 def _reading(look: Mapping[str, Any], train_loss: float, chance: Chance, loss: float) -> Reading:
-    layers, norms = [layer or {} for layer in look.get("layers") or []], look.get("grad_norms") or []
+    layers = [layer or {} for layer in look.get("layers") or []]
+    norms = look.get("grad_norms") or []
     per_layer = norms if len(norms) == len(layers) else [None] * len(layers)
     known = [float(norm) for norm in norms if norm is not None]
     counted = look.get("hits1") is not None or not chance.classes
@@ -200,4 +208,6 @@ def _layer(index: int, layer: Mapping[str, Any], norm: float | None) -> LayerVit
 
 
 def _float(value: Any, missing: float) -> float:
-    return missing if value is None else float(value)
+    if value is None:
+        return missing
+    return float(value)

@@ -189,4 +189,6 @@ def _last_looks(readings: Sequence[Reading], count: int) -> Sequence[Reading]:
     batch normalisation has no statistics. Leaving it out costs one interval.
     """
     looks = readings[-count:]
-    return looks if len(looks) == count and looks[0].step > 0 else ()
+    if len(looks) == count and looks[0].step > 0:
+        return looks
+    return ()

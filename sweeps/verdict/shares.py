@@ -7,7 +7,8 @@ Z = 1.959964  # of the normal distribution, 97.5 % are below it
 
 def fisher(learned: int, tried: int, learned_before: int, tried_before: int) -> float:
     """Fisher's exact test (1922), one-sided: probability that so many or more of the learned are among `tried`."""
-    total, both = learned + learned_before, tried + tried_before
+    total = learned + learned_before
+    both = tried + tried_before
     term = tail = comb(tried, learned) * comb(tried_before, learned_before)
     for count in range(learned, min(tried, total)):  # each term from the one before: a binomial of thousands is slow
         term = term * (tried - count) * (total - count) // ((count + 1) * (tried_before - total + count + 1))

@@ -106,11 +106,14 @@ class Attempt:
     @property
     def step(self) -> int:
         """Of the last reading."""
-        return self.readings[-1].step if self.readings else 0
+        if self.readings:
+            return self.readings[-1].step
+        return 0
 
     def _ask(self) -> tuple[optuna.Trial, Outcome | None]:
         """The trial with its values drawn and its recipe noted; doing it again changes nothing."""
-        claim, problem = self.claim, None
+        claim = self.claim
+        problem = None
         self.storage.hold(claim)
         self.study.sampler = samplers.sampler(self.space, claim.slot)
         trial = self.study.ask()
@@ -203,7 +206,8 @@ class Attempt:
 
     def _attend(self, readings: Sequence[Reading], new: bool) -> bool:
         """Between two pulls: whether the trial has to be left here."""
-        heart, now = self.means.heart, time.monotonic()
+        heart = self.means.heart
+        now = time.monotonic()
         self.readings = readings
         if new:
             reading = readings[-1]
@@ -234,7 +238,8 @@ class Attempt:
 
     def _leave(self) -> None:
         """Hand the trial back with a checkpoint, or keep the checkpoint alone where the store is away."""
-        heart, claim = self.means.heart, self.claim
+        heart = self.means.heart
+        claim = self.claim
         kept = self._keep()
         where = f"kept at step {self.step}" if kept else "not kept"
         if heart.order == Order.KEEP:
@@ -265,7 +270,9 @@ class Attempt:
                 self._say(f"its checkpoint cannot be removed: {one_line(exc)}")
 
     def _conclude(self, state: TrialState, value: float | None) -> None:
-        engine, heart, claim = self.means.storage.engine, self.means.heart, self.claim
+        engine = self.means.storage.engine
+        heart = self.means.heart
+        claim = self.claim
         heart.conclude(lambda batch: leases.finish(engine, heart.worker, claim, batch, state, value))
 
     def _sum_up(self, trial: optuna.Trial, outcome: Outcome) -> None:
@@ -301,7 +308,8 @@ class Attempt:
             run.interrupt()
 
     def _close(self) -> None:
-        run, self.run = self.run, None
+        run = self.run
+        self.run = None
         if run is not None:
             run.close()
 

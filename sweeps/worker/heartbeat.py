@@ -50,7 +50,9 @@ class Patience:
 
 def usual(storage_url: str) -> Patience:
     """A file is watched by few, who want to see progress; a server has hundreds of workers to hear."""
-    return Patience(beat_s=2.0) if engines.is_sqlite(engines.parsed(storage_url)) else Patience()
+    if engines.is_sqlite(engines.parsed(storage_url)):
+        return Patience(beat_s=2.0)
+    return Patience()
 
 
 class Order(StrEnum):
@@ -82,7 +84,8 @@ class Heartbeat:
 
     def __init__(self, storage: RDBStorage, worker: int, patience: Patience) -> None:
         self.worker = worker
-        self.order, self.why = Order.GO_ON, ""
+        self.order = Order.GO_ON
+        self.why = ""
         self.checkpoint_due = False
         self._engine = storage.engine
         # The thread's own: a server has few connections, and this one is needed for a moment at each beat.
@@ -90,7 +93,8 @@ class Heartbeat:
         self._patience = patience
         self._watch = Reaper(self._aside, patience.grace_s, WATCHED_BEATS * patience.beat_s)
         self._work: Work | None = None
-        self._step, self._rate = 0, 0.0
+        self._step = 0
+        self._rate = 0.0
         self._kept = self._reaped = time.monotonic()
         self._asked = self._away = 0.0  # since when a beat is under way; since when the store is away
         self._leaving = 0.0  # since when
@@ -125,23 +129,30 @@ class Heartbeat:
     def renew(self, worker: int) -> None:
         """Beat for a worker that was registered anew."""
         with self._lock:
-            self.worker, self._work = worker, None
-            self.order, self.why = Order.GO_ON, ""
+            self.worker = worker
+            self._work = None
+            self.order = Order.GO_ON
+            self.why = ""
 
     def attach(self, work: Work) -> None:
         """Speak for a trial from now on."""
         with self._lock:
-            self._step, self._rate = 0, 0.0
-            self._work, self.order, self.why = work, Order.GO_ON, ""
+            self._step = 0
+            self._rate = 0.0
+            self._work = work
+            self.order = Order.GO_ON
+            self.why = ""
             self.kept()
 
     def progress(self, step: int, rate: float) -> None:
         """How far the trial is, and its steps per second."""
-        self._step, self._rate = step, rate
+        self._step = step
+        self._rate = rate
 
     def kept(self) -> None:
         """A checkpoint has just been written."""
-        self._kept, self.checkpoint_due = time.monotonic(), False
+        self._kept = time.monotonic()
+        self.checkpoint_due = False
 
     def leave(self, why: str) -> None:
         """The worker is to end: have the trial in hand handed back, and do not wait long for the store any more."""
@@ -202,7 +213,8 @@ class Heartbeat:
             except BaseException:
                 work.storage.put_back(batch)
                 raise
-            self._work, self._away = None, 0.0
+            self._work = None
+            self._away = 0.0
         finally:
             self._lock.release()
 
@@ -227,7 +239,9 @@ class Heartbeat:
         return 0.0 < self._leaving < time.monotonic() - LEAVING_S
 
     def _said(self, work: Work | None) -> Beat:
-        return Beat(work.claim, self._step, round(self._rate, 4)) if work is not None else Beat()
+        if work is not None:
+            return Beat(work.claim, self._step, round(self._rate, 4))
+        return Beat()
 
     def _unanswered(self, exc: BaseException) -> None:
         # From the first beat that failed: this process may have slept since the last that arrived.
@@ -240,14 +254,16 @@ class Heartbeat:
 
     def _give(self, order: Order, why: str) -> None:
         if self.order == Order.GO_ON or order == Order.DROP:
-            self.order, self.why = order, why
+            self.order = order
+            self.why = why
         work = self._work  # another thread may detach it
         if work is not None:
             work.interrupt()
 
     def _watch_on(self) -> None:
         """A server that hangs answers a beat with nothing at all, not even an error."""
-        asked, waited = 0.0, 0.0  # this thread's own time: the process may have slept
+        asked = 0.0  # this thread's own time: the process may have slept
+        waited = 0.0
         while not self._ended.wait(self._patience.beat_s):
             waited = waited + self._patience.beat_s if asked == self._asked else 0.0
             asked = self._asked
@@ -256,11 +272,13 @@ class Heartbeat:
 
     def _beat_on(self) -> None:
         while self._until_next():
-            confirming, self._confirming = self._confirming, None
+            confirming = self._confirming
+            self._confirming = None
             self._deliver(self._aside)
             if confirming is not None:
                 confirming.set()
-            work, now = self._work, time.monotonic()
+            work = self._work
+            now = time.monotonic()
             if work is not None and now - self._kept > self._patience.checkpoint_s and not self.checkpoint_due:
                 self.checkpoint_due = True
                 work.interrupt()

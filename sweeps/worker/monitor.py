@@ -101,7 +101,8 @@ class TrialMonitor:
     def outcome(self, reading: Reading, *, new: bool) -> Outcome | None:
         """The outcome, if the trial ends with this reading."""
         self.readings.append(reading)
-        setting, steps = self.setting, self.setting.config.steps
+        setting = self.setting
+        steps = self.setting.config.steps
         self._report(reading)
         if reading.step == steps:
             return self.final()
@@ -156,7 +157,8 @@ def attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> 
     if outcome.traceback:
         attributes[store.TRACEBACK] = outcome.traceback
     if outcome.readings and setting is not None:
-        config, chance = setting.config, setting.chance
+        config = setting.config
+        chance = setting.chance
         last = outcome.readings[-1]
         best = best_look(space, outcome.readings, chance)
         passes = best.step * config.batch_size / setting.images
@@ -183,7 +185,9 @@ def attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> 
 
 def _rounded(value: float) -> float:
     """For people to read; finer than one of a hundred thousand images."""
-    return value if isinstance(value, int) else float(f"{value:.6g}")
+    if isinstance(value, int):
+        return value
+    return float(f"{value:.6g}")
 
 
 def _lessons(outcome: Outcome, setting: JudgeContext) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def rehearse(space: Space, train: Train, load: Load, source: str) -> int:
 
 def _reason(exc: Exception) -> str:
     text = one_line(exc)[:300]
-    return text if isinstance(exc, SweepsError) else f"{type(exc).__name__}: {text}"
+    if isinstance(exc, SweepsError):
+        return text
+    return f"{type(exc).__name__}: {text}"
 
 
 def _value(config: Config, name: str) -> object:

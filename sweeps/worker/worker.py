@@ -182,7 +182,8 @@ class Worker:
         return served
 
     def _attempt(self, name: str, served: StudySession, space: Space) -> bool:
-        engine, worker = self.storage.engine, self.heart.worker
+        engine = self.storage.engine
+        worker = self.heart.worker
         claim = self._persist(lambda: leases.claim(engine, worker, served.study_id, space.budget.trials))
         if claim is None:
             self._look_back(served, space)
@@ -217,12 +218,15 @@ class Worker:
             leases.take_over(self.storage.engine, self.heart.worker, None, self.patience.retries)
 
     def _gathered(self) -> WorkerContext:
-        speak, patience = (self.stopping, self.say), (self.patience.outage_s, self._pictures())
+        speak = (self.stopping, self.say)
+        patience = (self.patience.outage_s, self._pictures())
         return WorkerContext(self.storage, self.heart, self.train, self.load, *speak, *patience, self.gpu)
 
     def _pictures(self) -> "ArtifactStore | None":
         try:
-            return artifact_store(self.artifacts) if self.artifacts else None
+            if self.artifacts:
+                return artifact_store(self.artifacts)
+            return None
         except OSError as exc:
             self.say(f"no pictures can be written: {one_line(exc)}")
             return None

@@ -21,9 +21,9 @@ COMMANDS = list(app.COMMANDS)
 SOURCES = {**app.COMMANDS, **{f"launch {name}": source for name, source in launch.LaunchCommands.sources.items()}}
 
 
-def sweeps(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def sweeps(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "sweeps", *words], cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "sweeps", *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
 
 
@@ -73,7 +73,7 @@ def test_the_list_of_commands_has_the_first_paragraph_of_each_docstring(name: st
     source = SOURCES[name]
     module, _, attribute = source.path.partition(":")
     target = getattr(importlib.import_module(module), attribute)
-    text = target.info.help if isinstance(target, typer.Typer) else inspect.getdoc(target)
+    text = str(target.info.help) if isinstance(target, typer.Typer) else str(inspect.getdoc(target))
     assert source.summary == " ".join(text.split("\n\n")[0].split())
 
 
@@ -83,8 +83,8 @@ def test_a_list_of_commands_and_a_mistyped_command_import_no_command(tmp_path: P
         "try:\n    main()\nexcept SystemExit as exc:\n    print('code', exc.code)\n"
         "print('imported', sorted({'optuna', 'numpy', 'sqlalchemy', 'sweeps.cli.status'} & set(sys.modules)))"
     )
-    for words, code in ((["--help"], 0), (["launch", "--help"], 0), (["statsu"], 2)):
-        command = [sys.executable, "-c", program, *words]
+    for arguments, code in ((["--help"], 0), (["launch", "--help"], 0), (["statsu"], 2)):
+        command = [sys.executable, "-c", program, *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert f"code {code}\nimported []\n" in done.stdout
     assert "Did you mean 'status'?" in " ".join(done.stderr.split())
@@ -93,15 +93,15 @@ def test_a_list_of_commands_and_a_mistyped_command_import_no_command(tmp_path: P
 LIGHT = [["--help"], ["--version"], ["status"], ["status", "tiny", "--json"], ["schema"], ["run", "--help"]]
 
 
-@pytest.mark.parametrize("words", LIGHT, ids=[" ".join(words) for words in LIGHT])
-def test_light_commands_never_import_what_is_heavy(words: list[str], study: Path) -> None:
+@pytest.mark.parametrize("arguments", LIGHT, ids=[" ".join(arguments) for arguments in LIGHT])
+def test_light_commands_never_import_what_is_heavy(arguments: list[str], study: Path) -> None:
     program = (
         "import sys\nfrom sweeps.cli.app import main\nsys.argv = ['sweeps', *sys.argv[1:]]\n"
         "try:\n    main()\nexcept SystemExit as exc:\n    assert not exc.code, exc.code\n"
         "heavy = {'tensorflow', 'keras', 'optuna_dashboard', 'sklearn'} & set(sys.modules)\nassert not heavy, heavy"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, *words], cwd=study, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, *arguments], cwd=study, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -119,15 +119,15 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("words", "line"), BAD, ids=[" ".join(words) for words, _ in BAD])
+@pytest.mark.parametrize(("arguments", "line"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
 def test_bad_input_is_one_line_and_exit_code_2_and_leaves_nothing_behind(
-    words: list[str], line: str, tmp_path: Path
+    arguments: list[str], line: str, tmp_path: Path
 ) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
     (tmp_path / "half.toml").write_text("[study\n")
     (tmp_path / "text.db").write_text("no database at all " * 100)
     before = sorted(tmp_path.rglob("*"))
-    done = sweeps(*words, cwd=tmp_path)
+    done = sweeps(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert line in done.stderr

@@ -29,20 +29,20 @@ SLOW = ("--set", 'study.name="tiny"', "--set", "budget.trials=3")
 NAPS = {**fakes.NAPS, "NAP_S": "0.1"}
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "sweeps", *words]
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sweeps", *arguments]
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
     (folder / "tiny.toml").write_text(TINY)
-    return finish(folder, *words)
+    return finish(folder, *arguments)
 
 
-def finish(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def finish(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the search space that is there."""
     return subprocess.run(
-        command("run", "tiny.toml", *words),
+        command("run", "tiny.toml", *arguments),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -58,15 +58,15 @@ def trials(folder: Path) -> list[FrozenTrial]:
 def results(folder: Path) -> dict[int, tuple[str, float | None, list[dict[str, object]]]]:
     """slot -> config, value and readings of the finished trials, less the time they took."""
     engine = store.connect(f"sqlite:///{folder}/sweeps.db").engine
-    found = {}
+    by_slot = {}
     for trial in trials(folder):
         if trial.state != TrialState.FAIL:
             readings = [
                 {key: value for key, value in reading.to_dict().items() if key != "seconds"}
                 for reading in store.readings(engine, 1, trial.number)
             ]
-            found[trial.user_attrs["slot"]] = (trial.user_attrs["config"], trial.value, json.dumps(readings))
-    return found  # type: ignore[return-value]
+            by_slot[trial.user_attrs["slot"]] = (trial.user_attrs["config"], trial.value, json.dumps(readings))
+    return by_slot  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")
@@ -223,10 +223,12 @@ def under_way(folder: Path, finished_before: int) -> FrozenTrial:
     """A trial that is being trained, once so many have finished."""
 
     def running() -> list[FrozenTrial]:
-        found = trials(folder)
+        all_trials = trials(folder)
         # Its config is told right before the first step; its reports come with the worker's next beat.
-        begun = [trial for trial in found if trial.state == TrialState.RUNNING and store.CONFIG in trial.user_attrs]
-        return begun if len(found) > finished_before else []
+        begun = [
+            trial for trial in all_trials if trial.state == TrialState.RUNNING and store.CONFIG in trial.user_attrs
+        ]
+        return begun if len(all_trials) > finished_before else []
 
     wait_for(lambda: bool(running()))
     return running()[0]
@@ -262,9 +264,9 @@ def test_a_killed_worker_is_replaced_and_the_budget_met_exactly(
     os.kill(killed, signal.SIGKILL)
     process.communicate(timeout=120)
     assert process.returncode == 0
-    found = trials(tmp_path)
-    assert [trial.state for trial in found] == [TrialState.COMPLETE] * 3
-    assert killed not in [trial.user_attrs[store.PID] for trial in found[taken.number :]]
+    all_trials = trials(tmp_path)
+    assert [trial.state for trial in all_trials] == [TrialState.COMPLETE] * 3
+    assert killed not in [trial.user_attrs[store.PID] for trial in all_trials[taken.number :]]
 
 
 def test_a_study_that_is_stopped_ends_its_sweep(start: Callable[[], subprocess.Popen[str]], tmp_path: Path) -> None:
@@ -324,9 +326,9 @@ def test_the_best_are_confirmed_with_seeds_of_their_own(tmp_path: Path) -> None:
     again = optuna.load_study(study_name="digits-confirm-2x", storage=f"sqlite:///{tmp_path}/sweeps.db").trials
     assert len(again) == 4
     assert {trial.user_attrs["steps"] for trial in again} == {80}
-    other = subprocess.run([*line, "--seeds", "3"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert other.returncode == 2
-    assert "2 candidates and 2 seeds, not 2 and 3" in other.stderr
+    refused = subprocess.run([*line, "--seeds", "3"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "2 candidates and 2 seeds, not 2 and 3" in refused.stderr
     taken = subprocess.run(export, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert taken.returncode == 0, taken.stderr
     assert "confirmed with 2 seeds in 'digits-confirm-2x'" in taken.stdout + taken.stderr

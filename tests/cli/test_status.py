@@ -28,22 +28,22 @@ def storage(tmp_path: Path) -> Any:
     """A store with a study, and three workers: one trains, one idles, one has been silent for long."""
     opened = store.connect(f"sqlite:///{tmp_path}/sweeps.db", create=True)
     store.create_study(opened, file.parse(fakes.TINY), fakes.TINY, [])
-    one, _, silent = (
+    training, _, silent = (
         leases.register(opened.engine, Process(f"node{number}", "elsewhere", 10 + number, 1.0), "GPU:0", "0.1")
         for number in range(3)
     )
-    claim = leases.claim(opened.engine, one, 1, 4)
+    claim = leases.claim(opened.engine, training, 1, 4)
     assert claim is not None
-    leases.beat(opened.engine, one, Beat(claim, 120, 34.567), Batch())
+    leases.beat(opened.engine, training, Beat(claim, 120, 34.567), Batch())
     with opened.engine.begin() as db:
         db.execute(update(WorkerRow).where(WorkerRow.worker_id == silent).values(seen=WorkerRow.seen - 200))
     yield opened
     opened.engine.dispose()
 
 
-def shown(found: Any) -> str:
+def shown(renderable: Any) -> str:
     console = Console(file=io.StringIO(), width=160)
-    console.print(found)
+    console.print(renderable)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -58,22 +58,24 @@ def test_workers_are_shown_with_what_they_train_and_the_silent_as_lost(storage: 
 
 
 def test_machines_get_the_same(storage: Any, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "sweeps", "status", "--json"]
-    every = json.loads(subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    arguments = [sys.executable, "-m", "sweeps", "status", "--json"]
+    every = json.loads(subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
     assert [worker["condition"] for worker in every["workers"]] == ["training", "idle", "lost"]
     (study,) = every["studies"]
     assert (study["state"], study["priority"], study["running"]) == ("active", 0, 1)
-    one = json.loads(subprocess.run([*words, "tiny"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
-    assert [worker["host"] for worker in one["workers"]] == ["node0"]
+    tiny = json.loads(
+        subprocess.run([*arguments, "tiny"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    )
+    assert [worker["host"] for worker in tiny["workers"]] == ["node0"]
 
 
 def test_what_started_a_worker_is_shown_where_any_says_so(storage: Any, tmp_path: Path) -> None:
     assert "job" not in shown(status.render_status(status.read_status(storage, None)))
     leases.register(storage.engine, Process("node9", "elsewhere", 19, 1.0), "", "0.1", "local tiny")
-    found = status.read_status(storage, None)
-    lines = shown(status.render_status(found)).splitlines()
+    current = status.read_status(storage, None)
+    lines = shown(status.render_status(current)).splitlines()
     assert next(line for line in lines if "node9" in line).rstrip(" │").endswith("local tiny")
-    assert [worker["job"] for worker in found.to_dict(None)["workers"]] == ["", "", "", "local tiny"]
+    assert [worker["job"] for worker in current.to_dict(None)["workers"]] == ["", "", "", "local tiny"]
 
 
 def test_a_paused_study_says_so_and_how_many_trials_wait(storage: Any) -> None:

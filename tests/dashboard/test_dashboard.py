@@ -33,9 +33,9 @@ Start = Callable[..., "Dashboard"]
 class Dashboard:
     """The command as a process of its own, listening at a port that was free."""
 
-    def __init__(self, folder: Path, *words: str, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, *arguments: str, environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sweeps", "dashboard", "--port", "0", *words],
+            [sys.executable, "-m", "sweeps", "dashboard", "--port", "0", *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(Path(fakes.__file__).parents[1]), **environment},
             text=True,
@@ -53,8 +53,8 @@ class Dashboard:
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Its exit code after a signal, and what it said to stderr."""
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=LIMIT_S)
-        return self.process.returncode, said
+        _, stderr = self.process.communicate(timeout=LIMIT_S)
+        return self.process.returncode, stderr
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start dashboards; whatever is left of them is killed in the end."""
     started: list[Dashboard] = []
 
-    def begin(*words: str, **environment: str) -> Dashboard:
-        started.append(Dashboard(tmp_path, *words, environment=environment))
+    def begin(*arguments: str, **environment: str) -> Dashboard:
+        started.append(Dashboard(tmp_path, *arguments, environment=environment))
         return started[-1]
 
     yield begin
-    for each in started:
-        each.process.kill()
-        each.process.communicate()
+    for dashboard in started:
+        dashboard.process.kill()
+        dashboard.process.communicate()
 
 
 def make(storage_url: str, name: str = "tiny") -> None:
@@ -81,9 +81,9 @@ def make(storage_url: str, name: str = "tiny") -> None:
     storage.engine.dispose()
 
 
-def refused(folder: Path, *words: str) -> str:
+def refused(folder: Path, *arguments: str) -> str:
     """The one line of a command that cannot do it, and exits with 2."""
-    command = [sys.executable, "-m", "sweeps", "dashboard", *words]
+    command = [sys.executable, "-m", "sweeps", "dashboard", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
@@ -92,40 +92,40 @@ def refused(folder: Path, *words: str) -> str:
 
 def test_a_study_and_the_picture_of_a_trial_are_shown(start: Start, tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
-    it = start()
-    assert it.address.startswith("http://127.0.0.1:")
-    (study,) = it.get("/api/studies")["study_summaries"]
+    dashboard = start()
+    assert dashboard.address.startswith("http://127.0.0.1:")
+    (study,) = dashboard.get("/api/studies")["study_summaries"]
     assert study["study_name"] == "tiny"
-    page = it.get(f"/api/studies/{study['study_id']}")
+    page = dashboard.get(f"/api/studies/{study['study_id']}")
     assert [attribute["key"] for attribute in page["trials"][0]["user_attrs"]][:2] == ["fate", "reason"]
-    assert b"<html" in it.get("/dashboard")
-    assert it.get("/api/meta")["artifact_is_available"]
+    assert b"<html" in dashboard.get("/dashboard")
+    assert dashboard.get("/api/meta")["artifact_is_available"]
     picture = page["trials"][0]["artifacts"][0]["artifact_id"]
     trial = page["trials"][0]["trial_id"]
-    assert it.get(f"/artifacts/{study['study_id']}/{trial}/{picture}").startswith(b"\x89PNG")
-    assert it.end() == (0, "")
+    assert dashboard.get(f"/artifacts/{study['study_id']}/{trial}/{picture}").startswith(b"\x89PNG")
+    assert dashboard.end() == (0, "")
 
 
 def test_a_picture_whose_file_is_not_there_is_not_found_and_no_traceback(start: Start, tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
-    it = start("--artifacts", str(tmp_path / "elsewhere"))
-    trial = it.get("/api/studies/1")["trials"][0]
+    dashboard = start("--artifacts", str(tmp_path / "elsewhere"))
+    trial = dashboard.get("/api/studies/1")["trials"][0]
     with pytest.raises(urllib.error.HTTPError, match="404") as missing:
-        it.get(f"/artifacts/1/{trial['trial_id']}/{trial['artifacts'][0]['artifact_id']}")
+        dashboard.get(f"/artifacts/1/{trial['trial_id']}/{trial['artifacts'][0]['artifact_id']}")
     assert b"--artifacts" in missing.value.read()
     missing.value.close()
-    assert it.end() == (0, "")
+    assert dashboard.end() == (0, "")
 
 
 def test_long_attributes_are_cut_on_pages_and_whole_in_the_file(start: Start, tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
-    it = start()
-    trial = it.get("/api/studies/1")["trials"][1]
+    dashboard = start()
+    trial = dashboard.get("/api/studies/1")["trials"][1]
     shown = {attribute["key"]: attribute["value"] for attribute in trial["user_attrs"]}
     assert max(len(f"{name}{value}") for name, value in shown.items()) <= 80
-    rows = list(csv.DictReader(it.get("csv/1").decode().splitlines()))
+    rows = list(csv.DictReader(dashboard.get("csv/1").decode().splitlines()))
     config = json.loads(rows[1]["UserAttribute config"])
-    assert config["activation"] == next(each["param_external_value"] for each in trial["params"])
+    assert config["activation"] == next(parameter["param_external_value"] for parameter in trial["params"])
     assert rows[1]["UserAttribute reason"].startswith(shown["reason"].replace("\u00a0", " ").removesuffix("…"))
 
 
@@ -138,25 +138,25 @@ def test_notes_of_studies_are_written_and_one_that_cannot_be_read_is_left(start:
         notes.write(storage.engine, number, None, "### As of 1 of 2 trials")
     store.load_study(storage, "broken").set_user_attr("space", "of another version")
     storage.engine.dispose()
-    it = start()
+    dashboard = start()
     deadline = time.monotonic() + LIMIT_S
-    while "### As of 2 of 2 trials" not in it.get("/api/studies/2")["note"]["body"]:
+    while "### As of 2 of 2 trials" not in dashboard.get("/api/studies/2")["note"]["body"]:
         assert time.monotonic() < deadline
-    assert "### As of 1 of 2 trials" in it.get("/api/studies/1")["note"]["body"]
-    assert it.end() == (0, "")
+    assert "### As of 1 of 2 trials" in dashboard.get("/api/studies/1")["note"]["body"]
+    assert dashboard.end() == (0, "")
 
 
 def test_pages_that_change_something_get_the_json_that_they_read(start: Start, tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
-    it = start()
-    note = it.get("/api/studies/1")["note"]
+    dashboard = start()
+    note = dashboard.get("/api/studies/1")["note"]
     body = json.dumps({"version": note["version"] + 1, "body": "Mine."}).encode()
     request = urllib.request.Request(
-        f"{it.address}api/studies/1/note", body, {"Content-Type": "application/json"}, method="PUT"
+        f"{dashboard.address}api/studies/1/note", body, {"Content-Type": "application/json"}, method="PUT"
     )
     with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
         assert (answer.status, json.load(answer)) == (200, {})
-    assert it.get("/api/studies/1")["note"] == {"version": note["version"] + 1, "body": "Mine."}
+    assert dashboard.get("/api/studies/1")["note"] == {"version": note["version"] + 1, "body": "Mine."}
 
 
 def test_a_trial_is_shown_with_its_own_notes_and_artifacts_as_the_dashboard_finds_them() -> None:
@@ -180,10 +180,10 @@ def test_a_signal_ends_it_cleanly_even_with_a_client_that_says_nothing(
     start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
-    it = start()
-    with socket.create_connection(("127.0.0.1", int(it.address.split(":")[2].strip("/")))):
-        it.get("/api/meta")
-        assert it.end(number) == (0, "")
+    dashboard = start()
+    with socket.create_connection(("127.0.0.1", int(dashboard.address.split(":")[2].strip("/")))):
+        dashboard.get("/api/meta")
+        assert dashboard.end(number) == (0, "")
 
 
 def test_no_password_is_in_the_process_list_and_no_tensorflow_in_the_process(
@@ -191,9 +191,9 @@ def test_no_password_is_in_the_process_list_and_no_tensorflow_in_the_process(
 ) -> None:
     url = postgres.database("dashboard")
     make(url)
-    it = start(SWEEPS_STORAGE=url, SWEEPS_ARTIFACTS=str(tmp_path / "artifacts"))
-    assert len(it.get("/api/studies")["study_summaries"]) == 1
-    process = Path(f"/proc/{it.process.pid}")
+    dashboard = start(SWEEPS_STORAGE=url, SWEEPS_ARTIFACTS=str(tmp_path / "artifacts"))
+    assert len(dashboard.get("/api/studies")["study_summaries"]) == 1
+    process = Path(f"/proc/{dashboard.process.pid}")
     assert PASSWORD.encode() not in (process / "cmdline").read_bytes()
     assert "tensorflow" not in (process / "maps").read_text()
     assert (tmp_path / "artifacts").is_dir()
@@ -201,16 +201,16 @@ def test_no_password_is_in_the_process_list_and_no_tensorflow_in_the_process(
 
 def test_where_others_may_reach_it_it_warns_in_one_line(start: Start, tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
-    it = start("--host", "0.0.0.0")
-    assert it.address.startswith("http://0.0.0.0:")
-    code, said = it.end()
+    dashboard = start("--host", "0.0.0.0")
+    assert dashboard.address.startswith("http://0.0.0.0:")
+    code, stderr = dashboard.end()
     assert code == 0
-    assert said.count("\n") == 1
-    port = it.address.rstrip("/").rsplit(":")[-1]
-    assert f"WARNING: no authentication: anyone who can reach 0.0.0.0:{port} can read and delete studies" in said
-    assert f"`ssh -L 8080:127.0.0.1:{port} {socket.gethostname()}`" in said
+    assert stderr.count("\n") == 1
+    port = dashboard.address.rstrip("/").rsplit(":")[-1]
+    assert f"WARNING: no authentication: anyone who can reach 0.0.0.0:{port} can read and delete studies" in stderr
+    assert f"`ssh -L 8080:127.0.0.1:{port} {socket.gethostname()}`" in stderr
     assert (Path(__file__).parents[2] / "docker" / "compose.yaml").exists()
-    assert "docker/compose.yaml, whose proxy asks for a password" in said
+    assert "docker/compose.yaml, whose proxy asks for a password" in stderr
 
 
 def test_without_a_store_it_says_so(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_without_a_store_it_says_so(tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken_and_an_address_that_is_none_say_so(tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = str(other.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = str(occupied.getsockname()[1])
         assert f"cannot listen at 127.0.0.1, port {port} (" in refused(tmp_path, "--port", port)
     assert "say where with --host and --port" in refused(tmp_path, "--host", "192.0.2.1")
 
@@ -232,12 +232,12 @@ def test_a_place_for_artifacts_that_is_none_says_so(tmp_path: Path) -> None:
 
 def test_pages_of_elsewhere_whose_names_lead_here_are_refused(start: Start, tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
-    it = start()
+    dashboard = start()
     for host in ("localhost", "127.0.0.1:80"):
-        request = urllib.request.Request(f"{it.address}/api/studies", headers={"Host": host})
+        request = urllib.request.Request(f"{dashboard.address}/api/studies", headers={"Host": host})
         with urllib.request.urlopen(request) as answer:
             assert answer.status == 200
-    request = urllib.request.Request(f"{it.address}/api/studies", headers={"Host": "evil.example"})
+    request = urllib.request.Request(f"{dashboard.address}/api/studies", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError, match="403") as refused:
         urllib.request.urlopen(request)
     refused.value.close()

@@ -48,9 +48,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     fakes.work(storage, study, lambda config, arrays, state: next(runs)(config, arrays, state), drawn=True)
     fates = [trial.user_attrs["fate"] for trial in study.trials]
     storage.engine.dispose()
-    it = Dashboard(folder, environment={})
-    yield Served(it, storage.url, {fate: fates.index(fate) for fate in RUNS})
-    assert it.end()[0] == 0
+    dashboard = Dashboard(folder, environment={})
+    yield Served(dashboard, storage.url, {fate: fates.index(fate) for fate in RUNS})
+    assert dashboard.end()[0] == 0
 
 
 def require_no_sideways(page: Page) -> None:

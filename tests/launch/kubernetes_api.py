@@ -49,8 +49,8 @@ class Cluster:
             return _status(*self.refused[method, kind])
         if kind == "pods":
             (key, value) = query["labelSelector"][0].split("=")
-            found = [self.held[each] for each in self.held if each[:2] == (kind, namespace)]
-            return 200, {"items": [pod for pod in found if pod["metadata"]["labels"].get(key) == value]}
+            selected = [pod for held_key, pod in self.held.items() if held_key[:2] == (kind, namespace)]
+            return 200, {"items": [pod for pod in selected if pod["metadata"]["labels"].get(key) == value]}
         if method == "POST":
             return self._make(kind, namespace, json.loads(body))
         if (kind, namespace, name) not in self.held:
@@ -84,13 +84,13 @@ class Cluster:
         """What a controller does while somebody waits: the last pod takes the Job and what it owns along."""
         if self.stuck or "deletionTimestamp" not in self.held["jobs", namespace, job]["metadata"]:
             return
-        pods = [each for each in self.held if each[:2] == ("pods", namespace) and each[2].startswith(f"{job}-")]
+        pods = [key for key in self.held if key[:2] == ("pods", namespace) and key[2].startswith(f"{job}-")]
         if pods:
             del self.held[pods[0]]
             return
         owner = self.held.pop(("jobs", namespace, job))["metadata"]["uid"]
-        for key, each in [*self.held.items()]:
-            if owner in [ref["uid"] for ref in each["metadata"].get("ownerReferences", [])]:
+        for key, object_ in [*self.held.items()]:
+            if owner in [ref["uid"] for ref in object_["metadata"].get("ownerReferences", [])]:
                 del self.held[key]
 
 
@@ -106,8 +106,8 @@ def serving(cluster: Cluster) -> Iterator[str]:
         def _any(self) -> None:
             asked = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-            code, found = cluster.answer(self.command, asked.path, parse_qs(asked.query), body)
-            content = json.dumps(found).encode()
+            code, answer = cluster.answer(self.command, asked.path, parse_qs(asked.query), body)
+            content = json.dumps(answer).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))

@@ -53,7 +53,7 @@ def _of_job(document: dict[str, Any]) -> Iterator[str]:
         yield "podFailurePolicy of pods that are restarted"
     if "podFailurePolicy" in spec and spec.get("podReplacementPolicy", "Failed") != "Failed":
         yield "podFailurePolicy and podReplacementPolicy"
-    containers = {each["name"] for each in spec["template"]["spec"]["containers"]}
+    containers = {container["name"] for container in spec["template"]["spec"]["containers"]}
     for rule in spec["podFailurePolicy"]["rules"]:
         yield from _of_rule(rule, containers)
 
@@ -95,7 +95,7 @@ def _of_pod(spec: dict[str, Any]) -> Iterator[str]:
         yield "seccompProfile"
     if security["runAsNonRoot"] and security["runAsUser"] == 0:
         yield "root is root"
-    volumes = [each["name"] for each in spec["volumes"]]
+    volumes = [volume["name"] for volume in spec["volumes"]]
     if len(set(volumes)) < len(volumes) or not all(re.fullmatch(NAME, name) for name in volumes):
         yield f"volumes {volumes}"
     for container in spec["containers"]:
@@ -103,8 +103,8 @@ def _of_pod(spec: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_container(container: dict[str, Any], volumes: set[str]) -> Iterator[str]:
-    paths = [each["mountPath"] for each in container["volumeMounts"]]
-    if len(set(paths)) < len(paths) or not {each["name"] for each in container["volumeMounts"]} <= volumes:
+    paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+    if len(set(paths)) < len(paths) or not {mount["name"] for mount in container["volumeMounts"]} <= volumes:
         yield f"mounts {container['volumeMounts']}"
     if any(not path.startswith("/") or ":" in path for path in paths):
         yield f"paths {paths}"
@@ -115,6 +115,6 @@ def _of_container(container: dict[str, Any], volumes: set[str]) -> Iterator[str]
     extended = {name for name in {*requests, *limits} if "/" in name}
     if any(requests.get(name) != limits.get(name) for name in extended):
         yield "what is counted in wholes has a request that is its limit"
-    names = [each["name"] for each in container["env"]]
+    names = [variable["name"] for variable in container["env"]]
     if len(set(names)) < len(names) or not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in names):
         yield f"environment {names}"

@@ -29,7 +29,7 @@ int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length) {
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("listed", "gpus"),
     [
         ("0", ("0",)),
         ("3,1", ("3", "1")),
@@ -40,8 +40,8 @@ int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length) {
         ("NoDevFiles", ()),
     ],
 )
-def test_cuda_visible_devices_says_what_there_is(said: str, found: tuple[str, ...]) -> None:
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": said}) == found
+def test_cuda_visible_devices_says_what_there_is(listed: str, gpus: tuple[str, ...]) -> None:
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": listed}) == gpus
 
 
 def _asked(environment: dict[str, str]) -> str:
@@ -64,17 +64,17 @@ def test_else_the_driver_does(tmp_path: Path) -> None:
 
 @given(st.integers(1, 40), st.integers(1, 8))
 def test_workers_are_spread_evenly_over_gpus(workers: int, count: int) -> None:
-    found = [f"GPU-{index}" for index in range(count)]
-    dealt = Counter(seat.gpu for seat in assign_devices(workers, found))
+    gpus = [f"GPU-{index}" for index in range(count)]
+    dealt = Counter(device.gpu for device in assign_devices(workers, gpus))
     assert dealt.total() == workers
-    assert max(dealt.values()) - min(dealt.get(gpu, 0) for gpu in found) <= 1
+    assert max(dealt.values()) - min(dealt.get(gpu, 0) for gpu in gpus) <= 1
 
 
 def test_a_worker_sees_its_own_gpu_and_computes_with_one_thread() -> None:
-    told = [seat.to_environment() for seat in assign_devices(2, ("4", "7"), memory_mib=2000)]
-    assert [each["CUDA_VISIBLE_DEVICES"] for each in told] == ["4", "7"]
-    assert {each["OMP_NUM_THREADS"] for each in told} == {"1"}
-    assert {each["SWEEPS_GPU_MEMORY_MIB"] for each in told} == {"2000"}
+    environments = [device.to_environment() for device in assign_devices(2, ("4", "7"), memory_mib=2000)]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == ["4", "7"]
+    assert {environment["OMP_NUM_THREADS"] for environment in environments} == {"1"}
+    assert {environment["SWEEPS_GPU_MEMORY_MIB"] for environment in environments} == {"2000"}
     assert "CUDA_VISIBLE_DEVICES" not in assign_devices(1, ())[0].to_environment()
 
 

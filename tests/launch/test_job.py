@@ -22,8 +22,8 @@ def test_the_name_of_a_job_is_a_label_of_kubernetes_whatever_its_studies_are_cal
 
 
 def test_studies_and_stores_have_names_of_their_own() -> None:
-    said = [(("a",), "x"), (("a",), "y"), (("a", "b"), "x"), (("ab",), "x"), ((), "x"), (("A",), "x")]
-    assert len({Job(studies, store, 1, 1).name for studies, store in said}) == len(said)
+    jobs = [(("a",), "x"), (("a",), "y"), (("a", "b"), "x"), (("ab",), "x"), ((), "x"), (("A",), "x")]
+    assert len({Job(studies, store, 1, 1).name for studies, store in jobs}) == len(jobs)
     assert Job(("a",), "x", 1, 1).name == Job(("a",), "x", 9, 3).name
 
 
@@ -35,13 +35,13 @@ def test_tasks_have_as_many_workers_as_were_asked_for(workers: int, per_gpu: int
 
 
 @pytest.mark.parametrize(
-    ("said", "workers"), [("1", 1), (".5", 2), ("0.5", 2), ("1/3", 3), (".33", 3), (".25", 4), ("0", 0), (" 1 ", 1)]
+    ("share", "workers"), [("1", 1), (".5", 2), ("0.5", 2), ("1/3", 3), (".33", 3), (".25", 4), ("0", 0), (" 1 ", 1)]
 )
-def test_shares_of_a_gpu(said: str, workers: int) -> None:
-    assert parse_gpu_share(said) == workers
+def test_shares_of_a_gpu(share: str, workers: int) -> None:
+    assert parse_gpu_share(share) == workers
 
 
-@pytest.mark.parametrize("said", ["2", "-1", "-.5", ".4", "x", "", "1/0", ".001", "nan", "inf"])
-def test_what_is_no_share_of_a_gpu_is_refused(said: str) -> None:
+@pytest.mark.parametrize("share", ["2", "-1", "-.5", ".4", "x", "", "1/0", ".001", "nan", "inf"])
+def test_what_is_no_share_of_a_gpu_is_refused(share: str) -> None:
     with pytest.raises(InputError, match="--gpus-per-worker"):
-        parse_gpu_share(said)
+        parse_gpu_share(share)

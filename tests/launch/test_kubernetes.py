@@ -27,29 +27,29 @@ JOB = "/apis/batch/v1/namespaces/research/jobs"
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A cluster that the kubeconfig here leads to, and a store that only pods can reach."""
-    found = Cluster()
+    cluster = Cluster()
     monkeypatch.setenv("SWEEPS_STORAGE", URL)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     monkeypatch.setattr(client, "POLL_S", 0.01)
-    with serving(found) as url:
+    with serving(cluster) as url:
         write_kubeconfig(tmp_path / "config", url)
-        yield found
+        yield cluster
 
 
-def typed(*words: str) -> Result:
+def typed(*arguments: str) -> Result:
     """The command, as it is typed; what it says never has the password."""
     app = typer.Typer()
     app.command()(launch_kubernetes.kubernetes)
-    done = CliRunner().invoke(app, [str(word) for word in words])
+    done = CliRunner().invoke(app, [str(word) for word in arguments])
     shown = done.output + str(done.exception)
     assert PASSWORD not in shown
     assert base64.b64encode(URL.encode()).decode() not in shown
     return done
 
 
-def refused(*words: str) -> str:
+def refused(*arguments: str) -> str:
     """What the command says when it ends with an error of ours: one line."""
-    done = typed(*words)
+    done = typed(*arguments)
     assert isinstance(done.exception, SweepsError), done.output
     assert "\n" not in str(done.exception)
     return str(done.exception)
@@ -147,9 +147,9 @@ def test_what_does_not_end_is_said(cluster: Cluster, monkeypatch: pytest.MonkeyP
 
 def test_what_was_not_launched_cannot_be_cancelled(cluster: Cluster) -> None:
     typed("tiny", *LAUNCH)
-    said = refused("other", "--cancel")
-    assert said.startswith("no job sweeps-other-")
-    assert "namespace research" in said
+    message = refused("other", "--cancel")
+    assert message.startswith("no job sweeps-other-")
+    assert "namespace research" in message
     assert "deletionTimestamp" not in repr(cluster.held)
 
 
@@ -160,21 +160,21 @@ def test_cancelling_says_what_the_cluster_refuses(cluster: Cluster, method: str,
     assert refused("tiny", "--cancel") == "Kubernetes refused (403): not yours"
 
 
-@pytest.mark.parametrize("words", [LAUNCH, ["--cancel"]])
+@pytest.mark.parametrize("arguments", [LAUNCH, ["--cancel"]])
 def test_a_cluster_that_does_not_answer_is_one_line_and_soon(
-    cluster: Cluster, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         write_kubeconfig(tmp_path / "config", f"http://127.0.0.1:{closed.getsockname()[1]}")
         before = time.monotonic()
-        assert "Kubernetes does not answer" in refused("tiny", *words)
+        assert "Kubernetes does not answer" in refused("tiny", *arguments)
     assert time.monotonic() - before < 5
 
 
 def test_without_a_kubeconfig_the_way_out_is_said(cluster: Cluster, tmp_path: Path) -> None:
-    assert "--context" not in (said := refused("tiny", *LAUNCH, "--context", "nowhere"))
-    assert "nowhere" in said
+    assert "--context" not in (message := refused("tiny", *LAUNCH, "--context", "nowhere"))
+    assert "nowhere" in message
     for content in ("", "{", "[]", "a: b"):
         (tmp_path / "config").write_text(content)
         assert "--dry-run" in refused("tiny", *LAUNCH)
@@ -210,11 +210,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), WRONG)
+@pytest.mark.parametrize(("arguments", "message"), WRONG)
 def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
-    cluster: Cluster, words: list[str], said: str
+    cluster: Cluster, arguments: list[str], message: str
 ) -> None:
-    assert refused(*words).startswith(said)
+    assert refused(*arguments).startswith(message)
     assert cluster.asked == []
 
 
@@ -227,9 +227,9 @@ def test_a_base_is_written_where_it_is_said(cluster: Cluster, tmp_path: Path) ->
 
 
 def test_that_nothing_will_be_kept_is_said(cluster: Cluster) -> None:
-    words = ["tiny", "--workers", "1", "--image", "sweeps:1", "--dry-run"]
-    assert "no checkpoints" in typed(*words).stderr
-    assert "no checkpoints" not in typed(*words, "--artifacts", "s3://bucket").stderr
+    arguments = ["tiny", "--workers", "1", "--image", "sweeps:1", "--dry-run"]
+    assert "no checkpoints" in typed(*arguments).stderr
+    assert "no checkpoints" not in typed(*arguments, "--artifacts", "s3://bucket").stderr
 
 
 def test_a_study_that_is_not_there_shows_before_pods_are_started(

@@ -26,16 +26,16 @@ def sweeps(tmp_path: Path) -> Iterator[Callable[..., str]]:
     environment = {**os.environ, "TMPDIR": str(tmp_path / "run"), "XDG_RUNTIME_DIR": "/nowhere", **fakes.NAPS}
     (tmp_path / "run").mkdir()
 
-    def run(*words: str, code: int = 0) -> str:
-        command = [sys.executable, "-m", "sweeps", *words]
+    def run(*arguments: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "sweeps", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
     yield run
-    for place in (tmp_path / "run").glob("*/*"):
-        subprocess.run(["pkill", "-KILL", "-P", place.suffix[1:]], check=False)
-        subprocess.run(["kill", "-KILL", place.suffix[1:]], check=False)
+    for lock in (tmp_path / "run").glob("*/*"):
+        subprocess.run(["pkill", "-KILL", "-P", lock.suffix[1:]], check=False)
+        subprocess.run(["kill", "-KILL", lock.suffix[1:]], check=False)
 
 
 def create(folder: Path, trials: int, steps: int) -> None:
@@ -46,9 +46,9 @@ def create(folder: Path, trials: int, steps: int) -> None:
 
 def states(folder: Path) -> list[TrialState]:
     storage = store.connect(f"sqlite:///{folder}/sweeps.db")
-    found = [trial.state for trial in store.load_study(storage, "tiny").trials]
+    states = [trial.state for trial in store.load_study(storage, "tiny").trials]
     storage.engine.dispose()
-    return found
+    return states
 
 
 def wait(condition: Callable[[], object], seconds: float = 120) -> None:
@@ -64,8 +64,8 @@ def log(folder: Path) -> str:
 
 def test_a_killed_worker_is_started_again_and_the_budget_met(sweeps: Callable[..., str], tmp_path: Path) -> None:
     create(tmp_path, 2, steps=20)
-    said = sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
-    assert "--cancel" in said
+    output = sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
+    assert "--cancel" in output
     wait(lambda: TrialState.RUNNING in states(tmp_path))
     os.kill(int(re.findall(r"is process (\d+)", log(tmp_path))[0]), signal.SIGKILL)
     wait(lambda: not list((tmp_path / "run").glob("*/*")))
@@ -123,8 +123,8 @@ def test_workers_of_a_killed_supervisor_hand_their_trials_back(sweeps: Callable[
     create(tmp_path, 50, steps=600)
     sweeps("launch", "local", "tiny", "--workers", "1", "--detach")
     wait(lambda: TrialState.RUNNING in states(tmp_path))
-    (place,) = (tmp_path / "run").glob("*/*")
-    os.kill(int(place.suffix[1:]), signal.SIGKILL)
+    (lock,) = (tmp_path / "run").glob("*/*")
+    os.kill(int(lock.suffix[1:]), signal.SIGKILL)
     wait(lambda: TrialState.RUNNING not in states(tmp_path))
     assert "handed back" in log(tmp_path)
     assert "no supervisor of sweeps-tiny-" in sweeps("launch", "local", "tiny", "--cancel", code=2)

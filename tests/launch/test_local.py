@@ -17,7 +17,9 @@ def workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, count: int = 2
 ) -> worker_processes.LocalWorkers:
     """Workers that run a program of ours in place of `sweeps worker`."""
-    monkeypatch.setattr(worker_processes, "sweeps_command", lambda *words: [sys.executable, "-c", program, *words])
+    monkeypatch.setattr(
+        worker_processes, "sweeps_command", lambda *arguments: [sys.executable, "-c", program, *arguments]
+    )
     return worker_processes.LocalWorkers("study", f"postgresql://me:{PASSWORD}@host/db", count, logs=tmp_path)
 
 
@@ -72,10 +74,10 @@ def test_a_store_that_a_file_names_stays_in_the_file(tmp_path: Path, monkeypatch
     secret = tmp_path / "storage"
     secret.write_text("postgresql://me:correct-horse@host/db\n")
     monkeypatch.setenv("SWEEPS_STORAGE_FILE", str(secret))
-    told = worker_processes.worker_environment("postgresql://me:correct-horse@host/db", "s3://bucket")
-    assert told["SWEEPS_STORAGE_FILE"] == str(secret)
-    assert told["SWEEPS_ARTIFACTS"] == "s3://bucket"
-    assert not [value for value in told.values() if PASSWORD in value]
-    other = worker_processes.worker_environment("sqlite:///sweeps.db", None)
-    assert other["SWEEPS_STORAGE"] == "sqlite:///sweeps.db"
-    assert "SWEEPS_STORAGE_FILE" not in other
+    environment = worker_processes.worker_environment("postgresql://me:correct-horse@host/db", "s3://bucket")
+    assert environment["SWEEPS_STORAGE_FILE"] == str(secret)
+    assert environment["SWEEPS_ARTIFACTS"] == "s3://bucket"
+    assert not [value for value in environment.values() if PASSWORD in value]
+    sqlite = worker_processes.worker_environment("sqlite:///sweeps.db", None)
+    assert sqlite["SWEEPS_STORAGE"] == "sqlite:///sweeps.db"
+    assert "SWEEPS_STORAGE_FILE" not in sqlite

@@ -97,14 +97,14 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 def pod(document: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = document["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = document["spec"]["template"]["spec"]
+    return spec
 
 
 def container(document: dict[str, Any]) -> dict[str, Any]:
-    (found,) = pod(document)["containers"]
-    assert isinstance(found, dict)
-    return found
+    (container,) = pod(document)["containers"]
+    assert isinstance(container, dict)
+    return container
 
 
 @pytest.mark.parametrize("version", all_versions()[-3:])
@@ -123,10 +123,10 @@ def _in(document: dict[str, Any], path: str, value: object) -> dict[str, Any]:
     """A copy with another value at a path such as spec.template.0."""
     changed = copy.deepcopy(document)
     *way, last = [int(word) if word.isdigit() else word for word in path.split("/")]
-    place: Any = changed
+    table: Any = changed
     for word in way:
-        place = place[word]
-    place[last] = value
+        table = table[word]
+    table[last] = value
     return changed
 
 
@@ -188,13 +188,13 @@ def test_what_the_options_say_is_what_is_asked_for() -> None:
 
 def test_a_claim_is_one_volume_wherever_it_is_mounted_and_read_only_where_it_is_only_read() -> None:
     document = make_manifest(*ASKED["everything"])
-    claims = {each["name"]: each["persistentVolumeClaim"] for each in pod(document)["volumes"][2:]}
+    claims = {volume["name"]: volume["persistentVolumeClaim"] for volume in pod(document)["volumes"][2:]}
     assert sorted(claims.values(), key=str) == [
         {"claimName": "imagenet.v1", "readOnly": True},
         {"claimName": "shared", "readOnly": False},
     ]
     mounted = container(document)["volumeMounts"][2:]
-    assert [(claims[each["name"]]["claimName"], each["mountPath"], each["readOnly"]) for each in mounted] == [
+    assert [(claims[mount["name"]]["claimName"], mount["mountPath"], mount["readOnly"]) for mount in mounted] == [
         ("shared", "/checkpoints", False),
         ("shared", "/again", True),
         ("imagenet.v1", "/data", True),
@@ -213,7 +213,7 @@ def test_a_pod_has_no_more_rights_than_it_needs() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
-    writable = [each["mountPath"] for each in only["volumeMounts"] if not each.get("readOnly")]
+    writable = [mount["mountPath"] for mount in only["volumeMounts"] if not mount.get("readOnly")]
     assert writable == ["/tmp"]
 
 
@@ -221,8 +221,8 @@ def test_the_url_is_a_file_from_a_secret_named_as_the_job_or_as_it_is_said() -> 
     for name, secret in (("pool", POOL.name), ("everything", "storage")):
         document = make_manifest(*ASKED[name])
         volume = pod(document)["volumes"][0]
-        (mount,) = (each for each in container(document)["volumeMounts"] if each["name"] == volume["name"])
-        environment = {each["name"]: each.get("value") for each in container(document)["env"]}
+        (mount,) = (mount for mount in container(document)["volumeMounts"] if mount["name"] == volume["name"])
+        environment = {variable["name"]: variable.get("value") for variable in container(document)["env"]}
         (item,) = volume["secret"]["items"]
         assert volume["secret"]["secretName"] == secret
         assert volume["secret"]["defaultMode"] == 0o440
@@ -233,8 +233,8 @@ def test_the_url_is_a_file_from_a_secret_named_as_the_job_or_as_it_is_said() -> 
 
 def test_who_was_told_to_leave_is_started_again_and_who_needs_a_person_is_not() -> None:
     rules = make_manifest(*ASKED["pool"])["spec"]["podFailurePolicy"]["rules"]
-    said = {code: rule["action"] for rule in rules for code in rule.get("onExitCodes", {}).get("values", [])}
-    assert said == {75: "Ignore", 2: "FailIndex"}
+    actions = {code: rule["action"] for rule in rules for code in rule.get("onExitCodes", {}).get("values", [])}
+    assert actions == {75: "Ignore", 2: "FailIndex"}
     assert rules[0] == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 
@@ -255,8 +255,8 @@ def started(document: dict[str, Any], index: int, folder: Path) -> list[str]:
     environment = {"PATH": f"{folder}:{os.environ['PATH']}", "JOB_COMPLETION_INDEX": str(index), "HOME": "/tmp"}
     words = [expanded(word, environment) for word in container(document)["command"]]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
-    found: list[str] = json.loads(done.stdout)
-    return found
+    read: list[str] = json.loads(done.stdout)
+    return read
 
 
 @pytest.mark.parametrize("shared", [1, 3])
@@ -326,10 +326,10 @@ readable = st.text(
         exclude_characters=["\0", "\ufffe", "\uffff", *map(chr, range(0x7F, 0xA0))], exclude_categories=["Cs"]
     )
 )
-many = settings(max_examples=10, deadline=None)
+few_examples = settings(max_examples=10, deadline=None)
 
 
-@many
+@few_examples
 @given(st.lists(readable | st.sampled_from(sorted(set(ODD) - {"\x85"})), min_size=50, max_size=50))
 def test_kustomize_reads_names_of_studies_as_we_wrote_them(
     tmp_path_factory: pytest.TempPathFactory, studies: list[str]
@@ -346,7 +346,7 @@ def test_a_name_that_kustomize_would_change_is_refused(sign: str, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
-@many
+@few_examples
 @given(st.lists(texts | st.sampled_from(ODD), min_size=50, max_size=50))
 def test_kubectl_reads_names_of_studies_as_we_wrote_them(studies: list[str]) -> None:
     assert applied(kubectl_manifest(Job(tuple(studies), STORE, 1, 1), PodOptions("sweeps:1")))[-50:] == studies
@@ -431,11 +431,11 @@ REFUSED: dict[str, PodOptions] = {
 }
 
 
-@pytest.mark.parametrize("said", REFUSED)
-def test_an_option_that_is_none_is_refused_by_its_name(said: str) -> None:
+@pytest.mark.parametrize("option", REFUSED)
+def test_an_option_that_is_none_is_refused_by_its_name(option: str) -> None:
     with pytest.raises(InputError) as caught:
-        make_manifest(POOL, REFUSED[said])
-    assert str(caught.value).startswith(said)
+        make_manifest(POOL, REFUSED[option])
+    assert str(caught.value).startswith(option)
     assert "password" not in str(caught.value)
 
 
@@ -445,7 +445,7 @@ def test_a_study_whose_name_no_manifest_can_hold_is_refused(study: str) -> None:
         make_manifest(Job((study,), STORE, 1, 1), PodOptions("a"))
 
 
-@pytest.mark.parametrize("place", ["/checkpoints", "/checkpoints/a", "file:///checkpoints/a", "s3://b/c", "gs://b"])
-def test_checkpoints_go_to_a_bucket_or_onto_a_claim(place: str) -> None:
-    document = make_manifest(POOL, PodOptions("a", artifacts=place, claims=("shared:/checkpoints",)))
-    assert {"name": "SWEEPS_ARTIFACTS", "value": place} in container(document)["env"]
+@pytest.mark.parametrize("location", ["/checkpoints", "/checkpoints/a", "file:///checkpoints/a", "s3://b/c", "gs://b"])
+def test_checkpoints_go_to_a_bucket_or_onto_a_claim(location: str) -> None:
+    document = make_manifest(POOL, PodOptions("a", artifacts=location, claims=("shared:/checkpoints",)))
+    assert {"name": "SWEEPS_ARTIFACTS", "value": location} in container(document)["env"]

@@ -69,11 +69,11 @@ def recorded(path: Path) -> list[str]:
 
 def task(job: Job, index: int = 0, **environment: str) -> subprocess.Popen[str]:
     """A task as Slurm starts it, in a container of ours."""
-    told = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": str(index), "SLURM_JOB_ID": "15", **environment}
+    environment = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": str(index), "SLURM_JOB_ID": "15", **environment}
     text = slurm.job_script(job, SlurmOptions(image="sweeps.sif"))
     # A shell that began with SIGINT ignored, as in the background, cannot hear it.
     words = ["env", "--default-signal=INT", "bash", "-c", text]
-    return subprocess.Popen(words, env={**os.environ, **told}, text=True)
+    return subprocess.Popen(words, env={**os.environ, **environment}, text=True)
 
 
 def begun(path: Path) -> None:
@@ -171,9 +171,9 @@ def test_names_of_studies_arrive_as_they_are_and_nothing_else_is_run(programs: P
 @pytest.mark.parametrize(("index", "workers"), [(0, "2"), (1, "1")])
 def test_the_last_task_has_the_workers_that_are_left(programs: Path, index: int, workers: str) -> None:
     assert task(Job(("tiny",), "x", 3, 2), index).wait(20) == 0
-    told = recorded(programs)
-    assert told[:4] == ["exec", "--nv", "sweeps.sif", "sweeps"]
-    assert told[told.index("--workers") + 1] == workers
+    arguments = recorded(programs)
+    assert arguments[:4] == ["exec", "--nv", "sweeps.sif", "sweeps"]
+    assert arguments[arguments.index("--workers") + 1] == workers
     assert f"SWEEPS_JOB=slurm 12_{index}\n" in Path(f"{programs}.env").read_text()
 
 
@@ -236,11 +236,12 @@ def test_pyxis_gets_the_image_as_an_option_of_srun() -> None:
 
 
 def test_the_queue_is_read_by_store_and_summed_up_by_job(programs: Path) -> None:
-    job, other = Job(("tiny",), "postgresql://db", 3, 1), Job(("tiny",), "postgresql://other", 3, 1)
+    job = Job(("tiny",), "postgresql://db", 3, 1)
+    elsewhere = Job(("tiny",), "postgresql://other", 3, 1)
     rows = [
         f"12_0|{job.name}|RUNNING|None",
         f"12_1|{job.name}|PENDING|Resources",
-        f"13_0|{other.name}|RUNNING|None",
+        f"13_0|{elsewhere.name}|RUNNING|None",
         "14|somebody else's|RUNNING|None",
     ]
     (programs.parent / "queue").write_text("\n".join(rows))

@@ -42,9 +42,9 @@ class Site:
             **fakes.NAPS,
         }
 
-    def sweeps(self, *words: str, code: int = 0) -> str:
+    def sweeps(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(
-            [*SWEEPS, *words], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            [*SWEEPS, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == code, done.stderr + self.logs()
         return done.stdout + done.stderr
@@ -54,9 +54,9 @@ class Site:
         fakes.create(self.url, text, overrides + ([f"budget.steps={steps}"] if steps else []))
 
     def status(self, name: str) -> dict[str, object]:
-        found = json.loads(self.sweeps("status", "--json", "--", name).partition("\nsweeps:")[0])
-        assert isinstance(found, dict)
-        return found
+        status = json.loads(self.sweeps("status", "--json", "--", name).partition("\nsweeps:")[0])
+        assert isinstance(status, dict)
+        return status
 
     def wait(self, condition: Callable[[], bool], seconds: float = 300) -> None:
         deadline = time.monotonic() + seconds
@@ -111,17 +111,17 @@ def site(tmp_path: Path, slurm: Slurm, postgres: PostgreSQL) -> Site:
 
 def test_a_study_launched_as_an_array_finishes_and_each_worker_has_a_gpu_of_its_own(site: Site) -> None:
     site.create("tiny", 8)
-    said = site.sweeps(
+    output = site.sweeps(
         "launch", "slurm", "tiny", "--workers", "5", "--gpus-per-worker", "1/2", "--setup", "echo node $SLURMD_NODENAME"
     )
-    assert "3 tasks" in said
-    assert "5 workers" in said
+    assert "3 tasks" in output
+    assert "5 workers" in output
     seen: dict[str, list[dict[str, object]]] = {}
 
     def at_work() -> bool:
-        found = site.status("tiny")
-        seen.update({str(worker["job"]): [] for worker in found["workers"]})  # type: ignore[attr-defined]
-        return len(seen) == 3 or found["done"] == 8
+        status = site.status("tiny")
+        seen.update({str(worker["job"]): [] for worker in status["workers"]})  # type: ignore[attr-defined]
+        return len(seen) == 3 or status["done"] == 8
 
     site.wait(at_work)
     site.wait(site.idle)
@@ -144,8 +144,8 @@ def test_the_status_joins_slurms_queue_and_cancel_ends_it_cleanly(site: Site) ->
     shown = site.sweeps("status")
     assert re.search(r"slurm \d+_0 running", shown)
     assert "4 running, 2 pending" in shown
-    said = site.sweeps("launch", "slurm", "--pool", "--cancel")
-    assert "ended 6 tasks" in said
+    output = site.sweeps("launch", "slurm", "--pool", "--cancel")
+    assert "ended 6 tasks" in output
     assert site.idle()
     with site.study("long") as study:
         assert {trial.state for trial in study.trials} <= {TrialState.WAITING, *ENDED}

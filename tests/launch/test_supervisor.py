@@ -30,11 +30,11 @@ time.sleep(60)
 def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """Run a program of ours in place of `sweeps worker`; the exit code, and what the workers wrote into a file."""
 
-    def run(program: str, count: int = 1, told: ReceivedSignals | None = None) -> tuple[int, str]:
+    def run(program: str, count: int = 1, signals: ReceivedSignals | None = None) -> tuple[int, str]:
         diary = tmp_path / "diary"
         monkeypatch.setattr(worker_processes, "sweeps_command", lambda *_: [sys.executable, "-c", program, str(diary)])
-        posts = [ManagedWorker(number, DeviceAssignment()) for number in range(count)]
-        code = Supervisor((), dict(os.environ), posts).run(told or ReceivedSignals())
+        workers = [ManagedWorker(number, DeviceAssignment()) for number in range(count)]
+        code = Supervisor((), dict(os.environ), workers).run(signals or ReceivedSignals())
         return code, diary.read_text() if diary.exists() else ""
 
     return run
@@ -58,37 +58,37 @@ def test_the_wait_before_a_worker_is_started_again_doubles_and_begins_anew_once_
         process.wait()
         return process
 
-    post, now, waits = ManagedWorker(0, DeviceAssignment()), 1000.0, []
+    worker, now, waits = ManagedWorker(0, DeviceAssignment()), 1000.0, []
     for lived in [0.0] * 12 + [supervisor.LIVED_S + 1]:
-        post.supervise(dead, now, leaving=False)
-        post.supervise(dead, now + lived, leaving=False)
-        waits.append(post.next_start - now - lived)
-        now = post.next_start
+        worker.supervise(dead, now, leaving=False)
+        worker.supervise(dead, now + lived, leaving=False)
+        waits.append(worker.next_start - now - lived)
+        now = worker.next_start
     assert waits[:4] == [1, 2, 4, 8]
     assert max(waits) == supervisor.LONGEST_WAIT_S
     assert waits[-1] == 1
 
 
 def test_a_signal_is_passed_on_and_told_by_the_exit_code(crew: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
-    with supervisor.receive_signals() as told:
+    with supervisor.receive_signals() as signals:
         helper = subprocess.Popen(
             [sys.executable, "-c", _WHEN_BEGUN, str(tmp_path / "diary"), str(os.getpid()), "SIGUSR1", "2"]
         )
-        code, diary = crew(PATIENT, 2, told)
+        code, diary = crew(PATIENT, 2, signals)
     assert helper.wait() == 0
     assert code == 75
     assert sorted(diary.split("\n")) == ["", "began", "began", "handed back", "handed back"]
-    assert told.name == "SIGUSR1"
+    assert signals.name == "SIGUSR1"
 
 
 def test_the_same_signal_twice_in_a_moment_is_one_request() -> None:
-    told = ReceivedSignals()
-    told.count_signal(signal.SIGTERM, None)
-    told.count_signal(signal.SIGTERM, None)
-    assert told.times == 1
-    told.last -= SAME_S + 0.1
-    told.count_signal(signal.SIGINT, None)
-    assert (told.times, told.name) == (2, "SIGTERM")
+    signals = ReceivedSignals()
+    signals.count_signal(signal.SIGTERM, None)
+    signals.count_signal(signal.SIGTERM, None)
+    assert signals.times == 1
+    signals.last -= SAME_S + 0.1
+    signals.count_signal(signal.SIGINT, None)
+    assert (signals.times, signals.name) == (2, "SIGTERM")
 
 
 _WHEN_BEGUN = """
@@ -109,12 +109,12 @@ def test_a_worker_that_does_not_leave_is_killed(
     monkeypatch.setattr(supervisor, "PATIENCE_S", 0.5)
     deaf = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); "
     deaf += "open(sys.argv[1], 'a').write('began'); time.sleep(60)"
-    with supervisor.receive_signals() as told:
+    with supervisor.receive_signals() as signals:
         helper = subprocess.Popen(
             [sys.executable, "-c", _WHEN_BEGUN, str(tmp_path / "diary"), str(os.getpid()), "SIGTERM", "1"]
         )
         started = time.monotonic()
-        code, _ = crew(deaf, 1, told)
+        code, _ = crew(deaf, 1, signals)
     assert helper.wait() == 0
     assert code == 75
     assert time.monotonic() - started < 30

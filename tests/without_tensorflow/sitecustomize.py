@@ -1,4 +1,4 @@
-"""With this folder in PYTHONPATH no process of the tests can import TensorFlow or Keras: the fast tests need neither."""
+"""With this folder in PYTHONPATH no process of the tests can import TensorFlow or Keras: fast tests need neither."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,10 @@ class _Hide(MetaPathFinder):
     """A finder that says that a hidden package is not installed."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         if fullname.partition(".")[0] in HIDDEN:
             raise ModuleNotFoundError(f"No module named {fullname!r}: the fast tests hide it", name=fullname)

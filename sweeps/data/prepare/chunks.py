@@ -121,7 +121,8 @@ def _begin(listing: Listing, plan: Plan, partial: Path) -> None:
             raise InputError(f"{partial}: begun with another {', '.join(different)}; remove it, or go on as begun")
         return
     counts = {"train": len(listing.train), "holdout": len(listing.holdout)}
-    needed, free = sum(counts.values()) * int(np.prod(plan.shape)), shutil.disk_usage(partial).free
+    needed = sum(counts.values()) * int(np.prod(plan.shape))
+    free = shutil.disk_usage(partial).free
     if needed > free:
         raise InputError(f"{partial}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; make room")
     for split, count in counts.items():

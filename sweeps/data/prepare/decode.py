@@ -74,7 +74,8 @@ def _square(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if height == width == size:
         return pixels
     side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
+    left = (width - side) / 2
+    top = (height - side) / 2
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     resized = image.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
     return np.asarray(resized).reshape(size, size, channels)

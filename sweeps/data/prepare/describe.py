@@ -10,7 +10,8 @@ from PIL import Image
 from sweeps.data.image_cache import SPLITS, StoreInfo, open_split, sha256
 
 SAMPLED = 10_000  # images, evenly spaced, for mean and spread: all of Places365 would take minutes
-PICTURE_CLASSES, PICTURE_IMAGES = 12, 8
+PICTURE_CLASSES = 12
+PICTURE_IMAGES = 8
 
 
 def describe(store: Path) -> dict[str, Any]:

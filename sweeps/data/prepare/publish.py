@@ -47,7 +47,8 @@ def publish(listing: Listing, plan: Plan, skipped: list[Skipped], partial: Path,
     splits = {}
     for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True):
         bad = {each.row for each in skipped if each.split == split}
-        images, labels = partial / f"{split}-images.npy", partial / f"{split}-labels.npy"
+        images = partial / f"{split}-images.npy"
+        labels = partial / f"{split}-labels.npy"
         source = _fill_holes(images, len(files), bad, plan)
         np.save(labels, np.array([files[row][1] for row in source], np.int32))
         _sync(labels)

@@ -37,10 +37,13 @@ class Builder:
 
     def dense(self, x: Any, units: int, name: str, dropout: bool = True) -> Any:
         """A dense layer, activated; with the trial's dropout behind it."""
-        index, kernel = self._kernels, self._kernel(rank=2)
+        index = self._kernels
+        kernel = self._kernel(rank=2)
         x = self.activated(layers.Dense(units, dtype=self.architecture.dtype, name=name, **kernel)(x), name)
         layer = self.parts.dropout(index, dtype=self.architecture.dtype, name=f"{name}_dropout") if dropout else None
-        return x if layer is None else layer(x)
+        if layer is None:
+            return x
+        return layer(x)
 
     def dense_head(self, x: Any) -> Any:
         """The hidden dense layers `dense_1`, ... of the trial's table."""
@@ -51,11 +54,14 @@ class Builder:
 
     def excitation(self, x: Any, name: str) -> Any:
         """Squeeze-and-excitation: each channel times a gate that sees the mean of all (arXiv:1709.01507, section 3)."""
-        table, dtype, channels = self.architecture.model, self.architecture.dtype, x.shape[-1]
+        table = self.architecture.model
+        dtype = self.architecture.dtype
+        channels = x.shape[-1]
         squeezed = layers.GlobalAveragePooling2D(dtype=dtype, name=f"{name}_mean")(x)
         units = max(1, channels // table.excitation_ratio)
         squeezed = self.dense(squeezed, units, f"{name}_squeeze", dropout=False)
-        bias, kernel = self.parts.gate_bias(self._kernels), self._kernel(rank=2)
+        bias = self.parts.gate_bias(self._kernels)
+        kernel = self._kernel(rank=2)
         gate = layers.Dense(channels, dtype=dtype, bias_initializer=bias, name=f"{name}_excitation", **kernel)(squeezed)
         activation = layers.Activation(
             table.excitation, dtype=dtype, name=f"{name}_gate", activity_regularizer=self.parts.gate_penalty()
@@ -91,7 +97,9 @@ class Builder:
         if where == "before":
             x = self._normalized(x, name)
         x = self.parts.activation(dtype=self.architecture.dtype, name=f"{name}_activation")(x)
-        return self._normalized(x, name) if where == "after" else x
+        if where == "after":
+            return self._normalized(x, name)
+        return x
 
     def _normalized(self, x: Any, name: str) -> Any:
         affine = self.architecture.batch_normalization_affine

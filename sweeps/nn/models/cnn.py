@@ -17,7 +17,8 @@ def cnn(build: Builder, output: str) -> keras.Model:
     Layers are named `convolution_1`, ..., `dense_1`, ..., `logits`, `output`. Channels: `width`, twice, then four times
     as many.
     """
-    table, number = build.architecture.model, 0
+    table = build.architecture.model
+    number = 0
     images, x = build.inputs()
     for stage, convolutions in enumerate(convolutions_per_stage(table.convolutions, table.stages)):
         for _ in range(convolutions):

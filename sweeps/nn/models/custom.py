@@ -19,7 +19,8 @@ def custom(config: Config) -> keras.Model:
     model = load_function(path)(config)
     if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
         raise InputError(f"{path}: returned {type(model).__name__}; return a functional or Sequential Keras model")
-    shapes, wanted = [tuple(output.shape) for output in model.outputs], (None, config.data.outputs)
+    shapes = [tuple(output.shape) for output in model.outputs]
+    wanted = (None, config.data.outputs)
     if shapes != [wanted] or len(model.inputs) != 1:
         raise InputError(f"{path}: the model's outputs are {shapes}; one input and one output {wanted} are needed")
     if not kernel_layers(model):

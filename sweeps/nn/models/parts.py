@@ -49,14 +49,18 @@ class Parts(Protocol):
 def kernel_constraint(config: Config, index: int, last: bool, rank: int) -> keras.constraints.Constraint | None:
     """The constraint on kernel `index`, or None where the trial leaves it free."""
     free = (index == 0 and not config.constrain_first) or (last and not config.constrain_last)
-    return None if free else CONSTRAINTS[config.constraint](Limits(rank, config.tau, config.max_norm))
+    if free:
+        return None
+    return CONSTRAINTS[config.constraint](Limits(rank, config.tau, config.max_norm))
 
 
 def kernel_initializer(config: Config, index: int, last: bool, rank: int) -> keras.initializers.Initializer:
     """What kernel `index` is drawn from, its constraint included."""
     drawn = INITIALIZERS[config.initializer](seed=layer_seed(config.seed, index, "kernel"))
     constraint = kernel_constraint(config, index, last, rank)
-    return drawn if constraint is None else Constrained(drawn, constraint)
+    if constraint is None:
+        return drawn
+    return Constrained(drawn, constraint)
 
 
 def gate_bias(config: Config, index: int) -> keras.initializers.Initializer:
@@ -96,7 +100,9 @@ class PlainParts:
 
     def gate_penalty(self) -> keras.regularizers.Regularizer | None:
         """See `Parts`."""
-        return OpenGate(self.config.excitation_penalty) if self.config.excitation_penalty else None
+        if self.config.excitation_penalty:
+            return OpenGate(self.config.excitation_penalty)
+        return None
 
     def activation(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""
@@ -111,7 +117,9 @@ class PlainParts:
 
 
 def _number_or_list(values: NDArray[np.float32]) -> Any:
-    return float(values[0]) if values.shape == (1,) else values.tolist()
+    if values.shape == (1,):
+        return float(values[0])
+    return values.tolist()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0001", None
+revision = "0001"
+down_revision = None
 
 
 def upgrade() -> None:

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision, down_revision = "0002", "0001"
+revision = "0002"
+down_revision = "0001"
 
 BATCH = 500  # readings
 

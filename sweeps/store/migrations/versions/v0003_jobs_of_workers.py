@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
