@@ -274,7 +274,10 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        stages = self.model.stages if self.model.architecture in ("cnn", "se_blocks") else 0
+        if self.model.architecture in ("cnn", "se_blocks"):
+            stages = self.model.stages
+        else:
+            stages = 0
         if self.data.image_size < 2**stages:
             raise ValueError(
                 f"{stages} poolings need {2**stages} pixels, not {self.data.image_size}; "

@@ -96,7 +96,10 @@ def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
     attributes = (each.user_attrs for each in (trial, *trials))
     said = next((each for each in attributes if store.CHANCE_TOP1 in each), {})
     data = json.loads(trial.user_attrs.get(store.CONFIG, "{}")).get("data", {})
-    classes = data.get("classes", 0) if data.get("task") != "regression" else 0
+    if data.get("task") != "regression":
+        classes = data.get("classes", 0)
+    else:
+        classes = 0
     top1, top5 = (said.get(name, nan) if classes else nan for name in (store.CHANCE_TOP1, store.CHANCE_TOP5))
     return Chance(top1, top5, next(known, nan), classes)
 
@@ -135,7 +138,10 @@ def _lines(found: Survey) -> Iterator[RenderableType]:
     for one, other, share in found.interactions:
         yield Text(f"together {one} and {other} explain another {share:.0%}, which neither does alone")
     for number, rule in enumerate(found.region):
-        lead = "where runs live: " if not number else "  and narrower:  "
+        if not number:
+            lead = "where runs live: "
+        else:
+            lead = "  and narrower:  "
         least = wilson(rule.learned, rule.tried)
         yield Text(f"{lead}{rule.words}: {rule.learned} of {rule.tried} learned (95 % interval from {least:.0%} up)")
     if found.region:

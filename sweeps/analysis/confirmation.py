@@ -70,7 +70,10 @@ def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     again = {each.number for scale in scales for each in scale.candidates}
     configurations = ranking.ranked_of(study, space)
     own = _own(study, space, configurations, again)
-    better = 1 if space.direction == "maximize" else -1
+    if space.direction == "maximize":
+        better = 1
+    else:
+        better = -1
     ranks = (*([own] if own.candidates else []), *scales)
     agreements = [agreement(rank, ranks[-1], better) for rank in ranks[:-1]]
     return Confirmation(
@@ -132,15 +135,24 @@ def lines(found: Confirmation) -> list[str]:
 
 
 def _lead_line(found: Confirmation, lead: Lead) -> str:
-    unit = " points" if found.objective in PERCENT else ""
+    if found.objective in PERCENT:
+        unit = " points"
+    else:
+        unit = ""
     gap = _gap(found, lead.difference)
     of = f"candidate {lead.best} is ahead of candidate {lead.following} by {gap}{unit}"
     if lead.low is None or lead.high is None:
-        seeds = "one seed" if lead.seeds < 2 else f"the same gap for each of {lead.seeds} seeds"
+        if lead.seeds < 2:
+            seeds = "one seed"
+        else:
+            seeds = f"the same gap for each of {lead.seeds} seeds"
         return f"{of}; with {seeds} nobody can say whether that is more than noise."
     low = _gap(found, lead.low)
     high = _gap(found, lead.high)
-    word = "more than" if lead.beyond_noise else "no more than"
+    if lead.beyond_noise:
+        word = "more than"
+    else:
+        word = "no more than"
     return f"{of} (95 % interval {low} to {high}{unit}, {lead.seeds} seeds): {word} their noise."
 
 
@@ -155,12 +167,18 @@ def _agreement_line(found: Confirmation, each: Agreement) -> str:
     reference = found.reference
     head = f"{each.study} against {reference.study}: Kendall's tau {each.tau:.2f}"
     loss = _gap(found, each.regret) + (" points" if found.objective in PERCENT else "")
-    regret = f"its best loses {loss} there" if each.regret > 0 else "its best is the best there"
+    if each.regret > 0:
+        regret = f"its best loses {loss} there"
+    else:
+        regret = "its best is the best there"
     cost = f"a run took {each.seconds:.3g} s, there {reference.seconds:.3g} s"
     if each.low is None:
         return f"{head} of {each.n} candidates: too few for an interval ({FEWEST} are the fewest); {regret}; {cost}."
     interval = f"(95 % interval {each.low:.2f} to {each.high:.2f}, {each.n} candidates)"
-    word = "its ranks can be trusted" if each.trusted else "its ranks cannot be told from luck"
+    if each.trusted:
+        word = "its ranks can be trusted"
+    else:
+        word = "its ranks cannot be told from luck"
     return f"{head} {interval}: {word}; {regret}; {cost}."
 
 
@@ -169,7 +187,10 @@ def _table(found: Confirmation) -> Table:
     name = NAMES[found.objective]
     table = Table("candidate", title=f"{found.study}: {name}, mean ± standard deviation over seeds (rank)")
     for rank in found.ranks:
-        seeds = f"\n{rank.seeds} seed{'s' if rank.seeds > 1 else ''}" if rank.study != found.study else "\nas it was"
+        if rank.study != found.study:
+            seeds = f"\n{rank.seeds} seed{'s' if rank.seeds > 1 else ''}"
+        else:
+            seeds = "\nas it was"
         table.add_column(rank.study + seeds, justify="right")
     table.add_column("configuration")
     for each in found.reference.candidates:
@@ -182,7 +203,13 @@ def _cell(found: Confirmation, rank: Rank, number: int) -> str:
     each = next((each for each in rank.candidates if each.number == number), None)
     if each is None:
         return ""
-    spread = f" ± {shown(found.objective, each.spread)}" if each.spread is not None else ""
+    if each.spread is not None:
+        spread = f" ± {shown(found.objective, each.spread)}"
+    else:
+        spread = ""
     dead = len(each.values) - each.learned
-    of = f", {dead} of {len(each.values)} did not learn" if dead else ""
+    if dead:
+        of = f", {dead} of {len(each.values)} did not learn"
+    else:
+        of = ""
     return f"{shown(found.objective, each.mean)}{spread} ({rank.place(number)}){of}"

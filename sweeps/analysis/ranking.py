@@ -81,7 +81,10 @@ def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
         if trial.config and trial.fate not in UNKNOWN and score(space, trial) is not None:
             key = json.dumps({**trial.config, "seed": 0}, sort_keys=True)
             runs.setdefault(key, []).append(trial)
-    sign = -1 if space.direction == "maximize" else 1
+    if space.direction == "maximize":
+        sign = -1
+    else:
+        sign = 1
     return sorted((_ranked(space, each) for each in runs.values()), key=lambda each: sign * each.mean)
 
 

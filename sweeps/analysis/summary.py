@@ -146,7 +146,10 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
 def fates_line(summary: Summary) -> Text:
     """`learned 5 · at chance 4 · ...`, the fates that occurred; then the steps saved."""
     parts = [(f"{fate} {summary.fates[fate]}", COLOURS.get(fate, "red")) for fate in FATES if summary.fates.get(fate)]
-    line = Text(" · ").join(Text(text, style) for text, style in parts) if parts else Text("no trial finished yet")
+    if parts:
+        line = Text(" · ").join(Text(text, style) for text, style in parts)
+    else:
+        line = Text("no trial finished yet")
     budget = summary.steps_run + summary.steps_saved
     if summary.steps_saved:
         line += Text(f" │ steps saved {summary.steps_saved:,} of {budget:,} ({summary.steps_saved / budget:.0%})")
@@ -166,10 +169,16 @@ def best_line(space: Space, summary: Summary) -> Text:
 
 def trial_line(space: Space, trial: Finished) -> Text:
     """A finished trial in one line."""
-    accuracy = f"top-1 {trial.top1:7.2%}" if trial.top1 is not None else " " * 13
+    if trial.top1 is not None:
+        accuracy = f"top-1 {trial.top1:7.2%}"
+    else:
+        accuracy = " " * 13
     if trial.top1 is None and trial.gain is not None:
         accuracy = f"R^2 {trial.gain:9.3f}"
-    loss = f"loss {trial.loss:6.3g}" if trial.loss is not None else " " * 11
+    if trial.loss is not None:
+        loss = f"loss {trial.loss:6.3g}"
+    else:
+        loss = " " * 11
     return Text.assemble(
         f"{trial.number:4d}  ",
         (f"{trial.fate:10s}", COLOURS.get(Fate(trial.fate), "red") if trial.fate in set(Fate) else "red"),
@@ -211,7 +220,10 @@ def drawn(space: Space, trial: Finished) -> str:
         value = value_of(trial.config, parameter.name)
         if not varies or value is None or value == "none":
             continue
-        word = f"{value:.3g}" if isinstance(value, float) else str(value)
+        if isinstance(value, float):
+            word = f"{value:.3g}"
+        else:
+            word = str(value)
         words.append(word if parameter.name in SPEAK_FOR_THEMSELVES else f"{parameter.name}={word}")
     return " ".join(words)
 
@@ -263,7 +275,10 @@ def _finished(trial: FrozenTrial) -> Finished:
 
 
 def _best(space: Space, done: Sequence[Finished]) -> Finished | None:
-    sign = 1 if space.direction == "maximize" else -1
+    if space.direction == "maximize":
+        sign = 1
+    else:
+        sign = -1
     return max(
         (trial for trial in done if trial.value is not None),
         key=lambda trial: sign * (trial.value or 0.0),
@@ -275,7 +290,10 @@ def _reached(space: Space, best: Finished) -> str:
     """Where its own best value was, if that was before its end."""
     if best.best_value is None or best.best_step in (None, best.steps):
         return ""
-    where = f"epoch {best.best_epoch:.3g}" if space.budget.epochs else f"step {best.best_step}"
+    if space.budget.epochs:
+        where = f"epoch {best.best_epoch:.3g}"
+    else:
+        where = f"step {best.best_step}"
     return f" (its best {shown(space.objective, best.best_value)} at {where})"
 
 

@@ -51,7 +51,11 @@ def assemble(raw: Raw, config: DataConfig, holdout_images: int, what: str) -> Ar
             f"set budget.holdout_images = {len(kept)} or less"
         )
     rows = _rows(raw.train_labels, config, config.images)
-    images = raw.train_images if len(rows) == len(raw.train_images) else Rows(raw.train_images, rows)
+    images: NDArray[Any] | Rows
+    if len(rows) == len(raw.train_images):
+        images = raw.train_images
+    else:
+        images = Rows(raw.train_images, rows)
     if raw.train_images.ndim == 2:
         images = np.asarray(images[np.arange(len(rows))], np.float32)
     kept_images = raw.holdout_images[kept]

@@ -99,7 +99,10 @@ class Autopsy:
         shown = ["", picture] if picture else []
         head = [f"## Autopsy: {self.cause}", *self.opening(), *shown, "", "### What happened"]
         head += [f"- {line}" for line in (self.reason, *self.happened()) if line]
-        tail = [] if self.cause is Cause.NONE else ["", "### What this study supports", *self._supports()]
+        if self.cause is Cause.NONE:
+            tail = []
+        else:
+            tail = ["", "### What this study supports", *self._supports()]
         rows = max(FEWEST_ROWS, MOST_LINES - len(head) - len(tail) - 5)
         return "\n".join([*head, *_table(self.findings, rows), *tail])
 
@@ -236,8 +239,14 @@ def _loss(result: Autopsy) -> Iterator[str]:
         return
     classes = not isnan(result.chance.top1)
     blind = found.signal < LEAST_SIGNAL
-    what = "answering the class frequencies" if classes else "answering the mean"
-    name = "best gain" if classes else "best R^2"
+    if classes:
+        what = "answering the class frequencies"
+    else:
+        what = "answering the mean"
+    if classes:
+        name = "best gain"
+    else:
+        name = "best R^2"
     text = f"loss at the end {found.loss:.4g}, of {what} {guess:.4g}; {name} {found.best_gain:.3g} at step {at}"
     if abs(found.loss - guess) <= AT_PRIOR * guess:
         yield f"{text}: it ends by {what}"
@@ -251,7 +260,10 @@ def _domain(result: Autopsy) -> Iterator[str]:
     each = result.findings.least_in_domain
     if each is None or (weights := each.vitals.weights) is None or isnan(weights.in_domain):
         return
-    matters = " (made for SELU: of no weight here)" if result.activation not in ("selu", None) else ""
+    if result.activation not in ("selu", None):
+        matters = " (made for SELU: of no weight here)"
+    else:
+        matters = ""
     yield (
         f"units with sum of weights in [-0.1, 0.1] and sum of squares in [0.95, 1.1], the domain of Theorem 1 of "
         f"Klambauer et al. 2017{matters}: {weights.in_domain:.0%} of {each.name}, the fewest, with sums "
@@ -265,7 +277,10 @@ def _table(found: Findings, most: int) -> list[str]:
         return []
     count = len(found.layers)
     first = found.first_lost
-    kept = {round(row * (count - 1) / (most - 2)) for row in range(most - 1)} if count > most else set(range(count))
+    if count > most:
+        kept = {round(row * (count - 1) / (most - 2)) for row in range(most - 1)}
+    else:
+        kept = set(range(count))
     rows = [each for index, each in enumerate(found.layers) if index in kept or each is first]
     columns = (
         "layer",

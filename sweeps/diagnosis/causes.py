@@ -61,7 +61,10 @@ def seen(cause: Cause, layer: str = "", step: int | None = None) -> str:
         layer: the one that shows it first; empty where unknown.
         step: at which it was seen first.
     """
-    where = f" (lost first in {layer}{f' at step {step}' if step is not None else ''})" if layer else ""
+    if layer:
+        where = f" (lost first in {layer}{f' at step {step}' if step is not None else ''})"
+    else:
+        where = ""
     return SEEN[cause].format(layer=layer or "a layer", where=where)
 
 

@@ -132,7 +132,10 @@ def region(trials: Sequence[LabeledTrial]) -> list[Rule]:
         if wilson(*_counts(mask, learned)) <= wilson(*_counts(inside, learned)):
             break
         inside = mask
-        words = f"{words} and {text}" if words else text
+        if words:
+            words = f"{words} and {text}"
+        else:
+            words = text
         rules.append(Rule(words, *_counts(inside, learned)))
     return [rule for rule in rules if 2 * rule.learned > rule.tried]
 
@@ -197,7 +200,10 @@ def _edges(numbers: Floats, bins: int) -> list[float]:
         steps = np.unique([steps[np.abs(steps - each).argmin()] for each in wanted])
     in_logs = ordered[0] > 0 and ordered[-1] > LOG_SPAN * ordered[0]
     for low, high in ((float(ordered[step - 1]), float(ordered[step])) for step in steps):
-        middle = sqrt(low) * sqrt(high) if in_logs else low / 2 + high / 2
+        if in_logs:
+            middle = sqrt(low) * sqrt(high)
+        else:
+            middle = low / 2 + high / 2
         rounded = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
         edges.append(next((each for each in rounded if low < each < high), high))
     return edges

@@ -106,7 +106,13 @@ def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Seque
 
     place = f"{branch}:{tree.prefix}"
     found = plan(wanted, there, place, force=force)
-    parent = f"its tip {tip[:9]}" if tip else f"HEAD, {head[:9]}" if head else "nothing: the repository is empty"
+    if tip:
+        parent = f"its tip {tip[:9]}"
+    else:
+        if head:
+            parent = f"HEAD, {head[:9]}"
+        else:
+            parent = "nothing: the repository is empty"
     if not found.files:
         return Commit(found, place, "", parent)
     sha = _commit(tree, base, found.files, message)
@@ -204,5 +210,8 @@ def _words(stderr: bytes) -> str:
     fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
     text = " ".join((fatal or lines or ["it says nothing"])[-1].split())
     unknown = b"tell me who you are" in stderr or "ident" in text
-    mend = "; say who commits with git config user.name and user.email" if unknown else ""
+    if unknown:
+        mend = "; say who commits with git config user.name and user.email"
+    else:
+        mend = ""
     return f"{text.removeprefix('fatal: ').removeprefix('error: ')}{mend}"

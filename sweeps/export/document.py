@@ -97,7 +97,10 @@ class Document:
         try:
             _ = found.trained
         except (ValidationError, KeyError, TypeError) as exc:
-            words = reason(exc.errors()[0]) if isinstance(exc, ValidationError) else f"no such field: {exc}"
+            if isinstance(exc, ValidationError):
+                words = reason(exc.errors()[0])
+            else:
+                words = f"no such field: {exc}"
             raise InputError(f"{source}: truncation: {words}") from exc
         return found
 
@@ -122,7 +125,10 @@ def read(path: Path) -> Document:
     except FileNotFoundError as exc:
         raise InputError(f"{path}: no such file; `sweeps export STUDY --to FOLDER` writes it") from exc
     except (OSError, ValueError) as exc:
-        words = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        if isinstance(exc, OSError):
+            words = exc.strerror
+        else:
+            words = "it is not UTF-8"
         raise InputError(f"{path}: cannot be read ({words})") from exc
     return parse(text, FORMATS[path.suffix], str(path))
 
@@ -137,7 +143,10 @@ def parse(text: str, form: Format, source: str) -> Document:
         if form == "json":
             tables: Any = json.loads(text)
         else:
-            tables = tomllib.loads(text) if form == "toml" else yaml.safe_load(text)
+            if form == "toml":
+                tables = tomllib.loads(text)
+            else:
+                tables = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as exc:
         raise InputError(f"{source}: not {form.upper()}: {one_line(exc)}") from exc
     return Document.of(tables, source)
@@ -152,7 +161,10 @@ def _recipe(table: Mapping[str, Any], source: str) -> Config:
         place = ".".join(["recipe", *path])
         tables: dict[str, type[BaseModel]] = {"data": DataConfig, "model": ModelConfig}
         known = tables.get("".join(path[:1]), Config).model_fields
-        wrong = unknown_key(path[-1], known) if error["type"] == "extra_forbidden" else reason(error)
+        if error["type"] == "extra_forbidden":
+            wrong = unknown_key(path[-1], known)
+        else:
+            wrong = reason(error)
         raise InputError(f"{source}: {place}: {wrong}") from exc
 
 

@@ -65,7 +65,10 @@ def build(recipes: Sequence[tuple[Document, Sequence[str] | None]]) -> list[Buil
     )
     if done.returncode:
         words = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        killed = " (killed: memory may be too small for the full size)" if done.returncode < 0 else ""
+        if done.returncode < 0:
+            killed = " (killed: memory may be too small for the full size)"
+        else:
+            killed = ""
         raise SweepsError(f"the models could not be built{killed}: {words[0][:LAST_WORDS]}")
     return [str(found["error"]) if "error" in found else _built(found) for found in json.loads(done.stdout)]
 

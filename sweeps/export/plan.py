@@ -64,7 +64,10 @@ def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where
     removed = _replaced(left, wanted, noted)
     if removed and not force:
         edited = [name for name in removed if manifest.digest(left[name]) != noted[name].sha256]
-        words = f"{REPLACED}, and edited since ({', '.join(edited)})" if edited else REPLACED
+        if edited:
+            words = f"{REPLACED}, and edited since ({', '.join(edited)})"
+        else:
+            words = REPLACED
         lines.append(f"{where}: {', '.join(removed)}: {words}; --force removes")
     if lines:
         raise InputError("\n".join(lines))

@@ -52,7 +52,10 @@ def files(
     drafts = [_draft(study, space, each) for each in chosen]
     built = models.build([(draft, about(draft) if module else None) for draft in drafts])
     found: dict[str, File] = {}
-    said = [] if space.full is not None else [NO_FULL_SIZE.format(space.name)]
+    if space.full is not None:
+        said = []
+    else:
+        said = [NO_FULL_SIZE.format(space.name)]
     for each, draft, made in zip(chosen, drafts, built, strict=True):
         if isinstance(made, str):
             raise InputError(f"trial {each.trial.number}: {made}")
@@ -82,8 +85,14 @@ def about(document: Document) -> list[str]:
     runs = results.get("runs", {})
     if runs and (runs["n"] > 1 or runs["study"] != provenance["study"]):
         ends = [_shown(results, runs[end], "") for end in ("low", "high") if end in runs]  # none of equal values
-        interval = f", 95 % interval {' to '.join(ends)}" if ends else ""
-        of = f"{runs['n']} runs in {runs['study']!r}: mean" if runs["n"] > 1 else f"One run in {runs['study']!r}:"
+        if ends:
+            interval = f", 95 % interval {' to '.join(ends)}"
+        else:
+            interval = ""
+        if runs["n"] > 1:
+            of = f"{runs['n']} runs in {runs['study']!r}: mean"
+        else:
+            of = f"One run in {runs['study']!r}:"
         lines.append(f"{of} {_shown(results, runs['mean'])}{interval}.")
     recipe = document.recipe.model_dump()
     changes = [
@@ -177,5 +186,8 @@ def _complete(draft: Document, built: models.Built) -> Document:
 
 def _shown(results: Mapping[str, Any], value: float, name: str | None = None) -> str:
     objective = results["objective"]
-    words = NAMES.get(objective, objective) if name is None else name
+    if name is None:
+        words = NAMES.get(objective, objective)
+    else:
+        words = name
     return f"{words} {shown(objective, value)}".strip()

@@ -118,7 +118,10 @@ def _chosen(
     words = f"trial {trial.number}: {trial.fate}"
     if value is not None:
         words += f", {NAMES[space.objective]} {shown(space.objective, value)}"
-    dead = "" if trial.fate == Fate.LEARNED else f"did not learn: {trial.reason or trial.fate}"
+    if trial.fate == Fate.LEARNED:
+        dead = ""
+    else:
+        dead = f"did not learn: {trial.reason or trial.fate}"
     return ExportedTrial(name, trial, attributes, value, runs, words, dead)
 
 
@@ -155,7 +158,10 @@ def _lines(
     if confirmed is None:
         return []
     most = max(len(each.trials) for each in confirmed.candidates.values())
-    seeds = f"{most} seeds" if most > 1 else "one seed, which says nothing of how much seeds matter,"
+    if most > 1:
+        seeds = f"{most} seeds"
+    else:
+        seeds = "one seed, which says nothing of how much seeds matter,"
     again = [(each, runs) for each, runs in chosen if runs.study == confirmed.study]
     parts = [f"trial {_learner(each).number}, {_mean(space, runs.ranked)}" for each, runs in again]
     lines = [f"confirmed with {seeds} in {confirmed.study!r}: {'; '.join(parts)}"] if parts else []

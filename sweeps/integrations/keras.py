@@ -121,7 +121,10 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         loss, loss_std, hits1, hits5 = self._watched.evaluate(self._inputs, self._labels)
         ratios = self._watched.update_ratios(before)
         done = self._step - self._step_of_look
-        train_loss = self._loss_sum / done - self._watched.penalty() if done else nan
+        if done:
+            train_loss = self._loss_sum / done - self._watched.penalty()
+        else:
+            train_loss = nan
         self._loss_sum = 0.0
         self._step_of_look = self._step
         return Reading(
@@ -249,6 +252,9 @@ def _gives_probabilities(model: keras.Model) -> bool:
     from_logits = getattr(model.loss, "from_logits", None)
     if from_logits is not None:
         return not from_logits
-    last = model.layers[-1] if model.layers else model
+    if model.layers:
+        last = model.layers[-1]
+    else:
+        last = model
     name = getattr(getattr(last, "activation", None), "__name__", "")
     return name in ("softmax", "sigmoid") or isinstance(last, keras.layers.Softmax)

@@ -98,7 +98,11 @@ class Evaluation:
     def _layers(self, channels_too: bool) -> tuple[LayerVitals, ...]:
         progress = self.progress
         found = self.found
-        each = found.channels if channels_too else [None] * len(found.channels)
+        each: Sequence[NDArray[np.float32] | None]
+        if channels_too:
+            each = found.channels
+        else:
+            each = [None] * len(found.channels)
         norms = zip(progress.gradient_norms, progress.update_ratios, strict=True)
         return tuple(
             LayerVitals(

@@ -114,7 +114,10 @@ def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
     """Keras's JSON of a recipe's model, or why there is none."""
     try:
         learns = learns_scaling(size.config, size.input_shape)
-        model = load(size.config, size.input_shape).model if learns else size.model
+        if learns:
+            model = load(size.config, size.input_shape).model
+        else:
+            model = size.model
         return json.dumps(json.loads(model.to_json()), indent=1) + "\n", "", ""
     except InputError as exc:
         return None, "its inputs are scaled by what the training images are like, and these were not at hand", str(exc)
@@ -139,7 +142,10 @@ def _arrays(config: Config, shape: tuple[int, ...], images: Any) -> Arrays:
     else:
         images = np.asanyarray(images)
         if images.shape[1:] != shape or not len(images) or (len(shape) == 3 and images.dtype != np.uint8):
-            kind = "uint8 images" if len(shape) == 3 else "rows"
+            if len(shape) == 3:
+                kind = "uint8 images"
+            else:
+                kind = "rows"
             wanted = ", ".join(map(str, shape))
             raise InputError(f"images= are {images.dtype} {images.shape}; give the {kind} trained on, (n, {wanted})")
     labels = np.zeros(len(images), np.int32)

@@ -94,7 +94,10 @@ class SwitchedNet:
         """See `Net`."""
         squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in self._kernels])
         gates = [tf.reduce_mean(tf.square(1 - tf.cast(gate, tf.float32))) for gate in outputs[len(self.layers) :]]
-        closed = self.dials["excitation_penalty"] * tf.add_n(gates) if gates else 0.0
+        if gates:
+            closed = self.dials["excitation_penalty"] * tf.add_n(gates)
+        else:
+            closed = 0.0
         return self.dials["l2"] * squares + closed
 
     def constrain(self) -> None:

@@ -144,5 +144,8 @@ def totals(scores: Sequence[NDArray[np.float32]], images: int) -> tuple[float, f
     """
     total, squares, hits1, hits5 = np.stack(scores).astype(np.float64).sum(axis=0).tolist()
     loss = total / images
-    spread = max(0.0, squares / images - loss**2) ** 0.5 if isfinite(loss) else nan
+    if isfinite(loss):
+        spread = max(0.0, squares / images - loss**2) ** 0.5
+    else:
+        spread = nan
     return loss, spread, int(hits1), int(hits5)

@@ -72,7 +72,10 @@ def module(about: Sequence[str], full: Size, trained: Size) -> str:
     steps = f"STEPS = {full.config.steps:_}"
     if full.config.steps != trained.config.steps:
         steps += f"  # of the optimiser; the trial had {trained.config.steps:_}"
-    at = "at the trial's own size" if full.config == trained.config else "at full size"
+    if full.config == trained.config:
+        at = "at the trial's own size"
+    else:
+        at = "at full size"
     parts = [
         f"BATCH_SIZE = {full.config.batch_size}\n{steps}",
         found.text,
@@ -98,13 +101,19 @@ def _lines(code: Code, size: Size) -> list[str]:
     if not _learns(size):
         lines = code.model(size.model, {})
         return [lines[0], f"{lines[1]}  # {RANGES[size.config.inputs]}", *lines[2:]]
-    dtype = "" if size.config.dtype == "float32" else f'dtype="{size.config.dtype}", '
+    if size.config.dtype == "float32":
+        dtype = ""
+    else:
+        dtype = f'dtype="{size.config.dtype}", '
     scaled = {"scale": f'layers.Rescaling(scale, offset, {dtype}name="scale")'}
     return ["scale, offset = scaling(training_images)", *code.model(size.model, scaled)]
 
 
 def _function(name: str, words: str, size: Size, lines: Iterable[str]) -> str:
-    given = "training_images: np.ndarray" if _learns(size) else ""
+    if _learns(size):
+        given = "training_images: np.ndarray"
+    else:
+        given = ""
     head = [f"def {name}({given}) -> keras.Model:", f'    """{words}."""']
     return "\n".join([*head, *(f"    {line}" for line in lines)])
 
@@ -113,15 +122,27 @@ def _words(size: Size) -> str:
     """What a model makes of what, and how many parameters it has."""
     config = size.config
     sides = " x ".join(map(str, size.input_shape))
-    inputs = f"uint8 images, {sides}" if len(size.input_shape) == 3 else f"rows of {sides} numbers"
-    kind = "logits" if config.output == "logits" else "probabilities"
-    outputs = f"{kind} of {config.data.classes} classes" if config.data.task == "classification" else "one number"
+    if len(size.input_shape) == 3:
+        inputs = f"uint8 images, {sides}"
+    else:
+        inputs = f"rows of {sides} numbers"
+    if config.output == "logits":
+        kind = "logits"
+    else:
+        kind = "probabilities"
+    if config.data.task == "classification":
+        outputs = f"{kind} of {config.data.classes} classes"
+    else:
+        outputs = "one number"
     return f"{inputs} -> {outputs}; {size.model.count_params():,} parameters"
 
 
 def _scaling(config: Config, input_shape: Sequence[int]) -> str:
     """The function that says how inputs are scaled; what `sweeps.data.arrays.input_scaling` does."""
-    of = "column" if len(input_shape) == 1 else "pixel"
+    if len(input_shape) == 1:
+        of = "column"
+    else:
+        of = "pixel"
     if config.inputs == "standardized_set":
         what = "that give all of them mean 0 and variance 1"
         body = MOMENTS.format(axis="")
@@ -169,7 +190,10 @@ def _imports(body: str, more: Iterable[tuple[str, str]]) -> str:
     groups: Mapping[bool, list[str]] = {False: [], True: []}
     for module_name, names in groupby(sorted(wanted), key=lambda pair: (pair[0], not pair[1])):
         module, whole = module_name
-        line = f"import {module}" if whole else f"from {module} import {', '.join(name for _, name in names)}"
+        if whole:
+            line = f"import {module}"
+        else:
+            line = f"from {module} import {', '.join(name for _, name in names)}"
         groups[module.split()[0] in ("keras", "numpy")].append(line)
     return "\n\n".join("\n".join(sorted(lines, key=_import_order)) for lines in groups.values() if lines)
 

@@ -83,7 +83,10 @@ class Code:
         seeds = SEED.findall(" ".join(words))
         if len(words) == 1 or len(seeds) != 1:
             return ", ".join(words)
-        of = "convolution_" if kind is keras.layers.Conv2D else "dense_"
+        if kind is keras.layers.Conv2D:
+            of = "convolution_"
+        else:
+            of = "dense_"
         name = f"{of if AXES in ' '.join(words) else ''}kernel"
         template = (name, *(SEED.sub("seed=seed", word) for word in words))
         taken = sum(each[0] == name for each in self.kernels)
@@ -121,12 +124,18 @@ class Code:
         for number, layer in enumerate(model.layers):
             if isinstance(layer, keras.layers.InputLayer):
                 names[number] = layer.name
-                dtype = "" if layer.dtype == "float32" else f", dtype={json.dumps(layer.dtype)}"
+                if layer.dtype == "float32":
+                    dtype = ""
+                else:
+                    dtype = f", dtype={json.dumps(layer.dtype)}"
                 call = f"keras.Input({tuple(layer.batch_shape[1:])!r}{dtype}, name={json.dumps(layer.name)})"
             else:
                 read = [names[of[id(tensor)]] for tensor in _inputs(layer)]
                 made = replaced.get(layer.name) or self.layer(layer)
-                call = f"{made}({', '.join(read)})" if len(read) == 1 else f"{made}([{', '.join(read)}])"
+                if len(read) == 1:
+                    call = f"{made}({', '.join(read)})"
+                else:
+                    call = f"{made}([{', '.join(read)}])"
             lines.append(f"{names[number]} = {call}")
         first = names[of[id(model.inputs[0])]]
         return [*lines, f"return keras.Model({first}, {names[ends]}, name={json.dumps(model.name)})"]

@@ -70,7 +70,10 @@ class Training:
         except StopIteration:
             raise
         except (tf.errors.ResourceExhaustedError, MemoryError) as exc:
-            place = "the host" if isinstance(exc, MemoryError) else device.name()
+            if isinstance(exc, MemoryError):
+                place = "the host"
+            else:
+                place = device.name()
         except BaseException:  # the position may lag behind the net
             self.close()
             raise
@@ -96,7 +99,10 @@ class Training:
             return self._saved
         if self._trainer is None:
             return State(self._position, 0.0, []).to_bytes(self._config)
-        values = [] if self._finished() else self._ours(self._trainer).values()
+        if self._finished():
+            values = []
+        else:
+            values = self._ours(self._trainer).values()
         return State(self._position, self._elapsed(), values).to_bytes(self._config)
 
     def close(self) -> None:
@@ -110,7 +116,10 @@ class Training:
             raise StopIteration
         if self._interrupted():
             return None
-        trainer = self._ours(self._trainer) if self._trainer else self._start()
+        if self._trainer:
+            trainer = self._ours(self._trainer)
+        else:
+            trainer = self._start()
         if not self._train(trainer) or self._interrupted():
             return None
         return self._look(trainer)
@@ -233,6 +242,9 @@ def _check(config: Config, arrays: Arrays) -> None:
         raise TrialError(
             f'{config.model.architecture} needs images, not rows of a table; set model.architecture = "dense"'
         )
-    wanted = config.data.classes if config.data.task == "classification" else 0
+    if config.data.task == "classification":
+        wanted = config.data.classes
+    else:
+        wanted = 0
     if arrays.classes != wanted:
         raise TrialError(f"the images have {arrays.classes} classes, data.classes is {wanted}; they must agree")

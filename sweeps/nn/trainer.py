@@ -48,8 +48,14 @@ class Trainer:
         with tf.device("CPU:0"):
             self.stop = tf.Variable(False, trainable=False)
         image = architecture.input_shape
-        pixels = tf.uint8 if len(image) == 3 else tf.float32
-        label = tf.float32 if architecture.regression else tf.int32
+        if len(image) == 3:
+            pixels = tf.uint8
+        else:
+            pixels = tf.float32
+        if architecture.regression:
+            label = tf.float32
+        else:
+            label = tf.int32
         images = tf.TensorSpec((None, *image), pixels)
         labels = tf.TensorSpec((None,), label)
         chunk = [tf.TensorSpec((None, None, *image), pixels), tf.TensorSpec((None, None), label)]
@@ -106,7 +112,10 @@ class Trainer:
         Args:
             loss_sum: of earlier steps, to which the losses of these are added; none were before unless given.
         """
-        before = np.float32(0) if loss_sum is None else loss_sum
+        if loss_sum is None:
+            before = np.float32(0)
+        else:
+            before = loss_sum
         steps, total, norms, ratios = (value.numpy() for value in self._advance(images, labels, before))
         return Progress(int(steps), total, float(norms[-1]), norms[:-1], ratios)
 

@@ -96,12 +96,21 @@ def _standing(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
 
 
 def _compared(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
-    better = "more" if space.direction == "maximize" else "less"
+    if space.direction == "maximize":
+        better = "more"
+    else:
+        better = "less"
     yield "### What is compared"
     lines = [f"Trials are compared by {OBJECTIVES[space.objective]}: the {better} the better. {_chance(space, trials)}"]
     data = space.data
-    where = f" ({space.data.path})" if space.data.path else ""
-    what = f"{data.classes:,} classes" if data.task == "classification" else "numbers to be predicted"
+    if space.data.path:
+        where = f" ({space.data.path})"
+    else:
+        where = ""
+    if data.task == "classification":
+        what = f"{data.classes:,} classes"
+    else:
+        what = "numbers to be predicted"
     lines += [f"Budget: {_budget(space.budget)}.", f"Data: {data.source}{where}, {what}, {data.images:,} to train on."]
     if space.confirms:
         lines.append(f"It runs candidates of `{space.confirms}` again.")
@@ -149,8 +158,14 @@ def _grouped(value: object) -> str:
 
 
 def _how_to_read(space: Space) -> Iterator[str]:
-    measure = "R^2" if space.data.task == "regression" else "information gain, 1 - loss / loss of guessing"
-    sign = "" if space.direction == "maximize" else ", with a minus before it since less is better here"
+    if space.data.task == "regression":
+        measure = "R^2"
+    else:
+        measure = "information gain, 1 - loss / loss of guessing"
+    if space.direction == "maximize":
+        sign = ""
+    else:
+        sign = ", with a minus before it since less is better here"
     yield "### How to read it"
     lines = (
         "Each finished trial has a note with what became of it and why, a picture (its curves against chance, and the "

@@ -69,7 +69,10 @@ def text(study_id: int, trial: FrozenTrial, found: Autopsy | None) -> str:
     """A trial's note: its autopsy, else what became of it; then its picture, config, and what it was trained with."""
     attributes = trial.user_attrs
     picture = _shown(study_id, trial)
-    opening = [found.markdown(picture)] if found else _outcome(trial, picture)
+    if found:
+        opening = [found.markdown(picture)]
+    else:
+        opening = list(_outcome(trial, picture))
     return _spaced("\n\n".join([*opening, *_recipe(attributes)]))
 
 

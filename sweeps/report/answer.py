@@ -49,7 +49,10 @@ def sureness(found: Findings, standing: Standing) -> str:
     """The interval of a configuration's mean, and of what; empty where nothing tells."""
     if standing.interval is None:
         return ""
-    over = "over seeds" if standing.over == SEEDS else f"over the {standing.over} alone"
+    if standing.over == SEEDS:
+        over = "over seeds"
+    else:
+        over = f"over the {standing.over} alone"
     return f"95 % interval {between(found, standing.interval)} {over}"
 
 
@@ -87,7 +90,10 @@ def _standing(found: Findings) -> str:
 def _unfinished(found: Findings) -> Iterator[str]:
     summary = found.summary
     if summary.done < summary.trials:
-        standing = f" ({text})" if (text := _standing(found)) else ""
+        if text := _standing(found):
+            standing = f" ({text})"
+        else:
+            standing = ""
         yield f"The study is not finished: {summary.done:,} of {summary.trials:,} trials have ended{standing}."
 
 
@@ -95,7 +101,10 @@ def _nothing_judged(found: Findings) -> Iterator[str]:
     failed = found.summary.fates.get(store.FAILED, 0)
     if failed:
         reason = found.failures[0].reason.rstrip(".")
-        whole = "All" if failed == found.summary.done else f"{failed:,} of {found.summary.done:,}"
+        if failed == found.summary.done:
+            whole = "All"
+        else:
+            whole = f"{failed:,} of {found.summary.done:,}"
         yield f"{whole} finished trials failed, so that nothing can be said; the most frequent reason: {reason}."
     if found.outranked:
         unknown = "whether they would have learned is not known"
@@ -116,17 +125,29 @@ def _best(found: Findings) -> Iterator[str]:
         return
     best = found.standings[0]
     name = name_of(found.summary.objective)
-    guess = f", {text}" if (text := guessing(found)) else ""
-    runs = f"trial {best.trials[0]}" if len(best.trials) == 1 else f"mean of {len(best.trials)} seeds"
+    if text := guessing(found):
+        guess = f", {text}"
+    else:
+        guess = ""
+    if len(best.trials) == 1:
+        runs = f"trial {best.trials[0]}"
+    else:
+        runs = f"mean of {len(best.trials)} seeds"
     words = best.words or "the only configuration"
-    sure = f", {text}" if (text := sureness(found, best)) else ""
+    if text := sureness(found, best):
+        sure = f", {text}"
+    else:
+        sure = ""
     value = shown(found.summary.objective, best.mean)
     if found.judged.learned:
         yield f"Best in {name}: {words}, {value} ({runs}{sure}){guess}."
         if not best.learned:
             yield "It has not learned."
     else:
-        end = "highest" if found.space.direction == "maximize" else "lowest"
+        if found.space.direction == "maximize":
+            end = "highest"
+        else:
+            end = "lowest"
         yield f"No configuration learned; the {end} {name} was {value} ({words}; {runs}{sure}){guess}."
     again = [(each, there) for each in found.confirming if (there := each.of(best)) is not None]
     yield from (_again(found, each, there) for each, there in again)
@@ -154,14 +175,20 @@ def _again(found: Findings, confirming: Confirming, standing: Standing) -> str:
     rank = f"rank {standing.rank} of {len(confirming.standings)}"
     runs = f"{len(standing.values)} seed{'s' if len(standing.values) > 1 else ''} of {confirming.length}"
     value = shown(found.summary.objective, standing.mean)
-    sure = f", {text}" if (text := sureness(found, standing)) else ""
+    if text := sureness(found, standing):
+        sure = f", {text}"
+    else:
+        sure = ""
     lived = f"{standing.learned} of {len(standing.values)} learned"
     found_there = f"Run again in {confirming.study} ({runs}) it came to {value}{sure}: {rank} there, {lived}."
     ahead = confirming.standings[0]
     if ahead is standing:
         return found_there
     value = shown(found.summary.objective, ahead.mean)
-    first = "First there, and in an export," if confirming.decides and ahead.learned else "First there"
+    if confirming.decides and ahead.learned:
+        first = "First there, and in an export,"
+    else:
+        first = "First there"
     return f"{found_there} {first} is trial {ahead.candidate}: {ahead.words}, {value}."
 
 
@@ -214,7 +241,13 @@ def _controls(found: Findings) -> Iterator[str]:
             return
         yield "There was no control, a run that is never stopped, so what stopping may have lost is not known."
         return
-    many = "1 run was a control" if controls.runs == 1 else f"{controls.runs:,} runs were controls"
-    wrongly = "none of these" if not controls.wrongly else f"{controls.wrongly:,} of these"
+    if controls.runs == 1:
+        many = "1 run was a control"
+    else:
+        many = f"{controls.runs:,} runs were controls"
+    if not controls.wrongly:
+        wrongly = "none of these"
+    else:
+        wrongly = f"{controls.wrongly:,} of these"
     would = f"would have stopped {controls.would_stop:,}, and {wrongly} learned"
     yield f"{many}, which the judge may not stop: it {would if controls.would_stop else 'would have stopped none'}."

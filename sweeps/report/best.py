@@ -131,11 +131,17 @@ def _within(bounds: tuple[float, float], interval: tuple[float, float] | None) -
 def _over_holdout(space: Space, value: float, look: Reading, chance: Chance) -> tuple[float, float] | None:
     """What another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean loss."""
     if space.objective in ("top1", "top5"):
-        hits = look.hits1 if space.objective == "top1" else look.hits5
+        if space.objective == "top1":
+            hits = look.hits1
+        else:
+            hits = look.hits5
         if look.count:
             return interval(hits, look.count)
         return None
-    unit = 1.0 if space.objective == "loss" else chance.loss  # gain and R^2 are 1 - loss / chance
+    if space.objective == "loss":  # gain and R^2 are 1 - loss / chance
+        unit = 1.0
+    else:
+        unit = chance.loss
     if space.objective == "f1" or not look.count or not (isfinite(look.loss_std) and unit > 0):
         return None
     half = Z * look.loss_std / sqrt(look.count) / unit

@@ -56,7 +56,10 @@ def _usual(runs: Sequence[Finished], trials: Sequence[FrozenTrial]) -> tuple[lis
         return _from_the_middle(runs), f"of median length among the {len(runs)} with this fate"
     cause, count = causes.most_common(1)[0]
     alike = [run for run in runs if trials[run.number].user_attrs.get(CAUSE) == cause]
-    how = "the only such one" if count == 1 else "of median length among these"
+    if count == 1:
+        how = "the only such one"
+    else:
+        how = "of median length among these"
     return _from_the_middle(alike), f"of {len(runs)} runs with this fate {count} had the cause “{cause}”; {how}"
 
 

@@ -52,7 +52,10 @@ def best(found: Findings) -> str:
     """The values of the best configurations, each run a ring, means with their intervals."""
     standings = found.standings
     percent = found.summary.objective in ("top1", "top5")
-    scale = 100 if percent else 1
+    if percent:
+        scale = 100
+    else:
+        scale = 1
     lived = any(standing.learned for standing in standings)
     bounds = BOUNDS[found.summary.objective]
 
@@ -151,7 +154,10 @@ def curves(found: Findings) -> str:
             _losses(panel, each, found.chance.loss, top)
         for panel in panels[len(shown) : count]:
             _scores(panel, learners[0], found)
-        longest = max(x for each in shown for curve in each.drawn for x in curve.x) if _points(shown) else 1
+        if _points(shown):
+            longest = max(x for each in shown for curve in each.drawn for x in curve.x)
+        else:
+            longest = 1
         for index, panel in enumerate(panels):
             panel.set_visible(index < count)
             panel.set_xlim(0, longest or 1)
@@ -171,8 +177,14 @@ def _points(shown: Sequence[Curves]) -> bool:
 def _highest(shown: Sequence[Curves], chance: float) -> float:
     """The upper end of the axis: not far above guessing, where that is known and some run is not far from it."""
     losses = [loss for each in shown for curve in each.drawn for loss in curve.loss if isfinite(loss)]
-    usual = float(np.quantile(losses, 0.9)) if losses else 1.0
-    known = max(chance, min(usual, 2 * chance)) if isfinite(chance) else usual
+    if losses:
+        usual = float(np.quantile(losses, 0.9))
+    else:
+        usual = 1.0
+    if isfinite(chance):
+        known = max(chance, min(usual, 2 * chance))
+    else:
+        known = usual
     return ABOVE * known
 
 
@@ -187,7 +199,10 @@ def _losses(panel: Axes, each: Curves, chance: float, top: float) -> None:
         panel.axhline(chance, color="black", linestyle=":", linewidth=1.2)
     panel.set_ylim(min(0.0, *(float(np.nanmin([0.0, *curve.loss])) for curve in each.drawn)), top * 1.02)
     panel.set_ylabel("hold-out loss")
-    of = f"{len(each.drawn)} of {each.runs:,}" if len(each.drawn) < each.runs else f"{each.runs}"
+    if len(each.drawn) < each.runs:
+        of = f"{len(each.drawn)} of {each.runs:,}"
+    else:
+        of = f"{each.runs}"
     panel.set_title(f"{each.fate} ({of})")
 
 
@@ -203,8 +218,14 @@ def _faint(each: Curves) -> float:
 
 def _scores(panel: Axes, each: Curves, found: Findings) -> None:
     classes = found.chance.classes > 0
-    chance = found.chance.top1 if found.chance.classes else 0.0
-    scale = 100 if classes else 1
+    if found.chance.classes:
+        chance = found.chance.top1
+    else:
+        chance = 0.0
+    if classes:
+        scale = 100
+    else:
+        scale = 1
     for curve in each.drawn:
         values = [scale * value for value in curve.score]
         panel.plot(curve.x, values, color=BLUE, linewidth=0.8, alpha=_faint(each))

@@ -189,7 +189,10 @@ def _ran(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finishe
     """What was run, where and when."""
     data = space.data
     held_out = f"{space.budget.holdout_images:,} held out"
-    kind = "numbers to predict" if data.task == "regression" else f"{data.classes:,} classes"
+    if data.task == "regression":
+        kind = "numbers to predict"
+    else:
+        kind = f"{data.classes:,} classes"
     seconds = sum(run.seconds for run in finished)
     ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
     rows = [

@@ -154,7 +154,10 @@ def _edges(numbers: Sequence[float], parameter: Parameter) -> list[float]:
     low = numbers[0]
     high = numbers[-1]
     ranges = [case.domain for case in parameter.cases if isinstance(case.domain, Range)]
-    in_logs = any(each.log for each in ranges) if ranges else high > LOG_SPAN * low
+    if ranges:
+        in_logs = any(each.log for each in ranges)
+    else:
+        in_logs = high > LOG_SPAN * low
     if low > 0 and in_logs:
         return _log_edges(low, high)
     return _linear_edges(low, high)

@@ -114,10 +114,19 @@ def _contents(found: Findings) -> Iterator[tuple[str, str]]:
 def _captions(found: Findings) -> dict[str, str]:
     summary = found.summary
     count = len(found.table.rows)
-    running = f"; {summary.running:,} are running" if summary.running else ""
+    if summary.running:
+        running = f"; {summary.running:,} are running"
+    else:
+        running = ""
     first = f"The first {len(found.standings)} of {found.configurations:,}. "
-    more = f" {min(count, MOST_DATA) - MOST_ROWS:,} more are shown by the page's script." if count > MOST_ROWS else ""
-    rest = f" The last {count - MOST_DATA:,} are left out." if count > MOST_DATA else ""
+    if count > MOST_ROWS:
+        more = f" {min(count, MOST_DATA) - MOST_ROWS:,} more are shown by the page's script."
+    else:
+        more = ""
+    if count > MOST_DATA:
+        rest = f" The last {count - MOST_DATA:,} are left out."
+    else:
+        rest = ""
     return {
         "standing": f"{summary.done:,} of {summary.trials:,} trials have finished{running}. "
         f"Objective: {name_of(summary.objective)}.",

@@ -30,10 +30,16 @@ def table(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finish
     known = {run.number: run for run in finished}
     parameters = varied(space)
     names = [parameter.name for parameter in parameters]
-    measured = ["loss"] if regression else ["top1", "loss"]
+    if regression:
+        measured = ["loss"]
+    else:
+        measured = ["top1", "loss"]
     others = [name for name in measured if name != space.objective]
     columns = ("trial", "fate", *(name_of(name) for name in (space.objective, *others)), "steps", "seconds")
-    sign = -1 if space.direction == "maximize" else 1
+    if space.direction == "maximize":
+        sign = -1
+    else:
+        sign = 1
 
     def order(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
         run = known.get(trial.number)

@@ -93,7 +93,10 @@ def fates(space: Space, finished: Iterable[Finished]) -> list[FateRow]:
     rows = []
     for fate, runs in _by_fate(finished).items():
         stopped = fate not in (Fate.LEARNED, store.FAILED)
-        saved = sum(run.config["steps"] - run.steps for run in runs) if stopped else 0
+        if stopped:
+            saved = sum(run.config["steps"] - run.steps for run in runs)
+        else:
+            saved = 0
         ends = median(reached(space, run) for run in runs)
         rows.append(FateRow(fate, len(runs), ends, sum(run.steps for run in runs), saved))
     return rows
@@ -114,7 +117,10 @@ def survival(space: Space, finished: Iterable[Finished]) -> list[Survival]:
 def to_be_drawn(space: Space, finished: Iterable[Finished]) -> dict[str, list[Finished]]:
     """The runs whose curves are drawn, by fate: the best learners, of the others some spaced evenly over the study."""
     chosen = {}
-    sign = -1 if space.direction == "maximize" else 1
+    if space.direction == "maximize":
+        sign = -1
+    else:
+        sign = 1
     for fate, runs in _by_fate(finished).items():
         if fate == Fate.LEARNED:
             ordered = sorted(runs, key=lambda run: (sign * _score(space, run), run.number))

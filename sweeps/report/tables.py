@@ -132,7 +132,10 @@ def write_looks(
     """
     trials = made_of.trials
     name = made_of.space.name
-    chance = autopsies.chance_of(trials[0], trials) if trials else Chance.balanced(2)
+    if trials:
+        chance = autopsies.chance_of(trials[0], trials)
+    else:
+        chance = Chance.balanced(2)
     with _all([writing(path, table.columns, option) for table, path, option in tables]) as writes:
         for done, (number, looks) in enumerate(made_of.readings([trial.number for trial in trials]), 1):
             for (table, _, _), write in zip(tables, writes, strict=True):

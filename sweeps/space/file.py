@@ -214,8 +214,14 @@ def _full(
 
 def over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
     """A table with other values put over its own; steps take the place of epochs, and epochs of steps."""
-    dropped = {"epochs", "epoch_images"} if "steps" in full else set()
-    dropped = {"steps", "report_interval"} if "epochs" in full else dropped
+    if "steps" in full:
+        dropped = {"epochs", "epoch_images"}
+    else:
+        dropped = set()
+    if "epochs" in full:
+        dropped = {"steps", "report_interval"}
+    else:
+        dropped = dropped
     return {**{key: value for key, value in truncated.items() if key not in dropped}, **full}
 
 
@@ -230,7 +236,10 @@ def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
     objective = parts["study"].objective
     task = parts["data"].task
     if objective in CLASSIFICATION if task == "regression" else objective == "r2":
-        other = "r2" if task == "regression" else "top1"
+        if task == "regression":
+            other = "r2"
+        else:
+            other = "top1"
         return [("study.objective", f'{objective} is of no meaning in {task}; take "{other}" or "loss"')]
     return []
 
@@ -259,7 +268,10 @@ def _override(tables: dict[str, Any], override: str) -> None:
         raise SpaceError(source, [("", "write it as table.key=value, e.g. budget.trials=6")])
     parsed = value_of(value)
     if path[0] == "space" and path[1:2] == ["model"]:
-        path = ["space", f"model.{path[2]}", *path[3:]] if len(path) > 2 else path
+        if len(path) > 2:
+            path = ["space", f"model.{path[2]}", *path[3:]]
+        else:
+            path = path
     table: Any = tables
     for part in path[:-1]:
         table = table.setdefault(part, {}) if isinstance(table, dict) else None
@@ -278,8 +290,14 @@ def _table(key: str, raw: Any, problems: list[tuple[str, str]], within: str = ""
     except ValidationError as exc:
         known = list(TABLES[key].model_fields)
         for error in exc.errors():
-            name = str(error["loc"][0]) if error["loc"] else ""
-            text = unknown_key(name, known) if error["type"] == "extra_forbidden" else reason(error)
+            if error["loc"]:
+                name = str(error["loc"][0])
+            else:
+                name = ""
+            if error["type"] == "extra_forbidden":
+                text = unknown_key(name, known)
+            else:
+                text = reason(error)
             problems.append((f"{place}.{name}" if name else place, text))
         return None
 

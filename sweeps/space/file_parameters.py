@@ -44,7 +44,10 @@ def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ..
         if name not in adapters:
             problems.append((f"space.{name}", unknown_key(name, list(adapters))))
             continue
-        specs = spec if isinstance(spec, list) and any(isinstance(item, dict) for item in spec) else [spec]
+        if isinstance(spec, list) and any(isinstance(item, dict) for item in spec):
+            specs = spec
+        else:
+            specs = [spec]
         found[name] = Parameter(name, tuple(_cases(name, specs, adapters[name], problems)))
     if not problems:  # a parameter in error would make its conditions look wrong too
         problems += [problem for parameter in found.values() for problem in _bad_conditions(parameter, found)]
@@ -57,8 +60,14 @@ def _cases(
     name: str, specs: Sequence[Any], adapter: TypeAdapter[Any], problems: list[tuple[str, str]]
 ) -> Iterable[Case]:
     for index, spec in enumerate(specs):
-        key = f"space.{name}" if len(specs) == 1 else f"space.{name}[{index}]"
-        table = spec if isinstance(spec, dict) else {"choices" if isinstance(spec, list) else "value": spec}
+        if len(specs) == 1:
+            key = f"space.{name}"
+        else:
+            key = f"space.{name}[{index}]"
+        if isinstance(spec, dict):
+            table = spec
+        else:
+            table = {"choices" if isinstance(spec, list) else "value": spec}
         when = _when(key, table.get("when", {}), problems)
         domain = _domain(key, {k: v for k, v in table.items() if k != "when"}, adapter, problems)
         if domain is not None and when is not None:
@@ -84,14 +93,20 @@ def _domain(
     if len(kinds) != 1:
         problems.append((key, "give one of: a value, choices = [...], or low = ... and high = ..."))
         return None
-    allowed = kinds[0] if kinds[0] != {"low", "high"} else {"low", "high", "log", "step"}
+    if kinds[0] != {"low", "high"}:
+        allowed = kinds[0]
+    else:
+        allowed = {"low", "high", "log", "step"}
     before = len(problems)
     problems += [(f"{key}.{name}", unknown_key(name, [*allowed, "when"])) for name in table if name not in allowed]
     if len(problems) > before:
         return None
     if "low" in allowed:
         return _range(key, table, adapter, problems)
-    values = table["choices"] if "choices" in table else [table["value"]]
+    if "choices" in table:
+        values = table["choices"]
+    else:
+        values = [table["value"]]
     if not isinstance(values, list) or not 0 < len(values) <= MOST_CHOICES:
         problems.append((key, f"must be a list of 1 to {MOST_CHOICES} values, not {short(values)}"))
         return None

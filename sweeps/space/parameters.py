@@ -66,8 +66,10 @@ class Range:
     def values(self) -> tuple[Scalar, ...]:
         """All numbers of a range that is not endless."""
         low, _, step = self._decimals()
-        kind = int if self.integer else float
-        return tuple(kind(low + index * step) for index in range(self.count))
+        numbers = [low + index * step for index in range(self.count)]
+        if self.integer:
+            return tuple(int(number) for number in numbers)
+        return tuple(float(number) for number in numbers)
 
     def _decimals(self) -> tuple[Decimal, Decimal, Decimal]:
         return Decimal(str(self.low)), Decimal(str(self.high)), Decimal(str(self.step or 1))  # .1 + .2 is to be .3

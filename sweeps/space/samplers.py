@@ -66,7 +66,10 @@ def _endless(space: Space) -> list[tuple[str, str]]:
         for case in parameter.cases
         if isinstance(case.domain, Range) and case.domain.endless
     ]
-    count = 0 if problems else math.prod(case.domain.count for _, case in _asked(space))
+    if problems:
+        count = 0
+    else:
+        count = math.prod(case.domain.count for _, case in _asked(space))
     if count > MOST_COMBINATIONS:
         return [("sampler.name", f"{name} tries every combination, and {count:,} are too many; take another")]
     return problems
@@ -169,8 +172,9 @@ def _make(table: Mapping[str, Any], module: Any, usual: Mapping[str, Any]) -> An
 def _inner(value: Any, usual: Mapping[str, Any]) -> Any:
     if not (isinstance(value, Mapping) and "name" in value):
         return value
-    module = optuna.pruners if value["name"] in PRUNERS else optuna.samplers
-    return _make(value, module, usual)
+    if value["name"] in PRUNERS:
+        return _make(value, optuna.pruners, usual)
+    return _make(value, optuna.samplers, usual)
 
 
 def _check(table: Mapping[str, Any], default: str, names: Iterable[str], module: Any) -> list[tuple[str, str]]:
@@ -182,7 +186,10 @@ def _check(table: Mapping[str, Any], default: str, names: Iterable[str], module:
         if key != "name" and key not in taken:
             return [(key, f"{name} has no such option{did_you_mean(key, taken)}; it has: {', '.join(taken) or 'none'}")]
         if isinstance(value, Mapping) and "name" in value:
-            known = PRUNERS if module is optuna.pruners else SAMPLERS
+            if module is optuna.pruners:
+                known = PRUNERS
+            else:
+                known = SAMPLERS
             inner = _check(value, "", known, module)
             if inner:
                 return [(f"{key}.{inner[0][0]}", inner[0][1])]

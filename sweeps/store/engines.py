@@ -190,8 +190,10 @@ def explained(storage_url: str, *, waited: bool = False) -> Iterator[None]:
         logging.getLogger("sqlalchemy").setLevel(logging.ERROR)
         yield
     except OutageError as exc:
-        kind = OutageError if waited else StoreError
-        raise kind(f"{shown}: {_mend(exc.__cause__ or exc, storage_url)}") from exc
+        message = f"{shown}: {_mend(exc.__cause__ or exc, storage_url)}"
+        if waited:
+            raise OutageError(message) from exc
+        raise StoreError(message) from exc
     except (*DRIVER_ERRORS, optuna.exceptions.OptunaError) as exc:
         raise StoreError(f"{shown}: {_mend(exc, storage_url)}") from exc
 

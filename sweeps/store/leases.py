@@ -122,7 +122,10 @@ def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | No
         found = db.execute(free.order_by(SlotRow.slot).limit(1)).one_or_none()
         if found is None:
             last = db.scalar(select(func.max(SlotRow.slot)).where(SlotRow.study_id == study_id))
-            slot = 0 if last is None else last + 1
+            if last is None:
+                slot = 0
+            else:
+                slot = last + 1
             if slot >= trials:
                 return None
             return _first(db, worker, study_id, slot)
@@ -194,7 +197,10 @@ def take_over(engine: Engine, worker: int, seen: float | None, retries: Retries)
             return 0
         slots = _held(db, worker)
         for slot in slots:
-            here = 1 if slot.step > slot.died_at else slot.deaths_here + 1
+            if slot.step > slot.died_at:
+                here = 1
+            else:
+                here = slot.deaths_here + 1
             counts = {"deaths": slot.deaths + 1, "deaths_here": here, "died_at": slot.step}
             db.execute(_slot(slot.study_id, slot.slot).values(**counts))
             if here >= retries.here or slot.deaths + 1 >= retries.ever:
@@ -280,8 +286,14 @@ def _free(db: Connection, held: Claim | Row[Any]) -> None:
 def _give_up(db: Connection, slot: Row[Any], here: int) -> None:
     """The end of a trial that killed its workers: `here` of them since it last got any further."""
     ever = slot.deaths + 1
-    where = f"at or after step {slot.step}" if slot.step >= 0 else "before its first look"
-    often = f"{here} times {where}" if here == ever else f"{here} times {where}, {ever} times in all"
+    if slot.step >= 0:
+        where = f"at or after step {slot.step}"
+    else:
+        where = "before its first look"
+    if here == ever:
+        often = f"{here} times {where}"
+    else:
+        often = f"{here} times {where}, {ever} times in all"
     reason = (
         f"its worker ended without a word {often}: killed, or out of memory; "
         f"a smaller batch_size, image or net needs less"

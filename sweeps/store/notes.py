@@ -39,8 +39,14 @@ def rewritten(attributes: Mapping[str, Any], trial_id: int | None, ours: str) ->
         return {}
     # Whoever has a note open in the dashboard cannot save it once the version is another. A trial's note is said once;
     # a study's is said anew while its trials end, and nothing is lost if an older one is put back for a minute.
-    version = max(1, version) if trial_id is None else version + 1
-    size = PIECE if len(json.dumps(body)) > WHOLE else len(body)
+    if trial_id is None:
+        version = max(1, version)
+    else:
+        version = version + 1
+    if len(json.dumps(body)) > WHOLE:
+        size = PIECE
+    else:
+        size = len(body)
     count = max(len(pieces), ceil(len(body) / size))
     cut = {f"{_prefix(trial_id)}note_str:{piece}": body[piece * size : (piece + 1) * size] for piece in range(count)}
     return {f"{_prefix(trial_id)}note_ver": version, **cut}

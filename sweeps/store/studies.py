@@ -51,7 +51,10 @@ def _content(file: str) -> str:
     try:
         found = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as exc:  # ValueError: no text; nothing of it is quoted
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no text"
+        if isinstance(exc, OSError):
+            reason = exc.strerror
+        else:
+            reason = "it is no text"
         raise StoreError(f"{FILE_VARIABLE}: {file} cannot be read ({reason}); name a file that can") from exc
     if not found:
         raise StoreError(f"{FILE_VARIABLE}: {file} is empty; write the store's URL into it")

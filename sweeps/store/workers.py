@@ -55,7 +55,10 @@ def workers(engine: Engine) -> list[WorkerSeen]:
 
 
 def _seen(row: Any) -> WorkerSeen:
-    busy = Condition.IDLE if row.study_name is None else Condition.TRAINING
+    if row.study_name is None:
+        busy = Condition.IDLE
+    else:
+        busy = Condition.TRAINING
     return WorkerSeen(
         host=row.host,
         pid=row.pid,

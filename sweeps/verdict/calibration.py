@@ -64,7 +64,10 @@ NO_LIMIT = Limit(-inf, "no limit")
 
 def is_control(study: str, number: int, rules: Rules) -> bool:
     """Whether a study's run of this number is a control: evenly spread, and the same answer wherever it is asked."""
-    share = rules.control / 5 if rules.economy else rules.control
+    if rules.economy:
+        share = rules.control / 5
+    else:
+        share = rules.control
     start = int.from_bytes(blake2b(study.encode(), digest_size=8).digest()) / 2**64
     return floor(start + (number + 1) * share) > floor(start + number * share)
 
@@ -101,7 +104,10 @@ def limit(ended: Sequence[CalibrationPoint], rules: Rules, kind: str = "full") -
     controls = np.sort([run.lowest for run in learners if run.control])
     if len(controls) + 1 >= 1 / rules.alpha:
         place = floor(rules.alpha * (len(controls) + 1)) - 1
-        value = float(controls[place]) if rules.economy else min(float(controls[place]), EVEN)
+        if rules.economy:
+            value = float(controls[place])
+        else:
+            value = min(float(controls[place]), EVEN)
         return Limit(value, f"{len(controls)} learners of this study that could not be stopped")
     recorded = recorded_learners(rules.economy, kind)
     own = np.array([run.lowest for run in learners])
@@ -109,7 +115,10 @@ def limit(ended: Sequence[CalibrationPoint], rules: Rules, kind: str = "full") -
         return NO_LIMIT
     pooled = np.concatenate([recorded, own])
     weights = np.concatenate([np.ones(len(recorded)), np.full(len(own), float(OWN_WEIGHT))])
-    share = rules.alpha if rules.economy else min(rules.alpha, MOST_ON_TRUST)
+    if rules.economy:
+        share = rules.alpha
+    else:
+        share = min(rules.alpha, MOST_ON_TRUST)
     value = min([_weighted_quantile(pooled, weights, share), *controls[:1]])
     return Limit(value, f"{len(recorded)} recorded learners and {len(learners)} of this study")
 

@@ -77,7 +77,10 @@ def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) 
     """
     for number, look in enumerate(_looks(readings), 1):
         quantile = -NormalDist().inv_cdf(alpha / (number * (number + 1)))
-        spread = max(look.loss_std, LEAST_SPREAD * chance.loss) if look.loss_std >= 0 else nan
+        if look.loss_std >= 0:
+            spread = max(look.loss_std, LEAST_SPREAD * chance.loss)
+        else:
+            spread = nan
         if chance.loss - look.loss > quantile * spread / sqrt(look.count):
             return True
     return False

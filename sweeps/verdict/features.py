@@ -148,7 +148,10 @@ def _of_movement(looks: Sequence[Reading], budget: int) -> dict[str, float]:
     interval = (looks[-1].step - looks[-2].step) / budget
     interval_before = (looks[-2].step - looks[-3].step) / budget
     left = 1 - looks[-1].step / budget
-    started = looks[0] if looks[0].step else looks[1]
+    if looks[0].step:
+        started = looks[0]
+    else:
+        started = looks[1]
     return {
         "movement": log10(max(now) / interval * left + STILL),
         "movement_median": log10(float(np.median(now)) / interval * left + STILL),

@@ -71,7 +71,10 @@ def judge(
         return mechanism
     last = readings[-1]
     asked = limit != NO_LIMIT and rules.grace * budget <= last.step < budget
-    score = prognosis_at_chance(readings, chance, budget, rules) if asked else inf
+    if asked:
+        score = prognosis_at_chance(readings, chance, budget, rules)
+    else:
+        score = inf
     if not score < limit.log_odds:
         return Verdict(Fate.LEARNING, f"at step {last.step}: {_score(readings, chance)}")
     if not rules.economy:
@@ -93,8 +96,9 @@ def by_mechanism(
     """The verdict on a run that cannot recover, if a mechanism says so; once it has shown life only NaN or Inf may."""
     if reason := diverged(readings, rules):
         return Verdict(Fate.DIVERGED, reason, stops=True)
-    reason = frozen(readings, budget, rules)
-    verdict = Verdict(Fate.FROZEN, reason, stops=True) if reason else _collapsed(readings, rules)
+    verdict = _collapsed(readings, rules)
+    if reason := frozen(readings, budget, rules):
+        verdict = Verdict(Fate.FROZEN, reason, stops=True)
     if verdict and not shows_life(readings, chance, rules):
         return verdict
     return None
@@ -159,7 +163,10 @@ def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DE
         return Verdict(Fate.DIVERGED, reason, stops=True)
     if _learned(readings[-rules.looks :], chance, rules):
         return Verdict(Fate.LEARNED, f"learned within {step} steps: {_score(readings, chance)}")
-    how = "back" if _has_learned(readings, chance, rules) else "still"
+    if _has_learned(readings, chance, rules):
+        how = "back"
+    else:
+        how = "still"
     return Verdict(Fate.AT_CHANCE, f"{how} at chance after {step} steps: {_score(readings, chance)}")
 
 

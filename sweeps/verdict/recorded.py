@@ -112,7 +112,10 @@ def read(path: Path) -> Iterator[Recorded]:
             try:
                 yield _run(json.loads(line))
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
-                what = f"no {exc}" if isinstance(exc, KeyError) else exc
+                if isinstance(exc, KeyError):
+                    what = f"no {exc}"
+                else:
+                    what = str(exc)
                 raise InputError(f"{path}: line {number}: {what}; a record needs id, task and looks") from exc
 
 
@@ -122,7 +125,10 @@ def _run(values: Mapping[str, Any]) -> Recorded:
     if not looks or looks[0][0] < 0:
         raise ValueError("no look" if not looks else f"a look at step {looks[0][0]}")
     classes = _classes(task)
-    usual = Chance.balanced(classes) if classes else Chance(nan, nan, 1.0, 0)
+    if classes:
+        usual = Chance.balanced(classes)
+    else:
+        usual = Chance(nan, nan, 1.0, 0)
     chance = Chance(
         top1=_float(task.get("chance_top1"), usual.top1),
         top5=_float(task.get("chance_top5"), usual.top5),
@@ -138,7 +144,10 @@ def _run(values: Mapping[str, Any]) -> Recorded:
     for step, look in looks:
         readings.append(_reading(look, _train_loss(look, train_loss[before:step]), chance, loss))
         before = step
-        loss = readings[-1].loss if isfinite(readings[-1].loss) else loss
+        if isfinite(readings[-1].loss):
+            loss = readings[-1].loss
+        else:
+            loss = loss
     budget = int(task.get("budget_steps") or before)
     marks = (values.get("superseded_by") is not None, bool(values.get("censored")))
     return Recorded(str(values["id"]), tuple(readings), chance, budget, values.get("config") or {}, *marks)
@@ -165,7 +174,10 @@ def _train_loss(look: Mapping[str, Any], since: Sequence[float | None]) -> float
 def _reading(look: Mapping[str, Any], train_loss: float, chance: Chance, loss: float) -> Reading:
     layers = [layer or {} for layer in look.get("layers") or []]
     norms = look.get("grad_norms") or []
-    per_layer = norms if len(norms) == len(layers) else [None] * len(layers)
+    if len(norms) == len(layers):
+        per_layer = norms
+    else:
+        per_layer = [None] * len(layers)
     known = [float(norm) for norm in norms if norm is not None]
     counted = look.get("hits1") is not None or not chance.classes
     if isinf(train_loss) or not look.get("finite", True):

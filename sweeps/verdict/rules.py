@@ -66,7 +66,10 @@ def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
     last = readings[-1]
     if not last.finite:
         sound = [reading for reading in readings if reading.finite]
-        before = f"finite until step {sound[-1].step}, loss {sound[-1].loss:.3g} there" if sound else "from the start"
+        if sound:
+            before = f"finite until step {sound[-1].step}, loss {sound[-1].loss:.3g} there"
+        else:
+            before = "from the start"
         return f"diverged at step {last.step}: a weight is NaN or infinite ({before})"
     looks = _last_looks([look for look in readings if look.measured or not look.layers], rules.looks)
     if looks and not any(isfinite(look.loss) for look in looks):

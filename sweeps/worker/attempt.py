@@ -140,7 +140,10 @@ class Attempt:
             self._deliver()
             return self._resumed(trial, setting, arrays)
         except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why
-            reason = one_line(exc) if isinstance(exc, TrialError) else f"{type(exc).__name__}: {one_line(exc)}"
+            if isinstance(exc, TrialError):
+                reason = one_line(exc)
+            else:
+                reason = f"{type(exc).__name__}: {one_line(exc)}"
             readings = tuple(self.readings)
             trace = traceback.format_exc()[-LONGEST:]
             return Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], readings, traceback=trace)
@@ -156,7 +159,10 @@ class Attempt:
             odds = limit.log_odds if math.isfinite(limit.log_odds) else None
             noted = {"log_odds": odds, "grounds": limit.grounds, "rejections": rules.rejections}
             trial.set_user_attr(store.JUDGED_BY, noted)
-        odds = -math.inf if noted["log_odds"] is None else noted["log_odds"]
+        if noted["log_odds"] is None:
+            odds = -math.inf
+        else:
+            odds = noted["log_odds"]
         rules = replace(rules, rejections=noted["rejections"])
         return JudgeContext(config, chance, len(arrays.train_labels), rules, Limit(odds, noted["grounds"]), control)
 
@@ -241,7 +247,10 @@ class Attempt:
         heart = self.means.heart
         claim = self.claim
         kept = self._keep()
-        where = f"kept at step {self.step}" if kept else "not kept"
+        if kept:
+            where = f"kept at step {self.step}"
+        else:
+            where = "not kept"
         if heart.order == Order.KEEP:
             raise OutageError(f"{heart.why}; trial {claim.number} of {self.space.name!r} is {where}")
         engine = self.means.storage.engine
@@ -254,7 +263,10 @@ class Attempt:
             retry_while_unavailable(lambda: self._sum_up(trial, outcome), self.means.outage_s)
             self._conclude(outcome.state, self.storage.get_trial(self.claim.trial_id).value)
         except OutageError as exc:
-            where = "kept at its end" if self._keep() else "not kept"
+            if self._keep():
+                where = "kept at its end"
+            else:
+                where = "not kept"
             raise OutageError(f"{exc}; trial {self.claim.number} of {self.space.name!r} is {where}") from exc
         except DATABASE_ERRORS as exc:  # one that no waiting mends: what the trial says is too long, or is no text
             reason = f"the store refuses what it says: {error_message(exc)}"[:LONGEST]
@@ -278,7 +290,10 @@ class Attempt:
     def _sum_up(self, trial: optuna.Trial, outcome: Outcome) -> None:
         if outcome.readings:
             self.storage.add_reading(outcome.readings[-1])
-        earlier = outcome.readings[-1].seconds if outcome.readings and not self.claim.fresh else 0.0
+        if outcome.readings and not self.claim.fresh:
+            earlier = outcome.readings[-1].seconds
+        else:
+            earlier = 0.0
         seconds = max(time.monotonic() - self.started, earlier)
         said = attributes(outcome, self.space, self.setting) | {store.SECONDS: round(seconds, 2)}
         for name, value in said.items():

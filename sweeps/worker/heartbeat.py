@@ -178,7 +178,10 @@ class Heartbeat:
     def _deliver(self, engine: Engine) -> None:
         with self._lock:
             work = self._work
-            batch = work.storage.take() if work is not None else Batch()
+            if work is not None:
+                batch = work.storage.take()
+            else:
+                batch = Batch()
             self._asked = time.monotonic()
             try:
                 state = leases.beat(engine, self.worker, self._said(work), batch)
@@ -265,7 +268,10 @@ class Heartbeat:
         asked = 0.0  # this thread's own time: the process may have slept
         waited = 0.0
         while not self._ended.wait(self._patience.beat_s):
-            waited = waited + self._patience.beat_s if asked == self._asked else 0.0
+            if asked == self._asked:
+                waited = waited + self._patience.beat_s
+            else:
+                waited = 0.0
             asked = self._asked
             if asked and waited > self._patience.outage_s:
                 self._give(Order.KEEP, f"the store has not answered for {waited:.0f} s")

@@ -23,7 +23,10 @@ def ended_trials(
     Args:
         known: of trials of the same study that were asked for before, by number; those that are new are added.
     """
-    known = {} if known is None else known
+    if known is None:
+        known = {}
+    else:
+        known = known
     for trial in trials:
         if trial.number not in known and trial.state in JUDGED and store.LEARNER in trial.user_attrs:
             known[trial.number] = CalibrationPoint(

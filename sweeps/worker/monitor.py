@@ -121,13 +121,19 @@ class TrialMonitor:
     def final(self) -> Outcome:
         """The outcome of a run that was not stopped."""
         verdict = final_verdict(self.readings, self.setting.chance, self.setting.rules)
-        state = TrialState.PRUNED if verdict.stops else TrialState.COMPLETE
+        if verdict.stops:
+            state = TrialState.PRUNED
+        else:
+            state = TrialState.COMPLETE
         return Outcome(state, verdict.fate, verdict.reason, tuple(self.readings), would_stop=self.would_stop)
 
     def _report(self, reading: Reading) -> None:
         gain = self.setting.chance.skill_score(reading.loss)
         # Epochs are counted where there are any: their steps depend on the batch.
-        at = len(self.readings) - 1 if self.space.budget.epochs else reading.step
+        if self.space.budget.epochs:
+            at = len(self.readings) - 1
+        else:
+            at = reading.step
         if reading.step > 0 and abs(gain) < math.inf and at not in self.reported:
             self.trial.report(gain if self.space.direction == "maximize" else -gain, at)
 
@@ -147,7 +153,10 @@ def objective(space: Space, reading: Reading, chance: Chance) -> float:
 
 def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Reading:
     """The look with the best value, the first of equals; the last where none has a number."""
-    sign = 1 if space.direction == "maximize" else -1
+    if space.direction == "maximize":
+        sign = 1
+    else:
+        sign = -1
     with_number = [look for look in readings if math.isfinite(objective(space, look, chance))]
     return max(with_number, key=lambda look: sign * objective(space, look, chance), default=readings[-1])
 
@@ -162,7 +171,10 @@ def attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> 
         last = outcome.readings[-1]
         best = best_look(space, outcome.readings, chance)
         passes = best.step * config.batch_size / setting.images
-        epochs = best.step / config.report_interval if space.budget.epochs else passes
+        if space.budget.epochs:
+            epochs = best.step / config.report_interval
+        else:
+            epochs = passes
         numbers = {
             store.TOP1: last.top1 if chance.classes else math.nan,
             store.TOP5: last.top5 if chance.classes else math.nan,

@@ -41,7 +41,10 @@ class Listing:
         Raises:
             InputError: there are fewer classes.
         """
-        wanted = len(self.classes) if classes is None else classes
+        if classes is None:
+            wanted = len(self.classes)
+        else:
+            wanted = classes
         if wanted > len(self.classes):
             raise InputError(f"there are {len(self.classes)} classes with images, not {wanted}; lower --classes")
         train = tuple(file for file in self.train if file[1] < wanted)

@@ -71,7 +71,10 @@ class Builder:
 
     def pool(self, x: Any, name: str, size: int = 2) -> Any:
         """A max-pool with stride 2; one that overlaps keeps the borders, so that small images survive several."""
-        padding = "valid" if size == 2 else "same"
+        if size == 2:
+            padding = "valid"
+        else:
+            padding = "same"
         return layers.MaxPooling2D(size, 2, padding=padding, dtype=self.architecture.dtype, name=name)(x)
 
     def flat(self, x: Any) -> Any:
@@ -84,10 +87,16 @@ class Builder:
         Args:
             output: `softmax` or `logits`; has no say in regression.
         """
-        name = "prediction" if self.architecture.regression else "logits"
+        if self.architecture.regression:
+            name = "prediction"
+        else:
+            name = "logits"
         kernel = self._kernel(rank=2, last=True)
         x = layers.Dense(self.architecture.outputs, dtype="float32", name=name, **kernel)(x)
-        activation = "softmax" if output == "softmax" and not self.architecture.regression else "linear"
+        if output == "softmax" and not self.architecture.regression:
+            activation = "softmax"
+        else:
+            activation = "linear"
         x = layers.Activation(activation, dtype="float32", name="output")(x)
         return keras.Model(images, x, name=self.architecture.model.architecture)
 
