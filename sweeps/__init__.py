@@ -13,7 +13,8 @@ __all__ = ["__version__", "load"]
 
 
 def load(path: str | PathLike[str], *, as_trained: bool = False, images: Any = None) -> "Loaded":
-    """The model, optimiser and loss of a recipe that `sweeps export` wrote; Keras is imported when this is called.
+    """Return the model, optimiser and loss of a recipe that `sweeps export` wrote; Keras is imported when this is
+    called.
 
     `load("best.toml").compile()` is a Keras model, ready for `fit`.
 

@@ -109,7 +109,7 @@ class DataConfig(Frozen):
 
     @property
     def outputs(self) -> int:
-        """How many numbers a net gives for one image: its logits, or the predicted target."""
+        """Return how many numbers a net gives for one image: its logits, or the predicted target."""
         if self.task == "classification":
             return self.classes
         return 1
@@ -291,9 +291,9 @@ class Config(Frozen):
         return self
 
     def digest(self) -> str:
-        """The first 12 hexadecimal digits of the sha256 of `to_json`: equal for equal trials."""
+        """Return the first 12 hexadecimal digits of the sha256 of `to_json`: equal for equal trials."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
-        """One line of JSON; `Config.model_validate_json` is the inverse."""
+        """Return one line of JSON; `Config.model_validate_json` is the inverse."""
         return self.model_dump_json()

@@ -72,12 +72,12 @@ class WorkerError(SweepsError):
 
 
 def one_line(exc: BaseException) -> str:
-    """An exception's text without line breaks; its type where it says nothing."""
+    """Return an exception's text without line breaks; its type where it says nothing."""
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
 def short(value: object) -> str:
-    """A value as a message may quote it."""
+    """Return a value as a message may quote it."""
     text = repr(value)
     if len(text) <= 80:
         return text
@@ -85,7 +85,7 @@ def short(value: object) -> str:
 
 
 def did_you_mean(value: object, options: Iterable[str]) -> str:
-    """The end of a sentence about a name that is none: the nearest that is one, if any is near."""
+    """Return the end of a sentence about a name that is none: the nearest that is one, if any is near."""
     close = difflib.get_close_matches(str(value), list(options), 1)
     if close:
         return f"; did you mean {close[0]!r}?"
@@ -93,13 +93,13 @@ def did_you_mean(value: object, options: Iterable[str]) -> str:
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """What is wrong with a key that nobody knows."""
+    """Return what is wrong with a key that nobody knows."""
     names = sorted(known)
     return f"unknown key{did_you_mean(key, names)}; known here: {', '.join(names)}"
 
 
 def reason(error: Mapping[str, Any]) -> str:
-    """One of pydantic's errors as the end of a sentence that starts with the key."""
+    """Return one of pydantic's errors as the end of a sentence that starts with the key."""
     value = error["input"]
     kind = error["type"]
     if kind == "literal_error":

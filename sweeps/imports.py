@@ -12,7 +12,7 @@ from sweeps.errors import InputError, one_line
 
 
 def load_function(path: str) -> Callable[..., Any]:
-    """The function at `package.module:name`.
+    """Return the function at `package.module:name`.
 
     Raises:
         InputError: no such module or function, or the module fails when it is imported.

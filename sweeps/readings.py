@@ -64,7 +64,7 @@ class LayerVitals:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `dataclasses.asdict`."""
+        """Return the inverse of `dataclasses.asdict`."""
         channels = values.get("channels")
         weights = values.get("weights")
         return cls(
@@ -134,7 +134,7 @@ class Reading:
 
     @property
     def measured(self) -> bool:
-        """Whether the hold-out set was looked at: a recorded look may hold layers alone."""
+        """Return whether the hold-out set was looked at: a recorded look may hold layers alone."""
         return self.count > 0 or not isnan(self.loss)
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,6 +143,6 @@ class Reading:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
+        """Return the inverse of `to_dict`."""
         layers = tuple(LayerVitals.from_dict(layer) for layer in values["layers"])
         return cls(**{**values, "layers": layers})

@@ -58,7 +58,7 @@ class Rank:
     trials: int
 
     def place(self, number: int) -> int:
-        """A candidate's rank, from 1."""
+        """Return a candidate's rank, from 1."""
         return 1 + [each.number for each in self.candidates].index(number)
 
 
@@ -84,7 +84,7 @@ class Agreement:
 
     @property
     def trusted(self) -> bool:
-        """Whether the ranks agree beyond what luck would give."""
+        """Return whether the ranks agree beyond what luck would give."""
         return self.low is not None and self.low > 0
 
 
@@ -107,7 +107,7 @@ class Lead:
 
     @property
     def beyond_noise(self) -> bool:
-        """Whether the best is better than the next by more than their noise."""
+        """Return whether the best is better than the next by more than their noise."""
         return self.low is not None and self.low > 0
 
 
@@ -130,7 +130,7 @@ def agreement(rank: Rank, reference: Rank, better: int) -> Agreement | None:
 
 
 def lead(reference: Rank, better: int) -> Lead | None:
-    """The best against the next, in the replicates that both have; None where there is one candidate only."""
+    """Return the best against the next, in the replicates that both have; None where there is one candidate only."""
     if len(reference.candidates) < 2:
         return None
     best, following = reference.candidates[:2]

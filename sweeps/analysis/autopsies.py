@@ -51,7 +51,7 @@ class Survey:
 
 
 def tried(trials: Iterable[FrozenTrial]) -> list[survey.LabeledTrial]:
-    """The finished trials that tell something; outranked, failed and interrupted ones do not."""
+    """Return the finished trials that tell something; outranked, failed and interrupted ones do not."""
     return [
         _tried(trial)
         for trial in trials
@@ -60,7 +60,7 @@ def tried(trials: Iterable[FrozenTrial]) -> list[survey.LabeledTrial]:
 
 
 def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
-    """The autopsy of a trial, with what the study knows as of now.
+    """Return the autopsy of a trial, with what the study knows as of now.
 
     Raises:
         StoreError: no such trial, or it left no readings.
@@ -70,7 +70,7 @@ def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
 
 
 def examined(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
-    """The autopsy of one of these trials, all those of its study, with its readings, at least one."""
+    """Return the autopsy of one of these trials, all those of its study, with its readings, at least one."""
     trial = trials[number]
     config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
     known = tried(trials)
@@ -105,12 +105,12 @@ def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
 
 
 def look_over(study: Study) -> Survey:
-    """What all finished trials of a study say together about dying and learning."""
+    """Return what all finished trials of a study say together about dying and learning."""
     return looked_over(study.study_name, tried(study.get_trials(deepcopy=False)))
 
 
 def looked_over(name: str, known: Sequence[survey.LabeledTrial]) -> Survey:
-    """The same of the trials that tell something, in a study of this name."""
+    """Return the same of the trials that tell something, in a study of this name."""
     learned = sum(each.learned for each in known)
     counts = (name, len(known), learned)
     if len(known) < FEWEST:
@@ -122,7 +122,7 @@ def looked_over(name: str, known: Sequence[survey.LabeledTrial]) -> Survey:
 
 
 def render(found: Survey) -> RenderableType:
-    """A survey for a terminal."""
+    """Return a survey for a terminal."""
     head = Text(f"{found.study}: {found.learned} of {found.trials} trials learned", "bold")
     if found.note:
         return Text(f"{found.study}: {found.note}")

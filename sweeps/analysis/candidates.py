@@ -34,7 +34,8 @@ class Scale:
 
 
 def choose(study: str, found: Sequence[Ranked], top: int, middle: int) -> list[Ranked]:
-    """The best learners, and others evenly spaced over the ranks of the rest, the last included: ranks are compared.
+    """Return the best learners, and others evenly spaced over the ranks of the rest, the last included: ranks are
+    compared.
 
     Raises:
         InputError: nothing learned.
@@ -49,7 +50,7 @@ def choose(study: str, found: Sequence[Ranked], top: int, middle: int) -> list[R
 
 
 def scale(text: str, space: Space) -> Scale:
-    """What `--scale` says: `full`, a factor on the steps (or epochs), or `table.key=value` several times.
+    """Return what `--scale` says: `full`, a factor on the steps (or epochs), or `table.key=value` several times.
 
     Raises:
         InputError: it says none of these, or the study has no full size.
@@ -75,7 +76,8 @@ def scale(text: str, space: Space) -> Scale:
 
 
 def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) -> str:
-    """The search-space file that runs each candidate with the same seeds, none of which any of its trials had.
+    """Return the search-space file that runs each candidate with the same seeds, none of which any of its trials
+    had.
 
     A candidate is named by the number of its first trial.
 
@@ -107,7 +109,7 @@ def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) ->
 
 
 def asked(space: Space) -> tuple[list[int], int]:
-    """The candidates of a study that confirms another, and how many seeds each has."""
+    """Return the candidates of a study that confirms another, and how many seeds each has."""
     values = {p.name: p.cases[0].domain.values for p in space.parameters if p.name in LABELS}
     return [int(label) for label in values["candidate"]], len(values["replicate"])
 

@@ -52,12 +52,12 @@ class Confirmation:
 
     @property
     def reference(self) -> Rank:
-        """The ranking that all others are held against."""
+        """Return the ranking that all others are held against."""
         return self.ranks[-1]
 
 
 def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
-    """What the studies that ran candidates of this one again say; None where no run of them has finished yet."""
+    """Return what the studies that ran candidates of this one again say; None where no run of them has finished yet."""
     space = store.space_of(study)
     reruns = [
         (its, ranking.rerun(its, each.get_trials(deepcopy=False)))
@@ -90,7 +90,7 @@ def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
 
 
 def _own(study: Study, space: Space, configurations: Sequence[Ranked], again: set[int]) -> Rank:
-    """The study that is confirmed: each candidate with all its runs there."""
+    """Return the study that is confirmed: each candidate with all its runs there."""
     found = [each for each in configurations if each.trials[0].number in again]
     candidates = tuple(
         Candidate(each.trials[0].number, drawn(space, each.trials[0]), dict(enumerate(each.values)), each.learned)
@@ -111,12 +111,12 @@ def _rank(space: Space, again: Rerun) -> Rank:
 
 
 def render(found: Confirmation) -> RenderableType:
-    """A confirmation for a terminal."""
+    """Return a confirmation for a terminal."""
     return Group(_table(found), *(Text(line) for line in lines(found)))
 
 
 def lines(found: Confirmation) -> list[str]:
-    """What a confirmation says, in sentences."""
+    """Return what a confirmation says, in sentences."""
     reference = found.reference
     said = []
     if reference.done < reference.trials:
@@ -157,7 +157,7 @@ def _lead_line(found: Confirmation, lead: Lead) -> str:
 
 
 def _gap(found: Confirmation, difference: float) -> str:
-    """A difference of the objective; of shares in percentage points."""
+    """Return a difference of the objective; of shares in percentage points."""
     if found.objective in PERCENT:
         return f"{100 * difference:.2f}"
     return shown(found.objective, difference)
@@ -183,7 +183,7 @@ def _agreement_line(found: Confirmation, each: Agreement) -> str:
 
 
 def _table(found: Confirmation) -> Table:
-    """A row per candidate in the order of the reference, a column per scale."""
+    """Return a row per candidate in the order of the reference, a column per scale."""
     name = NAMES[found.objective]
     table = Table("candidate", title=f"{found.study}: {name}, mean ± standard deviation over seeds (rank)")
     for rank in found.ranks:

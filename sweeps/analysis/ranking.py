@@ -59,7 +59,7 @@ class Ranked:
 
     @property
     def learned(self) -> int:
-        """How many of the runs learned."""
+        """Return how many of the runs learned."""
         return sum(trial.fate == Fate.LEARNED for trial in self.trials)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
@@ -75,7 +75,7 @@ class Ranked:
 
 
 def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
-    """The configurations of the trials whose end is known, the best first; of equals the one that was first."""
+    """Return the configurations of the trials whose end is known, the best first; of equals the one that was first."""
     runs: dict[str, list[Finished]] = {}
     for trial in trials:
         if trial.config and trial.fate not in UNKNOWN and score(space, trial) is not None:
@@ -89,7 +89,7 @@ def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
 
 
 def score(space: Space, trial: Finished) -> float | None:
-    """The objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
+    """Return the objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
     if trial.value is not None:
         return trial.value
     found = {
@@ -104,7 +104,7 @@ def score(space: Space, trial: Finished) -> float | None:
 
 
 def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
-    """The studies that ran candidates of this one again, in the order in which they were made."""
+    """Return the studies that ran candidates of this one again, in the order in which they were made."""
     found = [store.load_study(storage, name) for name in store.confirming(storage, study)]
     made = [(each, store.space_of(each)) for each in found if store.SPACE_TEXT in each.user_attrs]
     return [(each, space) for each, space in made if space.confirms == study]  # a database may not tell cases apart
@@ -156,7 +156,7 @@ def deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
 
 
 def weakness(own: Sequence[Ranked], again: Rerun) -> str:
-    """Why ranks of candidates that were run again are no surer than the study's own; empty where they are.
+    """Return why ranks of candidates that were run again are no surer than the study's own; empty where they are.
 
     Runs that are larger in something say more; those that are only truncated more say less, and one more run of the
     same size says no more than the one that is there.
@@ -182,12 +182,14 @@ def mean_seconds(trials: Sequence[Finished]) -> float:
 
 
 def ranked_of(study: Study, space: Space) -> list[Ranked]:
-    """The configurations of a study, the best first."""
+    """Return the configurations of a study, the best first."""
     return ranked(space, finished_trials(study.get_trials(deepcopy=False)))
 
 
 def _label(space: Space, trial: FrozenTrial, name: str) -> int:
-    """A trial's `candidate` or `replicate`; a single value is none that Optuna is asked for. 0 where it has none."""
+    """Return a trial's `candidate` or `replicate`; a single value is none that Optuna is asked for. 0 where it has
+    none.
+    """
     only = next((p.cases[0].domain.values[0] for p in space.parameters if p.name == name), 0)
     return int(trial.params.get(name, only))
 

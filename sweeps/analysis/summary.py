@@ -108,12 +108,12 @@ class Summary:
 
 
 def finished_trials(trials: Iterable[FrozenTrial]) -> list[Finished]:
-    """The trials that count in the budget, in the order of their numbers."""
+    """Return the trials that count in the budget, in the order of their numbers."""
     return [_finished(trial) for trial in trials if trial.state.is_finished() and not _interrupted(trial)]
 
 
 def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
-    """What the trials of a study say, taken together."""
+    """Return what the trials of a study say, taken together."""
     done = finished_trials(trials)
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     steps_run = sum(trial.steps for trial in done)
@@ -157,7 +157,7 @@ def fates_line(summary: Summary) -> Text:
 
 
 def best_line(space: Space, summary: Summary) -> Text:
-    """The best configuration in one line."""
+    """Return the best configuration in one line."""
     if summary.best is None or summary.best.value is None or not summary.fates.get(Fate.LEARNED):
         return Text("best: none yet" + (": nothing learned" if summary.done else ""))
     return Text.assemble(
@@ -168,7 +168,7 @@ def best_line(space: Space, summary: Summary) -> Text:
 
 
 def trial_line(space: Space, trial: Finished) -> Text:
-    """A finished trial in one line."""
+    """Return a finished trial in one line."""
     if trial.top1 is not None:
         accuracy = f"top-1 {trial.top1:7.2%}"
     else:
@@ -187,7 +187,7 @@ def trial_line(space: Space, trial: Finished) -> Text:
 
 
 def render(space: Space, summary: Summary) -> RenderableType:
-    """The whole summary for a terminal."""
+    """Return the whole summary for a terminal."""
     head = Text(f"{summary.study}: {summary.done} of {summary.trials} trials", "bold")
     if summary.running:
         head += Text(f", {summary.running} running")
@@ -213,7 +213,7 @@ def render(space: Space, summary: Summary) -> RenderableType:
 
 
 def drawn(space: Space, trial: Finished) -> str:
-    """The values of the parameters that the space varies, without those that had no say."""
+    """Return the values of the parameters that the space varies, without those that had no say."""
     words = []
     for parameter in space.parameters:
         varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
@@ -229,7 +229,7 @@ def drawn(space: Space, trial: Finished) -> str:
 
 
 def value_of(config: Mapping[str, Any], name: str) -> Any:
-    """A config's value by a parameter's name (`model.width`); None if it has none."""
+    """Return a config's value by a parameter's name (`model.width`); None if it has none."""
     value: Any = config
     for key in name.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -287,7 +287,7 @@ def _best(space: Space, done: Sequence[Finished]) -> Finished | None:
 
 
 def _reached(space: Space, best: Finished) -> str:
-    """Where its own best value was, if that was before its end."""
+    """Return where its own best value was, if that was before its end."""
     if best.best_value is None or best.best_step in (None, best.steps):
         return ""
     if space.budget.epochs:
@@ -298,7 +298,9 @@ def _reached(space: Space, best: Finished) -> str:
 
 
 def _against(space: Space) -> str:
-    """The constraint if the space varies it, else the first other choice among names, else the constraint after all."""
+    """Return the constraint if the space varies it, else the first other choice among names, else the constraint after
+    all.
+    """
     named = [
         parameter.name
         for parameter in space.parameters
@@ -321,7 +323,7 @@ def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str,
 
 
 def shown(objective: str, value: float) -> str:
-    """A value of an objective for people."""
+    """Return a value of an objective for people."""
     if objective in ("top1", "top5"):
         return f"{value:.2%}"
     return f"{value:.4g}"

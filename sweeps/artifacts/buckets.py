@@ -36,7 +36,7 @@ class BucketStore:
             raise InputError(f"{self._shown}: its client cannot start ({_said(exc)}); check its settings") from None
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
-        """The whole content, read: half of it is of no use, and a broken line shows here.
+        """Return the whole content, read: half of it is of no use, and a broken line shows here.
 
         Raises:
             ArtifactNotFound: there is none.
@@ -91,7 +91,7 @@ def _client(scheme: str, bucket: str) -> "ArtifactStore":
 
 
 def _said(exc: BaseException) -> str:
-    """What a client says, without what lets anyone in; of anything else only the kind is safe to say."""
+    """Return what a client says, without what lets anyone in; of anything else only the kind is safe to say."""
     kind = type(exc).__name__
     if type(exc).__module__.partition(".")[0] not in CLIENTS:
         return kind

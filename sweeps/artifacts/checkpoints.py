@@ -35,7 +35,7 @@ class Checkpoint:
     state: bytes
 
     def to_bytes(self) -> bytes:
-        """One file's content: header, compressed JSON, state, digest."""
+        """Return one file's content: header, compressed JSON, state, digest."""
         values = {"config": self.config, "step": self.step, "readings": [each.to_dict() for each in self.readings]}
         packed = zlib.compress(json.dumps(values).encode())
         parts = (HEADER.pack(MAGIC, VERSION, len(packed), len(self.state)), packed, self.state)
@@ -43,7 +43,7 @@ class Checkpoint:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """The inverse of `to_bytes`.
+        """Return the inverse of `to_bytes`.
 
         Raises:
             ValueError: no checkpoint, of another version, not whole, or damaged.
@@ -73,8 +73,8 @@ class Checkpoints:
         self._place.write(self._name(trial), checkpoint.to_bytes())
 
     def load(self, trial: int, config: str) -> Checkpoint | None:
-        """A trial's checkpoint; None, so that the trial starts over, where there is none, or it is damaged, or it is
-        of another config.
+        """Return a trial's checkpoint; None, so that the trial starts over, where there is none, or it is damaged, or
+        it is of another config.
 
         Raises:
             OSError: the place cannot be read; whether there is one is not known.
@@ -103,7 +103,7 @@ class Checkpoints:
 
 
 def _opened(content: bytes) -> tuple[memoryview, memoryview]:
-    """The compressed JSON and the state of a file that is whole."""
+    """Return the compressed JSON and the state of a file that is whole."""
     view = memoryview(content)
     if len(view) < HEADER.size or bytes(view[: len(MAGIC)]) != MAGIC:
         raise ValueError("no checkpoint")
@@ -126,7 +126,7 @@ def _digest(*parts: bytes | memoryview) -> bytes:
 
 
 def _file_name(study: str) -> str:
-    """A name that any file system and object store takes; different for each study.
+    """Return a name that any file system and object store takes; different for each study.
 
     Capital letters are written by number like all that is unusual: not every file system tells them from small ones.
     """

@@ -35,7 +35,7 @@ class ArtifactLocation(Protocol):
         ...
 
     def read(self, name: str) -> bytes | None:
-        """The content as it was last written; None where there is none.
+        """Return the content as it was last written; None where there is none.
 
         Raises:
             OSError: it cannot be read.
@@ -54,7 +54,7 @@ class ArtifactLocation(Protocol):
 
 
 def artifact_location(where: str) -> ArtifactLocation:
-    """The place at a path, `file:///PATH`, `s3://BUCKET[/PREFIX]` or `gs://BUCKET[/PREFIX]`.
+    """Return the place at a path, `file:///PATH`, `s3://BUCKET[/PREFIX]` or `gs://BUCKET[/PREFIX]`.
 
     Nothing is made, nor is a bucket asked, before something is written or read.
 
@@ -68,7 +68,8 @@ def artifact_location(where: str) -> ArtifactLocation:
 
 
 def artifact_store(where: str) -> "ArtifactStore":
-    """The same place for Optuna's artifacts, such as the pictures that optuna-dashboard shows; a folder is made.
+    """Return the same place for Optuna's artifacts, such as the pictures that optuna-dashboard shows; a folder is
+    made.
 
     Raises:
         InputError: as `artifact_location`.
@@ -225,7 +226,7 @@ def _prefix(scheme: str, prefix: str) -> str:
 
 
 def _checked(name: str) -> str:
-    """A name that stays inside its place.
+    """Return a name that stays inside its place.
 
     Raises:
         ValueError: it does not, or is kept for files that are being written.
@@ -237,12 +238,12 @@ def _checked(name: str) -> str:
 
 
 def _pattern(path: Path) -> str:
-    """How the partial files of this one start: of a length that any file system takes."""
+    """Return how the partial files of this one start: of a length that any file system takes."""
     return f"{PARTIAL}{blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}-"
 
 
 def _begun(path: Path) -> tuple[BinaryIO, Path]:
-    """A new partial file, locked while it is open wherever the file system has locks."""
+    """Return a new partial file, locked while it is open wherever the file system has locks."""
     while True:
         partial = path.with_name(f"{_pattern(path)}{uuid4().hex}")
         file = partial.open("xb")

@@ -23,7 +23,7 @@ SOURCES: dict[str, Callable[[DataConfig, int], Arrays]] = {
 
 @lru_cache(maxsize=2)
 def load(config: DataConfig, holdout_images: int) -> Arrays:
-    """The data set of a study; the last two stay in memory, since the trials of a study share theirs.
+    """Return the data set of a study; the last two stay in memory, since the trials of a study share theirs.
 
     Raises:
         InputError, TrialError: the source is not there, of another kind, or has too few images.

@@ -65,7 +65,8 @@ class Arrays:
 
 @lru_cache(maxsize=2)  # the trials of a study share their arrays
 def digest(arrays: Arrays) -> str:
-    """The first 12 hexadecimal digits of a sha256 of shapes, dtypes, all labels and evenly spaced images of both parts.
+    """Return the first 12 hexadecimal digits of a sha256 of shapes, dtypes, all labels and evenly spaced images of both
+    parts.
 
     Equal data have equal digests; data that differ in a few images only may have equal ones too.
     """
@@ -127,7 +128,7 @@ def batch_indices(seed: int, images: int, batch_size: int, start: int, stop: int
 
 
 def balanced_order(labels: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """A random order in which every beginning holds the classes in equal numbers, until one of them runs out."""
+    """Return a random order in which every beginning holds the classes in equal numbers, until one of them runs out."""
     generator = np.random.default_rng(seed)
     turn = np.empty(len(labels), np.int64)
     for label in np.unique(labels):

@@ -27,7 +27,7 @@ class Raw:
 
     @classmethod
     def split(cls, images: NDArray[Any], labels: NDArray[Any], holdout_images: int, seed: int) -> "Raw":
-        """A source without a hold-out set of its own: the seed decides which rows are held out."""
+        """Return a source without a hold-out set of its own: the seed decides which rows are held out."""
         order = np.random.default_rng(seed).permutation(len(labels))
         kept = order[:holdout_images]
         train = order[holdout_images:]

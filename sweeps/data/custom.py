@@ -14,7 +14,8 @@ NAMES = ("train_images", "train_labels", "holdout_images", "holdout_labels")
 
 
 def arrays(config: DataConfig, holdout_images: int) -> Arrays:
-    """The four arrays of an .npz file, or of a folder with `train_images.npy` and so on, which are mapped; see `Raw`.
+    """Return the four arrays of an .npz file, or of a folder with `train_images.npy` and so on, which are mapped; see
+    `Raw`.
 
     Raises:
         InputError: a file or an array is missing or of another kind.
@@ -34,7 +35,7 @@ def arrays(config: DataConfig, holdout_images: int) -> Arrays:
 
 
 def function(config: DataConfig, holdout_images: int) -> Arrays:
-    """What the user's function at `config.source` makes of this table: a `Raw`, or four arrays in its order.
+    """Return what the user's function at `config.source` makes of this table: a `Raw`, or four arrays in its order.
 
     Raises:
         InputError: it cannot be found, or returns something else.

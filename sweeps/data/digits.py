@@ -11,7 +11,7 @@ WHITE = 16  # the brightest value of a pixel
 
 
 def digits(config: DataConfig, holdout_images: int) -> Arrays:
-    """The first `config.classes` digits, each pixel repeated to `config.image_size`.
+    """Return the first `config.classes` digits, each pixel repeated to `config.image_size`.
 
     `config.seed` decides which images are held out. Both sets are balanced as far as the images of each class reach
     (174 to 183), and the hold-out set does not depend on `config.images`.

@@ -50,12 +50,12 @@ class StoreInfo:
     origin: dict[str, Any]
 
     def to_json(self) -> str:
-        """The text of `store.json`."""
+        """Return the text of `store.json`."""
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
 
     @classmethod
     def read(cls, store: Path) -> Self:
-        """The description of a store.
+        """Return the description of a store.
 
         Raises:
             InputError: there is no whole store of this format.
@@ -73,7 +73,7 @@ class StoreInfo:
 
 
 def open_split(store: Path, info: StoreInfo, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """The images, mapped read-only, and the labels of a split.
+    """Return the images, mapped read-only, and the labels of a split.
 
     Raises:
         InputError: a file is missing or of another size than the description says.
@@ -95,7 +95,8 @@ def sha256(path: Path) -> str:
 
 
 def store(config: DataConfig, holdout_images: int) -> Arrays:
-    """The first `config.classes` of the store at `config.path`; at most `config.images` images, classes balanced.
+    """Return the first `config.classes` of the store at `config.path`; at most `config.images` images, classes
+    balanced.
 
     Training images stay mapped; the hold-out images of a study are copied into memory.
 

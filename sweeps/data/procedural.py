@@ -43,7 +43,9 @@ class Scenes:
 
     @classmethod
     def of_classes(cls, seed: int, classes: int) -> Self:
-        """The scene of each class; it depends on the seed and the class alone, not on how many classes there are."""
+        """Return the scene of each class; it depends on the seed and the class alone, not on how many classes there
+        are.
+        """
         draws = np.stack([_generator(seed, CLASSES, index).random(13, dtype=np.float32) for index in range(classes)])
         sign = np.where(draws[:, 11] < 0.5, np.float32(-1), np.float32(1))
         return cls(
@@ -58,7 +60,7 @@ class Scenes:
         )
 
     def varied(self, labels: NDArray[np.int32], generator: np.random.Generator) -> "Scenes":
-        """A scene of its own for each label: any phase, the rest near the class's."""
+        """Return a scene of its own for each label: any phase, the rest near the class's."""
         normal = generator.standard_normal((5, len(labels)), dtype=np.float32)
         turns = generator.random((2, len(labels)), dtype=np.float32)
         return Scenes(

@@ -33,7 +33,7 @@ def csv(config: DataConfig, holdout_images: int) -> Arrays:
 
 
 def _header(lines: list[str]) -> int:
-    """How many lines of names come first: 1 if the first line holds something that is no number."""
+    """Return how many lines of names come first: 1 if the first line holds something that is no number."""
     try:
         [float(cell) for cell in lines[0].split(",")]
     except (ValueError, IndexError):

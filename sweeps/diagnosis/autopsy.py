@@ -54,7 +54,7 @@ class Autopsy:
 
     @property
     def culprit(self) -> LayerFindings | None:
-        """The layer that shows the cause; None where no layer does."""
+        """Return the layer that shows the cause; None where no layer does."""
         layers = self.findings.layers
         if self.cause is Cause.CUT_OFF:
             return next(each for each in layers if each.vitals.dead >= DEAD)
@@ -83,7 +83,7 @@ class Autopsy:
         return {name: value for name, value in map(_plain, values.items()) if value is not None}
 
     def _died_at(self, layer: LayerFindings | None) -> int | None:
-        """Where that layer lost its signal; else the last look, which showed the mechanism, if there is one."""
+        """Return where that layer lost its signal; else the last look, which showed the mechanism, if there is one."""
         if layer is not None and layer.lost_at is not None:
             return layer.lost_at
         if self.cause in (*IN_A_LAYER, Cause.DIVERGED, Cause.FROZEN):
@@ -91,7 +91,7 @@ class Autopsy:
         return None
 
     def markdown(self, picture: str = "") -> str:
-        """The note for a person, about 40 lines: the cause, what happened, the layers, and what may help.
+        """Return the note for a person, about 40 lines: the cause, what happened, the layers, and what may help.
 
         Args:
             picture: Markdown of one, to be shown after the cause.
@@ -107,7 +107,7 @@ class Autopsy:
         return "\n".join([*head, *_table(self.findings, rows), *tail])
 
     def opening(self) -> Iterator[str]:
-        """What was seen, and what this study's trials support or else may help, a sentence each."""
+        """Yield what was seen, and what this study's trials support or else may help, a sentence each."""
         culprit = self.culprit
         step = culprit.lost_at if culprit and self.cause is Cause.SIGNAL_LOST else None
         text = seen(self.cause, culprit.name if culprit else "", step)
@@ -118,7 +118,7 @@ class Autopsy:
             yield f"{advice[0].upper()}{advice[1:]}."
 
     def happened(self) -> Iterator[str]:
-        """What was out of order, or well, one line each; nothing of what is not known."""
+        """Yield what was out of order, or well, one line each; nothing of what is not known."""
         return _happened(self)
 
     def _supports(self) -> Iterator[str]:
@@ -139,7 +139,7 @@ def autopsy(
     activation: str | None = None,
     has: Collection[str] = (),
 ) -> Autopsy:
-    """The autopsy of a run that is over.
+    """Return the autopsy of a run that is over.
 
     Args:
         readings: all looks, at least one, in the order of their steps.
@@ -175,7 +175,7 @@ def _cause(readings: Sequence[Reading], chance: Chance, fate: str, found: Findin
 
 
 def _worst_layers(found: Findings) -> dict[str, Any]:
-    """The worst layers' names and numbers."""
+    """Return the worst layers' names and numbers."""
     values: dict[str, Any] = {}
     if (each := found.most_dead) and each.vitals.dead > 0:
         values |= {"dead": each.vitals.dead, "dead_layer": each.name}
@@ -272,7 +272,7 @@ def _domain(result: Autopsy) -> Iterator[str]:
 
 
 def _table(found: Findings, most: int) -> list[str]:
-    """The layers, thinned out evenly to at most `most` rows; the first that lost its signal always stays."""
+    """Return the layers, thinned out evenly to at most `most` rows; the first that lost its signal always stays."""
     if not found.layers:
         return []
     count = len(found.layers)

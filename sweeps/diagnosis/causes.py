@@ -55,7 +55,7 @@ MAY_HELP: dict[Cause, tuple[Option, ...]] = {
 
 
 def seen(cause: Cause, layer: str = "", step: int | None = None) -> str:
-    """The cause as one clause.
+    """Return the cause as one clause.
 
     Args:
         layer: the one that shows it first; empty where unknown.
@@ -69,7 +69,7 @@ def seen(cause: Cause, layer: str = "", step: int | None = None) -> str:
 
 
 def may_help(cause: Cause, has: Collection[str] = ()) -> str:
-    """What is known to help such nets, as one clause; empty where there is nothing to mend.
+    """Return what is known to help such nets, as one clause; empty where there is nothing to mend.
 
     Args:
         has: values of the run's config: what it has already is left out.

@@ -28,7 +28,7 @@ class LayerFindings:
 
     @property
     def name(self) -> str:
-        """The layer's name in the model."""
+        """Return the layer's name in the model."""
         return self.vitals.name
 
     @property
@@ -40,7 +40,7 @@ class LayerFindings:
 
     @property
     def off_unit(self) -> float:
-        """How far mean and standard deviation are from 0 and 1: the larger of |mean| and |ln std|."""
+        """Return how far mean and standard deviation are from 0 and 1: the larger of |mean| and |ln std|."""
         mean = self.vitals.mean
         std = self.vitals.std
         if not (isfinite(mean) and 0 <= std < inf):
@@ -81,7 +81,7 @@ class Findings:
 
     @property
     def first_lost(self) -> LayerFindings | None:
-        """The layer that lost its signal first; the one nearest the input among equals."""
+        """Return the layer that lost its signal first; the one nearest the input among equals."""
         lost = [(each.lost_at, index) for index, each in enumerate(self.layers) if each.lost_at is not None]
         if lost:
             return self.layers[min(lost)[1]]
@@ -115,12 +115,12 @@ class Findings:
         return nan
 
     def _worst(self, key: Callable[[LayerFindings], float], among: slice = slice(None)) -> LayerFindings | None:
-        """The one with the highest value, the nearest to the input among equals."""
+        """Return the one with the highest value, the nearest to the input among equals."""
         return max((each for each in self.layers[among] if not isnan(key(each))), key=key, default=None)
 
 
 def find(readings: Sequence[Reading], chance: Chance) -> Findings:
-    """The findings on a run.
+    """Return the findings on a run.
 
     Args:
         readings: all looks, at least one, in the order of their steps.

@@ -19,7 +19,7 @@ def information(codes: NDArray[np.intp], learned: Mask) -> Floats:
 
 
 def share_of(found: Floats, learned: Mask) -> float:
-    """The first beyond the mean of the others, over the outcome's entropy; not below 0."""
+    """Return the first beyond the mean of the others, over the outcome's entropy; not below 0."""
     return max(0.0, float((found[0] - found[1:].mean()) / _entropy(learned.mean())))
 
 

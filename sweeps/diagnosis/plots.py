@@ -113,7 +113,7 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
 
 
 def _placed(figure: Figure, left: float, bottom: float, width: float, top: float) -> Axes:
-    """A panel, all in inches; `top` is what stays free above it."""
+    """Return a panel, all in inches; `top` is what stays free above it."""
     height = figure.get_figheight()
     return figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, (height - bottom - top) / height))
 
@@ -207,7 +207,7 @@ def _edges(steps: Sequence[int]) -> NDArray[np.float64]:
 
 
 def _finite(values: Sequence[float]) -> NDArray[np.float64]:
-    """What is no finite number is not drawn."""
+    """Return what is no finite number is not drawn."""
     array = np.array(values, np.float64)
     return np.where(np.isfinite(array), array, np.nan)
 

@@ -89,7 +89,7 @@ class _Parameter:
 
 
 def deciders(trials: Sequence[LabeledTrial]) -> list[Decider]:
-    """The hyperparameters by how much each decides alone; empty where all trials learned, or none.
+    """Return the hyperparameters by how much each decides alone; empty where all trials learned, or none.
 
     Importance is mutual information with the outcome (Cover & Thomas, Elements of Information Theory, 2.3) less its
     mean over 200 permutations of the outcome, over the outcome's entropy. Numbers are cut at quantiles into at most 4
@@ -116,7 +116,7 @@ def interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tuple[str
 
 
 def region(trials: Sequence[LabeledTrial]) -> list[Rule]:
-    """The region that lives: up to three conditions, each rule with those before it; empty where none helps.
+    """Return the region that lives: up to three conditions, each rule with those before it; empty where none helps.
 
     Each is the one that raises `wilson` of the learned share most, with at least 5 trials and a tenth of all in it.
     """
@@ -168,7 +168,9 @@ def _counts(mask: Mask, learned: Mask) -> tuple[int, int]:
 
 
 def _coded(trials: Sequence[LabeledTrial]) -> tuple[Mask, list[_Parameter]]:
-    """Which trials learned, and the parameters with more than one value, in the order in which trials name them."""
+    """Return which trials learned, and the parameters with more than one value, in the order in which trials name
+    them.
+    """
     names = dict.fromkeys(name for each in trials for name in each.values)
     coded = [_parameter(name, [each.values.get(name) for each in trials]) for name in names]
     return np.array([each.learned for each in trials], dtype=bool), [each for each in coded if len(each.levels) > 2]
@@ -210,7 +212,7 @@ def _edges(numbers: Floats, bins: int) -> list[float]:
 
 
 def _range(inside: Floats, low: float | None, high: float | None) -> str:
-    """The words for numbers between two edges; the number itself where there is only one."""
+    """Return the words for numbers between two edges; the number itself where there is only one."""
     values = np.unique(inside[~np.isnan(inside)])
     if len(values) == 1:
         return f"{values[0]:.10g}"
@@ -222,7 +224,7 @@ def _range(inside: Floats, low: float | None, high: float | None) -> str:
 
 
 def _ranked(parameters: Sequence[_Parameter], learned: Mask) -> list[tuple[float, _Parameter]]:
-    """The parameters by importance; none where all trials learned, or none."""
+    """Return the parameters by importance; none where all trials learned, or none."""
     if learned.all() or not learned.any():
         return []
     shares = [(share_of(information(each.codes, learned), learned), each) for each in parameters]
@@ -244,7 +246,7 @@ def _sides(name: str, numbers: Floats, bins: int) -> Iterator[tuple[Condition, C
 
 
 def _conditions(parameter: _Parameter, inside: Mask, learned: Mask) -> Iterator[Condition]:
-    """Each category and the best ones together, or both sides of each edge of a number and being absent."""
+    """Yield each category and the best ones together, or both sides of each edge of a number and being absent."""
     name = parameter.name
     codes = parameter.codes
     levels = parameter.levels
@@ -271,7 +273,9 @@ def _moves(parameter: _Parameter, row: int) -> Iterator[tuple[str, Condition, Co
 
 
 def _groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: Mask) -> list[list[Condition]]:
-    """What the row shares with trials like it, the most alike first: two others, one, none that the change switches."""
+    """Return what the row shares with trials like it, the most alike first: two others, one, none that the change
+    switches.
+    """
     possible = [each for each in others if np.any(moved & (each.gaps == each.gaps[row]))][:2]
     shared = [("", counted), *(each.conditions()[each.codes[row]] for each in possible)]
     groups = [shared[:count] for count in range(len(shared), 0, -1)]
@@ -279,7 +283,7 @@ def _groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: Mask) 
 
 
 def _supported(changes: Sequence[Change]) -> Change | None:
-    """The first that is beyond chance, unless it is of no use to runs more alike."""
+    """Return the first that is beyond chance, unless it is of no use to runs more alike."""
     for change in changes:
         (died, all_like), (died_changed, all_changed) = change.like_dead, change.changed
         if change.p <= LEVEL or died_changed * all_like >= died * all_changed:

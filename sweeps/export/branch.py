@@ -54,7 +54,7 @@ class Tree:
     prefix: str
 
     def run(self, *words: str, stdin: bytes = b"", index: str = "") -> bytes:
-        """What a git command prints.
+        """Return what a git command prints.
 
         Raises:
             InputError: git is not installed, or the command fails.
@@ -65,7 +65,7 @@ class Tree:
         return done.stdout
 
     def attempt(self, *words: str, stdin: bytes = b"", index: str = "") -> subprocess.CompletedProcess[bytes]:
-        """The end of a git command."""
+        """Return the end of a git command."""
         kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         told = {**kept, "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"} | ({"GIT_INDEX_FILE": index} if index else {})
         command = ["git", "-C", str(self.git), *words]
@@ -125,7 +125,7 @@ def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Seque
 
 
 def _tree(folder: Path) -> Tree:
-    """Where a folder lies in its repository.
+    """Return where a folder lies in its repository.
 
     Raises:
         InputError: it lies in none.
@@ -148,7 +148,7 @@ def _tree(folder: Path) -> Tree:
 
 
 def _checked_out(tree: Tree, ref: str) -> str:
-    """The working tree that a branch is checked out in, if any."""
+    """Return the working tree that a branch is checked out in, if any."""
     for block in os.fsdecode(tree.run("worktree", "list", "--porcelain")).split("\n\n"):
         lines = block.splitlines()
         if f"branch {ref}" in lines:
@@ -157,7 +157,7 @@ def _checked_out(tree: Tree, ref: str) -> str:
 
 
 def _commit_of(tree: Tree, name: str) -> str:
-    """The commit that a name stands for; empty where it stands for none."""
+    """Return the commit that a name stands for; empty where it stands for none."""
     return tree.attempt("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.decode().strip()
 
 
@@ -186,7 +186,7 @@ def _files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
 
 
 def _commit(tree: Tree, base: str, files: Mapping[str, bytes | None], message: Sequence[str]) -> str:
-    """A commit with these files put over those of another, or removed from it, which no branch knows yet."""
+    """Return a commit with these files put over those of another, or removed from it, which no branch knows yet."""
     with tempfile.TemporaryDirectory() as temporary:
         index = str(Path(temporary) / "index")
         tree.run("read-tree", *([base] if base else ["--empty"]), index=index)
@@ -205,7 +205,7 @@ def _commit(tree: Tree, base: str, files: Mapping[str, bytes | None], message: S
 
 
 def _words(stderr: bytes) -> str:
-    """What git says, as one line: what is fatal, if it says so."""
+    """Return what git says, as one line: what is fatal, if it says so."""
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
     text = " ".join((fatal or lines or ["it says nothing"])[-1].split())

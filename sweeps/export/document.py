@@ -41,7 +41,7 @@ class Document:
 
     @property
     def trained(self) -> Config:
-        """The recipe as the trial had it."""
+        """Return the recipe as the trial had it."""
         tables = self.recipe.model_dump()
         for name, value in self.truncation.items():
             table, _, key = name.rpartition(".")
@@ -59,7 +59,7 @@ class Document:
         return {**found, "provenance": dict(self.provenance), "results": dict(self.results)}
 
     def text(self, form: Format, head: Sequence[str]) -> str:
-        """The content of a file.
+        """Return the content of a file.
 
         Args:
             head: lines that come first as comments, which JSON has none of.
@@ -75,7 +75,7 @@ class Document:
 
     @classmethod
     def of(cls, tables: Any, source: str) -> Self:
-        """The inverse of `tables`.
+        """Return the inverse of `tables`.
 
         Raises:
             InputError: these are no tables of a recipe; the message names the key.
@@ -113,7 +113,7 @@ def truncation(recipe: Config, trained: Config) -> dict[str, Any]:
 
 
 def read(path: Path) -> Document:
-    """The recipe in a file.
+    """Return the recipe in a file.
 
     Raises:
         InputError: it cannot be read, or is no recipe.
@@ -134,7 +134,7 @@ def read(path: Path) -> Document:
 
 
 def parse(text: str, form: Format, source: str) -> Document:
-    """The recipe in a file's content.
+    """Return the recipe in a file's content.
 
     Raises:
         InputError: it is none.

@@ -50,7 +50,7 @@ def check(folder: Path) -> None:
 
 
 def read(folder: Path, name: str) -> bytes | None:
-    """The content of a file of a folder; None where there is none.
+    """Return the content of a file of a folder; None where there is none.
 
     Raises:
         OSError: it cannot be read.

@@ -34,13 +34,13 @@ def digest(content: bytes) -> str:
 
 
 def text(entries: Mapping[str, Entry]) -> str:
-    """The content of a manifest; nothing in it is of the moment."""
+    """Return the content of a manifest; nothing in it is of the moment."""
     files = {name: asdict(entries[name]) for name in sorted(entries)}
     return json.dumps({"version": VERSION, "sweeps": __version__, "files": files}, indent=2, ensure_ascii=False) + "\n"
 
 
 def parse(content: bytes, source: str) -> dict[str, Entry]:
-    """The inverse of `text`.
+    """Return the inverse of `text`.
 
     Raises:
         InputError: it is no manifest of an export.

@@ -34,7 +34,7 @@ class Built:
 
 
 def build(recipes: Sequence[tuple[Document, Sequence[str] | None]]) -> list[Built | str]:
-    """What the models of recipes are like, in their order; in words, of one that cannot be built, why.
+    """Return what the models of recipes are like, in their order; in words, of one that cannot be built, why.
 
     Args:
         recipes: each with the first lines of its stand-alone module, or None where none is wanted.

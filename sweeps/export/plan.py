@@ -118,12 +118,12 @@ def _trial(entry: Entry) -> tuple[str, int]:
 
 
 def _stem(name: str) -> str:
-    """What a configuration's files share: best of best.toml and best.model.json."""
+    """Return what a configuration's files share: best of best.toml and best.model.json."""
     return name.partition(".")[0]
 
 
 def _difference(found: bytes, noted: Entry | None, now: Entry) -> str:
-    """Why a file is not what it is to be."""
+    """Return why a file is not what it is to be."""
     if noted is None:
         return "there already, and not of an export"
     if manifest.digest(found) != noted.sha256:

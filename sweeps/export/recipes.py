@@ -73,7 +73,7 @@ def files(
 
 
 def about(document: Document) -> list[str]:
-    """What a recipe is, in lines for people: of which trial, how well it did, what was truncated in it."""
+    """Return what a recipe is, in lines for people: of which trial, how well it did, what was truncated in it."""
     provenance = document.provenance
     results = document.results
     line = f"Trial {provenance['trial']} of study {provenance['study']!r}: {results['fate']}"
@@ -107,13 +107,13 @@ def about(document: Document) -> list[str]:
 
 
 def _passes(config: Config) -> str:
-    """How long a training is; a source may have fewer images than are asked for."""
+    """Return how long a training is; a source may have fewer images than are asked for."""
     passes = config.steps * config.batch_size / config.data.images
     return f"{config.steps:,} steps of {config.batch_size:,}, {passes:.3g} passes over {config.data.images:,}"
 
 
 def head(document: Document, name: str) -> list[str]:
-    """The comment at the top of a recipe's file."""
+    """Return the comment at the top of a recipe's file."""
     usage = f'sweeps.load("{name}").compile() is its Keras model, ready for fit'
     written = "Written by `sweeps export`, which does not overwrite what was changed by hand."
     if not document.truncation:
@@ -122,7 +122,7 @@ def head(document: Document, name: str) -> list[str]:
 
 
 def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
-    """A recipe's file, but for what Keras says of its models."""
+    """Return a recipe's file, but for what Keras says of its models."""
     trained = Config.model_validate_json(chosen.attributes[store.CONFIG])
     try:
         recipe = space.at_full_size(trained)

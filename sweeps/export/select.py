@@ -52,7 +52,7 @@ class ExportedTrial:
 
 
 def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[list[ExportedTrial], list[str]]:
-    """The best configurations, those that were confirmed first; each by its first run that learned.
+    """Return the best configurations, those that were confirmed first; each by its first run that learned.
 
     Returns:
         At most `count`, and lines that say how they were chosen.
@@ -130,7 +130,7 @@ def _learner(found: Ranked) -> Finished:
 
 
 def _in_order(own: Sequence[Ranked], confirmed: Rerun | None, study: str) -> list[tuple[Ranked, Runs]]:
-    """The study's configurations that learned, confirmed ones first and in their order there."""
+    """Return the study's configurations that learned, confirmed ones first and in their order there."""
     of = {trial.number: each for each in own for trial in each.trials}
     again = confirmed.candidates if confirmed else {}
     first = [
@@ -143,7 +143,7 @@ def _in_order(own: Sequence[Ranked], confirmed: Rerun | None, study: str) -> lis
 
 
 def _reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
-    """The studies that ran candidates again, those of which some run has finished."""
+    """Return the studies that ran candidates again, those of which some run has finished."""
     found = [
         ranking.rerun(its, study.get_trials(deepcopy=False))
         for study, its in ranking.confirmations(storage, space.name)
@@ -154,7 +154,7 @@ def _reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
 def _lines(
     space: Space, confirmed: Rerun | None, own: Sequence[Ranked], chosen: Sequence[tuple[Ranked, Runs]]
 ) -> list[str]:
-    """How confirmations decided, in sentences."""
+    """Return how confirmations decided, in sentences."""
     if confirmed is None:
         return []
     most = max(len(each.trials) for each in confirmed.candidates.values())

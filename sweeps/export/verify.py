@@ -62,7 +62,7 @@ def check(path: Path, find: Find) -> list[Check]:
 
 
 def _read(path: Path, name: str) -> bytes | None:
-    """A file of the folder itself; a manifest may be written by anybody."""
+    """Return a file of the folder itself; a manifest may be written by anybody."""
     try:
         if Path(name).name == name:
             return folder.read(path, name)
@@ -83,7 +83,7 @@ def _unedited(name: str, entry: Entry, content: bytes | None) -> Check:
 
 
 def _rebuilt(documents: Mapping[str, Document], contents: Mapping[str, bytes | None]) -> dict[str, models.Built | str]:
-    """What this code builds of each recipe, or why it cannot."""
+    """Return what this code builds of each recipe, or why it cannot."""
     wanted: dict[str, tuple[Document, list[str] | None]] = {}
     found: dict[str, models.Built | str] = {}
     for name, document in documents.items():
@@ -98,7 +98,7 @@ def _rebuilt(documents: Mapping[str, Document], contents: Mapping[str, bytes | N
 def _compared(
     name: str, document: Document, built: models.Built | str, contents: Mapping[str, bytes | None]
 ) -> Iterable[Check]:
-    """What this code builds of a recipe, against what the export says."""
+    """Yield what this code builds of a recipe, against what the export says."""
     if isinstance(built, str):
         return [Check(name, False, f"cannot be built: {built}")]
     stem = Path(name).stem
@@ -121,7 +121,7 @@ def _compared(
 
 
 def _stored(name: str, document: Document, find: Find) -> Check:
-    """What the store says of the trial."""
+    """Return what the store says of the trial."""
     number = document.provenance.get("trial")
     study = str(document.provenance.get("study"))
     found = find(study)

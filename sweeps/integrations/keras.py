@@ -117,7 +117,7 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
             raise optuna.TrialPruned(reason_to_stop(self._trial))
 
     def _reading(self, before: dict[str, tf.Tensor]) -> Reading:
-        """A look at the model as it is; `before` are the weights before its last update."""
+        """Return a look at the model as it is; `before` are the weights before its last update."""
         loss, loss_std, hits1, hits5 = self._watched.evaluate(self._inputs, self._labels)
         ratios = self._watched.update_ratios(before)
         done = self._step - self._step_of_look
@@ -156,7 +156,7 @@ class WatchedModel:
         self._outputs = tf.function(self._outputs_of_layers, reduce_retracing=True, autograph=False)
 
     def weights(self) -> dict[str, tf.Tensor]:
-        """The weights as they are now."""
+        """Return the weights as they are now."""
         return {path: tf.identity(variable.value) for path, variable in self._weights.items()}
 
     def update_ratios(self, before: dict[str, tf.Tensor]) -> dict[str, float]:
@@ -165,11 +165,11 @@ class WatchedModel:
         return {path: float(tf.math.divide_no_nan(changes[path], tf.norm(old))) for path, old in before.items()}
 
     def finite(self) -> bool:
-        """Whether every trainable weight, biases too, is a finite number."""
+        """Return whether every trainable weight, biases too, is a finite number."""
         return all(bool(tf.reduce_all(tf.math.is_finite(v.value))) for v in self._model.trainable_variables)
 
     def penalty(self) -> float:
-        """What the weights' regularisers add to the training loss."""
+        """Return what the weights' regularisers add to the training loss."""
         return sum(float(v.regularizer(v)) for v in self._model.trainable_variables if v.regularizer)
 
     def evaluate(self, inputs: NDArray[Any], labels: NDArray[Any]) -> tuple[float, float, int, int]:
@@ -240,7 +240,9 @@ def _layer_vitals(layer: keras.layers.Layer, output: tf.Tensor, ends: Any, ratio
 
 
 def _inner_outputs(model: keras.Model) -> tuple[list[keras.layers.Layer], Any]:
-    """The layers with a trained kernel, and inputs -> the output of each, then the model's; None if there is no way."""
+    """Return the layers with a trained kernel, and inputs -> the output of each, then the model's; None if there is no
+    way.
+    """
     try:
         layers = probe.kernel_layers(model)
         return layers, keras.Model(model.inputs, [*probe.outputs(model), model.outputs[0]]) if layers else None

@@ -77,7 +77,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         self._ended: dict[tuple[str, int], CalibrationPoint] = {}
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether to stop the trial now; called by `trial.should_prune()`.
+        """Return whether to stop the trial now; called by `trial.should_prune()`.
 
         Raises:
             ValueError: the study has several objectives, or it maximises and there is another pruner.
@@ -98,7 +98,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         return self._pruner.prune(study, trial)
 
     def _verdict(self, study: optuna.Study, trial: FrozenTrial) -> Verdict | None:
-        """The judge's, where it stops the trial."""
+        """Return the judge's, where it stops the trial."""
         readings = kept_readings(trial)
         if not readings:
             return None
@@ -110,7 +110,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         return None
 
     def _history(self, study: optuna.Study) -> list[CalibrationPoint]:
-        """What the finished trials teach; each is counted once."""
+        """Return what the finished trials teach; each is counted once."""
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
             key = (study.study_name, trial.number)
             if key not in self._ended and (readings := kept_readings(trial)):
@@ -149,7 +149,9 @@ def keep_reading(trial: optuna.trial.BaseTrial, reading: Reading, steps: int) ->
 
 
 def kept_readings(trial: FrozenTrial) -> list[Reading]:
-    """The looks stored with a trial, in the order of their steps; where there are none, the values it reported."""
+    """Return the looks stored with a trial, in the order of their steps; where there are none, the values it
+    reported.
+    """
     texts = [text for name, text in trial.system_attrs.items() if name.startswith(READING)]
     looks = [Reading.from_dict(json.loads(text)) for text in texts]
     if not looks:
@@ -160,7 +162,7 @@ def kept_readings(trial: FrozenTrial) -> list[Reading]:
 
 
 def reason_to_stop(trial: optuna.trial.BaseTrial) -> str:
-    """Why the judge has stopped a trial; empty where it was another pruner."""
+    """Return why the judge has stopped a trial; empty where it was another pruner."""
     if isinstance(trial, optuna.Trial) and isinstance(trial.study.pruner, DeadRunPruner):
         return str(trial.storage.get_trial(trial._trial_id).user_attrs.get(REASON, ""))
     return ""
@@ -182,7 +184,7 @@ def _chance(classes: int | None, loss: float | None) -> Chance:
 
 
 def _of_loss(step: int, loss: float) -> Reading:
-    """A look that holds nothing but the loss on the hold-out set."""
+    """Return a look that holds nothing but the loss on the hold-out set."""
     return Reading(
         step=step,
         train_loss=nan,

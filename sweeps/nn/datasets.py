@@ -25,7 +25,7 @@ DATASETS: dict[str, Callable[[], Any]] = {
 
 @lru_cache(maxsize=2)
 def load(config: DataConfig, holdout_images: int) -> Arrays:
-    """The data set of a study: one of Keras's, else what `sweeps.data.load` finds.
+    """Return the data set of a study: one of Keras's, else what `sweeps.data.load` finds.
 
     Raises:
         InputError: neither a file in Keras's cache nor a network to fetch it.

@@ -40,7 +40,7 @@ def _share(gpu: Any, memory_mib: str | None) -> None:
 
 
 def name() -> str:
-    """Where nets are trained: CPU or GPU:0."""
+    """Return where nets are trained: CPU or GPU:0."""
     if tf.config.list_logical_devices("GPU"):
         return "GPU:0"
     return "CPU"

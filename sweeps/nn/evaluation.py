@@ -76,7 +76,7 @@ class Evaluation:
     names: Sequence[str]
 
     def reading(self, arrays: Arrays, channels_too: bool, seconds: float) -> Reading:
-        """All of it as the plain numbers that are judged and kept."""
+        """Return all of it as the plain numbers that are judged and kept."""
         loss, loss_std, hits1, hits5 = totals([score for score, _ in self.scored], len(arrays.holdout_images))
         predicted = np.concatenate([classes for _, classes in self.scored])
         return Reading(

@@ -39,13 +39,13 @@ class Loaded:
     loss: keras.losses.Loss
 
     def compile(self, **more: Any) -> keras.Model:
-        """The model, compiled with its optimiser, its loss and what else Keras's `compile` takes."""
+        """Return the model, compiled with its optimiser, its loss and what else Keras's `compile` takes."""
         self.model.compile(optimizer=self.optimizer, loss=self.loss, **more)
         return self.model
 
 
 def load(config: Config, input_shape: Sequence[int], images: Any = None) -> Loaded:
-    """The model, optimiser and loss of a recipe.
+    """Return the model, optimiser and loss of a recipe.
 
     Args:
         input_shape: of the trial's images (height, width, channels), whatever the recipe's size, or rows (columns,).
@@ -64,7 +64,7 @@ def load(config: Config, input_shape: Sequence[int], images: Any = None) -> Load
 
 
 def describe(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What an export notes of a recipe's models.
+    """Return what an export notes of a recipe's models.
 
     Args:
         asked: `recipe` and `trained`, the configs at full size and as the trial had it; `input_shape` of the trial's
@@ -104,7 +104,9 @@ def weights_digest(model: keras.Model) -> str:
 
 
 def _size(config: Config, shape: tuple[int, ...]) -> standalone.Size:
-    """A recipe and its model, whose inputs are scaled anyhow where they are scaled by what the training images are."""
+    """Return a recipe and its model, whose inputs are scaled anyhow where they are scaled by what the training images
+    are.
+    """
     if learns_scaling(config, shape):
         return standalone.Size(config, shape, models.build(config, shape))
     return standalone.Size(config, shape, load(config, shape).model)
@@ -153,7 +155,7 @@ def _arrays(config: Config, shape: tuple[int, ...], images: Any) -> Arrays:
 
 
 def _own(config: Config, shape: tuple[int, ...]) -> Arrays:
-    """The recipe's own data."""
+    """Return the recipe's own data."""
     data = config.data
     sides = ", ".join(map(str, shape))
     wanted = f'inputs = "{config.inputs}" depend on what they are like: give load() images=, an array (n, {sides})'

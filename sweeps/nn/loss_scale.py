@@ -28,17 +28,17 @@ class LossScale:
 
     @property
     def state(self) -> tuple[tf.Variable, tf.Variable]:
-        """All that a step changes."""
+        """Return all that a step changes."""
         return self._scale, self._good_steps
 
     def up(self, loss: tf.Tensor) -> tf.Tensor:
-        """The loss to differentiate."""
+        """Return the loss to differentiate."""
         if self._dynamic:
             return loss * self._scale
         return loss
 
     def down(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """The gradients of the loss itself."""
+        """Return the gradients of the loss itself."""
         if self._dynamic:
             return [g / self._scale for g in gradients]
         return list(gradients)

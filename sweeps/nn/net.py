@@ -47,7 +47,7 @@ class Net(Protocol):
         ...
 
     def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:
-        """What regularisation adds to the loss."""
+        """Return what regularisation adds to the loss."""
         ...
 
     def constrain(self) -> None:
@@ -160,14 +160,14 @@ class CustomNet:
 
 
 def structure(model: keras.Model) -> str:
-    """The same text for models that differ in their weights, seeds and automatic names only."""
+    """Return the same text for models that differ in their weights, seeds and automatic names only."""
     described = json.loads(model.to_json())
     names = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(_names(described)))}
     return json.dumps(_without_seeds(described, names))
 
 
 def _names(value: Any) -> list[str]:
-    """What is called a name anywhere in a description."""
+    """Return what is called a name anywhere in a description."""
     if isinstance(value, list):
         return [name for part in value for name in _names(part)]
     if not isinstance(value, dict):

@@ -43,7 +43,7 @@ class SwitchedOptimizer:
 
     @property
     def state(self) -> tuple[tf.Variable, ...]:
-        """All that an update changes beside the weights."""
+        """Return all that an update changes beside the weights."""
         return (*self.first, *self.second, self.iterations, self.u_product)
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
@@ -145,7 +145,9 @@ class Rule:
 
 
 def build(config: Config) -> keras.optimizers.Optimizer:
-    """The trial's optimiser as Keras has it; wrapped for loss scaling in mixed_float16, as `compile` would do."""
+    """Return the trial's optimiser as Keras has it; wrapped for loss scaling in mixed_float16, as `compile` would
+    do.
+    """
     rule = OPTIMIZERS[config.optimizer]
     chosen: dict[str, Any] = {name: getattr(config, name) for name in rule.fields}
     if config.weight_decay:

@@ -27,13 +27,15 @@ FINISHING = (
 
 
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that hold a trained kernel, from the input to the logits."""
+    """Return the layers that hold a trained kernel, from the input to the logits."""
     trained = {id(variable) for variable in model.trainable_variables}
     return [layer for layer in model.layers if id(getattr(layer, "kernel", None)) in trained]
 
 
 def outputs(model: keras.Model) -> list[keras.KerasTensor]:
-    """The output of each layer with a kernel, activation and normalisation included, but no pooling and no dropout."""
+    """Return the output of each layer with a kernel, activation and normalisation included, but no pooling and no
+    dropout.
+    """
     found: list[keras.KerasTensor] = []
     last = model.outputs[0]
     kernels = {id(layer) for layer in kernel_layers(model)}
@@ -46,7 +48,7 @@ def outputs(model: keras.Model) -> list[keras.KerasTensor]:
 
 
 def flat_ends(output: keras.KerasTensor) -> Any:
-    """Where the activation that made an output is flat: lower and upper end, infinite where there is none."""
+    """Return where the activation that made an output is flat: lower and upper end, infinite where there is none."""
     layer = output._keras_history.operation
     if isinstance(layer, SwitchedActivation):
         return layer.flat_ends()
@@ -113,7 +115,7 @@ def losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """How many classes each image's own class does not surpass; 0 is a top-1 hit, below 5 a top-5 hit.
+    """Return how many classes each image's own class does not surpass; 0 is a top-1 hit, below 5 a top-5 hit.
 
     A tie, or a logit that is not a number, counts as surpassing: a net that gives all classes the same logit has no
     hits (but where there are no more than five classes, when every image is a top-5 hit of any net).

@@ -51,13 +51,13 @@ class Size:
 
 
 def learns_scaling(config: Config, input_shape: Sequence[int]) -> bool:
-    """Whether the inputs are scaled by what the training images are like."""
+    """Return whether the inputs are scaled by what the training images are like."""
     of_images = len(input_shape) == 1 or config.inputs.startswith("standardized")
     return of_images and config.model.architecture != "custom"
 
 
 def module(about: Sequence[str], full: Size, trained: Size) -> str:
-    """The text of a module.
+    """Return the text of a module.
 
     Args:
         about: what its docstring says first, as lines.
@@ -97,7 +97,7 @@ def _learns(size: Size) -> bool:
 
 
 def _lines(code: Code, size: Size) -> list[str]:
-    """The body of a function that builds a model."""
+    """Return the body of a function that builds a model."""
     if not _learns(size):
         lines = code.model(size.model, {})
         return [lines[0], f"{lines[1]}  # {RANGES[size.config.inputs]}", *lines[2:]]
@@ -119,7 +119,7 @@ def _function(name: str, words: str, size: Size, lines: Iterable[str]) -> str:
 
 
 def _words(size: Size) -> str:
-    """What a model makes of what, and how many parameters it has."""
+    """Return what a model makes of what, and how many parameters it has."""
     config = size.config
     sides = " x ".join(map(str, size.input_shape))
     if len(size.input_shape) == 3:
@@ -138,7 +138,7 @@ def _words(size: Size) -> str:
 
 
 def _scaling(config: Config, input_shape: Sequence[int]) -> str:
-    """The function that says how inputs are scaled; what `sweeps.data.arrays.input_scaling` does."""
+    """Return the function that says how inputs are scaled; what `sweeps.data.arrays.input_scaling` does."""
     if len(input_shape) == 1:
         of = "column"
     else:
@@ -182,7 +182,7 @@ def _docstring(lines: Sequence[str]) -> str:
 
 
 def _imports(body: str, more: Iterable[tuple[str, str]]) -> str:
-    """The import statements: Python's own modules, then Keras and numpy."""
+    """Return the import statements: Python's own modules, then Keras and numpy."""
     wanted = {*more, ("keras", "")}
     wanted |= {("keras", name) for name in SHARED if re.search(rf"(?<![\w.]){name}\.", body)}
     wanted |= {("numpy as np", "")} if re.search(r"\bnp\.", body) else set()

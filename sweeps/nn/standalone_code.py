@@ -33,7 +33,7 @@ class Code:
     kernels: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def expression(self, value: Any) -> str:
-        """A value, or an initialiser, constraint or regulariser, as an expression."""
+        """Return a value, or an initialiser, constraint or regulariser, as an expression."""
         if isinstance(value, Mapping) and "class_name" in value:
             return self.expression(keras.saving.deserialize_keras_object(value))
         if isinstance(value, keras.DTypePolicy):
@@ -57,7 +57,7 @@ class Code:
         return f"{room}.{kind.__name__}({arguments})"
 
     def layer(self, layer: keras.layers.Layer) -> str:
-        """The call that makes a layer: what must be given, what it would not have by itself, its name."""
+        """Return the call that makes a layer: what must be given, what it would not have by itself, its name."""
         kind = type(layer)
         config = layer.get_config()
         parameters = inspect.signature(kind).parameters.values()
@@ -79,7 +79,9 @@ class Code:
         return self.expression(value[0] if alike else value)
 
     def _kernel(self, kind: type, words: list[str]) -> str:
-        """Arguments of a kernel: a single one as it is, several as a function of the seed, which layers share."""
+        """Return arguments of a kernel: a single one as it is, several as a function of the seed, which layers
+        share.
+        """
         seeds = SEED.findall(" ".join(words))
         if len(words) == 1 or len(seeds) != 1:
             return ", ".join(words)
@@ -94,7 +96,7 @@ class Code:
         return f"**{self.kernels[template]}({seeds[0]})"
 
     def functions(self) -> str:
-        """The functions that layers share."""
+        """Return the functions that layers share."""
         parts = []
         for (_, *given), name in self.kernels.items():
             pairs = [word.partition("=") for word in given]
@@ -105,7 +107,7 @@ class Code:
         return "\n\n\n".join(parts)
 
     def model(self, model: keras.Model, replaced: Mapping[str, str]) -> list[str]:
-        """A functional model as lines: a layer each, then the model.
+        """Return a functional model as lines: a layer each, then the model.
 
         Args:
             replaced: name of a layer -> the call that makes it instead.
@@ -142,7 +144,7 @@ class Code:
 
 
 def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
-    """What a layer reads, in its order."""
+    """Return what a layer reads, in its order."""
     if isinstance(layer, keras.layers.InputLayer):
         return []
     if isinstance(layer.input, list):
@@ -151,6 +153,6 @@ def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
 
 
 def _missing(kind: type, config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a layer that is made with these arguments only has otherwise than the config says."""
+    """Return what a layer that is made with these arguments only has otherwise than the config says."""
     usual = kind(**given).get_config()
     return {name: value for name, value in config.items() if name not in given and value != usual.get(name)}

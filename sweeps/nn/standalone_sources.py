@@ -22,7 +22,7 @@ class Excerpt:
 
 
 def excerpt(classes: Iterable[type]) -> Excerpt:
-    """The sources of classes, with the functions and constants of their modules that they use.
+    """Return the sources of classes, with the functions and constants of their modules that they use.
 
     Raises:
         ValueError: one of them uses another module of sweeps.
@@ -42,7 +42,7 @@ def excerpt(classes: Iterable[type]) -> Excerpt:
 
 
 def _of_module(module: ModuleType, names: list[str]) -> tuple[set[tuple[str, str]], str]:
-    """What these names of a module stand on: imports, and the text of all that the module defines for them."""
+    """Return what these names of a module stand on: imports, and the text of all that the module defines for them."""
     source = inspect.getsource(module)
     tree = ast.parse(source)
     defined = {name: node for node in tree.body for name in _defines(node)}
@@ -80,7 +80,7 @@ def _uses(node: ast.AST) -> list[str]:
 
 
 def _text(node: ast.stmt, lines: list[str]) -> str:
-    """A statement with its decorators, and the comment right above it."""
+    """Return a statement with its decorators, and the comment right above it."""
     first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) - 1
     while first and lines[first - 1].startswith("#"):
         first -= 1

@@ -51,7 +51,7 @@ class Position:
         return self.step + self.progress.steps
 
     def next_look(self, config: Config) -> int:
-        """The step of the next reading; that of the last one once all are given."""
+        """Return the step of the next reading; that of the last one once all are given."""
         if self.looked < 0:
             return 0
         return min(self.looked + config.report_interval, config.steps)
@@ -80,7 +80,7 @@ class State:
     variables: Sequence[NDArray[Any]]
 
     def to_bytes(self, config: Config) -> bytes:
-        """The inverse of `from_bytes`."""
+        """Return the inverse of `from_bytes`."""
         position = self.position
         progress = self.position.progress
         header = {
@@ -107,7 +107,7 @@ class State:
 
     @classmethod
     def from_bytes(cls, data: bytes, config: Config) -> Self:
-        """The inverse of `to_bytes`.
+        """Return the inverse of `to_bytes`.
 
         Raises:
             TrialError: the bytes are no such state, or that of a trial with another config.
@@ -155,7 +155,7 @@ def _plain(value: NDArray[Any]) -> NDArray[Any]:
 
 
 def _typed(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The inverse of `_plain`."""
+    """Return the inverse of `_plain`."""
     if dtype.kind == "V":
         return value.view(dtype)
     return value

@@ -88,7 +88,7 @@ class Training:
                 self._trainer.stop.assign(True)
 
     def state(self) -> bytes:
-        """All that later readings depend on, between two pulls.
+        """Return all that later readings depend on, between two pulls.
 
         Raises:
             RuntimeError: the run is closed, or another trial has taken over the net.
@@ -128,7 +128,7 @@ class Training:
         return self._position.looked == self._config.steps
 
     def _interrupted(self) -> bool:
-        """Whether the pull is to return; asked once, it is answered once."""
+        """Return whether the pull is to return; asked once, it is answered once."""
         with self._lock:
             asked = self._asked
             self._asked = False
@@ -143,7 +143,7 @@ class Training:
         return trainer
 
     def _start(self) -> Trainer:
-        """The trial's trainer, with the trial as it was saved or at its start."""
+        """Return the trial's trainer, with the trial as it was saved or at its start."""
         config = self._config
         self._resumed = time.perf_counter()
         _check(config, self._arrays)
@@ -165,7 +165,7 @@ class Training:
         return trainer
 
     def _train(self, trainer: Trainer) -> bool:
-        """The steps that are left up to the next look; whether all were done."""
+        """Return the steps that are left up to the next look; whether all were done."""
         stop = self._position.next_look(self._config)
         while self._position.step < stop:
             trainer.stop.assign(False)  # before the question, so that an interruption is seen by it or by the steps
@@ -219,7 +219,7 @@ class Training:
         return scored
 
     def _out_of_memory(self, place: str) -> TrialError:
-        """The error to raise; the next trial finds the memory that all trainers had."""
+        """Return the error to raise; the next trial finds the memory that all trainers had."""
         self.close()
         drop_trainers()
         return TrialError(

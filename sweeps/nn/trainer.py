@@ -99,7 +99,9 @@ class Trainer:
             variable.assign(value)
 
     def untrained(self) -> list[tuple[tf.Variable, tf.Tensor]]:
-        """The net's variables that no gradient changes, such as states of random generators, with their values."""
+        """Return the net's variables that no gradient changes, such as states of random generators, with their
+        values.
+        """
         return [(variable.value, variable.value.read_value()) for variable in self.net.model.non_trainable_variables]
 
     def _changing(self) -> list[tf.Variable]:
@@ -107,7 +109,8 @@ class Trainer:
         return [*net, *self._optimizer.state, *self._loss_scale.state]
 
     def advance(self, images: NDArray[Any], labels: NDArray[Any], loss_sum: np.float32 | None = None) -> Progress:
-        """One step per leading index, unless `stop` ends them; images (steps, batch, ...), labels (steps, batch).
+        """Return one step per leading index, unless `stop` ends them; images (steps, batch, ...), labels (steps,
+        batch).
 
         Args:
             loss_sum: of earlier steps, to which the losses of these are added; none were before unless given.
@@ -124,7 +127,7 @@ class Trainer:
         return self._evaluate(images, labels)
 
     def examine(self, images: NDArray[Any], labels: NDArray[Any], channels_too: bool = False) -> Examination:
-        """What `evaluate` says of the probe batch and, from the same pass, its vital signs."""
+        """Return what `evaluate` says of the probe batch and, from the same pass, its vital signs."""
         signs, finite, channels, score, classes = self._examine(images, labels, channels_too)
         return Examination(signs.numpy(), bool(finite), [each.numpy() for each in channels], (score, classes))
 
@@ -144,7 +147,9 @@ class Trainer:
         return tf.while_loop(more, body, start, parallel_iterations=1)
 
     def _step(self, images: tf.Tensor, labels: tf.Tensor, is_last: tf.Tensor) -> list[tf.Tensor]:
-        """One step; the loss, and for the last one gradient norms (global one last) and update ratios, else zeros."""
+        """Return one step; the loss, and for the last one gradient norms (global one last) and update ratios, else
+        zeros.
+        """
         kernels = len(self._kernels)
         with tf.GradientTape() as tape:
             outputs = self.net.watched(images, training=True)
@@ -209,7 +214,9 @@ _trainers: OrderedDict[tuple[Architecture, str], Trainer] = OrderedDict()  # the
 
 
 def trainer_for(config: Config, architecture: Architecture) -> Trainer:
-    """The process's trainer of an architecture, or of a user's net: made once, then used for trial after trial."""
+    """Return the process's trainer of an architecture, or of a user's net: made once, then used for trial after
+    trial.
+    """
     if architecture.model.architecture != "custom":
         return _kept((architecture, ""), lambda: SwitchedNet(architecture))
     model = custom(config)

@@ -57,7 +57,7 @@ def write(storage: RDBStorage, study: Study, trials: Sequence[FrozenTrial]) -> N
 
 
 def stale(storage: RDBStorage) -> list[tuple[int, str]]:
-    """The studies of sweeps, number and name, whose notes tell of fewer or more trials than have finished."""
+    """Return the studies of sweeps, number and name, whose notes tell of fewer or more trials than have finished."""
     known = notes.of_studies(storage.engine)
     return [
         (offer.study_id, offer.name)
@@ -67,7 +67,7 @@ def stale(storage: RDBStorage) -> list[tuple[int, str]]:
 
 
 def text(study_id: int, space: Space, trials: Sequence[FrozenTrial]) -> str:
-    """How a study stands and how it is to be read, in Markdown; the same for the same finished trials."""
+    """Return how a study stands and how it is to be read, in Markdown; the same for the same finished trials."""
     summary = summaries.summarise(space, trials)
     parts = (_standing(study_id, space, summary), _compared(space, trials), _how_to_read(space))
     return "\n\n".join(line for part in parts for line in part)
@@ -121,7 +121,7 @@ def _compared(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
 
 
 def _chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
-    """What guessing scores, as the workers counted it; before that, as far as the file tells."""
+    """Return what guessing scores, as the workers counted it; before that, as far as the file tells."""
     known = next((trial for trial in trials if store.GAIN in trial.user_attrs), None)
     if known is not None:
         chance = autopsies.chance_of(known, trials)
@@ -182,7 +182,7 @@ def _how_to_read(space: Space) -> Iterator[str]:
 
 
 def _file(attributes: Mapping[str, Any]) -> Iterator[str]:
-    """The search space as the person wrote it, and what was set otherwise."""
+    """Yield the search space as the person wrote it, and what was set otherwise."""
     yield "### Search space"
     if overrides := attributes[store.SPACE_OVERRIDES]:
         yield "With " + ", ".join(f"`--set {override}`" for override in overrides)

@@ -66,7 +66,9 @@ def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> Non
 
 
 def text(study_id: int, trial: FrozenTrial, found: Autopsy | None) -> str:
-    """A trial's note: its autopsy, else what became of it; then its picture, config, and what it was trained with."""
+    """Return a trial's note: its autopsy, else what became of it; then its picture, config, and what it was trained
+    with.
+    """
     attributes = trial.user_attrs
     picture = _shown(study_id, trial)
     if found:
@@ -77,7 +79,9 @@ def text(study_id: int, trial: FrozenTrial, found: Autopsy | None) -> str:
 
 
 def _spaced(markdown: str) -> str:
-    """The same with room between the columns of tables, which the dashboard sets tight: before names in the head."""
+    """Return the same with room between the columns of tables, which the dashboard sets tight: before names in the
+    head.
+    """
     return re.sub(r"^\|.*\|(?=\n\|-)", lambda head: head[0].replace(" | ", " | \u2002\u2002"), markdown, flags=re.M)
 
 
@@ -130,7 +134,7 @@ def _recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fenced(language: str, content: str) -> str:
-    """A block of code, whatever is in it."""
+    """Return a block of code, whatever is in it."""
     longest = max((len(ticks) for ticks in re.findall("`+", content)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{content}\n{fence}"
@@ -151,7 +155,7 @@ def _draw(
 
 
 def _shown(study_id: int, trial: FrozenTrial) -> str:
-    """The trial's picture in Markdown, at its address in the dashboard; empty where there is none."""
+    """Return the trial's picture in Markdown, at its address in the dashboard; empty where there is none."""
     for name, value in trial.system_attrs.items():
         meta = json.loads(value) if name.startswith("artifacts:") else None
         if meta and meta["filename"] in PICTURES:

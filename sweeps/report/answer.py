@@ -18,7 +18,7 @@ MOST_NAMED = 3
 
 
 def answer(found: Findings) -> list[str]:
-    """The sentences of the paragraph."""
+    """Return the sentences of the paragraph."""
     if not found.summary.done:
         return [f"No trial has finished yet: nothing can be said. {_standing(found)}".strip()]
     if found.judged.tried == 0:
@@ -35,18 +35,18 @@ def answer(found: Findings) -> list[str]:
 
 
 def stopping(found: Findings) -> list[str]:
-    """What stopping runs early has saved, and what it may have lost."""
+    """Return what stopping runs early has saved, and what it may have lost."""
     return [*_saved(found), *_controls(found)]
 
 
 def between(found: Findings, ends: tuple[float, float]) -> str:
-    """An interval of the objective."""
+    """Return an interval of the objective."""
     low, high = (shown(found.summary.objective, end) for end in ends)
     return f"{low} to {high}"
 
 
 def sureness(found: Findings, standing: Standing) -> str:
-    """The interval of a configuration's mean, and of what; empty where nothing tells."""
+    """Return the interval of a configuration's mean, and of what; empty where nothing tells."""
     if standing.interval is None:
         return ""
     if standing.over == SEEDS:
@@ -70,7 +70,7 @@ def best_title(found: Findings) -> str:
 
 
 def guessing(found: Findings) -> str:
-    """What guessing scores in the objective, as the end of a sentence; empty where it is not known."""
+    """Return what guessing scores in the objective, as the end of a sentence; empty where it is not known."""
     objective = found.summary.objective
     chance = found.chance
     if objective in ("gain", "r2"):
@@ -156,7 +156,7 @@ def _best(found: Findings) -> Iterator[str]:
 
 
 def _alone(found: Findings, best: Standing) -> str:
-    """The reader's caution, where no other study ran it again: the best of many is better than it will be."""
+    """Return the reader's caution, where no other study ran it again: the best of many is better than it will be."""
     once = len(best.trials) == 1
     many = found.configurations > 1
     if once and many:

@@ -58,14 +58,14 @@ class Confirming:
     decides: bool
 
     def of(self, standing: Standing) -> Standing | None:
-        """Where a configuration of the study that is confirmed came; None if it was not run again."""
+        """Return where a configuration of the study that is confirmed came; None if it was not run again."""
         return next((each for each in self.standings if each.candidate in standing.trials), None)
 
 
 def standings(
     space: Space, configurations: Sequence[Ranked], last: Mapping[int, Reading], chance: Chance
 ) -> list[Standing]:
-    """The first configurations of a ranking.
+    """Return the first configurations of a ranking.
 
     Args:
         last: of trials by number, their last looks; the interval of a single run comes from it.
@@ -79,7 +79,7 @@ def standings(
 def confirming(
     space: Space, own: Sequence[Ranked], again: Sequence[tuple[Space, Sequence[FrozenTrial]]]
 ) -> Iterator[Confirming]:
-    """The rankings of studies that confirm one.
+    """Yield the rankings of studies that confirm one.
 
     Args:
         own: the configurations of that one; what its parameters are called there, they are called here.
@@ -129,7 +129,9 @@ def _within(bounds: tuple[float, float], interval: tuple[float, float] | None) -
 
 
 def _over_holdout(space: Space, value: float, look: Reading, chance: Chance) -> tuple[float, float] | None:
-    """What another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean loss."""
+    """Return what another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean
+    loss.
+    """
     if space.objective in ("top1", "top5"):
         if space.objective == "top1":
             hits = look.hits1

@@ -35,7 +35,7 @@ class Death:
 def deaths(
     space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], readings: Readings
 ) -> Iterator[Death]:
-    """An example of each kind that occurred and left readings."""
+    """Yield an example of each kind that occurred and left readings."""
     for fate in KINDS:
         runs = [run for run in finished if run.fate == fate]
         ordered, why = _usual(runs, trials)
@@ -48,7 +48,7 @@ def deaths(
 
 
 def _usual(runs: Sequence[Finished], trials: Sequence[FrozenTrial]) -> tuple[list[Finished], str]:
-    """The runs of the most usual cause, the one of median length first; and why it is the first."""
+    """Return the runs of the most usual cause, the one of median length first; and why it is the first."""
     if len(runs) < 2:
         return list(runs), "the only run with this fate"
     causes = Counter(str(cause) for run in runs if (cause := trials[run.number].user_attrs.get(CAUSE)))

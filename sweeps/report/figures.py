@@ -49,7 +49,7 @@ TALLEST = 12.0  # inches of a map of layers
 
 
 def best(found: Findings) -> str:
-    """The values of the best configurations, each run a ring, means with their intervals."""
+    """Return the values of the best configurations, each run a ring, means with their intervals."""
     standings = found.standings
     percent = found.summary.objective in ("top1", "top5")
     if percent:
@@ -80,7 +80,7 @@ def best(found: Findings) -> str:
 
 
 def _view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[float, float]:
-    """The ends of an axis on which these values are told apart; what is beyond is beyond."""
+    """Return the ends of an axis on which these values are told apart; what is beyond is beyond."""
     low = min(values)
     high = max(values)
     margin = 0.5 * (high - low) or 0.1 * abs(high) or 0.1
@@ -104,7 +104,7 @@ def _standing(panel: Axes, standing: Standing, scale: float, view: tuple[float, 
 
 
 def survival(found: Findings) -> str:
-    """The share of runs that still train, over steps, by fate."""
+    """Return the share of runs that still train, over steps, by fate."""
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, 3.0), layout="constrained")
@@ -175,7 +175,7 @@ def _points(shown: Sequence[Curves]) -> bool:
 
 
 def _highest(shown: Sequence[Curves], chance: float) -> float:
-    """The upper end of the axis: not far above guessing, where that is known and some run is not far from it."""
+    """Return the upper end of the axis: not far above guessing, where that is known and some run is not far from it."""
     losses = [loss for each in shown for curve in each.drawn for loss in curve.loss if isfinite(loss)]
     if losses:
         usual = float(np.quantile(losses, 0.9))
@@ -238,7 +238,7 @@ def _scores(panel: Axes, each: Curves, found: Findings) -> None:
 
 
 def layers(death: Death, key: str) -> str:
-    """The signal of each layer of a run that died, over its steps."""
+    """Return the signal of each layer of a run that died, over its steps."""
     names = [layer.name for layer in max(death.readings, key=lambda look: len(look.layers)).layers]
 
     def draw() -> Figure:

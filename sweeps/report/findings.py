@@ -88,7 +88,7 @@ class Findings:
 
 
 def find(made_of: Material) -> Findings:
-    """The findings on a study."""
+    """Return the findings on a study."""
     space = made_of.space
     trials = made_of.trials
     finished = summaries.finished_trials(trials)
@@ -160,7 +160,7 @@ def _grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid
 
 
 def _controls(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Controls:
-    """A slot decides whether its run is a control: nothing else is to, lest they differ from the others."""
+    """Return a slot decides whether its run is a control: nothing else is to, lest they differ from the others."""
     key = f"{space.name}/{space.budget.seed}"
     slots = {run.number: trials[run.number].user_attrs.get(store.SLOT) for run in finished if run.fate != store.FAILED}
     controls = [
@@ -175,7 +175,7 @@ def _controls(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Fi
 
 
 def _failures(trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Failure]:
-    """The most frequent reasons first."""
+    """Return the most frequent reasons first."""
     failed = [run for run in finished if run.fate == store.FAILED]
     found = []
     for reason, _ in Counter(run.reason for run in failed).most_common(MOST_FAILURES):
@@ -186,7 +186,7 @@ def _failures(trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> li
 
 
 def _ran(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[tuple[str, str]]:
-    """What was run, where and when."""
+    """Return what was run, where and when."""
     data = space.data
     held_out = f"{space.budget.holdout_images:,} held out"
     if data.task == "regression":
@@ -212,7 +212,7 @@ def _ran(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finishe
 
 
 def _all_of(trials: Sequence[FrozenTrial], attribute: str) -> str:
-    """The values that trials noted, the most frequent first, a few of them."""
+    """Return the values that trials noted, the most frequent first, a few of them."""
     counts = Counter(str(value) for trial in trials if (value := trial.user_attrs.get(attribute)))
     names = [name for name, _ in counts.most_common(4)]
     return ", ".join(names) + (f" and {len(counts) - 4} more" if len(counts) > 4 else "")

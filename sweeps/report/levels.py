@@ -67,12 +67,12 @@ class Grid:
 
 
 def varied(space: Space) -> list[Parameter]:
-    """The hyperparameters with more than one possible value; not the labels, which decide nothing."""
+    """Return the hyperparameters with more than one possible value; not the labels, which decide nothing."""
     return [each for each in space.parameters if each.name not in LABELS and _varies(each)]
 
 
 def in_play(space: Space, config: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Scalar]:
-    """The values of a recipe that the space draws, labels left out.
+    """Return the values of a recipe that the space draws, labels left out.
 
     Of a conditional hyperparameter only where its condition holds: momentum has no say in Adam. But `none` is a level
     wherever it stands, since nothing is what was there.
@@ -93,7 +93,7 @@ def in_play(space: Space, config: Mapping[str, Any], params: Mapping[str, Any]) 
 
 
 def levels(parameter: Parameter, runs: Iterable[Run]) -> Levels:
-    """How many learned at each level that was tried."""
+    """Return how many learned at each level that was tried."""
     known = [(run.values[parameter.name], run.learned) for run in runs if parameter.name in run.values]
     words, place = _cut(parameter, [value for value, _ in known])
     counts = _counts((place[value], learned) for value, learned in known)
@@ -101,7 +101,9 @@ def levels(parameter: Parameter, runs: Iterable[Run]) -> Levels:
 
 
 def grid(row: Parameter, column: Parameter, runs: Iterable[Run]) -> Grid:
-    """How many learned at each pair of levels; bins between those that were tried are kept, so that axes are whole."""
+    """Return how many learned at each pair of levels; bins between those that were tried are kept, so that axes are
+    whole.
+    """
     both = [run for run in runs if row.name in run.values and column.name in run.values]
     (rows, row_of), (columns, column_of) = (
         _cut(each, [run.values[each.name] for run in both]) for each in (row, column)
@@ -111,7 +113,7 @@ def grid(row: Parameter, column: Parameter, runs: Iterable[Run]) -> Grid:
 
 
 def is_number(parameter: Parameter) -> bool:
-    """Whether its values are numbers rather than names."""
+    """Return whether its values are numbers rather than names."""
     ends = [value for case in parameter.cases for value in case.domain.ends()]
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in ends)
 
@@ -130,7 +132,7 @@ def _counts(pairs: Iterable[tuple[Any, bool]]) -> dict[Any, Count]:
 
 
 def _cut(parameter: Parameter, values: Sequence[Scalar]) -> tuple[list[str], dict[Scalar, int]]:
-    """The words of the levels, in order, and which level each value is in."""
+    """Return the words of the levels, in order, and which level each value is in."""
     if is_number(parameter):
         numbers = sorted({float(value) for value in values})
         edges = _edges(numbers, parameter) if len(numbers) > MOST_LEVELS else []
@@ -145,7 +147,7 @@ def _cut(parameter: Parameter, values: Sequence[Scalar]) -> tuple[list[str], dic
 
 
 def _bin(value: float, edges: Sequence[float]) -> int:
-    """The bin that a value is in; the last also has its upper end."""
+    """Return the bin that a value is in; the last also has its upper end."""
     return min(sum(edge <= value for edge in edges), len(edges) - 1) - 1
 
 
@@ -195,7 +197,7 @@ def _around(marks: Sequence[float], low: float, high: float) -> list[float]:
 
 
 def shown(value: Scalar) -> str:
-    """A value of a hyperparameter for people."""
+    """Return a value of a hyperparameter for people."""
     if isinstance(value, bool):
         if value:
             return "true"

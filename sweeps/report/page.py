@@ -29,7 +29,7 @@ SHADES = 10
 
 
 def render(found: Findings, remarks: Sequence[str] = ()) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         remarks: paragraphs that follow the tables of confirmations.
@@ -94,7 +94,7 @@ def _figures(found: Findings) -> dict[str, object]:
 
 
 def _contents(found: Findings) -> Iterator[tuple[str, str]]:
-    """The sections that there are: (id, title)."""
+    """Yield the sections that there are: (id, title)."""
     judged = bool(found.judged.tried)
     sections = (
         ("answer", "The answer", True),
@@ -144,7 +144,7 @@ def _captions(found: Findings) -> dict[str, str]:
 
 
 def _glossary(rules: Rules) -> Iterator[tuple[str, str]]:
-    """What the words of a report mean."""
+    """Yield what the words of a report mean."""
     yield (
         "learned",
         (

@@ -26,7 +26,7 @@ class Table:
 
 
 def table(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], regression: bool) -> Table:
-    """All trials, the best value first, those without one last."""
+    """Return all trials, the best value first, those without one last."""
     known = {run.number: run for run in finished}
     parameters = varied(space)
     names = [parameter.name for parameter in parameters]

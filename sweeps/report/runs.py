@@ -50,7 +50,7 @@ class Survival:
     shares: tuple[float, ...]
 
     def at(self, x: float) -> float:
-        """The share that trained for longer than x, or to an end at x that all reach."""
+        """Return the share that trained for longer than x, or to an end at x that all reach."""
         passed = [share for end, share in zip(self.ends, self.shares, strict=True) if end < x]
         if passed:
             return passed[-1]
@@ -77,19 +77,19 @@ class Curves:
 
 
 def unit_of(space: Space) -> str:
-    """What the length of a run is counted in: with a budget of epochs its steps depend on the batch."""
+    """Return what the length of a run is counted in: with a budget of epochs its steps depend on the batch."""
     if space.budget.epochs:
         return "epochs"
     return "steps"
 
 
 def reached(space: Space, trial: Finished) -> float:
-    """How long a run trained, in that unit."""
+    """Return how long a run trained, in that unit."""
     return _counted(space, trial, trial.steps)
 
 
 def fates(space: Space, finished: Iterable[Finished]) -> list[FateRow]:
-    """The fates that occurred, in their usual order."""
+    """Return the fates that occurred, in their usual order."""
     rows = []
     for fate, runs in _by_fate(finished).items():
         stopped = fate not in (Fate.LEARNED, store.FAILED)
@@ -103,7 +103,7 @@ def fates(space: Space, finished: Iterable[Finished]) -> list[FateRow]:
 
 
 def survival(space: Space, finished: Iterable[Finished]) -> list[Survival]:
-    """How many runs of each fate trained how long; failed ones, which trained nothing, are left out."""
+    """Return how many runs of each fate trained how long; failed ones, which trained nothing, are left out."""
     found = []
     for fate, runs in _by_fate(finished).items():
         if fate != store.FAILED:
@@ -115,7 +115,9 @@ def survival(space: Space, finished: Iterable[Finished]) -> list[Survival]:
 
 
 def to_be_drawn(space: Space, finished: Iterable[Finished]) -> dict[str, list[Finished]]:
-    """The runs whose curves are drawn, by fate: the best learners, of the others some spaced evenly over the study."""
+    """Return the runs whose curves are drawn, by fate: the best learners, of the others some spaced evenly over the
+    study.
+    """
     chosen = {}
     if space.direction == "maximize":
         sign = -1
@@ -137,7 +139,7 @@ def curves(
     readings: Mapping[int, Sequence[Reading]],
     chance: Chance,
 ) -> list[Curves]:
-    """The curves of the runs that were chosen and left readings.
+    """Return the curves of the runs that were chosen and left readings.
 
     Args:
         readings: by trial; those of the chosen runs at least.

@@ -37,7 +37,7 @@ ElementTree.register_namespace("", SVG)
 
 
 def element(draw: Callable[[], Figure], key: str, title: str) -> str:
-    """A figure as an `svg` element, as wide as there is room.
+    """Return a figure as an `svg` element, as wide as there is room.
 
     Args:
         draw: makes the figure.

@@ -165,7 +165,7 @@ def _csv(path: Path, columns: Columns) -> Iterator[Write]:
 
 
 def _cell(value: Value, kind: type) -> str:
-    """A text that a spreadsheet would run as a formula begins with an apostrophe, which keeps it from that."""
+    """Return a text that a spreadsheet would run as a formula begins with an apostrophe, which keeps it from that."""
     known = _known(value, kind)
     if known is None:
         return ""
@@ -268,7 +268,9 @@ def _plain(value: Any) -> Value:
 
 
 def _kinds(rows: Sequence[Row]) -> dict[str, type]:
-    """The kinds of columns that trials fill as they come: of integers and floats floats, of anything else texts."""
+    """Return the kinds of columns that trials fill as they come: of integers and floats floats, of anything else
+    texts.
+    """
     found: dict[str, set[type]] = {}
     for row in rows:
         for name, value in row.items():

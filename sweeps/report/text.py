@@ -18,7 +18,7 @@ BAR = 20  # letters of a share
 
 
 def render(found: Findings, remarks: Sequence[str] = ()) -> RenderableType:
-    """The report.
+    """Return the report.
 
     Args:
         remarks: paragraphs that follow the tables of confirmations.
@@ -95,7 +95,7 @@ def _interval(found: Findings, standing: Standing, *, with_over: bool) -> str:
 
 
 def _runs(standing: Standing) -> str:
-    """The trial, or the first of several; of what was run again the trial that was."""
+    """Return the trial, or the first of several; of what was run again the trial that was."""
     if standing.candidate is not None:
         return str(standing.candidate)
     if len(standing.trials) > 1:

@@ -8,12 +8,12 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufff
 
 
 def name_of(objective: str) -> str:
-    """An objective's name, with signs that a page and a terminal have."""
+    """Return an objective's name, with signs that a page and a terminal have."""
     return NAMES[objective].replace("^2", "²")
 
 
 def percent(share: float) -> str:
-    """A share for people: whole percents, but none that makes a few none, or most all."""
+    """Return a share for people: whole percents, but none that makes a few none, or most all."""
     if 0 < share < 0.0005 or 0.9995 < share < 1:
         if share < 0.5:
             return "<0.1%"
@@ -24,5 +24,5 @@ def percent(share: float) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without what neither XML nor a terminal can show."""
+    """Return a text without what neither XML nor a terminal can show."""
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)

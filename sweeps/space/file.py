@@ -104,7 +104,7 @@ TABLES: dict[str, type[BaseModel]] = {
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> tuple[Space, str]:
-    """The space of a file, and the file's text.
+    """Return the space of a file, and the file's text.
 
     Args:
         path: a TOML file.
@@ -126,7 +126,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> tuple[Space, str]:
 
 
 def parse(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
-    """The space that a TOML text describes.
+    """Return the space that a TOML text describes.
 
     Raises:
         SpaceError: it is not TOML or does not describe a space; one problem per mistake.
@@ -213,7 +213,7 @@ def _full(
 
 
 def over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
-    """A table with other values put over its own; steps take the place of epochs, and epochs of steps."""
+    """Return a table with other values put over its own; steps take the place of epochs, and epochs of steps."""
     if "steps" in full:
         dropped = {"epochs", "epoch_images"}
     else:
@@ -252,7 +252,7 @@ def _budget(table: BudgetTable, data: DataConfig) -> Budget:
 
 
 def value_of(text: str) -> Any:
-    """What is written behind a key: a TOML value; a bare word is a string."""
+    """Return what is written behind a key: a TOML value; a bare word is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError, ValueError):

@@ -17,7 +17,7 @@ MOST_CHOICES = 1000  # a rehearsal tries each
 
 
 def hyperparameters() -> dict[str, TypeAdapter[Any]]:
-    """What [space] may name, and the validator of one value of it; a replicate is one of several seeds."""
+    """Return what [space] may name, and the validator of one value of it; a replicate is one of several seeds."""
     fields = {name: field for name, field in Config.model_fields.items() if name not in NOT_IN_SPACE}
     fields |= {f"model.{name}": field for name, field in ModelConfig.model_fields.items()}
     adapters: dict[str, TypeAdapter[Any]] = {
@@ -28,7 +28,9 @@ def hyperparameters() -> dict[str, TypeAdapter[Any]]:
 
 
 def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
-    """The parameters of a [space] table, conditions first; each mistake is appended to `problems`, as (key, text)."""
+    """Return the parameters of a [space] table, conditions first; each mistake is appended to `problems`, as (key,
+    text).
+    """
     if not isinstance(raw, dict):
         problems.append(("space", f"must be a table, not {raw!r}; write [space]"))
         return ()
@@ -211,5 +213,5 @@ def _positive(step: Any) -> bool:
 
 
 def _whole(adapter: TypeAdapter[Any]) -> bool:
-    """Whether a hyperparameter is a whole number."""
+    """Return whether a hyperparameter is a whole number."""
     return bool(adapter.json_schema().get("type") == "integer")

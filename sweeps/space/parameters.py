@@ -26,18 +26,18 @@ class Choices:
 
     @property
     def count(self) -> int:
-        """How many values there are."""
+        """Return how many values there are."""
         return len(self.values)
 
     def suggest(self, trial: Suggests, label: str) -> Scalar:
-        """The value that the trial draws under this label."""
+        """Return the value that the trial draws under this label."""
         if len(self.values) == 1:
             return self.values[0]
         value: Scalar = trial.suggest_categorical(label, self.values)
         return value
 
     def ends(self) -> tuple[Scalar, ...]:
-        """The values that a rehearsal tries."""
+        """Return the values that a rehearsal tries."""
         return self.values
 
 
@@ -53,18 +53,18 @@ class Range:
 
     @property
     def endless(self) -> bool:
-        """Whether there are more values than can be listed."""
+        """Return whether there are more values than can be listed."""
         return not self.integer and self.step is None
 
     @property
     def count(self) -> int:
-        """How many numbers a range has that is not endless."""
+        """Return how many numbers a range has that is not endless."""
         low, high, step = self._decimals()
         return int((high - low) // step) + 1
 
     @property
     def values(self) -> tuple[Scalar, ...]:
-        """All numbers of a range that is not endless."""
+        """Return all numbers of a range that is not endless."""
         low, _, step = self._decimals()
         numbers = [low + index * step for index in range(self.count)]
         if self.integer:
@@ -75,13 +75,13 @@ class Range:
         return Decimal(str(self.low)), Decimal(str(self.high)), Decimal(str(self.step or 1))  # .1 + .2 is to be .3
 
     def suggest(self, trial: Suggests, label: str) -> Scalar:
-        """The number that the trial draws under this label."""
+        """Return the number that the trial draws under this label."""
         if self.integer:
             return trial.suggest_int(label, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
         return trial.suggest_float(label, self.low, self.high, step=self.step, log=self.log)
 
     def ends(self) -> tuple[Scalar, ...]:
-        """The values that a rehearsal tries."""
+        """Return the values that a rehearsal tries."""
         low, high = (int(self.low), int(self.high)) if self.integer else (self.low, self.high)
         if low == high:
             return (low,)
@@ -96,7 +96,7 @@ class Case:
     when: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
 
     def holds(self, values: Mapping[str, Scalar]) -> bool:
-        """Whether the values drawn so far meet all conditions."""
+        """Return whether the values drawn so far meet all conditions."""
         return all(name in values and values[name] in allowed for name, allowed in self.when)
 
 
@@ -108,7 +108,7 @@ class Parameter:
     cases: tuple[Case, ...]
 
     def label(self, case: Case) -> str:
-        """The name in the study: cases with domains of their own need names of their own there."""
+        """Return the name in the study: cases with domains of their own need names of their own there."""
         if len(self.cases) == 1 or not case.when:
             return self.name
         conditions = [f"{name}={'|'.join(map(str, allowed))}" for name, allowed in case.when]

@@ -44,17 +44,17 @@ USUAL: dict[str, dict[str, Any]] = {
 
 
 def check_sampler(table: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with a [sampler] table, as (key, text)."""
+    """Return what is wrong with a [sampler] table, as (key, text)."""
     return _check(table, DEFAULT_SAMPLER, SAMPLERS, optuna.samplers)
 
 
 def check_pruner(table: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with a [pruner] table, as (key, text)."""
+    """Return what is wrong with a [pruner] table, as (key, text)."""
     return _check(table, DEFAULT_PRUNER, PRUNERS, optuna.pruners)
 
 
 def check_space(space: Space) -> list[tuple[str, str]]:
-    """What the named sampler or pruner cannot do with a space, as (key, text)."""
+    """Return what the named sampler or pruner cannot do with a space, as (key, text)."""
     return (_endless(space) if space.sampler["name"] in GRIDS else []) or _draws(space)
 
 
@@ -76,7 +76,7 @@ def _endless(space: Space) -> list[tuple[str, str]]:
 
 
 def _draws(space: Space) -> list[tuple[str, str]]:
-    """What goes wrong in a study of two trials in memory: some of Optuna looks at its options only when used."""
+    """Return what goes wrong in a study of two trials in memory: some of Optuna looks at its options only when used."""
     at_work = "sampler"
     try:
         with warnings.catch_warnings():
@@ -97,7 +97,9 @@ def _draws(space: Space) -> list[tuple[str, str]]:
 
 
 def sampler(space: Space, slot: int) -> BaseSampler:
-    """The sampler that draws the `slot`-th trial: what it draws depends on the study's history and the slot alone."""
+    """Return the sampler that draws the `slot`-th trial: what it draws depends on the study's history and the slot
+    alone.
+    """
     name = space.sampler["name"]
     seed = derived_seed(space.budget.seed, slot)
     if name in GRIDS:
@@ -108,7 +110,7 @@ def sampler(space: Space, slot: int) -> BaseSampler:
 
 
 def pruner(space: Space) -> BasePruner:
-    """The pruner that ranks trials against each other."""
+    """Return the pruner that ranks trials against each other."""
     made: BasePruner = _make(
         space.pruner,
         optuna.pruners,
@@ -118,7 +120,7 @@ def pruner(space: Space) -> BasePruner:
 
 
 def _combination(space: Space, slot: int, seed: int) -> BaseSampler:
-    """The `slot`-th of all combinations, in an order that the study's seed decides; then all of them again."""
+    """Return the `slot`-th of all combinations, in an order that the study's seed decides; then all of them again."""
     grid = {label: case.domain.values for label, case in _asked(space)}
     points = (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
     # A value that its condition leaves out makes no combination of its own.
@@ -131,7 +133,7 @@ def _combination(space: Space, slot: int, seed: int) -> BaseSampler:
 
 
 def _asked(space: Space) -> list[tuple[str, Case]]:
-    """What a sampler may be asked for, by label."""
+    """Return what a sampler may be asked for, by label."""
     return [
         (parameter.label(case), case)
         for parameter in space.parameters
@@ -159,7 +161,7 @@ class _Point:
 
 
 def _make(table: Mapping[str, Any], module: Any, usual: Mapping[str, Any]) -> Any:
-    """The object that a table with a `name` and options describes; tables within are made too."""
+    """Return the object that a table with a `name` and options describes; tables within are made too."""
     cls = getattr(module, table["name"])
     options = {key: _inner(value, usual) for key, value in table.items() if key != "name"}
     taken = inspect.signature(cls).parameters

@@ -59,7 +59,7 @@ class Budget:
 
     @property
     def resource(self) -> tuple[int, int]:
-        """What pruners count: from one look to the next, and in all; steps, or epochs."""
+        """Return what pruners count: from one look to the next, and in all; steps, or epochs."""
         if self.epochs:
             return (1, self.epochs)
         return (self.report_interval, self.steps)
@@ -105,7 +105,7 @@ class Space:
     full: "FullSize | None" = None
 
     def draw(self, trial: Suggests) -> dict[str, Scalar]:
-        """Values of all parameters, asked for in an order in which conditions come first."""
+        """Return values of all parameters, asked for in an order in which conditions come first."""
         values: dict[str, Scalar] = {}
         for parameter in self.parameters:
             case = next((case for case in parameter.cases if case.holds(values)), None)
@@ -116,7 +116,7 @@ class Space:
         return values
 
     def config(self, values: Mapping[str, Scalar], slot: int) -> Config:
-        """The recipe of the `slot`-th trial of the budget.
+        """Return the recipe of the `slot`-th trial of the budget.
 
         Raises:
             pydantic.ValidationError: values that do not go together.
@@ -153,7 +153,7 @@ class Space:
         return {**rest, "study": study, "budget": budget}
 
     def at_full_size(self, config: Config) -> Config:
-        """The recipe of a trial at the size of the real thing; the trial's own where the file says none.
+        """Return the recipe of a trial at the size of the real thing; the trial's own where the file says none.
 
         Raises:
             pydantic.ValidationError: values that do not go together.
@@ -175,7 +175,7 @@ class Space:
         )
 
     def rehearsals(self) -> Iterator[Config]:
-        """Configs in which every choice and both ends of every range occur, as few as a greedy cover finds.
+        """Yield configs in which every choice and both ends of every range occur, as few as a greedy cover finds.
 
         Raises:
             ValidationProblem: a combination that no Config allows.
@@ -207,7 +207,7 @@ class Space:
             raise ValidationProblem(drawn, exc) from exc
 
     def _path(self, label: str) -> dict[str, Scalar]:
-        """What must be chosen, by label, for the case of this label to hold."""
+        """Return what must be chosen, by label, for the case of this label to hold."""
         wanted: dict[str, Scalar] = {}
         by_name = {parameter.name: parameter for parameter in self.parameters}
         todo = [case for parameter in self.parameters for case in parameter.cases if parameter.label(case) == label]
@@ -266,12 +266,12 @@ class _Rehearsal:
 
 
 def derived_seed(seed: int, slot: int) -> int:
-    """A seed in [0, 2**31) for the `slot`-th trial of a budget."""
+    """Return a seed in [0, 2**31) for the `slot`-th trial of a budget."""
     return int(np.random.SeedSequence((seed, slot)).generate_state(1)[0] >> 1)
 
 
 def _default(name: str) -> Scalar | None:
-    """What Config takes where no case holds; None where that depends on other values."""
+    """Return what Config takes where no case holds; None where that depends on other values."""
     table, _, key = name.rpartition(".")
     if name in LABELS:
         return None

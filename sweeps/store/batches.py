@@ -42,7 +42,7 @@ class Batch:
     readings: dict[int, Reading] = field(default_factory=dict)
 
     def followed_by(self, later: Self) -> Self:
-        """Both as one."""
+        """Return both as one."""
         return type(self)(*(getattr(self, each.name) | getattr(later, each.name) for each in fields(self)))
 
 
@@ -98,7 +98,7 @@ def put(db: Connection, into: Table, rows: Sequence[Mapping[str, Any]], keys: tu
 
 @lru_cache(maxsize=512)
 def _upsert(kind: str, into: Table, names: tuple[str, ...], keys: tuple[str, ...], count: int) -> TextClause:
-    """The statement for so many rows, as text: SQLAlchemy composes one of several rows anew each time."""
+    """Return the statement for so many rows, as text: SQLAlchemy composes one of several rows anew each time."""
     quoted = {name: _quoted(name, kind) for name in names}
     rows = ", ".join(f"({', '.join(f':{name}_{index}' for name in names)})" for index in range(count))
     start = f"INSERT INTO {into.name} ({', '.join(quoted.values())}) VALUES {rows}"
@@ -113,14 +113,14 @@ def _upsert(kind: str, into: Table, names: tuple[str, ...], keys: tuple[str, ...
 
 
 def _quoted(name: str, kind: str) -> str:
-    """A column's name as any version of the database takes it: `key` and `value` mean something to some."""
+    """Return a column's name as any version of the database takes it: `key` and `value` mean something to some."""
     if kind in MYSQL:
         return f"`{name}`"
     return f'"{name}"'
 
 
 def table(model: Any) -> Table:
-    """A declared model's table."""
+    """Return a declared model's table."""
     found: Table = model.__table__
     return found
 
@@ -131,7 +131,7 @@ def pack(reading: Reading) -> bytes:
 
 
 def unpack(packed: bytes) -> Reading:
-    """The inverse of `pack`."""
+    """Return the inverse of `pack`."""
     return Reading.from_dict(json.loads(zlib.decompress(packed)))
 
 

@@ -32,7 +32,7 @@ IDLE_TRANSACTION_S = 30
 
 
 def parsed(storage_url: str) -> URL:
-    """The URL in its parts.
+    """Return the URL in its parts.
 
     Raises:
         StoreError: it is none.
@@ -47,7 +47,7 @@ def parsed(storage_url: str) -> URL:
 
 
 def masked(storage_url: str) -> str:
-    """The URL as people may see it, without its password."""
+    """Return the URL as people may see it, without its password."""
     try:
         url = make_url(storage_url)
     except (ArgumentError, ValueError):
@@ -59,14 +59,14 @@ def masked(storage_url: str) -> str:
 
 
 def _secrets(url: URL) -> list[str]:
-    """Passwords that the URL carries, as its password or as an option of the driver."""
+    """Return passwords that the URL carries, as its password or as an option of the driver."""
     options = [value for key, value in url.query.items() if key.lower() in SECRET_OPTIONS]
     values = [each for value in options for each in ([value] if isinstance(value, str) else value)]
     return [*values, *([str(url.password)] if url.password else [])]
 
 
 def absolute(storage_url: str) -> str:
-    """The masked URL, of a SQLite store with the file's whole path: the same from every working directory."""
+    """Return the masked URL, of a SQLite store with the file's whole path: the same from every working directory."""
     url = parsed(storage_url)
     if not is_sqlite(url):
         return masked(storage_url)
@@ -74,12 +74,12 @@ def absolute(storage_url: str) -> str:
 
 
 def is_sqlite(url: URL) -> bool:
-    """Whether the store is a file."""
+    """Return whether the store is a file."""
     return url.get_backend_name() == "sqlite"
 
 
 def sqlite_path(url: URL) -> Path:
-    """The store's file.
+    """Return the store's file.
 
     Raises:
         StoreError: it is in memory.
@@ -90,7 +90,9 @@ def sqlite_path(url: URL) -> Path:
 
 
 def options(url: URL) -> dict[str, Any]:
-    """Arguments of `create_engine`: time-outs, UTC, and one connection per process, two while a beat meets a report."""
+    """Return arguments of `create_engine`: time-outs, UTC, and one connection per process, two while a beat meets a
+    report.
+    """
     pool = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
     return {**({} if is_sqlite(url) else pool), **_session(url)}
 
@@ -121,7 +123,7 @@ def _session(url: URL) -> dict[str, Any]:
 
 
 def without_pool(storage: RDBStorage) -> Engine:
-    """A second engine of the same store, which holds a connection only as long as it speaks."""
+    """Return a second engine of the same store, which holds a connection only as long as it speaks."""
     url = parsed(storage.url)
     engine = sqlalchemy.create_engine(url, poolclass=NullPool, **_session(url))
     on_connect(engine)

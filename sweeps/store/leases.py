@@ -105,7 +105,8 @@ def holding(engine: Engine, worker: int, beat: Beat) -> Iterator[Connection]:
 
 
 def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | None:
-    """The first trial that waits for a worker, else a new one; None if the study's budget of trials is given out.
+    """Return the first trial that waits for a worker, else a new one; None if the study's budget of trials is given
+    out.
 
     Raises:
         LostLeaseError: see `holding`.
@@ -211,7 +212,7 @@ def take_over(engine: Engine, worker: int, seen: float | None, retries: Retries)
 
 
 def locked(db: Connection, study_id: int) -> str | None:
-    """A study's state, which stays as it is until the transaction ends; None if it is no study of sweeps.
+    """Return a study's state, which stays as it is until the transaction ends; None if it is no study of sweeps.
 
     So claims, returns and halts come one after the other; Optuna, too, locks this row while it numbers a trial.
     """
@@ -232,7 +233,7 @@ def give_up_waiting(db: Connection, study_id: int) -> None:
 
 
 def _first(db: Connection, worker: int, study_id: int, slot: int) -> Claim:
-    """A new trial for a slot."""
+    """Return a new trial for a slot."""
     number = db.scalar(select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)) or 0
     values = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": _utc()}
     key = db.execute(insert(TRIALS).values(**values)).inserted_primary_key
@@ -244,13 +245,13 @@ def _first(db: Connection, worker: int, study_id: int, slot: int) -> Claim:
 
 
 def _held(db: Connection, worker: int) -> list[Row[Any]]:
-    """The rows of the slots that a worker has claimed and not ended."""
+    """Return the rows of the slots that a worker has claimed and not ended."""
     held = select(*table(SlotRow).c).where(SlotRow.worker_id == worker, SlotRow.done.is_(False))
     return list(db.execute(held))
 
 
 def _holds(db: Connection, worker: int, claim: Claim) -> bool:
-    """Whether a slot is the worker's, done or not, with the trial that it claimed."""
+    """Return whether a slot is the worker's, done or not, with the trial that it claimed."""
     held = (SlotRow.study_id == claim.study_id, SlotRow.slot == claim.slot, SlotRow.trial_id == claim.trial_id)
     return db.scalar(select(SlotRow.worker_id).where(*held)) == worker
 

@@ -25,7 +25,7 @@ PIECE = 5000
 
 
 def rewritten(attributes: Mapping[str, Any], trial_id: int | None, ours: str) -> dict[str, Any]:
-    """The attributes to set for a note that says `ours` above the line; none where it says so already.
+    """Return the attributes to set for a note that says `ours` above the line; none where it says so already.
 
     Args:
         attributes: of the study, those of the note as it is among them.
@@ -53,7 +53,7 @@ def rewritten(attributes: Mapping[str, Any], trial_id: int | None, ours: str) ->
 
 
 def body(attributes: Mapping[str, Any], trial_id: int | None) -> str:
-    """A note as the dashboard shows it; empty where there is none."""
+    """Return a note as the dashboard shows it; empty where there is none."""
     return "".join(_parts(attributes, trial_id)[1])
 
 
@@ -72,7 +72,7 @@ def put_note(db: Connection, study_id: int, trial_id: int | None, ours: str) -> 
 
 
 def which(study_id: int, trial_id: int | None) -> Iterator[ColumnElement[bool]]:
-    """The conditions for the attributes of one note."""
+    """Yield the conditions for the attributes of one note."""
     yield ATTRIBUTES.c.study_id == study_id
     yield ATTRIBUTES.c.key.like(f"{_prefix(trial_id)}note%")
 
@@ -86,7 +86,7 @@ def of_studies(engine: Engine) -> dict[int, str]:
 
 
 def _parts(attributes: Mapping[str, Any], trial_id: int | None) -> tuple[int, list[str]]:
-    """A note's version and pieces; (0, []) where there is none."""
+    """Return a note's version and pieces; (0, []) where there is none."""
     prefix = f"{_prefix(trial_id)}note_str:"
     count = sum(name.startswith(prefix) for name in attributes)
     pieces = [str(attributes.get(f"{prefix}{piece}", "")) for piece in range(count)]

@@ -23,12 +23,12 @@ class Process:
 
 
 def this_process() -> Process:
-    """The one that calls."""
+    """Return the one that calls."""
     return Process(socket.gethostname(), this_machine(), os.getpid(), _born(os.getpid()) or 0.0)
 
 
 def runs(machine: str, pid: int, born: float) -> bool:
-    """Whether a worker runs, as far as this process can see: one of another machine or container may."""
+    """Return whether a worker runs, as far as this process can see: one of another machine or container may."""
     return machine != this_machine() or _born(pid) == born
 
 

@@ -41,7 +41,7 @@ def prioritize(engine: Engine, study_id: int, priority: int) -> None:
 
 
 def active(engine: Engine) -> list[str]:
-    """The names of the active studies: the highest priority first, of equals the oldest."""
+    """Return the names of the active studies: the highest priority first, of equals the oldest."""
     query = select(STUDIES.c.study_name).join(StudyRow, StudyRow.study_id == STUDIES.c.study_id)
     order = (StudyRow.priority.desc(), StudyRow.study_id)
     with engine.connect() as db:
@@ -49,7 +49,7 @@ def active(engine: Engine) -> list[str]:
 
 
 def queued_studies(engine: Engine) -> list[QueuedStudy]:
-    """All studies of sweeps, in the order of `active`."""
+    """Return all studies of sweeps, in the order of `active`."""
     done = func.coalesce(func.sum(case((SlotRow.done, 1), else_=0)), 0)
     held = func.coalesce(func.sum(case((SlotRow.done, 0), (SlotRow.worker_id.is_not(None), 1), else_=0)), 0)
     row = (StudyRow.study_id, STUDIES.c.study_name, StudyRow.state, StudyRow.priority)
@@ -68,7 +68,7 @@ def queued_studies(engine: Engine) -> list[QueuedStudy]:
 
 
 def state_of_study(engine: Engine, study_id: int) -> State:
-    """What people want of a study.
+    """Return what people want of a study.
 
     Raises:
         StoreError: it is no study of sweeps.

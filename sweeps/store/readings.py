@@ -18,12 +18,12 @@ AT_ONCE = 16  # trials that are read together: a look with every channel may tak
 
 
 def readings(engine: Engine, study_id: int, number: int) -> list[Reading]:
-    """A trial's readings, in the order of their steps."""
+    """Return a trial's readings, in the order of their steps."""
     return next((found for _, found in readings_of_each(engine, study_id, [number])), [])
 
 
 def readings_of_each(engine: Engine, study_id: int, numbers: Sequence[int]) -> Iterator[tuple[int, list[Reading]]]:
-    """The readings of trials that left any, with the trial's number; a few trials are held at a time.
+    """Yield the readings of trials that left any, with the trial's number; a few trials are held at a time.
 
     The trials come in ascending order where `numbers` do.
     """
@@ -37,7 +37,7 @@ def readings_of_each(engine: Engine, study_id: int, numbers: Sequence[int]) -> I
 
 
 def finished_readings(storage: RDBStorage, study: Study, number: int) -> tuple[list[Reading], str]:
-    """A finished trial's readings, and the reason for its fate.
+    """Return a finished trial's readings, and the reason for its fate.
 
     Raises:
         StoreError: no such trial, or it left no readings.

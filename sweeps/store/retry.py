@@ -36,7 +36,7 @@ PERMANENT_WORDS = (
 
 
 def is_temporary(exc: BaseException) -> bool:
-    """Whether a database's error may go away by itself: a restart, a fail-over, a lock, a deadlock."""
+    """Return whether a database's error may go away by itself: a restart, a fail-over, a lock, a deadlock."""
     found = _database_error(exc)
     if found is None:
         # Optuna catches some errors of the driver; what follows tells of a connection that was lost, or of none free.
@@ -57,7 +57,7 @@ def is_temporary(exc: BaseException) -> bool:
 
 
 def _database_error(exc: BaseException | None) -> DBAPIError | None:
-    """The driver's error inside Optuna's or ours."""
+    """Return the driver's error inside Optuna's or ours."""
     while exc is not None and not isinstance(exc, DBAPIError):
         exc = exc.__cause__
     return exc
@@ -106,6 +106,6 @@ def _pause(seconds: float, giving_up: Callable[[], bool]) -> None:
 
 
 def error_message(exc: BaseException) -> str:
-    """What the driver said, in one line; drivers quote hosts and users, never passwords."""
+    """Return what the driver said, in one line; drivers quote hosts and users, never passwords."""
     found = _database_error(exc)
     return one_line(found.orig if found is not None and found.orig is not None else exc)

@@ -30,7 +30,7 @@ FILE_VARIABLE = "SWEEPS_STORAGE_FILE"
 
 
 def url(given: str | None) -> str:
-    """The store's URL: as given, else of the environment, else a SQLite file in the working directory.
+    """Return the store's URL: as given, else of the environment, else a SQLite file in the working directory.
 
     In the environment SWEEPS_STORAGE holds it, or SWEEPS_STORAGE_FILE names a file that does: a mounted secret.
 
@@ -116,7 +116,9 @@ def _open(storage_url: str, create: bool) -> RDBStorage:
 
 
 def artifacts(storage_url: str, given: str | None = None) -> str | None:
-    """Where pictures and checkpoints go: as given, else SWEEPS_ARTIFACTS, else beside a SQLite file, else nowhere."""
+    """Return where pictures and checkpoints go: as given, else SWEEPS_ARTIFACTS, else beside a SQLite file, else
+    nowhere.
+    """
     url = engines.parsed(storage_url)
     beside = f"{url.database}.artifacts" if engines.is_sqlite(url) else None
     return given or os.environ.get("SWEEPS_ARTIFACTS") or beside
@@ -144,17 +146,17 @@ def record_space(study: optuna.Study, space: Space, text: str, overrides: Sequen
 
 
 def id_of(storage: BaseStorage, study: optuna.Study) -> int:
-    """The number that the tables know a study by."""
+    """Return the number that the tables know a study by."""
     return storage.get_study_id_from_name(study.study_name)
 
 
 def study_names(storage: RDBStorage) -> list[str]:
-    """All studies of the store, in the order in which they were made."""
+    """Return all studies of the store, in the order in which they were made."""
     return optuna.get_all_study_names(storage)
 
 
 def confirming(storage: RDBStorage, name: str) -> list[str]:
-    """The studies that run candidates of this one again, in the order in which they were made."""
+    """Return the studies that run candidates of this one again, in the order in which they were made."""
     attributes = table(models.StudyUserAttributeModel)
     studies = table(models.StudyModel)
     query = (
@@ -168,7 +170,7 @@ def confirming(storage: RDBStorage, name: str) -> list[str]:
 
 
 def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
-    """The study of this name, if there is one."""
+    """Return the study of this name, if there is one."""
     try:
         return optuna.load_study(study_name=name, storage=storage)
     except KeyError:
@@ -176,7 +178,7 @@ def find_study(storage: RDBStorage, name: str) -> optuna.Study | None:
 
 
 def load_study(storage: RDBStorage, name: str) -> optuna.Study:
-    """The study of this name.
+    """Return the study of this name.
 
     Raises:
         StoreError: there is none; the message names those that are there.
@@ -193,7 +195,7 @@ def load_study(storage: RDBStorage, name: str) -> optuna.Study:
 
 
 def space_of(study: optuna.Study) -> Space:
-    """The search space that a study carries.
+    """Return the search space that a study carries.
 
     Raises:
         StoreError: the study was not made by sweeps.
@@ -206,12 +208,12 @@ def space_of(study: optuna.Study) -> Space:
 
 @lru_cache(maxsize=64)
 def _parsed(text: str, overrides: tuple[str, ...], source: str) -> Space:
-    """A worker asks at each claim, and checking a file takes longer than the claim; nobody changes a space."""
+    """Return a worker asks at each claim, and checking a file takes longer than the claim; nobody changes a space."""
     return space_file.parse(text, overrides, source)
 
 
 def differences(study: optuna.Study, space: Space) -> list[str]:
-    """What a file says otherwise than the study of its name, one line per key; empty if nothing."""
+    """Return what a file says otherwise than the study of its name, one line per key; empty if nothing."""
     old = _flat(space_of(study).identity())
     new = _flat(space.identity())
     return [

@@ -29,7 +29,7 @@ class Trials:
         self._known: dict[int, FrozenTrial] = {}  # by trial_id
 
     def read(self, engine: Engine) -> list[FrozenTrial]:
-        """All trials, in the order of their numbers; finished ones are the same objects each time."""
+        """Return all trials, in the order of their numbers; finished ones are the same objects each time."""
         with engine.connect() as db:
             for where in self._changed():
                 for trial in _trials(db, where):
@@ -37,7 +37,7 @@ class Trials:
         return sorted(self._known.values(), key=lambda trial: trial.number)
 
     def _changed(self) -> Iterator[ColumnElement[bool]]:
-        """Which rows to read: those that are new, and those that were not finished."""
+        """Yield which rows to read: those that are new, and those that were not finished."""
         still = sorted(trial_id for trial_id, trial in self._known.items() if not trial.state.is_finished())
         ours = TRIALS.c.study_id == self._study_id
         new = TRIALS.c.trial_id > max(self._known, default=-1)

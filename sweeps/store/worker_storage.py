@@ -68,7 +68,7 @@ class WorkerStorage(BaseStorage):
             self._batch.readings[reading.step] = reading
 
     def take(self) -> Batch:
-        """What was gathered since the last time."""
+        """Return what was gathered since the last time."""
         with self._lock:
             taken = self._batch
             self._batch = Batch()
@@ -115,7 +115,7 @@ class WorkerStorage(BaseStorage):
         return True
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """The claimed trial."""
+        """Return the claimed trial."""
         if self._own is None or template_trial is not None:
             raise RuntimeError("a worker trains trials that it has claimed")
         return self._own._trial_id
@@ -141,7 +141,7 @@ class WorkerStorage(BaseStorage):
         return self._study_attrs(ATTRIBUTES, ATTRIBUTES.c.key.not_like(NOTES))
 
     def note(self, trial_id: int) -> dict[str, Any]:
-        """The attributes of the study that are a trial's note in optuna-dashboard."""
+        """Return the attributes of the study that are a trial's note in optuna-dashboard."""
         return self._study_attrs(ATTRIBUTES, ATTRIBUTES.c.key.like(f"dashboard:{trial_id}:note%"))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class WorkerStorage(BaseStorage):
 
 
 def _new(claim: Claim) -> FrozenTrial:
-    """A trial of which nothing is known yet."""
+    """Return a trial of which nothing is known yet."""
     return FrozenTrial(
         number=claim.number,
         trial_id=claim.trial_id,

@@ -42,7 +42,7 @@ class WorkerSeen:
 
 
 def workers(engine: Engine) -> list[WorkerSeen]:
-    """All workers, in the order in which they came; those long lost are left out."""
+    """Return all workers, in the order in which they came; those long lost are left out."""
     silent = (now() - WorkerRow.seen).label("silent")
     age = (now() - WorkerRow.started).label("age")
     query = (

@@ -63,7 +63,9 @@ NO_LIMIT = Limit(-inf, "no limit")
 
 
 def is_control(study: str, number: int, rules: Rules) -> bool:
-    """Whether a study's run of this number is a control: evenly spread, and the same answer wherever it is asked."""
+    """Return whether a study's run of this number is a control: evenly spread, and the same answer wherever it is
+    asked.
+    """
     if rules.economy:
         share = rules.control / 5
     else:
@@ -74,7 +76,8 @@ def is_control(study: str, number: int, rules: Rules) -> bool:
 
 @cache
 def recorded_learners(economy: bool, kind: str) -> NDArray[np.float64]:
-    """The lowest prognoses of the recorded learners (of the best quarter of them), by trees that had not seen them.
+    """Return the lowest prognoses of the recorded learners (of the best quarter of them), by trees that had not seen
+    them.
 
     Args:
         kind: what the looks hold: `full`, `hits` (no layers) or `loss` (alone).
@@ -83,7 +86,7 @@ def recorded_learners(economy: bool, kind: str) -> NDArray[np.float64]:
 
 
 def limit(ended: Sequence[CalibrationPoint], rules: Rules, kind: str = "full") -> Limit:
-    """The limit for the next run of a study.
+    """Return the limit for the next run of a study.
 
     With 1 / alpha - 1 learners among the controls it is theirs alone, and the probability that a learner is stopped is
     at most alpha, assuming exchangeability: that the sampler does not drift to learners of another kind. Before that
@@ -141,7 +144,9 @@ def doubt(recorded: NDArray[np.float64], own: NDArray[np.float64]) -> float:
 
 
 def _weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], share: float) -> float:
-    """The largest of the values up to which, itself included, lies at most this share of all weight and one more's."""
+    """Return the largest of the values up to which, itself included, lies at most this share of all weight and one
+    more's.
+    """
     order = np.argsort(values)
     up_to = np.cumsum(weights[order]) / (weights.sum() + weights.max())
     places = np.searchsorted(up_to, share, side="right")

@@ -59,7 +59,7 @@ def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
 
 
 def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) -> bool:
-    """Whether the hold-out loss was at any look below that of guessing by more than its sampling error.
+    """Return whether the hold-out loss was at any look below that of guessing by more than its sampling error.
 
     At each look the mean loss is tested against `chance.loss` with the normal distribution, one-sided, at the level
     alpha times the weight of the look; by the union bound a run whose true loss is never below chance's passes at any

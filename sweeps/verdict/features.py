@@ -51,7 +51,7 @@ STILL = 1e-5  # movement below which a layer stands still
 
 
 def features(readings: Sequence[Reading], budget: int, chance: Chance) -> NDArray[np.float64]:
-    """The features of a run at its last look, in the order of NAMES.
+    """Return the features of a run at its last look, in the order of NAMES.
 
     Args:
         readings: all looks so far, at least one, in the order of their steps.
@@ -140,7 +140,7 @@ def _signal(layer: LayerVitals) -> float:
 
 
 def _of_movement(looks: Sequence[Reading], budget: int) -> dict[str, float]:
-    """How fast the layers' outputs on the probe batch change: the net's movement as its function shows it."""
+    """Return how fast the layers' outputs on the probe batch change: the net's movement as its function shows it."""
     if len(looks) < FEWEST:
         return {}
     before = _moved(looks[-3], looks[-2])

@@ -60,7 +60,7 @@ def judge(
     limit: Limit = NO_LIMIT,
     rules: Rules = DEFAULT_RULES,
 ) -> Verdict:
-    """The verdict on a run so far: `learning`, or a fate that stops it.
+    """Return the verdict on a run so far: `learning`, or a fate that stops it.
 
     Args:
         readings: all looks so far, at least one, in the order of their steps.
@@ -93,7 +93,9 @@ def judge(
 def by_mechanism(
     readings: Sequence[Reading], chance: Chance, budget: int, rules: Rules = DEFAULT_RULES
 ) -> Verdict | None:
-    """The verdict on a run that cannot recover, if a mechanism says so; once it has shown life only NaN or Inf may."""
+    """Return the verdict on a run that cannot recover, if a mechanism says so; once it has shown life only NaN or Inf
+    may.
+    """
     if reason := diverged(readings, rules):
         return Verdict(Fate.DIVERGED, reason, stops=True)
     verdict = _collapsed(readings, rules)
@@ -129,7 +131,8 @@ def prognosis_at_chance(
 def verdict_at_end(
     readings: Sequence[Reading], chance: Chance, budget: int, control: bool, rules: Rules = DEFAULT_RULES
 ) -> CalibrationPoint:
-    """What a finished run teaches the study's later ones; one that was stopped teaches that it was no learner.
+    """Return what a finished run teaches the study's later ones; one that was stopped teaches that it was no
+    learner.
 
     Args:
         control: whether it could not have been stopped for its prognosis.
@@ -141,7 +144,9 @@ def verdict_at_end(
 
 
 def shows_life(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
-    """Whether a run has shown that it is no longer at chance: by what it learned, or by a test of its hits or loss."""
+    """Return whether a run has shown that it is no longer at chance: by what it learned, or by a test of its hits or
+    loss.
+    """
     return (
         _has_learned(readings, chance, rules)
         or above_chance(readings, chance) >= log(ENOUGH_EVIDENCE)
@@ -150,7 +155,7 @@ def shows_life(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAU
 
 
 def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> Verdict:
-    """The verdict on a run whose budget is used up: a mechanism's, else `learned` or `at chance`.
+    """Return the verdict on a run whose budget is used up: a mechanism's, else `learned` or `at chance`.
 
     Args:
         readings: all looks, at least one, in the order of their steps.
@@ -171,7 +176,9 @@ def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DE
 
 
 def is_learner(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
-    """Whether a run trained to its end counts as a learner: above chance at the end, or a low loss at any time."""
+    """Return whether a run trained to its end counts as a learner: above chance at the end, or a low loss at any
+    time.
+    """
     looks = [look for look in readings if look.measured]
     return _has_learned(looks, chance, rules) or (bool(looks) and _learned(looks[-rules.looks :], chance, rules))
 
@@ -181,7 +188,7 @@ def _has_learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> b
 
 
 def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
-    """Whether the looks together score well above chance, or one of them has a loss well below it.
+    """Return whether the looks together score well above chance, or one of them has a loss well below it.
 
     In regression the loss alone tells: at 98 % of chance R^2 is 0.02.
     """
@@ -222,7 +229,7 @@ def _odds(log_odds: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """Two decimals where chance is small and they matter, else one."""
+    """Return two decimals where chance is small and they matter, else one."""
     if share < 0.1:
         return f"{100 * share:.2f} %"
     return f"{100 * share:.1f} %"

@@ -20,7 +20,9 @@ from sweeps.verdict.features import features
 
 
 def fitted(name: str) -> NDArray[Any]:
-    """An array that benchmarks/fit_prognosis.py wrote: a field of `Trees`, or the recorded learners' lowest odds."""
+    """Return an array that benchmarks/fit_prognosis.py wrote: a field of `Trees`, or the recorded learners' lowest
+    odds.
+    """
     return _arrays()[name]
 
 
@@ -82,7 +84,7 @@ def prognosis(readings: Sequence[Reading], budget: int, chance: Chance, best: bo
 
 
 def kind_of(readings: Sequence[Reading]) -> str:
-    """What a run's looks hold: `full` (layers too), `hits` or `loss` alone."""
+    """Return what a run's looks hold: `full` (layers too), `hits` or `loss` alone."""
     if any(look.layers for look in readings):
         return "full"
     if any(look.count and look.hits1 for look in readings):

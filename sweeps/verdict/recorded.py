@@ -38,12 +38,12 @@ class Recorded:
 
     @property
     def whole(self) -> bool:
-        """Whether it was watched to the end of its budget, and its end tells what it is."""
+        """Return whether it was watched to the end of its budget, and its end tells what it is."""
         return self.readings[-1].step >= self.budget and not self.superseded and not self.censored
 
     @property
     def gain(self) -> float:
-        """The best information gain, or R^2, of any look; minus infinity if none was a number."""
+        """Return the best information gain, or R^2, of any look; minus infinity if none was a number."""
         return self.chance.skill_score(lowest_loss(self.readings))
 
 
@@ -54,7 +54,7 @@ def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def record(run_id: str, config: Mapping[str, Any], readings: Sequence[Reading], chance: Chance) -> dict[str, Any]:
-    """A finished run in the form that `read` takes; numbers to four digits, null where not finite."""
+    """Return a finished run in the form that `read` takes; numbers to four digits, null where not finite."""
     task = {
         "kind": "classification" if chance.classes else "regression",
         "classes": chance.classes,
@@ -92,7 +92,7 @@ def _number(value: float, digits: int = DIGITS) -> float | None:
 
 
 def read(path: Path) -> Iterator[Recorded]:
-    """The runs of a file, compressed or not.
+    """Yield the runs of a file, compressed or not.
 
     A record holds `id`, `task` and `looks` with their `step`; anything else may be missing or null. A loss that is
     missing is that of the look before (at first chance's), unless the look says that it was not finite (`finite` false,

@@ -79,7 +79,8 @@ def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
 
 
 def cut_off(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """All units of a layer give the same output whatever the input, and so do the logits, at the last looks in a row.
+    """Return all units of a layer give the same output whatever the input, and so do the logits, at the last looks in a
+    row.
 
     A ReLU that is off for every input passes no gradient: where a whole layer is off, and no path leads around it, the
     gradient of every kernel up to it is exactly zero. Only the biases behind it still learn the class frequencies.
@@ -99,7 +100,8 @@ def _constant(layers: Sequence[LayerVitals]) -> bool:
 
 
 def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """Every input gives the same output: the logits had a signal and lost it to rounding, at the last looks in a row.
+    """Return every input gives the same output: the logits had a signal and lost it to rounding, at the last looks in a
+    row.
 
     The gradient of a kernel is a sum over inputs of what came in times what goes back; where all inputs look the same,
     it cannot tell one class from another. A signal that is not a number is no collapse, one that was never there may
@@ -122,7 +124,8 @@ def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
 
 
 def saturated(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """A layer's outputs are all at the flat ends of its activation and the logits' signal is low, at the last looks.
+    """Return a layer's outputs are all at the flat ends of its activation and the logits' signal is low, at the last
+    looks.
 
     The derivative there is at most .02 (tanh) of its largest, for every input: what goes back through the layer is that
     much smaller, and what would move the layer itself too. With a signal behind it the layer is a set of fixed features
@@ -144,7 +147,7 @@ def saturated(readings: Sequence[Reading], rules: Rules) -> str | None:
 
 
 def frozen(readings: Sequence[Reading], budget: int, rules: Rules) -> str | None:
-    """The steps left, each as large as the last, would not move any kernel by a thousandth of its size.
+    """Return the steps left, each as large as the last, would not move any kernel by a thousandth of its size.
 
     The size of a step is its learning rate's and epsilon's doing; with a constant rate, a pace that did not grow over
     the looks will not grow a thousandfold later. Adadelta's grows from nothing: a pace that grows is not frozen.
@@ -186,7 +189,7 @@ def _with_layers(readings: Sequence[Reading]) -> list[Reading]:
 
 
 def _last_looks(readings: Sequence[Reading], count: int) -> Sequence[Reading]:
-    """The last looks after training began, as many as must agree; none while there are fewer.
+    """Return the last looks after training began, as many as must agree; none while there are fewer.
 
     The look at step 0 does not count: it tells of the initialiser, not of training, there is no training loss yet, and
     batch normalisation has no statistics. Leaving it out costs one interval.

@@ -26,5 +26,5 @@ def wilson(learned: int, tried: int) -> float:
 
 
 def interval(learned: int, tried: int) -> tuple[float, float]:
-    """Both ends of `wilson`'s interval: [0, 1] where none was tried."""
+    """Return both ends of `wilson`'s interval: [0, 1] where none was tried."""
     return wilson(learned, tried), 1 - wilson(tried - learned, tried)

@@ -111,7 +111,7 @@ class Attempt:
         return 0
 
     def _ask(self) -> tuple[optuna.Trial, Outcome | None]:
-        """The trial with its values drawn and its recipe noted; doing it again changes nothing."""
+        """Return the trial with its values drawn and its recipe noted; doing it again changes nothing."""
         claim = self.claim
         problem = None
         self.storage.hold(claim)
@@ -149,7 +149,7 @@ class Attempt:
             return Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], readings, traceback=trace)
 
     def _setting(self, trial: optuna.Trial, config: Config, arrays: Arrays) -> JudgeContext:
-        """What the trial is judged by: an attempt after the first is judged as the first was."""
+        """Return what the trial is judged by: an attempt after the first is judged as the first was."""
         chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
         known = self.study.get_trials(deepcopy=False)
         rules, control = lessons.rules_of(self.space, self.claim.slot, config, known)
@@ -169,7 +169,7 @@ class Attempt:
     def _followed(
         self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays, found: Checkpoint | None
     ) -> Outcome | None:
-        """The trial from its start, or from a checkpoint."""
+        """Return the trial from its start, or from a checkpoint."""
         reported = frozenset(self.storage.get_trial(self.claim.trial_id).intermediate_values)
         past = ResumePoint(found.readings if found else (), reported)
         self.readings = past.readings
@@ -179,7 +179,7 @@ class Attempt:
         return follow(trial, self.run, setting, self.space, past, self._attend)
 
     def _resumed(self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays) -> Outcome | None:
-        """The trial gone on with, if an earlier worker has left a checkpoint that fits."""
+        """Return the trial gone on with, if an earlier worker has left a checkpoint that fits."""
         found = self._checkpoint(setting.config)
         if found is not None:
             self._deliver_late(found.readings)

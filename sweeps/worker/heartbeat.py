@@ -49,7 +49,7 @@ class Patience:
 
 
 def usual(storage_url: str) -> Patience:
-    """A file is watched by few, who want to see progress; a server has hundreds of workers to hear."""
+    """Return a file is watched by few, who want to see progress; a server has hundreds of workers to hear."""
     if engines.is_sqlite(engines.parsed(storage_url)):
         return Patience(beat_s=2.0)
     return Patience()
@@ -118,12 +118,12 @@ class Heartbeat:
 
     @property
     def holds(self) -> bool:
-        """Whether a trial is in hand."""
+        """Return whether a trial is in hand."""
         return self._work is not None
 
     @property
     def dropped(self) -> bool:
-        """Whether the trial is another worker's by now."""
+        """Return whether the trial is another worker's by now."""
         return self.order == Order.DROP
 
     def renew(self, worker: int) -> None:

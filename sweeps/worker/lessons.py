@@ -18,7 +18,7 @@ JUDGED = (TrialState.COMPLETE, TrialState.PRUNED)
 def ended_trials(
     trials: Iterable[FrozenTrial], known: dict[int, CalibrationPoint] | None = None
 ) -> list[CalibrationPoint]:
-    """The finished trials that were judged, in the order of their numbers.
+    """Return the finished trials that were judged, in the order of their numbers.
 
     Args:
         known: of trials of the same study that were asked for before, by number; those that are new are added.
@@ -39,14 +39,14 @@ def ended_trials(
 
 
 def attributes(ended: CalibrationPoint) -> dict[str, Any]:
-    """The inverse, for one trial; what is infinite is left out, since JSON has no word for it."""
+    """Return the inverse, for one trial; what is infinite is left out, since JSON has no word for it."""
     numbers = {store.LOWEST_PROGNOSIS: ended.lowest, store.BEST_GAIN: ended.gain}
     kept = {name: round(value, 4) for name, value in numbers.items() if isfinite(value)}
     return {store.LEARNER: ended.learned, store.CONTROL: ended.control, **kept}
 
 
 def rules_of(space: Space, slot: int, config: Config, trials: Sequence[FrozenTrial]) -> tuple[Rules, bool]:
-    """The rules for one trial, and whether it is a control.
+    """Return the rules for one trial, and whether it is a control.
 
     Before training only nets whose signal at the start means something may be rejected: with batch normalisation it has
     no statistics yet. No more are rejected than the study allows, and no control.

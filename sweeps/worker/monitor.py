@@ -99,7 +99,7 @@ class TrialMonitor:
     would_stop: tuple[int, str] | None = None
 
     def outcome(self, reading: Reading, *, new: bool) -> Outcome | None:
-        """The outcome, if the trial ends with this reading."""
+        """Return the outcome, if the trial ends with this reading."""
         self.readings.append(reading)
         setting = self.setting
         steps = self.setting.config.steps
@@ -119,7 +119,7 @@ class TrialMonitor:
         return Outcome(TrialState.PRUNED, verdict.fate, verdict.reason, tuple(self.readings))
 
     def final(self) -> Outcome:
-        """The outcome of a run that was not stopped."""
+        """Return the outcome of a run that was not stopped."""
         verdict = final_verdict(self.readings, self.setting.chance, self.setting.rules)
         if verdict.stops:
             state = TrialState.PRUNED
@@ -139,7 +139,7 @@ class TrialMonitor:
 
 
 def objective(space: Space, reading: Reading, chance: Chance) -> float:
-    """The number that a study compares its trials by."""
+    """Return the number that a study compares its trials by."""
     values: dict[Objective, float] = {
         "top1": reading.top1,
         "top5": reading.top5,
@@ -152,7 +152,7 @@ def objective(space: Space, reading: Reading, chance: Chance) -> float:
 
 
 def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Reading:
-    """The look with the best value, the first of equals; the last where none has a number."""
+    """Return the look with the best value, the first of equals; the last where none has a number."""
     if space.direction == "maximize":
         sign = 1
     else:
@@ -203,7 +203,7 @@ def _rounded(value: float) -> float:
 
 
 def _lessons(outcome: Outcome, setting: JudgeContext) -> dict[str, Any]:
-    """What later trials are judged by; an outranked one teaches nothing, since nobody knows its end."""
+    """Return what later trials are judged by; an outranked one teaches nothing, since nobody knows its end."""
     if outcome.fate == Fate.OUTRANKED:
         return {}
     safe = setting.control or setting.limit == NO_LIMIT

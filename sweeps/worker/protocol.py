@@ -27,7 +27,9 @@ class Run(Protocol):
         ...
 
     def state(self) -> bytes:
-        """All that later readings depend on, taken between two pulls; `Train` goes on from it as if uninterrupted."""
+        """Return all that later readings depend on, taken between two pulls; `Train` goes on from it as if
+        uninterrupted.
+        """
         ...
 
     def close(self) -> None:

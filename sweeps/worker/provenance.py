@@ -13,7 +13,7 @@ PACKAGES = ("sweeps", "keras", "tensorflow", "numpy", "optuna")
 
 
 def attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str, Any]:
-    """A trial's attributes that say what trained it."""
+    """Return a trial's attributes that say what trained it."""
     found = {
         store.CONFIG_DIGEST: config.digest(),
         store.DATA_DIGEST: digest(arrays),

@@ -88,7 +88,7 @@ def _listen(
 
 
 def _next(listening: socket.socket) -> int | None:
-    """The number of the next signal of ours; None when nothing is listened for any more."""
+    """Return the number of the next signal of ours; None when nothing is listened for any more."""
     while received := listening.recv(1):
         if signal.Signals(received[0]).name in SIGNALS:
             return received[0]

@@ -64,7 +64,7 @@ class StudySession:
 
     @property
     def broken(self) -> bool:
-        """Whether so many trials failed that this worker leaves the study to others."""
+        """Return whether so many trials failed that this worker leaves the study to others."""
         return self.failures >= MOST_FAILURES_IN_A_ROW
 
 
@@ -168,7 +168,7 @@ class Worker:
         return False
 
     def _known(self, name: str) -> tuple[StudySession, Space]:
-        """A study, and its space as it is now: people may raise the budget."""
+        """Return a study, and its space as it is now: people may raise the budget."""
         served = self._served.get(name) or self._persist(partial(self._open, name))
         return served, self._persist(lambda: store.space_of(served.study))
 
@@ -240,7 +240,7 @@ class Worker:
             self.say(f"{served.failures} trials of {name!r} in a row failed: this worker leaves it; {outcome.reason}")
 
     def _met(self, names: Sequence[str]) -> bool:
-        """Whether nothing is left to do of the named studies, for this worker."""
+        """Return whether nothing is left to do of the named studies, for this worker."""
         broken = [served for served in map(self._served.get, names) if served and served.broken]
         if len(broken) == len(names):
             raise WorkerError(f"{broken[-1].failures} trials in a row failed; the last: {broken[-1].last_failure}")
@@ -284,7 +284,7 @@ class WorkerProcess:
     worker: Worker | None = None
 
     def ends(self) -> bool:
-        """Whether the process was told to end."""
+        """Return whether the process was told to end."""
         return bool(self.told)
 
     def leave(self, name: str) -> None:
@@ -293,7 +293,7 @@ class WorkerProcess:
             self.worker.heart.leave(f"{name} came")
 
     def abandon(self) -> bool:
-        """The same without the training, which does not return; whether nothing is in hand any more."""
+        """Return the same without the training, which does not return; whether nothing is in hand any more."""
         return self.worker is None or self.worker.heart.abandon()
 
 

@@ -15,7 +15,7 @@ DECODED_AS = {"Gray": "GRAY", "YCbCr": "RGB", "RGB": "RGB"}  # CMYK files are le
 
 
 def decode(data: bytes, size: int, grey: bool) -> NDArray[np.uint8]:
-    """The largest centred square of an image, upright, resized with an antialiasing filter.
+    """Return the largest centred square of an image, upright, resized with an antialiasing filter.
 
     JPEG files are decoded at the smallest scale (1/8 to 1) that still has `size` pixels on each side.
 

@@ -15,7 +15,7 @@ PICTURE_IMAGES = 8
 
 
 def describe(store: Path) -> dict[str, Any]:
-    """A store in numbers, for a table or as JSON; mean and spread with black as 0 and white as 1.
+    """Return a store in numbers, for a table or as JSON; mean and spread with black as 0 and white as 1.
 
     Raises:
         InputError: there is no whole store.
@@ -64,7 +64,7 @@ def damaged(store: Path) -> list[str]:
 
 
 def picture(store: Path) -> Image.Image:
-    """A sheet of training images: a row per class, classes evenly spaced over the store."""
+    """Return a sheet of training images: a row per class, classes evenly spaced over the store."""
     info = StoreInfo.read(store)
     images, labels = open_split(store, info, "train")
     chosen = np.unique(np.linspace(0, len(info.classes) - 1, PICTURE_CLASSES).astype(np.int64))

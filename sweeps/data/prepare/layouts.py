@@ -36,7 +36,7 @@ class Listing:
     empty: tuple[str, ...] = ()
 
     def subset(self, classes: int | None, images_per_class: int | None) -> "Listing":
-        """The first `classes`, and of each at most `images_per_class` training files, spread over the class.
+        """Return the first `classes`, and of each at most `images_per_class` training files, spread over the class.
 
         Raises:
             InputError: there are fewer classes.

@@ -24,7 +24,7 @@ def build(
     input_shape: tuple[int, ...] | None = None,
     scaling: tuple[NDArray[np.float32], NDArray[np.float32]] = UNIT,
 ) -> keras.Model:
-    """The trial's model of plain Keras layers, with the weights that the trial starts from.
+    """Return the trial's model of plain Keras layers, with the weights that the trial starts from.
 
     It round-trips through `to_json` and `.keras` files wherever `sweeps.nn` is imported.
 
@@ -41,7 +41,9 @@ def build(
 
 
 def switchable(architecture: Architecture, dials: TrialChoices) -> keras.Model:
-    """The model that the trainer uses for every trial of the architecture; its kernels are zero until it is reset."""
+    """Return the model that the trainer uses for every trial of the architecture; its kernels are zero until it is
+    reset.
+    """
     return ARCHITECTURES[architecture.model.architecture](Builder(architecture, SwitchedParts(dials)), "logits")
 
 

@@ -25,7 +25,7 @@ class Architecture:
 
     @classmethod
     def of(cls, config: Config, input_shape: tuple[int, ...]) -> Self:
-        """The architecture of a trial on inputs of this shape."""
+        """Return the architecture of a trial on inputs of this shape."""
         return cls(
             input_shape,
             config.data.outputs,

@@ -24,19 +24,19 @@ class Builder:
         self._kernels = 0
 
     def inputs(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """The images as they are stored, and as the net's first layer sees them."""
+        """Return the images as they are stored, and as the net's first layer sees them."""
         shape = self.architecture.input_shape
         images = layers.Input(shape, dtype="uint8" if len(shape) == 3 else "float32", name="images")
         return images, self.parts.scaling(dtype=self.architecture.dtype, name="scale")(images)
 
     def convolution(self, x: Any, channels: int, size: int, name: str, stride: int = 1) -> Any:
-        """A convolution that keeps the borders, activated."""
+        """Return a convolution that keeps the borders, activated."""
         kernel = self._kernel(rank=4)
         kwargs = {"strides": stride, "padding": "same", "dtype": self.architecture.dtype, "name": name}
         return self.activated(layers.Conv2D(channels, size, **kwargs, **kernel)(x), name)
 
     def dense(self, x: Any, units: int, name: str, dropout: bool = True) -> Any:
-        """A dense layer, activated; with the trial's dropout behind it."""
+        """Return a dense layer, activated; with the trial's dropout behind it."""
         index = self._kernels
         kernel = self._kernel(rank=2)
         x = self.activated(layers.Dense(units, dtype=self.architecture.dtype, name=name, **kernel)(x), name)
@@ -46,7 +46,7 @@ class Builder:
         return layer(x)
 
     def dense_head(self, x: Any) -> Any:
-        """The hidden dense layers `dense_1`, ... of the trial's table."""
+        """Return the hidden dense layers `dense_1`, ... of the trial's table."""
         table = self.architecture.model
         for number in range(1, table.dense + 1):
             x = self.dense(x, table.dense_units, f"dense_{number}")
@@ -70,7 +70,9 @@ class Builder:
         return layers.Multiply(dtype=dtype, name=f"{name}_scaled")([x, gate])
 
     def pool(self, x: Any, name: str, size: int = 2) -> Any:
-        """A max-pool with stride 2; one that overlaps keeps the borders, so that small images survive several."""
+        """Return a max-pool with stride 2; one that overlaps keeps the borders, so that small images survive
+        several.
+        """
         if size == 2:
             padding = "valid"
         else:
@@ -78,11 +80,12 @@ class Builder:
         return layers.MaxPooling2D(size, 2, padding=padding, dtype=self.architecture.dtype, name=name)(x)
 
     def flat(self, x: Any) -> Any:
-        """One row per image."""
+        """Return one row per image."""
         return layers.Flatten(dtype=self.architecture.dtype, name="flatten")(x)
 
     def model(self, images: Any, x: Any, output: str) -> keras.Model:
-        """The model that ends in logits, or in a prediction, of float32: halves have too few digits to rank classes.
+        """Return the model that ends in logits, or in a prediction, of float32: halves have too few digits to rank
+        classes.
 
         Args:
             output: `softmax` or `logits`; has no say in regression.
@@ -101,7 +104,7 @@ class Builder:
         return keras.Model(images, x, name=self.architecture.model.architecture)
 
     def activated(self, x: Any, name: str) -> Any:
-        """The trial's activation, with batch normalisation where the trial has it."""
+        """Return the trial's activation, with batch normalisation where the trial has it."""
         where = self.architecture.batch_normalization
         if where == "before":
             x = self._normalized(x, name)

@@ -9,7 +9,7 @@ from sweeps.nn.probe import kernel_layers
 
 
 def custom(config: Config) -> keras.Model:
-    """The model that `config.model.build` returns.
+    """Return the model that `config.model.build` returns.
 
     Raises:
         InputError: it returns no functional or Sequential model, one with another number of outputs, or one without a

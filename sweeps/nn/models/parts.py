@@ -22,32 +22,32 @@ class Parts(Protocol):
     """The parts of a net that trials choose."""
 
     def scaling(self, **kwargs: Any) -> keras.layers.Layer:
-        """The layer that turns stored images into inputs."""
+        """Return the layer that turns stored images into inputs."""
         ...
 
     def kernel(self, index: int, rank: int, last: bool) -> dict[str, Any]:
-        """Arguments `kernel_...` of the layer that holds kernel `index`, a tensor with `rank` axes."""
+        """Return arguments `kernel_...` of the layer that holds kernel `index`, a tensor with `rank` axes."""
         ...
 
     def gate_bias(self, index: int) -> keras.initializers.Initializer:
-        """What the bias of the gate that holds kernel `index` is drawn from."""
+        """Return what the bias of the gate that holds kernel `index` is drawn from."""
         ...
 
     def gate_penalty(self) -> keras.regularizers.Regularizer | None:
-        """The activity regulariser of a gate."""
+        """Return the activity regulariser of a gate."""
         ...
 
     def activation(self, **kwargs: Any) -> keras.layers.Layer:
-        """The layer after each hidden kernel."""
+        """Return the layer after each hidden kernel."""
         ...
 
     def dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
-        """The layer after the activation of a hidden dense layer, if any."""
+        """Return the layer after the activation of a hidden dense layer, if any."""
         ...
 
 
 def kernel_constraint(config: Config, index: int, last: bool, rank: int) -> keras.constraints.Constraint | None:
-    """The constraint on kernel `index`, or None where the trial leaves it free."""
+    """Return the constraint on kernel `index`, or None where the trial leaves it free."""
     free = (index == 0 and not config.constrain_first) or (last and not config.constrain_last)
     if free:
         return None
@@ -55,7 +55,7 @@ def kernel_constraint(config: Config, index: int, last: bool, rank: int) -> kera
 
 
 def kernel_initializer(config: Config, index: int, last: bool, rank: int) -> keras.initializers.Initializer:
-    """What kernel `index` is drawn from, its constraint included."""
+    """Return what kernel `index` is drawn from, its constraint included."""
     drawn = INITIALIZERS[config.initializer](seed=layer_seed(config.seed, index, "kernel"))
     constraint = kernel_constraint(config, index, last, rank)
     if constraint is None:
@@ -64,7 +64,7 @@ def kernel_initializer(config: Config, index: int, last: bool, rank: int) -> ker
 
 
 def gate_bias(config: Config, index: int) -> keras.initializers.Initializer:
-    """What the bias of the gate that holds kernel `index` is drawn from."""
+    """Return what the bias of the gate that holds kernel `index` is drawn from."""
     if config.excitation_bias == "zeros":
         return keras.initializers.Zeros()
     return OnePlusNoise(seed=layer_seed(config.seed, index, "gate"))
