@@ -35,8 +35,8 @@ def load_function(path: str) -> Callable[..., Any]:
 
 @contextmanager
 def quickly() -> Iterator[None]:
-    """Meanwhile Keras is imported in .6 of its time, for processes that live to train: garbage is not looked for, and
-    scikit-learn and matplotlib seem not to be installed, which Keras imports for its wrappers and plots alone.
+    """Import Keras in 0.6 of its usual time, for processes that live to train. Meanwhile garbage is not collected, and
+    scikit-learn and matplotlib seem not to be installed: Keras imports them for its wrappers and plots alone.
 
     `keras.wrappers` and `keras.visualization` then say that these are missing; who imports them later gets them.
     """

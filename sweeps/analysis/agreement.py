@@ -30,7 +30,7 @@ class Candidate:
 
     @property
     def mean(self) -> float:
-        """Of the values; there is at least one."""
+        """Return the mean of the values; there is at least one."""
         return sum(self.values.values()) / len(self.values)
 
     @property
@@ -112,7 +112,7 @@ class Lead:
 
 
 def agreement(rank: Rank, reference: Rank, better: int) -> Agreement | None:
-    """Of the candidates that both have run; None where these are fewer than two.
+    """Compare the ranks of the candidates that both studies have run; return None where these are fewer than two.
 
     Args:
         better: 1 where more is better, -1 where less is.

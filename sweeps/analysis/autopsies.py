@@ -157,7 +157,7 @@ def _tried(trial: FrozenTrial) -> survey.LabeledTrial:
 
 
 def _chance_loss(attributes: Mapping[str, Any]) -> float:
-    """As noted, else from loss and gain, which is 1 - loss / chance; NaN where they do not tell."""
+    """Return the loss of guessing as noted, else from loss and gain (1 - loss / chance); NaN where neither is there."""
     for name in CHANCE_LOSSES:
         if name in attributes:
             return float(attributes[name])

@@ -115,7 +115,7 @@ def asked(space: Space) -> tuple[list[int], int]:
 
 
 def _longer(space: Space, factor: float) -> dict[str, int]:
-    """Steps and the interval between looks, or epochs, times the factor."""
+    """Return steps and the interval between readings, or epochs, times the factor."""
     budget = space.budget
     if budget.epochs:
         return {"epochs": max(1, round(budget.epochs * factor))}
@@ -127,7 +127,7 @@ def _other_seed(seed: int) -> int:
 
 
 def _fixed(space: Space, chosen: Sequence[Ranked], labels: Sequence[int]) -> dict[str, Any]:
-    """[space]: what the candidates have in common as values, the rest as cases with the candidate as condition."""
+    """Return the [space] table: values that all candidates share, and the others as cases of the candidate."""
     found: dict[str, Any] = {}
     for parameter in space.parameters:
         if parameter.name in LABELS:

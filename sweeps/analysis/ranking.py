@@ -63,7 +63,7 @@ class Ranked:
         return sum(trial.fate == Fate.LEARNED for trial in self.trials)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
-        """Student's t interval of the mean over seeds, within the bounds.
+        """Return Student's t interval of the mean over seeds, within the bounds; None with fewer than two runs.
 
         None of a single run, and of equal values: they say nothing of how far seeds differ, and its width would be 0.
         """
@@ -130,7 +130,7 @@ class Rerun:
 
 
 def rerun(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
-    """Of a study that confirms another, by its candidates."""
+    """Return the candidates' runs in a study that confirms another."""
     finished = finished_trials(trials)
     by_number = {trial.number: trial for trial in trials}
     found = ranked(space, finished)
@@ -145,7 +145,7 @@ def rerun(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
 
 
 def deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
-    """Of studies that ran candidates again the one whose ranks count instead of the study's own.
+    """Return the study of reruns whose ranks count instead of the study's own; None where there is none.
 
     The one whose runs took longest of those that are surer than the study, the later one of equals; None if none is.
     """
@@ -175,7 +175,7 @@ def weakness(own: Sequence[Ranked], again: Rerun) -> str:
 
 
 def mean_seconds(trials: Sequence[Finished]) -> float:
-    """Of training, per run; infinite where there is none."""
+    """Return the mean seconds of training per run; infinite where there is none."""
     if trials:
         return sum(trial.seconds for trial in trials) / len(trials)
     return inf

@@ -16,5 +16,5 @@ def deviation(values: Collection[float]) -> float | None:
 
 
 def half_width(spread: float, n: int, confidence: float = 0.95) -> float:
-    """Of Student's t interval of the mean of n values with this standard deviation, n above 1."""
+    """Return half the width of Student's t interval of the mean of n values with this standard deviation, n above 1."""
     return float(stdtrit(n - 1, (1 + confidence) / 2)) * spread / sqrt(n)

@@ -144,7 +144,7 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
 
 
 def fates_line(summary: Summary) -> Text:
-    """`learned 5 · at chance 4 · ...`, the fates that occurred; then the steps saved."""
+    """Return the fates that occurred, as `learned 5 · at chance 4 · ...`, and then the steps saved."""
     parts = [(f"{fate} {summary.fates[fate]}", COLOURS.get(fate, "red")) for fate in FATES if summary.fates.get(fate)]
     if parts:
         line = Text(" · ").join(Text(text, style) for text, style in parts)

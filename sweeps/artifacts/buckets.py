@@ -45,12 +45,12 @@ class BucketStore:
             return io.BytesIO(file.read())
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """As Optuna's."""
+        """Store the content, as Optuna's artifact store does."""
         with self._explained():
             self._store.write(self._prefix + artifact_id, content_body)
 
     def remove(self, artifact_id: str) -> None:
-        """As Optuna's.
+        """Remove an artifact, as Optuna's artifact store does.
 
         Raises:
             ArtifactNotFound: there is none; S3 does not say.

@@ -113,7 +113,7 @@ class Folder:
         self.path = path
 
     def write(self, name: str, content: bytes) -> None:
-        """As `ArtifactLocation.write`; what is written has reached the disk."""
+        """Write a file as a whole; when this returns, the content has reached the disk."""
         path = self._path(name)
         self._make(path.parent)
         _clear(path)
@@ -130,13 +130,13 @@ class Folder:
         _sync(path.parent)
 
     def read(self, name: str) -> bytes | None:
-        """As `ArtifactLocation.read`."""
+        """Return a file's content; None where there is no such file."""
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return self._path(name).read_bytes()
         return None
 
     def remove(self, name: str) -> None:
-        """As `ArtifactLocation.remove`; clears what killed writers left of it too."""
+        """Remove a file, and what killed writers left of it."""
         path = self._path(name)
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             path.unlink()
@@ -159,11 +159,11 @@ class Bucket:
         self._store = store
 
     def write(self, name: str, content: bytes) -> None:
-        """As `ArtifactLocation.write`."""
+        """Write an object."""
         self._store.write(_checked(name), io.BytesIO(content))
 
     def read(self, name: str) -> bytes | None:
-        """As `ArtifactLocation.read`."""
+        """Return an object's content; None where there is no such object."""
         from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
 
         with suppress(ArtifactNotFound), self._store.open_reader(_checked(name)) as file:
@@ -171,7 +171,7 @@ class Bucket:
         return None
 
     def remove(self, name: str) -> None:
-        """As `ArtifactLocation.remove`."""
+        """Remove an object."""
         from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
 
         with suppress(ArtifactNotFound):

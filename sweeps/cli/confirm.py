@@ -16,7 +16,7 @@ from sweeps.cli import suggestions
 from sweeps.cli.consoles import stderr_console, stdout_console
 from sweeps.cli.create import open_study_of_file
 from sweeps.cli.follow import follow_study
-from sweeps.cli.options import ArtifactsLocation, StorageUrl, StudyName
+from sweeps.cli.options import ArtifactsOption, StorageOption, StudyArgument
 from sweeps.errors import InputError
 from sweeps.launch.job import count_noun
 from sweeps.launch.local.devices import default_worker_count, visible_gpus
@@ -24,7 +24,7 @@ from sweeps.launch.local.worker_processes import LocalWorkers
 from sweeps.space import file
 from sweeps.space.space import Space
 
-Scales = Annotated[
+ScaleOption = Annotated[
     list[str] | None,
     typer.Option(
         "--scale",
@@ -34,23 +34,23 @@ Scales = Annotated[
         show_default=False,
     ),
 ]
-Workers = Annotated[
+WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Worker processes. Default: as of sweeps run.", show_default=False)
 ]
 
 
 def confirm(
-    study: StudyName,
+    study: StudyArgument,
     top: Annotated[int, typer.Option(min=1, help="How many of the best.")] = 5,
     middle: Annotated[int, typer.Option(min=0, help="How many others, spaced over the ranks, to compare ranks.")] = 4,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with other seeds than the study's.")] = 3,
-    scale: Scales = None,
+    scale: ScaleOption = None,
     create: Annotated[
         bool, typer.Option("--create", help="Only make the studies: workers elsewhere run them.")
     ] = False,
-    workers: Workers = None,
-    storage: StorageUrl = None,
-    artifacts: ArtifactsLocation = None,
+    workers: WorkersOption = None,
+    storage: StorageOption = None,
+    artifacts: ArtifactsOption = None,
 ) -> None:
     """Run a study's best configurations again, longer and with several seeds, as studies of their own; say what holds.
 

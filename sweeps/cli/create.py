@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 
 from sweeps import store
 from sweeps.cli import suggestions
-from sweeps.cli.options import Overrides, SpacePath, StorageUrl
+from sweeps.cli.options import OverridesOption, SpaceArgument, StorageOption
 from sweeps.errors import NoStoreError, StoreError
 from sweeps.launch.local import worker_processes
 from sweeps.notes import study as study_notes
@@ -20,7 +20,7 @@ from sweeps.space.space import Space
 from sweeps.store import queue
 
 
-def create(path: SpacePath, overrides: Overrides = None, storage: StorageUrl = None) -> None:
+def create(path: SpaceArgument, overrides: OverridesOption = None, storage: StorageOption = None) -> None:
     """Create the study of a file, after a rehearsal, without running it."""
     storage_url = store.url(storage)
     opened = open_study_of_file(path, overrides or [], storage_url)

@@ -5,15 +5,15 @@ from typing import Annotated
 import typer
 
 from sweeps import store
-from sweeps.cli.options import ArtifactsLocation, StorageUrl
+from sweeps.cli.options import ArtifactsOption, StorageOption
 from sweeps.dashboard.server import serve_dashboard
 
 
 def dashboard(
     host: Annotated[str, typer.Option(help="The address to listen at; the dashboard has no password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8080,
-    storage: StorageUrl = None,
-    artifacts: ArtifactsLocation = None,
+    storage: StorageOption = None,
+    artifacts: ArtifactsOption = None,
 ) -> None:
     """Serve Optuna's dashboard on the store and its artifacts, and keep the studies' notes fresh, until Ctrl-C."""
     storage_url = store.url(storage)

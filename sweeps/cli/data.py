@@ -23,19 +23,21 @@ LINE_INTERVAL_S = 10  # from one line of progress to the next, where there is no
 app = typer.Typer(help="Prepare image files for sweeps, and look at what was prepared.", no_args_is_help=True)
 
 
-LayoutName = Annotated[
+LayoutOption = Annotated[
     Literal["places365", "places365-lists", "folders"],
     typer.Option(
         help="places365: train/CLASS/*.jpg and val/CLASS/*.jpg as in its easy format; places365-lists: data_256, "
         "val_256 and file lists; folders: train/CLASS and val/CLASS, or CLASS alone with every tenth held out."
     ),
 ]
-Most = Annotated[int | None, typer.Option(min=2, help="The first N classes. Default: all.", show_default=False)]
-PerClass = Annotated[
+ClassesOption = Annotated[
+    int | None, typer.Option(min=2, help="The first N classes. Default: all.", show_default=False)
+]
+ImagesPerClassOption = Annotated[
     int | None,
     typer.Option(min=1, help="At most so many training images per class. Default: all.", show_default=False),
 ]
-Processes = Annotated[
+ProcessesOption = Annotated[
     int | None, typer.Option(min=1, help="Decoding processes. Default: one per processor.", show_default=False)
 ]
 
@@ -44,14 +46,14 @@ Processes = Annotated[
 def prepare(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder with the images.")],
     to: Annotated[Path, typer.Option("--to", metavar="STORE", help="The store to make: a folder of this name.")],
-    layout: LayoutName,
+    layout: LayoutOption,
     size: Annotated[int, typer.Option(min=8, help="Pixels on each side: the centred square, resized.")] = 64,
     grey: Annotated[
         bool, typer.Option("--grey/--colour", help="One channel of CIE L*, or three of sRGB.", show_default="colour")
     ] = False,
-    classes: Most = None,
-    images_per_class: PerClass = None,
-    processes: Processes = None,
+    classes: ClassesOption = None,
+    images_per_class: ImagesPerClassOption = None,
+    processes: ProcessesOption = None,
     skip_limit: Annotated[
         float, typer.Option(min=0, max=1, help="Largest share of files that may be damaged and left out.")
     ] = 0.01,
@@ -74,11 +76,11 @@ def prepare(
     try:
         info = preparation.prepare(source, to, options, progress)
     except KeyboardInterrupt:
-        progress.stop()
+        progress.end()
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     finally:
-        progress.stop()
+        progress.end()
     for name in info.origin["empty_classes"]:
         print(f"left out: class {name!r} has no images", file=sys.stderr)
     if info.origin["skipped"]:
@@ -127,7 +129,7 @@ class DecodingProgress:
                 line += f", {remark}"
             print(line, file=sys.stderr)
 
-    def stop(self) -> None:
+    def end(self) -> None:
         """Leave the terminal as it is."""
         if self._first is not None and self._console.is_terminal:
             self._bar.stop()

@@ -11,7 +11,7 @@ import typer
 from optuna import Study
 
 from sweeps import store
-from sweeps.cli.options import StorageUrl
+from sweeps.cli.options import StorageOption
 from sweeps.errors import InputError
 from sweeps.export import branch as branches
 from sweeps.export import folder, recipes, select, verify
@@ -31,21 +31,23 @@ class RecipeFormat(StrEnum):
 
 
 StudyArgument = Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
-To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="The folder to write into.", show_default=False)]
-Top = Annotated[
+ToOption = Annotated[
+    Path | None, typer.Option("--to", metavar="DIR", help="The folder to write into.", show_default=False)
+]
+TopOption = Annotated[
     int | None,
     typer.Option(
         min=1, help="How many of the best configurations, confirmed ones first. Default: 1.", show_default=False
     ),
 ]
-Trials = Annotated[
+TrialsOption = Annotated[
     list[int] | None,
     typer.Option(min=0, help="The number of a trial to export instead, of a dead one too; repeatable."),
 ]
-Module = Annotated[
+ModuleOption = Annotated[
     bool, typer.Option("--module", help="Write a Python module too, which needs Keras and nothing of sweeps.")
 ]
-FullSize = Annotated[
+FullSizeOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
@@ -54,10 +56,10 @@ FullSize = Annotated[
         show_default=False,
     ),
 ]
-Force = Annotated[
+ForceOption = Annotated[
     bool, typer.Option("--force", help="Overwrite files that are there and differ; remove those of what is replaced.")
 ]
-Branch = Annotated[
+BranchOption = Annotated[
     str | None,
     typer.Option(
         "--commit",
@@ -66,7 +68,7 @@ Branch = Annotated[
         show_default=False,
     ),
 ]
-Check = Annotated[
+CheckOption = Annotated[
     Path | None,
     typer.Option(
         "--check",
@@ -79,16 +81,16 @@ Check = Annotated[
 
 def export(
     study: StudyArgument = None,
-    to: To = None,
-    top: Top = None,
-    trial: Trials = None,
+    to: ToOption = None,
+    top: TopOption = None,
+    trial: TrialsOption = None,
     form: Annotated[RecipeFormat, typer.Option("--format", help="The format of the recipes.")] = RecipeFormat.TOML,
-    module: Module = False,
-    full: FullSize = None,
-    force: Force = False,
-    branch: Branch = None,
-    check: Check = None,
-    storage: StorageUrl = None,
+    module: ModuleOption = False,
+    full: FullSizeOption = None,
+    force: ForceOption = False,
+    branch: BranchOption = None,
+    check: CheckOption = None,
+    storage: StorageOption = None,
 ) -> None:
     """Write configurations at full size, with provenance and Keras model; `sweeps.load` builds them again."""
     if check is not None:

@@ -60,7 +60,7 @@ def follow_study(
         try:
             while progress.summary.done < space.budget.trials and not stop.count and state != State.STOPPED:
                 workers.start_missing()
-                live.update(progress.render(_describe_state(state, progress)))
+                live.update(progress.render_bar(_describe_state(state, progress)))
                 time.sleep(POLL_S)
                 state = retry_while_unavailable(poll_store, OUTAGE_S, lambda: stop.count > 0)
         finally:
@@ -85,7 +85,7 @@ class StopRequests:
 
     count: int = 0
 
-    def count_signal(self, _signal: int, _frame: FrameType | None) -> None:
+    def count_request(self, _signal: int, _frame: FrameType | None) -> None:
         """Count one more request; a signal handler."""
         self.count += 1
 
@@ -94,7 +94,7 @@ class StopRequests:
 def count_stop_signals() -> Iterator[StopRequests]:
     """Count SIGINT, SIGTERM and SIGHUP within the block, instead of ending the process."""
     stop = StopRequests()
-    with handled(("SIGINT", "SIGTERM", "SIGHUP"), stop.count_signal):
+    with handled(("SIGINT", "SIGTERM", "SIGHUP"), stop.count_request):
         yield stop
 
 
@@ -141,7 +141,7 @@ class StudyProgress:
             return None
         return (self.clock() - self.started) * (1 - self.summary.step_share) / share_done
 
-    def render(self, note: str = "") -> RenderableType:
+    def render_bar(self, note: str = "") -> RenderableType:
         """Return the lines that stay at the bottom: progress, fates, best trial."""
         state = f"{self.summary.running} running, {format_seconds(self.clock() - self.started)} gone"
         remaining_s = self.remaining_s()
@@ -190,6 +190,6 @@ def _end_workers(workers: LocalWorkers, stop: StopRequests, progress: StudyProgr
     count_before = stop.count
     deadline = time.monotonic() + PATIENCE_S
     while workers.any_running() and stop.count == count_before and time.monotonic() < deadline:
-        live.update(progress.render(note))
+        live.update(progress.render_bar(note))
         time.sleep(STOPPING_POLL_S)
     workers.kill()

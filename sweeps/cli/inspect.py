@@ -9,17 +9,17 @@ import typer
 from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.cli.consoles import stdout_console
-from sweeps.cli.options import StorageUrl, StudyName
+from sweeps.cli.options import StorageOption, StudyArgument
 from sweeps.notes import trial as trial_notes
 
-TrialNumber = Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")]
+TrialNumberArgument = Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")]
 
 
 def vitals(
-    study: StudyName,
-    trial: TrialNumber,
+    study: StudyArgument,
+    trial: TrialNumberArgument,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The picture to write: .png, .svg or .pdf.")],
-    storage: StorageUrl = None,
+    storage: StorageOption = None,
 ) -> None:
     """Draw the vital signs of a finished trial: of each layer, and of each channel if the study recorded them."""
     from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
@@ -32,13 +32,13 @@ def vitals(
 
 
 def autopsy(
-    study: StudyName,
-    trial: TrialNumber,
+    study: StudyArgument,
+    trial: TrialNumberArgument,
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FILE", help="A picture to write too: .png, .svg or .pdf.", show_default=False),
     ] = None,
-    storage: StorageUrl = None,
+    storage: StorageOption = None,
 ) -> None:
     """Say why a finished trial died and what the study's other trials support; rewrite its note in the dashboard."""
     opened = store.connect(store.url(storage))
@@ -54,8 +54,8 @@ def autopsy(
 
 
 def survey(
-    study: StudyName,
-    storage: StorageUrl = None,
+    study: StudyArgument,
+    storage: StorageOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what decides between dying and learning in a study, over all its finished trials, stopped ones too."""

@@ -10,41 +10,41 @@ import typer
 
 from sweeps import store
 from sweeps.cli.launch_options import (
-    Cancel,
-    Pool,
-    Share,
-    Studies,
-    WhenIdle,
-    Workers,
+    CancelOption,
+    ExitWhenIdleOption,
+    PoolOption,
+    ShareOption,
+    StudiesArgument,
+    WorkersOption,
     connect_store,
     make_job,
     require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsLocation, LogFormatOption, StorageUrl
+from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
 from sweeps.errors import InputError, NoStoreError, StoreError
 from sweeps.launch.job import Job, count_noun, parse_gpu_share
 from sweeps.launch.kubernetes.manifest import make_manifest
 from sweeps.launch.kubernetes.manifest_files import kubectl_manifest, write_kustomize_base
-from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, Size
+from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, WorkerResources
 from sweeps.store import engines
 
-Image = Annotated[
+ImageOption = Annotated[
     str | None, typer.Option("--image", help="Container image that has sweeps in it.", show_default=False)
 ]
-Namespace = Annotated[
+NamespaceOption = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Default: that of the context.", show_default=False)
 ]
-Context = Annotated[
+ContextOption = Annotated[
     str | None, typer.Option("--context", help="Of the kubeconfig. Default: the current one.", show_default=False)
 ]
-Cpus = Annotated[int, typer.Option("--cpus-per-worker", min=1, help="Processors of each worker.")]
-Memory = Annotated[str, typer.Option("--memory-per-worker", metavar="SIZE", help="Memory of each worker.")]
-GpuResource = Annotated[
+CpusOption = Annotated[int, typer.Option("--cpus-per-worker", min=1, help="Processors of each worker.")]
+MemoryOption = Annotated[str, typer.Option("--memory-per-worker", metavar="SIZE", help="Memory of each worker.")]
+GpuResourceOption = Annotated[
     str,
     typer.Option(metavar="NAME", help="What a GPU is called on this cluster, e.g. nvidia.com/mig-1g.10gb for a slice."),
 ]
-Claims = Annotated[
+ClaimsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--claim",
@@ -53,19 +53,19 @@ Claims = Annotated[
         "One that is written must be ReadWriteMany.",
     ),
 ]
-NodeSelectors = Annotated[
+NodeSelectorsOption = Annotated[
     list[str] | None,
     typer.Option("--node-selector", metavar="KEY=VALUE", help="A label that nodes must have; repeatable."),
 ]
-Tolerations = Annotated[
+TolerationsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--toleration", metavar="KEY[=VALUE][:EFFECT]", help="A taint of nodes that the pods tolerate; repeatable."
     ),
 ]
-PriorityClass = Annotated[str | None, typer.Option(help="The pods' priority class.", show_default=False)]
-Spread = Annotated[bool, typer.Option("--spread", help="Prefer many nodes to few.")]
-Secret = Annotated[
+PriorityClassOption = Annotated[str | None, typer.Option(help="The pods' priority class.", show_default=False)]
+SpreadOption = Annotated[bool, typer.Option("--spread", help="Prefer many nodes to few.")]
+SecretOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
@@ -74,7 +74,7 @@ Secret = Annotated[
         show_default=False,
     ),
 ]
-EnvSecrets = Annotated[
+EnvSecretsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--env-secret",
@@ -82,21 +82,21 @@ EnvSecrets = Annotated[
         help="A Secret whose keys become environment variables, e.g. AWS_ACCESS_KEY_ID; repeatable.",
     ),
 ]
-PullSecrets = Annotated[
+PullSecretsOption = Annotated[
     list[str] | None,
     typer.Option("--pull-secret", metavar="NAME", help="A Secret to pull the image with; repeatable."),
 ]
-ServiceAccount = Annotated[
+ServiceAccountOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The pods' service account, e.g. one that may use a bucket.", show_default=False),
 ]
-User = Annotated[
+UserOption = Annotated[
     str,
     typer.Option(
         metavar="UID[:GID]", help="The user that workers run as, e.g. the owner of a volume on NFS; not root."
     ),
 ]
-Labels = Annotated[
+LabelsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--label",
@@ -104,42 +104,42 @@ Labels = Annotated[
         help="A label of the job and its pods, e.g. kueue.x-k8s.io/queue-name=gpus; repeatable.",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the manifest for `kubectl apply -f -`.")]
-To = Annotated[
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the manifest for `kubectl apply -f -`.")]
+ToOption = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Write a base for kustomize into a new folder.", show_default=False),
 ]
 
 
 def kubernetes(
-    studies: Studies = None,
-    pool: Pool = False,
-    workers: Workers = None,
-    image: Image = None,
-    gpus_per_worker: Share = "1",
-    cpus: Cpus = 1,
-    memory: Memory = "4Gi",
-    gpu_resource: GpuResource = "nvidia.com/gpu",
-    storage: StorageUrl = None,
-    artifacts: ArtifactsLocation = None,
-    claims: Claims = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    node_selectors: NodeSelectors = None,
-    tolerations: Tolerations = None,
-    priority_class: PriorityClass = None,
-    spread: Spread = False,
-    secret: Secret = None,
-    env_secrets: EnvSecrets = None,
-    pull_secrets: PullSecrets = None,
-    service_account: ServiceAccount = None,
-    user: User = "10001",
-    labels: Labels = None,
+    studies: StudiesArgument = None,
+    pool: PoolOption = False,
+    workers: WorkersOption = None,
+    image: ImageOption = None,
+    gpus_per_worker: ShareOption = "1",
+    cpus: CpusOption = 1,
+    memory: MemoryOption = "4Gi",
+    gpu_resource: GpuResourceOption = "nvidia.com/gpu",
+    storage: StorageOption = None,
+    artifacts: ArtifactsOption = None,
+    claims: ClaimsOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    node_selectors: NodeSelectorsOption = None,
+    tolerations: TolerationsOption = None,
+    priority_class: PriorityClassOption = None,
+    spread: SpreadOption = False,
+    secret: SecretOption = None,
+    env_secrets: EnvSecretsOption = None,
+    pull_secrets: PullSecretsOption = None,
+    service_account: ServiceAccountOption = None,
+    user: UserOption = "10001",
+    labels: LabelsOption = None,
     log_format: LogFormatOption = "text",
-    exit_when_idle: WhenIdle = False,
-    dry_run: DryRun = False,
-    to: To = None,
-    cancel: Cancel = False,
+    exit_when_idle: ExitWhenIdleOption = False,
+    dry_run: DryRunOption = False,
+    to: ToOption = None,
+    cancel: CancelOption = False,
 ) -> None:
     """Run workers on Kubernetes as one Job, a GPU to a pod, until the studies' budgets are met.
 
@@ -162,7 +162,7 @@ def kubernetes(
         artifacts=store.artifacts(storage_url, artifacts),
         claims=tuple(claims or ()),
         labels=tuple(labels or ()),
-        size=Size(cpus, memory, gpu_resource),
+        resources=WorkerResources(cpus, memory, gpu_resource),
         placement=Placement(
             node_selectors=tuple(node_selectors or ()),
             tolerations=tuple(tolerations or ()),

@@ -12,17 +12,17 @@ import typer
 
 from sweeps import logs, store
 from sweeps.cli.launch_options import (
-    Cancel,
-    Pool,
-    Studies,
-    WhenIdle,
-    Workers,
+    CancelOption,
+    ExitWhenIdleOption,
+    PoolOption,
+    StudiesArgument,
+    WorkersOption,
     connect_store,
     make_job,
     require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsLocation, LogFormatOption, StorageUrl
+from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
 from sweeps.errors import InputError
 from sweeps.launch.job import Job, count_noun
 from sweeps.launch.local import background
@@ -36,28 +36,28 @@ from sweeps.launch.local.devices import (
 from sweeps.launch.local.supervisor import ManagedWorker, Supervisor, receive_signals
 from sweeps.launch.local.worker_processes import sweeps_command, worker_environment
 
-PerGpu = Annotated[int, typer.Option("--workers-per-gpu", min=1, help="How many workers may share a GPU.")]
-GpuMemory = Annotated[
+WorkersPerGpuOption = Annotated[int, typer.Option("--workers-per-gpu", min=1, help="How many workers may share a GPU.")]
+GpuMemoryOption = Annotated[
     int | None,
     typer.Option(metavar="MIB", min=1, help="GPU memory of each worker. Default: as needed.", show_default=False),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="In the background, with a log in sweeps-logs.")]
+DetachOption = Annotated[bool, typer.Option("--detach", help="In the background, with a log in sweeps-logs.")]
 STARTED_S = 30.0  # a supervisor that cannot start says so within
 STARTED_POLL_S = 0.1
 
 
 def local(
-    studies: Studies = None,
-    pool: Pool = False,
-    workers: Workers = None,
-    per_gpu: PerGpu = 1,
-    gpu_memory: GpuMemory = None,
-    exit_when_idle: WhenIdle = False,
-    detach: Detach = False,
-    cancel: Cancel = False,
+    studies: StudiesArgument = None,
+    pool: PoolOption = False,
+    workers: WorkersOption = None,
+    per_gpu: WorkersPerGpuOption = 1,
+    gpu_memory: GpuMemoryOption = None,
+    exit_when_idle: ExitWhenIdleOption = False,
+    detach: DetachOption = False,
+    cancel: CancelOption = False,
     log_format: LogFormatOption = "text",
-    storage: StorageUrl = None,
-    artifacts: ArtifactsLocation = None,
+    storage: StorageOption = None,
+    artifacts: ArtifactsOption = None,
 ) -> None:
     """Keep workers running on this machine until the studies' budgets are met.
 

@@ -10,17 +10,19 @@ from sweeps.errors import InputError, NoStoreError
 from sweeps.launch.job import Job
 from sweeps.store import engines
 
-Studies = Annotated[
+StudiesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="STUDY...", help="The studies' names.", show_default=False)
 ]
-Pool = Annotated[bool, typer.Option("--pool", help="Serve every study of the store, and those to come.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="How many workers.", show_default=False)]
-Share = Annotated[
+PoolOption = Annotated[bool, typer.Option("--pool", help="Serve every study of the store, and those to come.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="How many workers.", show_default=False)]
+ShareOption = Annotated[
     str,
     typer.Option(metavar="SHARE", help="How much of a GPU each worker has: 1, .5, 1/3 and so on, or 0 for none."),
 ]
-WhenIdle = Annotated[bool, typer.Option("--exit-when-idle", help="Workers end as soon as there is no trial to be had.")]
-Cancel = Annotated[
+ExitWhenIdleOption = Annotated[
+    bool, typer.Option("--exit-when-idle", help="Workers end as soon as there is no trial to be had.")
+]
+CancelOption = Annotated[
     bool, typer.Option("--cancel", help="End what was launched for these studies: trials are handed back first.")
 ]
 

@@ -9,18 +9,18 @@ import typer
 from sweeps import logs as log_output
 from sweeps import store
 from sweeps.cli.launch_options import (
-    Cancel,
-    Pool,
-    Share,
-    Studies,
-    WhenIdle,
-    Workers,
+    CancelOption,
+    ExitWhenIdleOption,
+    PoolOption,
+    ShareOption,
+    StudiesArgument,
+    WorkersOption,
     connect_store,
     make_job,
     require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsLocation, LogFormatOption, StorageUrl
+from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
 from sweeps.errors import InputError
 from sweeps.launch.job import Job, count_noun, parse_gpu_share
 from sweeps.launch.local.worker_processes import worker_environment
@@ -33,60 +33,60 @@ from sweeps.launch.slurm import (
 )
 from sweeps.store import engines
 
-Partition = Annotated[str | None, typer.Option(help="Slurm's partition.", show_default=False)]
-Limit = Annotated[
+PartitionOption = Annotated[str | None, typer.Option(help="Slurm's partition.", show_default=False)]
+TimeOption = Annotated[
     str | None, typer.Option("--time", metavar="LIMIT", help="Time limit of a task, e.g. 4:00:00.", show_default=False)
 ]
-Account = Annotated[str | None, typer.Option(help="Slurm's account.", show_default=False)]
-Constraint = Annotated[str | None, typer.Option(help="Features that nodes must have.", show_default=False)]
-Cpus = Annotated[int, typer.Option("--cpus-per-worker", min=1, help="Processors of each worker.")]
-Memory = Annotated[
+AccountOption = Annotated[str | None, typer.Option(help="Slurm's account.", show_default=False)]
+ConstraintOption = Annotated[str | None, typer.Option(help="Features that nodes must have.", show_default=False)]
+CpusOption = Annotated[int, typer.Option("--cpus-per-worker", min=1, help="Processors of each worker.")]
+MemoryOption = Annotated[
     str | None,
     typer.Option("--memory-per-worker", metavar="SIZE", help="Memory of each worker, e.g. 8G.", show_default=False),
 ]
-Warn = Annotated[
+WarningOption = Annotated[
     int,
     typer.Option("--warning", metavar="S", min=20, help="Seconds before the time limit when trials are handed back."),
 ]
-Extra = Annotated[
+ExtraOption = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="OPTION", help="One more option of sbatch: --option=--qos=long; repeatable."),
 ]
-Setup = Annotated[
+SetupOption = Annotated[
     list[str] | None,
     typer.Option(metavar="LINE", help="A line of bash before the workers, e.g. 'module load cuda'; repeatable."),
 ]
-Image = Annotated[str | None, typer.Option(help="Container image that has sweeps in it.", show_default=False)]
-Runtime = Annotated[str, typer.Option(help="What runs the image: apptainer or pyxis.")]
-Logs = Annotated[str, typer.Option(metavar="FOLDER", help="Where each task writes its log; all nodes see it.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be submitted, for a shell.")]
+ImageOption = Annotated[str | None, typer.Option(help="Container image that has sweeps in it.", show_default=False)]
+RuntimeOption = Annotated[str, typer.Option(help="What runs the image: apptainer or pyxis.")]
+LogsOption = Annotated[str, typer.Option(metavar="FOLDER", help="Where each task writes its log; all nodes see it.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print what would be submitted, for a shell.")]
 
 logger = logging.getLogger(__name__)
 
 
 def slurm(
-    studies: Studies = None,
-    pool: Pool = False,
-    workers: Workers = None,
-    gpus_per_worker: Share = "1",
-    partition: Partition = None,
-    limit: Limit = None,
-    account: Account = None,
-    constraint: Constraint = None,
-    cpus: Cpus = 1,
-    memory: Memory = None,
-    warning: Warn = 60,
-    extra: Extra = None,
-    setup: Setup = None,
-    image: Image = None,
-    runtime: Runtime = "apptainer",
-    logs: Logs = "sweeps-logs",
+    studies: StudiesArgument = None,
+    pool: PoolOption = False,
+    workers: WorkersOption = None,
+    gpus_per_worker: ShareOption = "1",
+    partition: PartitionOption = None,
+    limit: TimeOption = None,
+    account: AccountOption = None,
+    constraint: ConstraintOption = None,
+    cpus: CpusOption = 1,
+    memory: MemoryOption = None,
+    warning: WarningOption = 60,
+    extra: ExtraOption = None,
+    setup: SetupOption = None,
+    image: ImageOption = None,
+    runtime: RuntimeOption = "apptainer",
+    logs: LogsOption = "sweeps-logs",
     log_format: LogFormatOption = "text",
-    exit_when_idle: WhenIdle = False,
-    dry_run: DryRun = False,
-    cancel: Cancel = False,
-    storage: StorageUrl = None,
-    artifacts: ArtifactsLocation = None,
+    exit_when_idle: ExitWhenIdleOption = False,
+    dry_run: DryRunOption = False,
+    cancel: CancelOption = False,
+    storage: StorageOption = None,
+    artifacts: ArtifactsOption = None,
 ) -> None:
     """Submit workers to Slurm as an array of tasks, one GPU each.
 

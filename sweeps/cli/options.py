@@ -7,12 +7,12 @@ import typer
 
 from sweeps import logs
 
-SpacePath = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
-Overrides = Annotated[
+SpaceArgument = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
+OverridesOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Set a value of the file, e.g. budget.trials=6; repeatable."),
 ]
-StorageUrl = Annotated[
+StorageOption = Annotated[
     str | None,
     typer.Option(
         "--storage",
@@ -22,8 +22,8 @@ StorageUrl = Annotated[
         show_default=False,
     ),
 ]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
-ArtifactsLocation = Annotated[
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
+ArtifactsOption = Annotated[
     str | None,
     typer.Option(
         "--artifacts",

@@ -3,13 +3,13 @@
 import sys
 import time
 
-from sweeps.cli.options import Overrides, SpacePath
+from sweeps.cli.options import OverridesOption, SpaceArgument
 from sweeps.cli.training import import_training
 from sweeps.space import file
 from sweeps.worker import rehearsal
 
 
-def rehearse(path: SpacePath, overrides: Overrides = None) -> None:
+def rehearse(path: SpaceArgument, overrides: OverridesOption = None) -> None:
     """Check a file: train every choice in it for one step, without a store."""
     space, _ = file.read(path, overrides or [])
     started = time.monotonic()

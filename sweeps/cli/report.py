@@ -11,7 +11,7 @@ from rich.status import Status
 from sweeps import store
 from sweeps.analysis import confirmation
 from sweeps.cli.consoles import stderr_console, stdout_console
-from sweeps.cli.options import StorageUrl, StudyName
+from sweeps.cli.options import StorageOption, StudyArgument
 from sweeps.errors import InputError
 from sweeps.report import findings, tables
 from sweeps.report import text as report_text
@@ -27,7 +27,7 @@ LAYERS = "--layers"
 
 
 def report(
-    study: StudyName,
+    study: StudyArgument,
     to: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="The page. Default: report.html.", show_default=False),
@@ -47,7 +47,7 @@ def report(
         Path | None,
         typer.Option(LAYERS, metavar="FILE", help="Also a table with a row per layer and reading: .csv or .parquet."),
     ] = None,
-    storage: StorageUrl = None,
+    storage: StorageOption = None,
 ) -> None:
     """Report on a study: the answer, the best configurations, what decides, learning curves, how runs died.
 

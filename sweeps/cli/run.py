@@ -11,13 +11,13 @@ from sweeps.cli import suggestions
 from sweeps.cli.consoles import stderr_console, stdout_console
 from sweeps.cli.create import open_study_of_file
 from sweeps.cli.follow import follow_study
-from sweeps.cli.options import ArtifactsLocation, Overrides, SpacePath, StorageUrl
+from sweeps.cli.options import ArtifactsOption, OverridesOption, SpaceArgument, StorageOption
 from sweeps.launch.local.devices import default_worker_count, visible_gpus
 from sweeps.launch.local.worker_processes import LocalWorkers
 from sweeps.store.reaper import Reaper
 from sweeps.verdict import Fate
 
-Workers = Annotated[
+WorkersOption = Annotated[
     int | None,
     typer.Option(
         min=1, help="Worker processes. Default: one per GPU, else one per processor up to 8.", show_default=False
@@ -26,11 +26,11 @@ Workers = Annotated[
 
 
 def run(
-    path: SpacePath,
-    overrides: Overrides = None,
-    storage: StorageUrl = None,
-    workers: Workers = None,
-    artifacts: ArtifactsLocation = None,
+    path: SpaceArgument,
+    overrides: OverridesOption = None,
+    storage: StorageOption = None,
+    workers: WorkersOption = None,
+    artifacts: ArtifactsOption = None,
 ) -> None:
     """Run a sweep on this machine: create the study or continue it, start workers, show progress, sum up.
 

@@ -18,7 +18,7 @@ from sweeps import store
 from sweeps.analysis import summary as summaries
 from sweeps.analysis.summary import Summary
 from sweeps.cli.consoles import stdout_console
-from sweeps.cli.options import StorageUrl
+from sweeps.cli.options import StorageOption
 from sweeps.errors import InputError, OutageError, SweepsError
 from sweeps.launch import slurm
 from sweeps.space.space import Space
@@ -33,12 +33,14 @@ TABLE_FRAME = 6  # lines of a table of workers beside its rows: title, frame, he
 COLOURS = {Condition.TRAINING: "green", Condition.IDLE: "dim", Condition.LOST: "red"}
 STARTED_BY_SLURM = "slurm "  # how the job of a worker begins
 
-StudyOrAll = Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name; all studies if left out.")]
+StudyOrAllArgument = Annotated[
+    str | None, typer.Argument(metavar="STUDY", help="The study's name; all studies if left out.")
+]
 
 
 def status(
-    study: StudyOrAll = None,
-    storage: StorageUrl = None,
+    study: StudyOrAllArgument = None,
+    storage: StorageOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it every two seconds, until nothing is left to do.")

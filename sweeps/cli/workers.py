@@ -10,7 +10,7 @@ from optuna.storages import RDBStorage
 
 from sweeps import logs, store
 from sweeps.artifacts.locations import require_writable
-from sweeps.cli.options import ArtifactsLocation, LogFormatOption, StorageUrl, StudyName
+from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, StudyArgument
 from sweeps.cli.training import import_training, prepare_device
 from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
 from sweeps.store import engines, queue
@@ -21,7 +21,7 @@ from sweeps.worker.worker import Worker, WorkerProcess, life
 CONNECT_S = 60.0  # a worker may be started before its store is
 EMPTY_S = 30.0  # from one attempt to the next, while the store has no study yet
 EMPTY_POLL_S = 0.2
-StudyNames = Annotated[
+StudiesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="STUDY...", help="The studies' names; all studies of the store, now and later, if none."),
 ]
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 
 def worker(
-    studies: StudyNames = None,
-    storage: StorageUrl = None,
-    artifacts: ArtifactsLocation = None,
+    studies: StudiesArgument = None,
+    storage: StorageOption = None,
+    artifacts: ArtifactsOption = None,
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End as soon as there is no trial to be had.")
     ] = False,
@@ -100,17 +100,17 @@ def _wait_for_store(process: WorkerProcess, storage_url: str, *, waits_for_study
     return None
 
 
-def pause(study: StudyName, storage: StorageUrl = None) -> None:
+def pause(study: StudyArgument, storage: StorageOption = None) -> None:
     """Pause a study: its running trials are kept as checkpoints and wait, as do those that have not begun."""
     _set_state(study, storage, State.PAUSED)
 
 
-def resume(study: StudyName, storage: StorageUrl = None) -> None:
+def resume(study: StudyArgument, storage: StorageOption = None) -> None:
     """Resume a study that was paused or stopped; workers go on with what waits."""
     _set_state(study, storage, State.ACTIVE)
 
 
-def stop(study: StudyName, storage: StorageUrl = None) -> None:
+def stop(study: StudyArgument, storage: StorageOption = None) -> None:
     """Stop a study: its unfinished trials are given up; what has finished stays."""
     _set_state(study, storage, State.STOPPED)
 

@@ -35,7 +35,7 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As of an array that held these rows."""
+        """Return the shape of an array that held these rows."""
         return (len(self.chosen), *self.array.shape[1:])
 
 
@@ -59,7 +59,7 @@ class Arrays:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one image or row."""
+        """Return the shape of one image or row."""
         return self.train_images.shape[1:]
 
 
@@ -111,7 +111,7 @@ def input_scaling(inputs: Inputs, arrays: Arrays) -> tuple[NDArray[np.float32], 
 
 
 def batch_indices(seed: int, images: int, batch_size: int, start: int, stop: int) -> NDArray[np.int64]:
-    """Indices of the training images of steps `start` (included) to `stop` (excluded).
+    """Return the indices of the training images of steps `start` (included) to `stop` (excluded).
 
     Every epoch is a permutation of its own, drawn from (seed, epoch); batches run on over the end of an epoch. It is a
     function of the step alone, so that a resumed trial sees what an uninterrupted one would have seen.

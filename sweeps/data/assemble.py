@@ -35,7 +35,8 @@ class Raw:
 
 
 def assemble(raw: Raw, config: DataConfig, holdout_images: int, what: str) -> Arrays:
-    """At most `config.images` training images and exactly `holdout_images`; classes balanced as far as they reach.
+    """Return at most `config.images` training images and exactly `holdout_images`, with classes as balanced as the data
+    allow.
 
     Args:
         what: how messages name the source.

@@ -75,7 +75,9 @@ class Scenes:
         )
 
     def brightness(self, start: int, stop: int, size: int) -> NDArray[np.float32]:
-        """Images `start` (included) to `stop` (excluded) without noise, not yet clipped: (stop - start, size, size)."""
+        """Return images `start` (included) to `stop` (excluded) without noise, not yet clipped: (stop - start, size,
+        size).
+        """
         part = slice(start, stop)
         place = (np.arange(size, dtype=np.float32) + 0.5) / size  # the pixels' centres, so that all sizes agree
         down = place[:, None]

@@ -11,7 +11,7 @@ from sweeps.errors import InputError, one_line
 
 
 def csv(config: DataConfig, holdout_images: int) -> Arrays:
-    """Rows of numbers separated by commas, the target in the last column; a first line with names is passed over.
+    """Read rows of numbers separated by commas, the target in the last column; a first line with names is skipped.
 
     `config.seed` decides which rows are held out.
 
@@ -42,7 +42,8 @@ def _header(lines: list[str]) -> int:
 
 
 def diabetes(config: DataConfig, holdout_images: int) -> Arrays:
-    """442 patients, 10 measures, and how far the disease went on in a year (Efron et al. 2004); nothing to download.
+    """Return scikit-learn's diabetes data: 442 patients, 10 measures, and the progress of the disease in a year (Efron
+    et al. 2004); nothing is downloaded.
 
     `config.seed` decides which rows are held out.
 

@@ -63,7 +63,9 @@ class Autopsy:
         return self.findings.first_lost
 
     def attributes(self) -> dict[str, Any]:
-        """For the trial's user attributes: flat and plain, without what is unknown or infinite, which JSON lacks."""
+        """Return flat, plain values for the trial's user attributes, without unknown or infinite ones, which JSON
+        lacks.
+        """
         found = self.findings
         layer = self.culprit if self.cause in IN_A_LAYER else None
         first = found.first_lost if found.first_lost is not layer else None  # it is named once
@@ -191,7 +193,7 @@ def _worst_layers(found: Findings) -> dict[str, Any]:
 
 
 def _plain(item: tuple[str, Any]) -> tuple[str, Any]:
-    """Numbers as people read them, and Python's where they are NumPy's; None for what JSON cannot say."""
+    """Return a number as people read it, or as Python's where it is NumPy's; None where JSON has no word for it."""
     name, value = item
     if value is None or isinstance(value, str | list | int):
         return name, value

@@ -109,7 +109,7 @@ class Findings:
 
     @property
     def signal(self) -> float:
-        """Of the logits."""
+        """Return the signal of the logits."""
         if self.layers:
             return self.layers[-1].vitals.signal
         return nan

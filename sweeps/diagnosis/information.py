@@ -25,7 +25,7 @@ def share_of(found: Floats, learned: Mask) -> float:
 
 @lru_cache(maxsize=2)
 def _outcomes(learned: bytes) -> NDArray[np.float32]:
-    """(1 + permutations, trials): the outcome, then each permutation of it; the same for all hyperparameters."""
+    """Return the outcome, then each permutation of it, the same for all hyperparameters: (1 + permutations, trials)."""
     outcome = np.frombuffer(learned, dtype=np.bool_)
     shuffled = np.random.default_rng(0).permuted(np.tile(outcome, (PERMUTATIONS, 1)), axis=1)
     return np.vstack([outcome, shuffled]).astype(np.float32)

@@ -39,7 +39,7 @@ LONGEST_NAME = 32  # of a layer; of a longer one the end is shown
 
 
 def draw_vitals(readings: Sequence[Reading], title: str, path: Path) -> None:
-    """One panel per layer: minimum, maximum and spread of every channel over the steps, each as a thin line.
+    """Draw one panel per layer: minimum, maximum and spread of every channel over the steps, each as a thin line.
 
     Where the readings hold no channels, the mean and spread of the whole layer.
 
@@ -164,7 +164,9 @@ def _chance_line(panel: Axes, level: float) -> None:
 
 
 def draw_signals(panel: Axes, scale: Axes, readings: Sequence[Reading], names: Sequence[str]) -> None:
-    """A map of the layers, the first on top, over the steps; each look is as wide as it is far from the next."""
+    """Draw a map of the layers' signals over the steps, the first layer on top; each reading is as wide as its
+    interval.
+    """
     looks = [look for look in readings if look.layers]
     panel.set_title("signal of each layer: 1 inputs differ, 0 all look the same")
     if not looks:
@@ -186,7 +188,7 @@ def draw_signals(panel: Axes, scale: Axes, readings: Sequence[Reading], names: S
 
 
 def _scale(panel: Axes, lowest: float, label: str) -> None:
-    """The colours from 10^lowest to 1, with a mark at some powers of ten."""
+    """Draw the scale of colours from 10^lowest to 1, with marks at some powers of ten."""
     shades = np.linspace(lowest, 0, 256)[:, np.newaxis]
     panel.imshow(shades, cmap=colormaps["cividis"], aspect="auto", origin="lower", extent=(0, 1, lowest, 0))
     marks = np.arange(0, lowest, -np.ceil(-lowest / 6))
@@ -199,7 +201,7 @@ def _scale(panel: Axes, lowest: float, label: str) -> None:
 
 
 def _edges(steps: Sequence[int]) -> NDArray[np.float64]:
-    """Half-way between the looks; the outer ones as far out as in."""
+    """Return the edges of cells: half-way between readings; the outer edges are as far out as the inner ones are in."""
     if len(steps) == 1:
         return np.array([steps[0] - 0.5, steps[0] + 0.5])
     middles = (np.array(steps[:-1]) + np.array(steps[1:])) / 2
@@ -233,5 +235,5 @@ def _panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index
 
 
 def _lines(channels: Sequence[ChannelVitals | None], name: str) -> NDArray[np.float64]:
-    """(steps, channels); what is no number is not drawn."""
+    """Return one row per reading, (steps, channels), with NaN where there is no number."""
     return _finite([getattr(each, name) for each in channels])

@@ -100,7 +100,8 @@ def deciders(trials: Sequence[LabeledTrial]) -> list[Decider]:
 
 
 def interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tuple[str, str, float]]:
-    """At most `top` pairs that decide what neither does alone, with the share in (0, 1] of the outcome's entropy.
+    """Return at most `top` pairs that decide what neither does alone, with their share in (0, 1] of the outcome's
+    entropy.
 
     The information of the pair less that of both (McGill 1954, Multivariate information transmission), corrected as in
     `deciders`; it must be above that of all 200 permutations.
@@ -193,7 +194,9 @@ def _parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
 
 
 def _edges(numbers: Floats, bins: int) -> list[float]:
-    """Between the values nearest to the quantiles, or between all; with the fewest digits that still part them."""
+    """Return edges between the values nearest to the quantiles, or between all, with the fewest digits that separate
+    them.
+    """
     ordered = np.sort(numbers[~np.isnan(numbers)])
     edges = []
     steps = np.flatnonzero(np.diff(ordered)) + 1
@@ -261,7 +264,9 @@ def _conditions(parameter: _Parameter, inside: Mask, learned: Mask) -> Iterator[
 
 
 def _moves(parameter: _Parameter, row: int) -> Iterator[tuple[str, Condition, Condition]]:
-    """(direction, as the row has it, changed), but never to or from being absent: another parameter brings that."""
+    """Yield (direction, condition before, condition after), but none to or from an absent value: that is another
+    parameter's doing.
+    """
     if parameter.gaps[row]:
         return
     if parameter.numbers is not None:

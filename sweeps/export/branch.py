@@ -162,7 +162,7 @@ def _commit_of(tree: Tree, name: str) -> str:
 
 
 def _files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
-    """Files of the folder in a commit -> their blobs.
+    """Return the files of the folder in a commit, with their blobs.
 
     Raises:
         InputError: a file has the name of the folder, or of one that it is in, or a folder that of a file.

@@ -50,11 +50,11 @@ class Document:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of the trial's inputs."""
+        """Return the shape of the trial's inputs."""
         return tuple(self.provenance["input_shape"])
 
     def tables(self) -> dict[str, Any]:
-        """As plain values, in the order of a file."""
+        """Return plain values, in the order of a file."""
         found = {"version": VERSION, "recipe": self.recipe.model_dump(), "truncation": dict(self.truncation)}
         return {**found, "provenance": dict(self.provenance), "results": dict(self.results)}
 
@@ -106,7 +106,7 @@ class Document:
 
 
 def truncation(recipe: Config, trained: Config) -> dict[str, Any]:
-    """Fields in which a trial's config differs from its recipe at full size, with the trial's values."""
+    """Return the fields in which a trial's config differs from its recipe at full size, with the trial's values."""
     full = _flat(recipe.model_dump())
     own = _flat(trained.model_dump())
     return {name: value for name, value in own.items() if full[name] != value}

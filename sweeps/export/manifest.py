@@ -29,7 +29,7 @@ class Entry:
 
 
 def digest(content: bytes) -> str:
-    """sha256 of a file's content."""
+    """Return the sha256 of a file's content."""
     return hashlib.sha256(content).hexdigest()
 
 

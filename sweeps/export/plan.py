@@ -97,7 +97,7 @@ def _noted(there: Callable[[str], bytes | None], where: str, force: bool) -> dic
 
 
 def _replaced(left: Iterable[str], wanted: Mapping[str, File], noted: Mapping[str, Entry]) -> list[str]:
-    """Files of exports before, not wanted now, of configurations that are not what they were.
+    """Return files of earlier exports that are not wanted now, of configurations that have changed.
 
     Where one rank is another trial's by now, the others of that ranking, which nobody asked for, are not what they were
     either. A manifest may be written by anybody: files elsewhere are never among them.

@@ -177,7 +177,7 @@ def _runs(runs: Runs) -> dict[str, Any]:
 
 
 def _complete(draft: Document, built: models.Built) -> Document:
-    """With what Keras says of its models."""
+    """Return the document with what Keras says of its models."""
     notes = [*draft.provenance.get("notes", [])]
     notes += [f"there is no model.json: {built.no_model}"] if built.model is None else []
     found = {name: value for name, value in draft.provenance.items() if name != "notes"} | built.facts

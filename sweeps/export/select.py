@@ -87,7 +87,7 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
 
 
 def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[ExportedTrial]:
-    """Trials by their numbers, dead ones too.
+    """Return the trials of these numbers, dead ones too.
 
     Raises:
         InputError: there is no such trial, or it has not ended, or never got a recipe or data.

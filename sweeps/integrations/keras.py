@@ -78,25 +78,25 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         self._started = time.perf_counter()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        """The look at the untrained model."""
+        """Take the reading of the untrained model."""
         _build(self.model, self._inputs)
         self._watched = WatchedModel(self.model, regression=self._labels.dtype.kind == "f")
         if not self._step:
             keep_reading(self._trial, self._reading({}), self._steps)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        """Keras counts batches, and averages their losses, from here."""
+        """Start to count batches again, as Keras does, and to average their losses."""
         self._epoch_start = self._step
         self._loss_of_epoch = 0.0
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        """Before the last batch before a look, keep the weights: their change is the update."""
+        """Keep the weights before the last batch of an interval: their change is the update."""
         step = self._epoch_start + batch
         if self._due(step, step + 1):
             self._before = step, self._watched.weights()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """A look where one is due."""
+        """Take a reading where one is due."""
         before = self._step
         self._step = self._epoch_start + batch + 1
         of_epoch = (logs or {}).get("loss", nan) * (batch + 1)
@@ -179,7 +179,7 @@ class WatchedModel:
         return probe.totals([score.numpy() for score in scores], len(inputs))
 
     def vitals(self, inputs: NDArray[Any], ratios: dict[str, float]) -> tuple[LayerVitals, ...]:
-        """Of each layer that can be watched, the logits' last."""
+        """Return the vital signs of each layer that can be watched, the logits' last."""
         if self._inner is None:
             return ()
         ends = [*map(probe.flat_ends, self._inner.outputs[: len(self._layers) - 1]), NO_FLAT_ENDS]
@@ -194,8 +194,9 @@ class WatchedModel:
         return [*outputs[:-1], self._logits(last)]
 
     def _logits(self, output: Any) -> tf.Tensor:
-        """Logits or predictions, float32, (batch, outputs). A logit counts against the mean of its input's, whether it
-        was given as such or as a probability."""
+        """Return logits or predictions, float32, (batch, outputs). A logit is taken less the mean of its input's
+        logits, whether it was given as a logit or as a probability.
+        """
         if not tf.is_tensor(output) or len(output.shape) != 2 or (self._regression and output.shape[1] != 1):
             raise ValueError(f"the model gives {output}; it must be one tensor, (inputs, classes), or (inputs, 1)")
         scores = tf.cast(output, tf.float32)
@@ -218,7 +219,9 @@ def _build(model: keras.Model, inputs: NDArray[Any]) -> None:
 
 @cache
 def _vital_signs(rank: int) -> Any:
-    """`probe.vital_signs`, traced once for all layers and trials: once per model takes longer than its looks."""
+    """Return `probe.vital_signs`, traced once for all layers and trials: a trace per model would take longer than its
+    readings.
+    """
     signature = [tf.TensorSpec([None] * rank, tf.float32), tf.TensorSpec([2], tf.float32)]
     return tf.function(probe.vital_signs, input_signature=signature, autograph=False)
 

@@ -35,7 +35,7 @@ class Progress:
 
     @classmethod
     def none(cls, kernels: int) -> Self:
-        """Before the first step: norms are not a number."""
+        """Return the progress before the first step: norms are NaN."""
         unknown = np.full(kernels, np.nan, np.float32)
         return cls(0, np.float32(0), np.nan, unknown, unknown)
 

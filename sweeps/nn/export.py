@@ -96,7 +96,7 @@ def describe(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """sha256 over the values of `model.weights`, in their order, as little-endian float32."""
+    """Return the sha256 over the values of `model.weights`, in their order, as little-endian float32."""
     total = hashlib.sha256()
     for weight in model.weights:
         total.update(np.ascontiguousarray(weight.numpy(), "<f4").tobytes())
@@ -113,7 +113,7 @@ def _size(config: Config, shape: tuple[int, ...]) -> standalone.Size:
 
 
 def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
-    """Keras's JSON of a recipe's model, or why there is none."""
+    """Return Keras's JSON of a recipe's model, or why there is none."""
     try:
         learns = learns_scaling(size.config, size.input_shape)
         if learns:
@@ -128,7 +128,7 @@ def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
 
 
 def _shape(config: Config, input_shape: Sequence[int]) -> tuple[int, ...]:
-    """Of an input at the recipe's size."""
+    """Return the shape of an input at the recipe's size."""
     size = config.data.image_size
     if len(input_shape) == 3:
         return (size, size, input_shape[-1])
@@ -180,7 +180,7 @@ def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """A JSON list of what `describe` takes, from stdin; a list of what it returns, or of `error`, to stdout."""
+    """Read a JSON list of arguments of `describe` from stdin; write a list of its results, or of `error`, to stdout."""
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever a user's net prints
     device.prepare()

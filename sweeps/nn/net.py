@@ -43,7 +43,7 @@ class Net(Protocol):
         ...
 
     def logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
-        """Logits or predictions, float32, (batch, outputs), out of what `watched` gives."""
+        """Return logits or predictions, float32, (batch, outputs), from what `watched` gives."""
         ...
 
     def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:

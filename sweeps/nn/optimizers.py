@@ -61,7 +61,9 @@ class SwitchedOptimizer:
 
 
 def _adam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
-    """m += (g - m)(1 - b1); v += (g^2 - v)(1 - b2); w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
+    """Apply Adam: m += (g - m)(1 - b1); v += (g^2 - v)(1 - b2); w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) +
+    epsilon).
+    """
     for variable, m, v, gradient in zip(optimizer.variables, optimizer.first, optimizer.second, gradients, strict=True):
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -91,7 +93,9 @@ def _nadam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: t
 
 
 def _adadelta(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
-    """a = rho a + (1 - rho) g^2; d = g sqrt(u + epsilon) / sqrt(a + epsilon); u = rho u + (1 - rho) d^2; w -= lr d."""
+    """Apply Adadelta: a = rho a + (1 - rho) g^2; d = g sqrt(u + epsilon) / sqrt(a + epsilon); u = rho u + (1 - rho)
+    d^2; w -= lr d.
+    """
     for variable, squares, updates, gradient in zip(
         optimizer.variables, optimizer.first, optimizer.second, gradients, strict=True
     ):
@@ -107,7 +111,7 @@ def _adadelta(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _ste
 
 
 def _sgd(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
-    """m = momentum m - lr g; w += m."""
+    """Apply SGD with momentum: m = momentum m - lr g; w += m."""
     for variable, m, gradient in zip(optimizer.variables, optimizer.first, gradients, strict=True):
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
@@ -119,7 +123,7 @@ def _sgd(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf
 
 
 def _rmsprop(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
-    """v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v + epsilon)."""
+    """Apply RMSprop: v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v + epsilon)."""
     for variable, squares, momentum, gradient in zip(
         optimizer.variables, optimizer.first, optimizer.second, gradients, strict=True
     ):

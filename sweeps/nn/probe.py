@@ -107,8 +107,9 @@ def channel_signs(output: tf.Tensor) -> tf.Tensor:
 
 
 def losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy in nats of each image, labels int32 (images,), logits float32 (images, classes); for labels of
-    float32 the squared error of predictions (images, 1)."""
+    """Return the cross-entropy in nats of each image, labels int32 (images,), logits float32 (images, classes); for
+    labels of float32 the squared error of predictions (images, 1).
+    """
     if tf.as_dtype(labels.dtype).is_floating:
         return tf.square(logits[:, 0] - labels)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

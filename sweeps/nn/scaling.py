@@ -12,7 +12,7 @@ class Scaling(keras.layers.Layer):
     """x * scale + offset, as Keras's `Rescaling` computes it; any shape."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """One number per position of an image."""
+        """Create the scale: one number per position of an image."""
         shape = tuple(input_shape[1:])
         names = ("scale", "offset")
         self.scale, self.offset = (

@@ -88,7 +88,7 @@ def _text(node: ast.stmt, lines: list[str]) -> str:
 
 
 def _joined(parts: list[tuple[ast.stmt, str]]) -> str:
-    """Constants follow each other line by line; classes and functions stand apart."""
+    """Join sources: constants follow each other line by line; classes and functions stand apart."""
     text = ""
     before = None
     for node, part in parts:

@@ -42,7 +42,7 @@ class Position:
 
     @classmethod
     def start(cls, kernels: int) -> Self:
-        """Nothing is done yet."""
+        """Return the position before the first step."""
         return cls(-1, 0, np.nan, Progress.none(kernels))
 
     @property
@@ -57,7 +57,9 @@ class Position:
         return min(self.looked + config.report_interval, config.steps)
 
     def after(self, progress: Progress, last: int, stop: int) -> Self:
-        """With more steps done of the chunk in hand, which ends at step `last` in the interval up to step `stop`."""
+        """Return the position after more steps of the current chunk, which ends at step `last` of the interval up to
+        `stop`.
+        """
         steps = self.progress.steps + progress.steps
         wanted = last - self.step
         if steps < wanted:
@@ -125,7 +127,7 @@ class State:
 
 
 def _check_config(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    """A field that only one version of Config has says nothing."""
+    """Check that a saved state belongs to a config; a field that only one version of Config has is ignored."""
     differ = [name for name in theirs if name in ours and theirs[name] != ours[name]]
     if differ:
         raise TrialError(f"the saved state is of another trial: its config differs in {', '.join(differ)}")
@@ -148,7 +150,7 @@ def _variables(header: dict[str, Any], file: Any) -> list[NDArray[Any]]:
 
 
 def _plain(value: NDArray[Any]) -> NDArray[Any]:
-    """Bits of a dtype that .npy files do not know, such as bfloat16, as unsigned integers."""
+    """Return an array's bits as unsigned integers where .npy files do not know its dtype, such as bfloat16."""
     if value.dtype.kind == "V":
         return value.view(f"u{value.dtype.itemsize}")
     return value

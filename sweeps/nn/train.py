@@ -81,7 +81,9 @@ class Training:
         raise self._out_of_memory(place)
 
     def interrupt(self) -> None:
-        """From any thread: return from the running `__next__`, or else the next one, once the step in hand is done."""
+        """Make the running `__next__`, or else the next one, return once the current step is done. Any thread may call
+        it.
+        """
         with self._lock:
             self._asked = True
             if self._trainer is not None:
@@ -202,7 +204,9 @@ class Training:
         return look.reading(arrays, channels_too, self._elapsed())
 
     def _scored(self, trainer: Trainer, probed: Examination) -> list[Scored] | None:
-        """Of the whole hold-out set, whose first images have been scored; None where it was interrupted."""
+        """Return the scores of the whole hold-out set, whose first images have been scored; None where it was
+        interrupted.
+        """
         images = self._arrays.holdout_images
         labels = self._arrays.holdout_labels
         sent = [probed.scored]

@@ -75,7 +75,7 @@ class Trainer:
         return self.trial
 
     def values(self) -> list[NDArray[Any]]:
-        """Of every variable that a trial changes; what `restore` takes."""
+        """Return the value of every variable that a trial changes, as `restore` takes them."""
         return [variable.numpy() for variable in self._changing()]
 
     def restore(self, values: Sequence[NDArray[Any]]) -> None:
@@ -123,7 +123,9 @@ class Trainer:
         return Progress(int(steps), total, float(norms[-1]), norms[:-1], ratios)
 
     def evaluate(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Of a batch in inference mode, still on the device: what `probe.score` sums; classes, (batch,)."""
+        """Evaluate a batch in inference mode; return, still on the device, what `probe.score` sums, and the classes,
+        (batch,).
+        """
         return self._evaluate(images, labels)
 
     def examine(self, images: NDArray[Any], labels: NDArray[Any], channels_too: bool = False) -> Examination:

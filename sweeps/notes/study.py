@@ -50,7 +50,7 @@ def refresh(storage: RDBStorage, study: Study) -> None:
 
 
 def write(storage: RDBStorage, study: Study, trials: Sequence[FrozenTrial]) -> None:
-    """The same with the trials at hand, in the order of their numbers."""
+    """Write the note of a study from its trials, in the order of their numbers."""
     study_id = store.id_of(storage, study)
     parts = [text(study_id, store.space_of(study), trials), *_file(study.user_attrs)]
     notes.write(storage.engine, study_id, None, "\n\n".join(parts))
@@ -144,7 +144,7 @@ def _budget(budget: Budget) -> str:
 
 
 def _truncated(space: Space) -> Iterator[str]:
-    """Rows of a table: what is smaller here than at full size."""
+    """Yield rows of a table: what is smaller here than at full size."""
     for name, table in space.tables.get("full", {}).items():
         for key, full in table.items():
             here = getattr(getattr(space, name), key)

@@ -100,7 +100,7 @@ def _outcome(trial: FrozenTrial, picture: str) -> Iterator[str]:
 
 
 def _scores(trial: FrozenTrial) -> Iterator[str]:
-    """Rows of a table: what the last look measured, and what guessing scores."""
+    """Yield rows of a table: what the last reading measured, and what guessing scores."""
     said = trial.user_attrs
     chance = autopsies.chance_of(trial, ())
     for name, key, guess in (

@@ -57,13 +57,13 @@ def sureness(found: Findings, standing: Standing) -> str:
 
 
 def learned_of(count: Count) -> str:
-    """`3 of 4 (95 % interval 30% to 95%)`."""
+    """Return how many learned, as `3 of 4 (95 % interval 30% to 95%)`."""
     low, high = count.interval
     return f"{count.learned:,} of {count.tried:,} (95 % interval {percent(low)} to {percent(high)})"
 
 
 def best_title(found: Findings) -> str:
-    """Of the table of the first configurations."""
+    """Return the title of the table of the first configurations."""
     if found.judged.learned:
         return "Best configurations"
     return "Configurations, none of which learned"

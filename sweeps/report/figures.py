@@ -124,7 +124,7 @@ def survival(found: Findings) -> str:
 
 
 def _survivors(panel: Axes, each: Survival, longest: float, width: float) -> None:
-    """What trained to the end of the longest run did not die there."""
+    """Draw the runs that trained to the end of the longest run and did not die."""
     pairs = [(x, share) for x, share in zip(each.ends, each.shares, strict=True) if x < longest]
     x = [0.0, *(x for x, _ in pairs), longest]
     shares = [1.0, *(share for _, share in pairs)]
@@ -140,7 +140,7 @@ def _survivors(panel: Axes, each: Survival, longest: float, width: float) -> Non
 
 
 def curves(found: Findings) -> str:
-    """Hold-out loss over the length of a run, a panel per fate; and the score of those that learned."""
+    """Draw the hold-out loss over the length of a run, a panel per fate, and the score of those that learned."""
     shown = found.curves
     learners = [each for each in shown if each.fate == Fate.LEARNED]
     count = len(shown) + len(learners)

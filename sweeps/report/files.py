@@ -28,7 +28,7 @@ def require_writable(path: Path, option: str) -> None:
 
 @contextmanager
 def whole(path: Path, option: str) -> Iterator[Path]:
-    """A name beside `path` for a file to be written to; in the end it takes the place of what was at `path`.
+    """Give a name beside `path` to write a file to; at the end it replaces what was at `path`.
 
     Raises:
         InputError: it cannot be written.

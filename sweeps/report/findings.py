@@ -125,7 +125,7 @@ def find(made_of: Material) -> Findings:
 
 
 def _runs(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Run]:
-    """As `autopsies.tried` has it: outranked and failed ones do not tell."""
+    """Return the trials that say whether a configuration learns: outranked and failed ones are left out."""
     return [
         Run(in_play(space, run.config, trials[run.number].params), run.fate == Fate.LEARNED)
         for run in finished
@@ -146,7 +146,7 @@ def _read(made_of: Material, chosen: dict[str, list[Finished]], others: Sequence
 
 
 def _grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
-    """Of names: activation and what the space sets against it. Of numbers: learning rate and epsilon."""
+    """Return the grids of names (activation against others) and of numbers (learning rate and epsilon)."""
     parameters = {each.name: each for each in varied(space)}
     found = []
     missing = []

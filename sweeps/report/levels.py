@@ -28,14 +28,14 @@ class Count:
 
     @property
     def share(self) -> float:
-        """In [0, 1]; 0 where none was tried."""
+        """Return the share that learned, in [0, 1]; 0 where none was tried."""
         if self.tried:
             return self.learned / self.tried
         return 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the share, Wilson's."""
+        """Return the 95 % interval of the share (Wilson)."""
         return interval(self.learned, self.tried)
 
 
@@ -189,7 +189,7 @@ def _linear_edges(low: float, high: float) -> list[float]:
 
 
 def _around(marks: Sequence[float], low: float, high: float) -> list[float]:
-    """Of ascending marks those that enclose the values, without digits that only rounding made."""
+    """Return those of ascending marks that enclose the values, without digits that only rounding made."""
     rounded = [float(f"{mark:.12g}") for mark in marks]
     start = max(index for index, mark in enumerate(rounded) if mark <= low)
     stop = min(index for index, mark in enumerate(rounded) if mark >= high and index > start)

@@ -83,7 +83,7 @@ def _environment(found: Findings) -> jinja2.Environment:
 
 
 def _figures(found: Findings) -> dict[str, object]:
-    """Of each kind the svg, or nothing where there is nothing to draw."""
+    """Return the svg of each kind of figure, or nothing where there is nothing to draw."""
     lived = any(each.ends[-1] > 0 for each in found.survival)
     return {
         "best": Markup(figures.best(found)) if found.standings else "",
@@ -169,7 +169,7 @@ def _few(numbers: Sequence[int]) -> str:
 
 
 def _data(rows: Sequence[Sequence[str]]) -> Markup | str:
-    """Rows as JSON that stands in a script element: nothing in it can end that."""
+    """Return rows as JSON for a script element; nothing in it can end that element."""
     if not rows:
         return ""
     text = json.dumps([[printable(cell) for cell in row] for row in rows], ensure_ascii=False, separators=(",", ":"))
@@ -179,7 +179,7 @@ def _data(rows: Sequence[Sequence[str]]) -> Markup | str:
 
 
 def _shades() -> str:
-    """Classes c0 to c10: colours of rising lightness, with letters that stand out from them."""
+    """Return the style classes c0 to c10: colours of rising lightness, with letters that are readable on them."""
     lines = []
     for step in range(SHADES + 1):
         red, green, blue, _ = colormaps["cividis"](step / SHADES)
@@ -198,7 +198,7 @@ def _letters(*colour: float) -> str:
 
 
 def _hash(text: str) -> str:
-    """As a content security policy names what it allows."""
+    """Return a hash as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -189,7 +189,7 @@ def _by_fate(finished: Iterable[Finished]) -> dict[str, list[Finished]]:
 
 
 def _spaced(items: Sequence[Item], most: int) -> list[Item]:
-    """All, or so many at equal distances, the first and the last among them."""
+    """Return all items, or so many at equal distances, with the first and the last."""
     if len(items) <= most:
         return list(items)
     return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]

@@ -61,7 +61,9 @@ def element(draw: Callable[[], Figure], key: str, title: str) -> str:
 
 
 def _plain(root: ElementTree.Element, key: str) -> None:
-    """Attributes in the place of styles; only ids that are needed, and of this figure alone; no needless digits."""
+    """Turn styles into attributes, keep only the ids that are used, make them unique to this figure, and shorten
+    numbers.
+    """
     for node in root.iter():
         for declaration in node.attrib.pop("style", "").split(";"):
             name, _, value = (part.strip() for part in declaration.partition(":"))
@@ -85,7 +87,7 @@ def _plain(root: ElementTree.Element, key: str) -> None:
 
 
 def _font(shorthand: str) -> dict[str, str]:
-    """`bold 10px 'A', sans-serif` as attributes; matplotlib 3.10 writes it."""
+    """Return `bold 10px 'A', sans-serif`, as matplotlib 3.10 writes it, as attributes."""
     size = re.search(r"[\d.]+px", shorthand)
     weight = {"font-weight": "bold"} if re.search(r"\b(bold|[6-9]00)\b", shorthand) else {}
     return {**({"font-size": size[0]} if size else {}), **weight}

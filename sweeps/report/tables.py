@@ -108,7 +108,8 @@ def _first_columns(path: Path) -> list[str]:
 
 
 def write_trials(made_of: Material, path: Path, option: str) -> None:
-    """A row per trial: what it was, all values of its recipe (`config.learning_rate`), and all that was noted of it.
+    """Write a row per trial: what it was, all values of its recipe (`config.learning_rate`), and all that was noted of
+    it.
 
     Raises:
         InputError: the file cannot be written.
@@ -121,7 +122,7 @@ def write_trials(made_of: Material, path: Path, option: str) -> None:
 def write_looks(
     made_of: Material, tables: Sequence[tuple[Looks, Path, str]], said: Callable[[int], None] = lambda _: None
 ) -> None:
-    """Tables of looks, in one pass over the trials; one trial is held at a time.
+    """Write tables of readings in one pass over the trials; one trial is held at a time.
 
     Args:
         tables: each with its file and the option that named that.
@@ -210,7 +211,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Write]:
 
 
 def _known(value: Value, kind: type) -> Value:
-    """As a column of this kind holds it; None for what is not there and for not-a-number."""
+    """Return a value as a column of this kind holds it; None for what is not there and for NaN."""
     if value is None or (isinstance(value, float) and isnan(value)):
         return None
     if kind is datetime:
@@ -223,7 +224,7 @@ def _known(value: Value, kind: type) -> Value:
 
 @contextmanager
 def _all(each: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Write]]:
-    """All of them, one in the other."""
+    """Open several writers, one inside the other."""
     if not each:
         yield []
         return
@@ -250,7 +251,7 @@ def _trial(study: str, trial: FrozenTrial) -> dict[str, Value]:
 
 
 def _utc(local: datetime | None) -> datetime | None:
-    """Optuna's times are local and do not say so."""
+    """Return a time in UTC; Optuna's times are local and do not say so."""
     return local and local.astimezone(UTC)
 
 

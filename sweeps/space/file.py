@@ -188,7 +188,7 @@ def _space(
 def _full(
     tables: Mapping[str, Any], parameters: tuple[Parameter, ...], problems: list[tuple[str, str]]
 ) -> FullSize | None:
-    """[full]: what it says of data, model and budget, put over what the file says of the truncation."""
+    """Read the [full] table: its data, model and budget replace those of the truncation."""
     raw = tables["full"]
     parts: dict[str, Any] = {}
     if not isinstance(raw, dict):

@@ -188,7 +188,7 @@ def _bad_conditions(parameter: Parameter, found: Mapping[str, Parameter]) -> Ite
 
 
 def _in_order(found: dict[str, Parameter], problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
-    """Conditions first; otherwise as the file has them."""
+    """Return the parameters with conditions first, and otherwise in the order of the file."""
     ordered: dict[str, Parameter] = {}
     waiting = dict(found)
     while waiting:

@@ -44,7 +44,7 @@ class Budget:
     channel_vitals: bool
 
     def steps_of(self, batch_size: int) -> tuple[int, int]:
-        """Steps of a trial, and between its looks."""
+        """Return the steps of a trial, and those between its readings."""
         if not self.epochs:
             return self.steps, self.report_interval
         interval = -(-self.epoch_images // batch_size)
@@ -52,7 +52,7 @@ class Budget:
 
     @property
     def length(self) -> str:
-        """Of a trial, in words."""
+        """Return the length of a trial, in words."""
         if self.epochs:
             return f"{self.epochs:,} epochs"
         return f"{self.steps:,} steps"
@@ -140,12 +140,12 @@ class Space:
         )
 
     def digest(self) -> str:
-        """sha256 of what decides the trials."""
+        """Return the sha256 of what decides the trials."""
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """`tables` without what may change while a study runs: its number of trials, its question and its priority,
-        and what it is a truncation of.
+        """Return `tables` without what may change while a study runs: its number of trials, question, priority, and the
+        full size.
         """
         budget = {key: value for key, value in self.tables["budget"].items() if key != "trials"}
         study = {key: value for key, value in self.tables["study"].items() if key not in ("question", "priority")}

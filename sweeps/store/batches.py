@@ -48,7 +48,7 @@ class Batch:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that is going to write; undone if anything is raised."""
+    """Open a transaction that is going to write; it is undone if anything is raised."""
     with engine.connect() as db:
         if db.dialect.name == "sqlite":
             # From the start: SQLite does not wait for its lock where a reader becomes a writer.
@@ -82,7 +82,7 @@ def write(db: Connection, study_id: int, trial_id: int, number: int, batch: Batc
 
 
 def write_value(db: Connection, trial_id: int, value: float) -> None:
-    """The value of a trial's objective."""
+    """Write the value of a trial's objective."""
     stored, kind = models.TrialValueModel.value_to_stored_repr(value)
     row = {"trial_id": trial_id, "objective": 0, "value": stored, "value_type": kind}
     put(db, table(models.TrialValueModel), [row], ("trial_id", "objective"))
@@ -126,7 +126,7 @@ def table(model: Any) -> Table:
 
 
 def pack(reading: Reading) -> bytes:
-    """As `ReadingRow` keeps it."""
+    """Return a reading in the form that `ReadingRow` keeps."""
     return zlib.compress(json.dumps(reading.to_dict()).encode())
 
 

@@ -98,7 +98,7 @@ def options(url: URL) -> dict[str, Any]:
 
 
 def _session(url: URL) -> dict[str, Any]:
-    """Of these, what each connection is made with."""
+    """Return the options that each connection is made with."""
     name = url.get_backend_name()
     if name == "sqlite":
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
@@ -131,7 +131,7 @@ def without_pool(storage: RDBStorage) -> Engine:
 
 
 def on_connect(engine: Engine) -> None:
-    """Settings that need a statement of their own, for each new connection."""
+    """Send the settings that need a statement of their own on each new connection."""
     if engine.dialect.name == "sqlite":
         # WAL needs no sync at each commit: a power cut may lose the last commits, never the file.
         sqlalchemy.event.listen(engine, "connect", lambda db, _: db.execute("PRAGMA synchronous=NORMAL"))
@@ -173,7 +173,7 @@ def require_creatable(storage_url: str) -> None:
 
 @contextmanager
 def translate_database_errors(storage_url: str) -> Iterator[None]:
-    """What no waiting mends, as one line without the password.
+    """Turn errors that no waiting can mend into a StoreError of one line without the password.
 
     Raises:
         StoreError: the database refuses.

@@ -81,7 +81,7 @@ def register(engine: Engine, process: Process, gpu: str, version: str, job: str 
 
 
 def retire(engine: Engine, worker: int) -> None:
-    """A worker ends: what it may still hold waits for another, and its row goes, unless it was lost before."""
+    """End a worker: what it still holds waits for another, and its row is deleted, unless it was lost before."""
     with writing(engine) as db:
         if db.execute(delete(WorkerRow).where(WorkerRow.worker_id == worker, WorkerRow.lost.is_(False))).rowcount:
             for slot in _held(db, worker):
@@ -90,7 +90,7 @@ def retire(engine: Engine, worker: int) -> None:
 
 @contextmanager
 def holding(engine: Engine, worker: int, beat: Beat) -> Iterator[Connection]:
-    """A transaction of a worker, which begins with its beat.
+    """Open a transaction of a worker; it begins with the worker's beat.
 
     Raises:
         LostLeaseError: it was taken for dead; nothing was written.
@@ -154,7 +154,7 @@ def beat(engine: Engine, worker: int, said: Beat, batch: Batch) -> State:
 def finish(
     engine: Engine, worker: int, claim: Claim, batch: Batch, state: TrialState, value: float | None = None
 ) -> None:
-    """A trial's end: from now on it counts in the budget.
+    """Finish a trial: from now on it counts in the budget.
 
     Raises:
         LostLeaseError: see `holding`.
@@ -277,7 +277,7 @@ def _let_go(db: Connection, held: Claim | Row[Any]) -> None:
 
 
 def _free(db: Connection, held: Claim | Row[Any]) -> None:
-    """The end of a trial whose study was stopped; its slot is for another, should the study go on."""
+    """End a trial whose study was stopped; its slot is free for another, should the study be resumed."""
     said = {FATE: INTERRUPTED, REASON: "its study was stopped"}
     write(db, held.study_id, held.trial_id, held.number, Batch(user_attrs=said))
     _end(db, held.trial_id, TrialState.FAIL)
@@ -285,7 +285,7 @@ def _free(db: Connection, held: Claim | Row[Any]) -> None:
 
 
 def _give_up(db: Connection, slot: Row[Any], here: int) -> None:
-    """The end of a trial that killed its workers: `here` of them since it last got any further."""
+    """Fail a trial that killed its workers: `here` of them since it last made progress."""
     ever = slot.deaths + 1
     if slot.step >= 0:
         where = f"at or after step {slot.step}"
@@ -310,5 +310,5 @@ def _end(db: Connection, trial_id: int, state: TrialState) -> None:
 
 
 def _utc() -> datetime:
-    """As Optuna keeps times: UTC, without saying so."""
+    """Return the time as Optuna keeps it: UTC, without a time zone."""
     return datetime.now(UTC).replace(tzinfo=None)

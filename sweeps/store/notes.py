@@ -64,7 +64,7 @@ def write(engine: Engine, study_id: int, trial_id: int | None, ours: str) -> Non
 
 
 def put_note(db: Connection, study_id: int, trial_id: int | None, ours: str) -> None:
-    """The same in a transaction."""
+    """Write a note inside a transaction."""
     found = db.execute(select(ATTRIBUTES.c.key, ATTRIBUTES.c.value_json).where(*which(study_id, trial_id))).all()
     new = rewritten({key: json.loads(value) for key, value in found}, trial_id, ours)
     rows = [{"study_id": study_id, "key": key, "value_json": json.dumps(value)} for key, value in new.items()]
@@ -78,7 +78,7 @@ def which(study_id: int, trial_id: int | None) -> Iterator[ColumnElement[bool]]:
 
 
 def of_studies(engine: Engine) -> dict[int, str]:
-    """study_id -> the beginning of the study's own note, of those that have one."""
+    """Return the beginning of each study's own note, by the study's id."""
     query = select(ATTRIBUTES.c.study_id, ATTRIBUTES.c.value_json)
     with engine.connect() as db:
         rows = db.execute(query.where(ATTRIBUTES.c.key == f"{_prefix(None)}note_str:0")).all()

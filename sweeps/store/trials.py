@@ -83,7 +83,9 @@ def _trials(db: Connection, where: ColumnElement[bool]) -> Iterator[FrozenTrial]
 
 
 def _params(db: Connection, where: ColumnElement[bool]) -> Mapping[int, Sequence[tuple[str, float, BaseDistribution]]]:
-    """trial_id -> (name, value in Optuna's internal representation, distribution), in the order in which they came."""
+    """Return the parameters of each trial by its id: (name, value in Optuna's internal representation, distribution),
+    in their order.
+    """
     found: dict[int, list[tuple[str, float, BaseDistribution]]] = {}
     columns = ("param_name", "param_value", "distribution_json")
     for trial_id, name, value, kind in _rows(db, where, models.TrialParamModel, columns):
@@ -94,7 +96,7 @@ def _params(db: Connection, where: ColumnElement[bool]) -> Mapping[int, Sequence
 def _by_trial(
     db: Connection, where: ColumnElement[bool], model: Any, names: Sequence[str], decode: Callable[..., Any]
 ) -> dict[int, dict[Any, Any]]:
-    """trial_id -> key -> what `decode` makes of the other columns."""
+    """Return trial_id -> key -> what `decode` makes of the other columns."""
     found: dict[int, dict[Any, Any]] = {}
     for trial_id, key, *stored in _rows(db, where, model, names):
         found.setdefault(trial_id, {})[key] = decode(*stored)
@@ -102,7 +104,7 @@ def _by_trial(
 
 
 def _rows(db: Connection, where: ColumnElement[bool], model: Any, names: Sequence[str]) -> Sequence[Any]:
-    """trial_id and these columns of a table, in the order of its keys."""
+    """Return trial_id and these columns of a table, in the order of its keys."""
     of = table(model)
     joined = of.join(TRIALS, TRIALS.c.trial_id == of.c.trial_id)
     query = select(of.c.trial_id, *(of.c[name] for name in names)).select_from(joined).where(where)

@@ -75,7 +75,7 @@ class WorkerStorage(BaseStorage):
             return taken
 
     def put_back(self, batch: Batch) -> None:
-        """What was taken and could not be delivered."""
+        """Put back what was taken and could not be delivered."""
         with self._lock:
             self._batch = batch.followed_by(self._batch)
 
@@ -108,7 +108,7 @@ class WorkerStorage(BaseStorage):
             self._batch.study_attrs[key] = value
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Samplers learn the end from this; the store from `leases.finish`."""
+        """Tell samplers the end of a trial; the store learns it from `leases.finish`."""
         own = self._mine(trial_id)
         own.state = state
         own.values = list(values) if values is not None else None
@@ -181,7 +181,7 @@ class WorkerStorage(BaseStorage):
         return {key: json.loads(value) for key, value in rows}
 
     def _trials(self) -> list[FrozenTrial]:
-        """All, in the order of their numbers."""
+        """Return all trials, in the order of their numbers."""
         if self._all is None:
             others = [trial for trial in self._others if self._own is None or trial.number != self._own.number]
             self._all = sorted([*others, *([self._own] if self._own else [])], key=lambda trial: trial.number)

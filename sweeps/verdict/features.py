@@ -161,7 +161,7 @@ def _of_movement(looks: Sequence[Reading], budget: int) -> dict[str, float]:
 
 
 def _moved(old: Reading, new: Reading) -> list[float]:
-    """By how much each layer's mean and spread changed, against their size, and its signal."""
+    """Return by how much each layer's mean and spread changed, against their size, and its signal."""
     return [_change(before, after) for before, after in zip(old.layers, new.layers, strict=False)]
 
 

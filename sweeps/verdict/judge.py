@@ -202,7 +202,7 @@ def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
 
 
 def lowest_loss(readings: Sequence[Reading]) -> float:
-    """Of all looks that have one; infinite if none has."""
+    """Return the lowest loss of all readings that have one; infinite if none has."""
     return min((reading.loss for reading in readings if isfinite(reading.loss)), default=inf)
 
 
@@ -224,7 +224,7 @@ def _score(readings: Sequence[Reading], chance: Chance) -> str:
 
 
 def _odds(log_odds: float) -> str:
-    """As a probability."""
+    """Return odds as a probability."""
     return f"{100 / (1 + exp(-log_odds)):.2g} %"
 
 

@@ -53,7 +53,7 @@ class Trees:
     baseline: NDArray[np.float64]
 
     def log_odds(self, row: NDArray[np.float64]) -> float:
-        """Of one row of features, (features,)."""
+        """Return the log odds of one row of features, (features,)."""
         trees = np.arange(len(self.feature))
         node = np.zeros(len(self.feature), np.int64)
         while True:
@@ -66,7 +66,7 @@ class Trees:
 
     @classmethod
     def load(cls, of: str) -> Self:
-        """Those that come with the package: of `learner`, or of the `best` quarter of the learners."""
+        """Load the trees that come with the package: of `learner`, or of the `best` quarter of the learners."""
         return cls(**{field.name: fitted(f"{of}_{field.name}") for field in fields(cls)})
 
 

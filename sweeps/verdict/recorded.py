@@ -154,7 +154,7 @@ def _run(values: Mapping[str, Any]) -> Recorded:
 
 
 def _classes(task: Mapping[str, Any]) -> int:
-    """0 in regression; where the number is missing, as many as chance says."""
+    """Return the number of classes: 0 in regression; where it is missing, as many as the accuracy of guessing says."""
     if task.get("kind") == "regression":
         return 0
     if task.get("classes") is None and task.get("chance_top1"):

@@ -165,7 +165,7 @@ def frozen(readings: Sequence[Reading], budget: int, rules: Rules) -> str | None
 
 
 def dead_at_init(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """Before the first step the logits already give the same output for every input, where that may be judged.
+    """Say whether, before the first step, the logits are the same for every input, where that may be judged.
 
     It is rounding that tells the inputs apart, and gradients are sums over inputs that look the same.
     """

@@ -6,7 +6,9 @@ Z = 1.959964  # of the normal distribution, 97.5 % are below it
 
 
 def fisher(learned: int, tried: int, learned_before: int, tried_before: int) -> float:
-    """Fisher's exact test (1922), one-sided: probability that so many or more of the learned are among `tried`."""
+    """Return the p-value of Fisher's exact test (1922), one-sided: the probability that so many or more of the learned
+    are among `tried`.
+    """
     total = learned + learned_before
     both = tried + tried_before
     term = tail = comb(tried, learned) * comb(tried_before, learned_before)

@@ -105,7 +105,7 @@ class Attempt:
 
     @property
     def step(self) -> int:
-        """Of the last reading."""
+        """Return the step of the last reading."""
         if self.readings:
             return self.readings[-1].step
         return 0
@@ -205,13 +205,13 @@ class Attempt:
             return None
 
     def _deliver_late(self, readings: Sequence[Reading]) -> None:
-        """What an earlier worker read and could not deliver."""
+        """Deliver the readings that an earlier worker took and could not deliver."""
         for reading in readings:
             if reading.step > self.claim.step:
                 self.storage.add_reading(reading)
 
     def _attend(self, readings: Sequence[Reading], new: bool) -> bool:
-        """Between two pulls: whether the trial has to be left here."""
+        """Check for orders between two readings; return whether the trial has to be left here."""
         heart = self.means.heart
         now = time.monotonic()
         self.readings = readings
@@ -303,7 +303,7 @@ class Attempt:
             tell(self.study, trial, self.space, outcome, self.setting)
 
     def _note(self, trial: optuna.Trial, outcome: Outcome) -> None:
-        """What people will see of the trial; whatever goes wrong with it, the trial itself is not lost."""
+        """Write what people will see of the trial; whatever goes wrong here, the trial itself is not lost."""
         try:
             trial_notes.keep(self.storage, trial, outcome.readings, outcome.fate in DEAD, self.means.artifacts)
         except DATABASE_ERRORS:
@@ -317,7 +317,7 @@ class Attempt:
         self.means.storage.engine.dispose()
 
     def _interrupt(self) -> None:
-        """From the heartbeat's thread."""
+        """Interrupt the training; the heartbeat's thread calls this."""
         run = self.run  # the main thread may close it
         if run is not None:
             run.interrupt()

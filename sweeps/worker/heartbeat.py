@@ -145,17 +145,17 @@ class Heartbeat:
             self.kept()
 
     def progress(self, step: int, rate: float) -> None:
-        """How far the trial is, and its steps per second."""
+        """Record how far the trial is, and its steps per second."""
         self._step = step
         self._rate = rate
 
     def kept(self) -> None:
-        """A checkpoint has just been written."""
+        """Record that a checkpoint has just been written."""
         self._kept = time.monotonic()
         self.checkpoint_due = False
 
     def leave(self, why: str) -> None:
-        """The worker is to end: have the trial in hand handed back, and do not wait long for the store any more."""
+        """Order that the trial is handed back because the worker is to end, and no longer wait long for the store."""
         self._leaving = self._leaving or time.monotonic()
         self._give(Order.HAND_BACK, why)
 
@@ -264,7 +264,7 @@ class Heartbeat:
             work.interrupt()
 
     def _watch_on(self) -> None:
-        """A server that hangs answers a beat with nothing at all, not even an error."""
+        """Notice a server that hangs: it answers a beat with nothing at all, not even an error."""
         asked = 0.0  # this thread's own time: the process may have slept
         waited = 0.0
         while not self._ended.wait(self._patience.beat_s):

@@ -196,7 +196,7 @@ def attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> 
 
 
 def _rounded(value: float) -> float:
-    """For people to read; finer than one of a hundred thousand images."""
+    """Round a number for people to read; finer than one of a hundred thousand images."""
     if isinstance(value, int):
         return value
     return float(f"{value:.6g}")
@@ -217,7 +217,7 @@ def _lessons(outcome: Outcome, setting: JudgeContext) -> dict[str, Any]:
 def tell(
     study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outcome, setting: JudgeContext | None
 ) -> None:
-    """The end, in Optuna's terms: a dead region is infeasible, which is what makes a sampler leave it."""
+    """Tell Optuna the end of a trial. A dead region is infeasible, which is what makes a sampler leave it."""
     if outcome.state == TrialState.FAIL or setting is None:
         study.tell(trial, state=TrialState.FAIL)
         return

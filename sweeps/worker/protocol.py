@@ -23,7 +23,9 @@ class Run(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """From any thread: return from the running `__next__`, or else the next one, once the step in hand is done."""
+        """Make the running `__next__`, or else the next one, return once the current step is done. Any thread may call
+        it.
+        """
         ...
 
     def state(self) -> bytes:

@@ -25,7 +25,7 @@ def attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str, Any]:
 
 @cache
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide what a trial does, as they are installed here."""
+    """Return the installed versions of Python and of the packages that decide what a trial does."""
     return {"python": platform.python_version(), **{name: found for name in PACKAGES if (found := _version(name))}}
 
 

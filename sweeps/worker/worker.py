@@ -46,7 +46,7 @@ RETIRE_S = 3.0  # the store is waited for by a worker that ends
 
 
 def say(text: str) -> None:
-    """One line for those who read a worker's log."""
+    """Print one line for those who read a worker's log."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
@@ -299,7 +299,7 @@ class WorkerProcess:
 
 @contextmanager
 def life() -> Iterator[WorkerProcess]:
-    """A worker's life: signals are heard from the beginning, while the store is still waited for."""
+    """Run a worker's process: signals are handled from the beginning, while the store is still waited for."""
     found = WorkerProcess()
     with interruptible(found.leave, found.abandon) as found.told:
         yield found

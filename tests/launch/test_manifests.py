@@ -27,7 +27,7 @@ from sweeps.errors import InputError
 from sweeps.launch.job import Job
 from sweeps.launch.kubernetes.manifest import escape_variables, make_manifest
 from sweeps.launch.kubernetes.manifest_files import kubectl_manifest, to_yaml, write_kustomize_base
-from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, Size
+from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, WorkerResources
 
 STORE = "postgresql+psycopg://me:***@db.example/sweeps"
 POOL = Job((), STORE, 4, 1)
@@ -75,7 +75,7 @@ EVERYTHING = PodOptions(
     "/checkpoints/$(sweeps)",
     ("shared:/checkpoints", "shared:/again:ro", "imagenet.v1:/data/:ro"),
     ("kueue.x-k8s.io/queue-name=gpus",),
-    Size(3, "6Gi", "nvidia.com/mig-1g.10gb"),
+    WorkerResources(3, "6Gi", "nvidia.com/mig-1g.10gb"),
     Placement(
         ("gpu.type=h100", "zone="),
         ("nvidia.com/gpu=present:NoSchedule", "spot", "dedicated=", "old:NoExecute"),
@@ -419,8 +419,8 @@ REFUSED: dict[str, PodOptions] = {
     "--toleration a:b": PodOptions("a", placement=Placement(tolerations=("a:b",))),
     "--toleration :NoSchedule": PodOptions("a", placement=Placement(tolerations=(":NoSchedule",))),
     "--priority-class": PodOptions("a", placement=Placement(priority_class="A B")),
-    "--memory-per-worker 1.5Gi": PodOptions("a", size=Size(memory_per_worker="1.5Gi")),
-    "--memory-per-worker 4GB": PodOptions("a", size=Size(memory_per_worker="4GB")),
+    "--memory-per-worker 1.5Gi": PodOptions("a", resources=WorkerResources(memory_per_worker="1.5Gi")),
+    "--memory-per-worker 4GB": PodOptions("a", resources=WorkerResources(memory_per_worker="4GB")),
     "--user 0": PodOptions("a", access=Access(user="0")),
     "--user me": PodOptions("a", access=Access(user="me")),
     "--user 1:0": PodOptions("a", access=Access(user="1:0")),

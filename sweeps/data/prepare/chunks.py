@@ -47,7 +47,7 @@ class Plan:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one image."""
+        """Return the shape of one image."""
         return (self.size, self.size, 1 if self.grey else 3)
 
 
@@ -73,7 +73,7 @@ Progress = Callable[[int, int, int], None]  # files done, files in all, files le
 
 
 def digest(listing: Listing) -> str:
-    """sha256 of a listing."""
+    """Return the sha256 of a listing."""
     state = sha256(json.dumps(listing.classes).encode())
     for files in (listing.train, listing.holdout):
         state.update(b"\0")
@@ -180,7 +180,7 @@ def _decoded(
 
 @contextmanager
 def _ctrl_c_between_chunks() -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C is pressed; an exception in the midst of the pool's own code would hang it."""
+    """Give a list that fills when Ctrl-C is pressed. An exception inside the pool's own code would hang it."""
     asked: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
     try:

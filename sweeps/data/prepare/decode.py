@@ -43,7 +43,7 @@ def decode(data: bytes, size: int, grey: bool) -> NDArray[np.uint8]:
 
 
 def _jpeg(data: bytes, size: int) -> NDArray[np.uint8] | None:
-    """Pixels of a plain JPEG file; None where Pillow must see to it: CMYK, or turned by its Exif data."""
+    """Decode a plain JPEG file; return None where Pillow has to do it (CMYK, or turned by its Exif data)."""
     if b"Exif\x00\x00" in data[:EXIF_WITHIN]:
         return None
     colorspace = DECODED_AS.get(simplejpeg.decode_jpeg_header(data)[2])

@@ -53,7 +53,7 @@ def _split(store: Path, info: StoreInfo, split: str) -> dict[str, Any]:
 
 
 def damaged(store: Path) -> list[str]:
-    """Files whose checksum is not what `store.json` says."""
+    """Return the files whose checksum is not the one in `store.json`."""
     info = StoreInfo.read(store)
     wanted = {
         f"{split}-{part}.npy": checksum
@@ -74,7 +74,7 @@ def picture(store: Path) -> Image.Image:
 
 
 def _row(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Images side by side, with a line of white around each; missing ones are white."""
+    """Place images side by side, with a white line around each; missing ones are white."""
     row = np.full((PICTURE_IMAGES, shape[0] + 2, shape[1] + 2, shape[2]), 255, np.uint8)
     row[: len(images), 1:-1, 1:-1] = images
     return row.transpose(1, 0, 2, 3).reshape(shape[0] + 2, -1, shape[2])

@@ -66,7 +66,9 @@ def _thinned(files: tuple[File, ...], most: int) -> Iterator[File]:
 
 
 def folders(root: Path) -> Listing:
-    """`root/train/CLASS/files` and `root/val/CLASS/files`, or `root/CLASS/files` with every tenth file held out."""
+    """List `root/train/CLASS/files` and `root/val/CLASS/files`, or `root/CLASS/files` with every tenth file held
+    out.
+    """
     if not (root / "train").is_dir():
         classes = _class_files(root)
         held = {name: files[HELD_OUT - 1 :: HELD_OUT] for name, files in classes.items()}
@@ -79,7 +81,7 @@ def folders(root: Path) -> Listing:
 
 
 def places365(root: Path) -> Listing:
-    """Places365-Standard in its easy format: `root/train/CLASS/*.jpg` and `root/val/CLASS/*.jpg`."""
+    """List Places365-Standard in its easy format: `root/train/CLASS/*.jpg` and `root/val/CLASS/*.jpg`."""
     missing = [name for name in ("train", "val") if not (root / name).is_dir()]
     if missing:
         raise InputError(
@@ -90,7 +92,7 @@ def places365(root: Path) -> Listing:
 
 
 def places365_lists(root: Path) -> Listing:
-    """Places365-Standard as file lists beside `data_256` (or `data_large`) and `val_256` (or `val_large`)."""
+    """List Places365-Standard as file lists beside `data_256` (or `data_large`) and `val_256` (or `val_large`)."""
     categories, train, val = (_list(root, name) for name in LISTS)
     names = dict(_rows(categories))
     classes = tuple(name.lstrip("/")[2:] for name, _ in sorted(names.items(), key=lambda item: item[1]))

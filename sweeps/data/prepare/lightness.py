@@ -12,7 +12,7 @@ STEPS = 65_535  # Y in whole numbers: three tables of them are added, and the su
 
 
 def lightness(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Round(255 L* / 100) of each pixel; within .25 of 100 of the exact L*, which is all that a byte can hold.
+    """Return round(255 L* / 100) of each pixel, within 0.25 of the exact L* (of 100), which is what a byte can hold.
 
     Args:
         images: sRGB or grey, uint8, (..., 3) or (..., 1).
@@ -35,7 +35,7 @@ def _linear(value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _lightness(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """L* in [0, 100] of Y in [0, 1] (CIE 15)."""
+    """Return L* in [0, 100] of Y in [0, 1] (CIE 15)."""
     return 116 * np.where(y > 0.008856, np.cbrt(y), 7.787 * y + 16 / 116) - 16
 
 

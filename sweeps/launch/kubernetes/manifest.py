@@ -137,17 +137,17 @@ def _pod_spec(job: Job, options: PodOptions) -> dict[str, Any]:
 def _container(job: Job, options: PodOptions, mounts: Sequence[Mount]) -> dict[str, Any]:
     workers = min(job.workers, job.workers_per_task)
     resources = {
-        "cpu": str(options.size.cpus_per_worker * workers),
-        "memory": pod_options.multiply_memory(options.size.memory_per_worker, workers),
+        "cpu": str(options.resources.cpus_per_worker * workers),
+        "memory": pod_options.multiply_memory(options.resources.memory_per_worker, workers),
     }
     if job.workers_per_gpu:
-        resources[options.size.gpu_resource] = "1"
+        resources[options.resources.gpu_resource] = "1"
     command = pod_command(job, exit_when_idle=options.exit_when_idle)
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": options.image,
         "command": [escape_variables(argument) for argument in command],
-        "env": _environment(job, options),
+        "env": _environment_variables(job, options),
     }
     if options.access.env_secrets:
         container["envFrom"] = [{"secretRef": {"name": name}} for name in options.access.env_secrets]
@@ -190,7 +190,7 @@ def escape_variables(text: str) -> str:
     return re.sub(r"\$(?=[$(])", "$$", text)
 
 
-def _environment(job: Job, options: PodOptions) -> list[dict[str, Any]]:
+def _environment_variables(job: Job, options: PodOptions) -> list[dict[str, Any]]:
     def field_of_pod(name: str, path: str) -> dict[str, Any]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 

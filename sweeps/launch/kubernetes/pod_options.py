@@ -15,7 +15,7 @@ NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class WorkerResources:
     """The resources of each worker.
 
     Attributes:
@@ -78,7 +78,7 @@ class PodOptions:
     artifacts: str | None = None
     claims: Sequence[str] = ()
     labels: Sequence[str] = ()
-    size: Size = field(default_factory=Size)
+    resources: WorkerResources = field(default_factory=WorkerResources)
     placement: Placement = field(default_factory=Placement)
     access: Access = field(default_factory=Access)
     exit_when_idle: bool = False

@@ -44,7 +44,9 @@ def se_resnet(build: Builder, output: str) -> keras.Model:
 
 
 def se_blocks(build: Builder, output: str) -> keras.Model:
-    """In each stage a 3x3 convolution, squeeze-and-excitation and a pool; channels double up to four times `width`."""
+    """Build stages of a 3x3 convolution, squeeze-and-excitation and a pool; channels double up to four times
+    `width`.
+    """
     table = build.architecture.model
     images, x = build.inputs()
     for stage in range(table.stages):

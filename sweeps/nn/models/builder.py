@@ -53,7 +53,9 @@ class Builder:
         return x
 
     def excitation(self, x: Any, name: str) -> Any:
-        """Squeeze-and-excitation: each channel times a gate that sees the mean of all (arXiv:1709.01507, section 3)."""
+        """Add squeeze-and-excitation: each channel times a gate that sees the mean of all (arXiv:1709.01507, section
+        3).
+        """
         table = self.architecture.model
         dtype = self.architecture.dtype
         channels = x.shape[-1]

@@ -6,13 +6,16 @@ from sweeps.nn.models.builder import Builder
 
 
 def convolutions_per_stage(convolutions: int, stages: int) -> list[int]:
-    """As even as can be, the earlier stages first: 7 in 3 stages are 3, 2, 2."""
+    """Return how many convolutions each stage has, as even as can be, the earlier stages first: 7 in 3 stages are 3, 2,
+    2.
+    """
     share, left = divmod(convolutions, stages)
     return [share + (stage < left) for stage in range(stages)]
 
 
 def cnn(build: Builder, output: str) -> keras.Model:
-    """Images uint8, (batch, height, width, channels) -> probabilities or logits, float32, (batch, classes).
+    """Build a net from uint8 images, (batch, height, width, channels), to probabilities or logits, float32, (batch,
+    classes).
 
     Layers are named `convolution_1`, ..., `dense_1`, ..., `logits`, `output`. Channels: `width`, twice, then four times
     as many.

@@ -6,6 +6,8 @@ from sweeps.nn.models.builder import Builder
 
 
 def dense(build: Builder, output: str) -> keras.Model:
-    """Images or rows of a table -> probabilities, logits or a prediction, float32, (batch, outputs)."""
+    """Build a net from images or rows of a table to probabilities, logits or a prediction, float32, (batch,
+    outputs).
+    """
     images, x = build.inputs()
     return build.model(images, build.dense_head(build.flat(x)), output)

@@ -53,7 +53,7 @@ def _config() -> Config:
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """One process at a time, in one transaction where the database has one for tables (MySQL has not)."""
+    """Let one process at a time go on, in one transaction where the database has those for tables (MySQL does not)."""
     name = connection.dialect.name
     if name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
