@@ -30,7 +30,9 @@ class RecipeFormat(StrEnum):
     JSON = "json"
 
 
-StudyArgument = Annotated[str | None, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
+OptionalStudyArgument = Annotated[
+    str | None, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)
+]
 ToOption = Annotated[
     Path | None, typer.Option("--to", metavar="DIR", help="The folder to write into.", show_default=False)
 ]
@@ -80,7 +82,7 @@ CheckOption = Annotated[
 
 
 def export(
-    study: StudyArgument = None,
+    study: OptionalStudyArgument = None,
     to: ToOption = None,
     top: TopOption = None,
     trial: TrialsOption = None,
