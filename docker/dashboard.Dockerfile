@@ -9,6 +9,7 @@ WORKDIR /source
 RUN python3 -m venv /build
 COPY pyproject.toml README.md LICENSE ./
 COPY sweeps sweeps
+COPY sweeps_command sweeps_command
 RUN --mount=type=cache,target=/root/.cache/pip /build/bin/pip wheel --no-deps --wheel-dir /wheels .
 
 # hadolint ignore=DL3006
@@ -19,14 +20,15 @@ RUN apt-get update \
     && groupadd --gid 10001 sweeps \
     && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin sweeps \
     && install -d -o 10001 -g 10001 /artifacts /work
+# What the project needs comes first, without the project, whose changes then make a small layer.
 WORKDIR /usr/local/share/sweeps
-COPY pyproject.toml constraints.txt docker/requirements.py ./
+COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY sweeps/version.py sweeps/version.py
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python3 requirements.py postgresql mysql s3 gs --without tensorflow scikit-learn simplejpeg > requirements.txt \
-    && python3 -m venv /opt/sweeps \
-    && /opt/sweeps/bin/pip install --constraint constraints.txt --requirement requirements.txt
+    python3 -m venv /opt/sweeps \
+    && /opt/sweeps/bin/pip install --constraint constraints.txt ".[postgresql,mysql,s3,gs]"
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    /opt/sweeps/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+    /opt/sweeps/bin/pip install --no-cache-dir --no-deps --no-index --force-reinstall /wheels/*.whl
 
 ENV PATH=/opt/sweeps/bin:$PATH \
     HOME=/tmp \

@@ -10,6 +10,7 @@ WORKDIR /source
 RUN python3 -m venv /build
 COPY pyproject.toml README.md LICENSE ./
 COPY sweeps sweeps
+COPY sweeps_command sweeps_command
 RUN --mount=type=cache,target=/root/.cache/pip /build/bin/pip wheel --no-deps --wheel-dir /wheels .
 
 # hadolint ignore=DL3006
@@ -21,22 +22,22 @@ RUN apt-get update \
     && groupadd --gid 10001 sweeps \
     && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin sweeps \
     && install -d -o 10001 -g 10001 /artifacts /work
-# What changes seldom comes first; the project itself is the last and smallest layer.
+# What the project needs comes first, without the project, whose changes then make a small layer.
 WORKDIR /usr/local/share/sweeps
-COPY pyproject.toml constraints.txt docker/requirements.py ./
+COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY sweeps/version.py sweeps/version.py
 ARG DEVICE=cpu
 # pip stays, for images that add to this one what a net or data set of yours needs.
 RUN --mount=type=cache,target=/root/.cache/pip \
     case "$DEVICE" in \
-        cpu) set -- ;; \
-        gpu) set -- gpu ;; \
+        cpu) needs=train ;; \
+        gpu) needs=gpu ;; \
         *) echo "DEVICE=$DEVICE: write cpu or gpu" >&2; exit 2 ;; \
     esac \
-    && python3 requirements.py postgresql mysql s3 gs "$@" > requirements.txt \
     && python3 -m venv /opt/sweeps \
-    && /opt/sweeps/bin/pip install --constraint constraints.txt --requirement requirements.txt
+    && /opt/sweeps/bin/pip install --constraint constraints.txt ".[$needs,postgresql,mysql,s3,gs]"
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    /opt/sweeps/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+    /opt/sweeps/bin/pip install --no-cache-dir --no-deps --no-index --force-reinstall /wheels/*.whl
 
 # Whatever is cached (compiled kernels, fonts) goes below HOME: the root may be read-only.
 ENV PATH=/opt/sweeps/bin:$PATH \

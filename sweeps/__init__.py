@@ -29,7 +29,7 @@ def load(path: str | PathLike[str], *, as_trained: bool = False, images: Any = N
     """
     from sweeps.export.document import read  # noqa: PLC0415  `import sweeps` stays light
 
-    found = read(Path(path))
+    document = read(Path(path))
     from sweeps.nn.export import load as build  # noqa: PLC0415
 
-    return build(found.trained if as_trained else found.recipe, found.input_shape, images)
+    return build(document.trained if as_trained else document.recipe, document.input_shape, images)

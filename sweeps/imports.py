@@ -22,14 +22,14 @@ def load_function(path: str) -> Callable[..., Any]:
     if here not in sys.path:  # as `python -m` has it; the console script does not
         sys.path.insert(0, here)
     try:
-        found = getattr(importlib.import_module(module_name), name)
+        value = getattr(importlib.import_module(module_name), name)
     except AttributeError as exc:
         raise InputError(f"{path}: {module_name} has no {name}; write package.module:function") from exc
     except Exception as exc:
         raise InputError(f"{path}: cannot be imported from {here} ({type(exc).__name__}: {one_line(exc)})") from exc
-    if not callable(found):
+    if not callable(value):
         raise InputError(f"{path}: is no function; write package.module:function")
-    function: Callable[..., Any] = found
+    function: Callable[..., Any] = value
     return function
 
 

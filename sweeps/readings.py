@@ -71,7 +71,7 @@ class LayerVitals:
             **{
                 **values,
                 "weights": weights and IncomingWeights(**weights),
-                "channels": channels and ChannelVitals(**{name: tuple(each) for name, each in channels.items()}),
+                "channels": channels and ChannelVitals(**{name: tuple(value) for name, value in channels.items()}),
             }
         )
 

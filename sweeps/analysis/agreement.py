@@ -59,7 +59,7 @@ class Rank:
 
     def place(self, number: int) -> int:
         """Return a candidate's rank, from 1."""
-        return 1 + [each.number for each in self.candidates].index(number)
+        return 1 + [candidate.number for candidate in self.candidates].index(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,10 @@ def agreement(rank: Rank, reference: Rank, better: int) -> Agreement | None:
     Args:
         better: 1 where more is better, -1 where less is.
     """
-    theirs = {each.number: each.mean for each in reference.candidates}
-    ours = {each.number: each.mean for each in rank.candidates if each.number in theirs}
+    theirs = {candidate.number: candidate.mean for candidate in reference.candidates}
+    ours = {
+        own_candidate.number: own_candidate.mean for own_candidate in rank.candidates if own_candidate.number in theirs
+    }
     if len(ours) < 2:
         return None
     order = list(ours)
@@ -141,7 +143,7 @@ def lead(reference: Rank, better: int) -> Lead | None:
     if n < 2:
         return Lead(best.number, following.number, mean, None, None, n)
     middle = sum(differences) / n
-    largest = max(abs(each.values[seed]) for each in (best, following) for seed in both)
+    largest = max(abs(candidate.values[seed]) for candidate in (best, following) for seed in both)
     if max(differences) - min(differences) <= ROUNDING * largest:
         return Lead(best.number, following.number, middle, None, None, n)
     half = half_width(deviation(differences) or 0.0, n)

@@ -92,15 +92,15 @@ def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
 
     All trials of a study have the same labels, so another's attributes tell it as well.
     """
-    known = (value for each in (trial, *trials) if isfinite(value := _chance_loss(each.user_attrs)))
-    attributes = (each.user_attrs for each in (trial, *trials))
-    said = next((each for each in attributes if store.CHANCE_TOP1 in each), {})
+    known = (value for own_trial in (trial, *trials) if isfinite(value := _chance_loss(own_trial.user_attrs)))
+    attributes = (this_trial.user_attrs for this_trial in (trial, *trials))
+    values = next((attribute for attribute in attributes if store.CHANCE_TOP1 in attribute), {})
     data = json.loads(trial.user_attrs.get(store.CONFIG, "{}")).get("data", {})
     if data.get("task") != "regression":
         classes = data.get("classes", 0)
     else:
         classes = 0
-    top1, top5 = (said.get(name, nan) if classes else nan for name in (store.CHANCE_TOP1, store.CHANCE_TOP5))
+    top1, top5 = (values.get(name, nan) if classes else nan for name in (store.CHANCE_TOP1, store.CHANCE_TOP5))
     return Chance(top1, top5, next(known, nan), classes)
 
 
@@ -111,7 +111,7 @@ def look_over(study: Study) -> Survey:
 
 def looked_over(name: str, known: Sequence[survey.LabeledTrial]) -> Survey:
     """Return the same of the trials that tell something, in a study of this name."""
-    learned = sum(each.learned for each in known)
+    learned = sum(trial.learned for trial in known)
     counts = (name, len(known), learned)
     if len(known) < FEWEST:
         return Survey(*counts, f"{len(known)} finished trials say too little; {FEWEST} are the fewest")
@@ -121,30 +121,30 @@ def looked_over(name: str, known: Sequence[survey.LabeledTrial]) -> Survey:
     return Survey(*counts, "", *map(tuple, found))  # type: ignore[arg-type]
 
 
-def render(found: Survey) -> RenderableType:
+def render(survey: Survey) -> RenderableType:
     """Return a survey for a terminal."""
-    head = Text(f"{found.study}: {found.learned} of {found.trials} trials learned", "bold")
-    if found.note:
-        return Text(f"{found.study}: {found.note}")
-    return Group(head, *_lines(found))
+    head = Text(f"{survey.study}: {survey.learned} of {survey.trials} trials learned", "bold")
+    if survey.note:
+        return Text(f"{survey.study}: {survey.note}")
+    return Group(head, *_lines(survey))
 
 
-def _lines(found: Survey) -> Iterator[RenderableType]:
+def _lines(survey: Survey) -> Iterator[RenderableType]:
     table = Table("hyperparameter", "decides", "most learned where")
-    for each in found.deciders:
-        table.add_row(each.name, f"{each.importance:.0%}", each.best)
+    for decider in survey.deciders:
+        table.add_row(decider.name, f"{decider.importance:.0%}", decider.best)
     yield Text("share of the outcome (learned or not) that each explains alone, less what chance would")
     yield table
-    for one, other, share in found.interactions:
+    for one, other, share in survey.interactions:
         yield Text(f"together {one} and {other} explain another {share:.0%}, which neither does alone")
-    for number, rule in enumerate(found.region):
+    for number, rule in enumerate(survey.region):
         if not number:
             lead = "where runs live: "
         else:
             lead = "  and narrower:  "
         least = wilson(rule.learned, rule.tried)
         yield Text(f"{lead}{rule.words}: {rule.learned} of {rule.tried} learned (95 % interval from {least:.0%} up)")
-    if found.region:
+    if survey.region:
         yield Text("these are the best of many conditions looked at: try them on new trials")
     else:
         yield Text("no condition singles out where runs live")

@@ -33,14 +33,14 @@ class Scale:
     changes: Mapping[str, Mapping[str, Any]]
 
 
-def choose(study: str, found: Sequence[Ranked], top: int, middle: int) -> list[Ranked]:
+def choose(study: str, configurations: Sequence[Ranked], top: int, middle: int) -> list[Ranked]:
     """Return the best learners, and others evenly spaced over the ranks of the rest, the last included: ranks are
     compared.
 
     Raises:
         InputError: nothing learned.
     """
-    learners = [each for each in found if each.learned]
+    learners = [configuration for configuration in configurations if configuration.learned]
     if not learners:
         raise InputError(f"study {study!r}: no configuration learned, so that there is nothing to confirm")
     best = learners[:top]
@@ -91,7 +91,7 @@ def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) ->
             raise SpaceError(f"--scale {at.label}", [(f"{table}.{sampled[0]}", problem)])
         tables[table] = file.over(tables.get(table, {}), keys)
     tables.pop("pruner", None)
-    labels = [each.trials[0].number for each in chosen]
+    labels = [configuration.trials[0].number for configuration in chosen]
     tables |= {
         "study": tables["study"]
         | {
@@ -128,14 +128,14 @@ def _other_seed(seed: int) -> int:
 
 def _fixed(space: Space, chosen: Sequence[Ranked], labels: Sequence[int]) -> dict[str, Any]:
     """Return the [space] table: values that all candidates share, and the others as cases of the candidate."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for parameter in space.parameters:
         if parameter.name in LABELS:
             continue
         of: dict[Scalar, list[int]] = {}
-        for label, each in zip(labels, chosen, strict=True):
-            of.setdefault(value_of(each.config, parameter.name), []).append(label)
+        for label, configuration in zip(labels, chosen, strict=True):
+            of.setdefault(value_of(configuration.config, parameter.name), []).append(label)
         cases = [{"value": value, "when": {"candidate": which}} for value, which in of.items()]
         table, _, key = parameter.name.rpartition(".")
-        (found.setdefault(table, {}) if table else found)[key] = cases if len(cases) > 1 else next(iter(of))
-    return found
+        (values.setdefault(table, {}) if table else values)[key] = cases if len(cases) > 1 else next(iter(of))
+    return values

@@ -60,14 +60,14 @@ def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     """Return what the studies that ran candidates of this one again say; None where no run of them has finished yet."""
     space = store.space_of(study)
     reruns = [
-        (its, ranking.rerun(its, each.get_trials(deepcopy=False)))
-        for each, its in ranking.confirmations(storage, study.study_name)
+        (its, ranking.rerun(its, own_study.get_trials(deepcopy=False)))
+        for own_study, its in ranking.confirmations(storage, study.study_name)
     ]
-    reruns = [(its, each) for its, each in reruns if each.candidates]
+    reruns = [(its, rerun) for its, rerun in reruns if rerun.candidates]
     if not reruns:
         return None
-    scales = sorted((_rank(its, each) for its, each in reruns), key=lambda each: each.seconds)
-    again = {each.number for scale in scales for each in scale.candidates}
+    scales = sorted((_rank(its, own_rerun) for its, own_rerun in reruns), key=lambda each: each.seconds)
+    again = {candidate.number for scale in scales for candidate in scale.candidates}
     configurations = ranking.ranked_of(study, space)
     own = _own(study, space, configurations, again)
     if space.direction == "maximize":
@@ -81,65 +81,72 @@ def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
         space.objective,
         better,
         ranks,
-        tuple(each for each in agreements if each is not None),
+        tuple(own_agreement for own_agreement in agreements if own_agreement is not None),
         lead(ranks[-1], better),
-        tuple((each.study, why) for _, each in reruns if (why := ranking.weakness(configurations, each))),
+        tuple(
+            (this_rerun.study, why) for _, this_rerun in reruns if (why := ranking.weakness(configurations, this_rerun))
+        ),
         len(again) < len(configurations)
-        and all(each.trials[0].number in again for each in configurations[: len(again)]),
+        and all(configuration.trials[0].number in again for configuration in configurations[: len(again)]),
     )
 
 
 def _own(study: Study, space: Space, configurations: Sequence[Ranked], again: set[int]) -> Rank:
     """Return the study that is confirmed: each candidate with all its runs there."""
-    found = [each for each in configurations if each.trials[0].number in again]
+    own_configurations = [configuration for configuration in configurations if configuration.trials[0].number in again]
     candidates = tuple(
-        Candidate(each.trials[0].number, drawn(space, each.trials[0]), dict(enumerate(each.values)), each.learned)
-        for each in found
+        Candidate(
+            this_configuration.trials[0].number,
+            drawn(space, this_configuration.trials[0]),
+            dict(enumerate(this_configuration.values)),
+            this_configuration.learned,
+        )
+        for this_configuration in own_configurations
     )
-    runs = [trial for each in found for trial in each.trials]
+    runs = [trial for own_configuration in own_configurations for trial in own_configuration.trials]
     return Rank(study.study_name, 1, candidates, ranking.mean_seconds(runs), len(runs), len(runs))
 
 
 def _rank(space: Space, again: Rerun) -> Rank:
     candidates = []
-    for number, each in again.candidates.items():
-        seeds = [again.replicates[trial.number] for trial in each.trials]
-        values = dict(zip(seeds, each.values, strict=True))
-        candidates.append(Candidate(number, drawn(space, each.trials[0]), values, each.learned))
+    for number, configuration in again.candidates.items():
+        seeds = [again.replicates[trial.number] for trial in configuration.trials]
+        values = dict(zip(seeds, configuration.values, strict=True))
+        candidates.append(Candidate(number, drawn(space, configuration.trials[0]), values, configuration.learned))
     asked = next((len(p.cases[0].domain.values) for p in space.parameters if p.name == "replicate"), 1)
     return Rank(again.study, asked, tuple(candidates), again.seconds, len(again.replicates), space.budget.trials)
 
 
-def render(found: Confirmation) -> RenderableType:
+def render(confirmation: Confirmation) -> RenderableType:
     """Return a confirmation for a terminal."""
-    return Group(_table(found), *(Text(line) for line in lines(found)))
+    return Group(_table(confirmation), *(Text(line) for line in lines(confirmation)))
 
 
-def lines(found: Confirmation) -> list[str]:
+def lines(confirmation: Confirmation) -> list[str]:
     """Return what a confirmation says, in sentences."""
-    reference = found.reference
+    reference = confirmation.reference
     said = []
     if reference.done < reference.trials:
         said.append(
             f"{reference.study}: {reference.done} of {reference.trials} runs have finished; what follows is of those"
         )
-    said += [_lead_line(found, found.lead)] if found.lead else []
-    said += [_agreement_line(found, each) for each in found.agreements]
-    if found.agreements and found.neighbours:
+    said += [_lead_line(confirmation, confirmation.lead)] if confirmation.lead else []
+    said += [_agreement_line(confirmation, agreement) for agreement in confirmation.agreements]
+    if confirmation.agreements and confirmation.neighbours:
         said.append("Candidates are neighbours in rank: over all ranks tau would be higher.")
-    elif found.agreements:
+    elif confirmation.agreements:
         said.append(
             "Candidates are the best and others spaced over the ranks: among neighbours in rank tau would be lower."
         )
-    return said + [f"{study} does not decide which is exported: {why}." for study, why in found.weaknesses]
+    return said + [f"{study} does not decide which is exported: {why}." for study, why in confirmation.weaknesses]
 
 
-def _lead_line(found: Confirmation, lead: Lead) -> str:
-    if found.objective in PERCENT:
+def _lead_line(confirmation: Confirmation, lead: Lead) -> str:
+    if confirmation.objective in PERCENT:
         unit = " points"
     else:
         unit = ""
-    gap = _gap(found, lead.difference)
+    gap = _gap(confirmation, lead.difference)
     of = f"candidate {lead.best} is ahead of candidate {lead.following} by {gap}{unit}"
     if lead.low is None or lead.high is None:
         if lead.seeds < 2:
@@ -147,8 +154,8 @@ def _lead_line(found: Confirmation, lead: Lead) -> str:
         else:
             seeds = f"the same gap for each of {lead.seeds} seeds"
         return f"{of}; with {seeds} nobody can say whether that is more than noise."
-    low = _gap(found, lead.low)
-    high = _gap(found, lead.high)
+    low = _gap(confirmation, lead.low)
+    high = _gap(confirmation, lead.high)
     if lead.beyond_noise:
         word = "more than"
     else:
@@ -156,60 +163,66 @@ def _lead_line(found: Confirmation, lead: Lead) -> str:
     return f"{of} (95 % interval {low} to {high}{unit}, {lead.seeds} seeds): {word} their noise."
 
 
-def _gap(found: Confirmation, difference: float) -> str:
+def _gap(confirmation: Confirmation, difference: float) -> str:
     """Return a difference of the objective; of shares in percentage points."""
-    if found.objective in PERCENT:
+    if confirmation.objective in PERCENT:
         return f"{100 * difference:.2f}"
-    return shown(found.objective, difference)
+    return shown(confirmation.objective, difference)
 
 
-def _agreement_line(found: Confirmation, each: Agreement) -> str:
-    reference = found.reference
-    head = f"{each.study} against {reference.study}: Kendall's tau {each.tau:.2f}"
-    loss = _gap(found, each.regret) + (" points" if found.objective in PERCENT else "")
-    if each.regret > 0:
+def _agreement_line(confirmation: Confirmation, agreement: Agreement) -> str:
+    reference = confirmation.reference
+    head = f"{agreement.study} against {reference.study}: Kendall's tau {agreement.tau:.2f}"
+    loss = _gap(confirmation, agreement.regret) + (" points" if confirmation.objective in PERCENT else "")
+    if agreement.regret > 0:
         regret = f"its best loses {loss} there"
     else:
         regret = "its best is the best there"
-    cost = f"a run took {each.seconds:.3g} s, there {reference.seconds:.3g} s"
-    if each.low is None:
-        return f"{head} of {each.n} candidates: too few for an interval ({FEWEST} are the fewest); {regret}; {cost}."
-    interval = f"(95 % interval {each.low:.2f} to {each.high:.2f}, {each.n} candidates)"
-    if each.trusted:
+    cost = f"a run took {agreement.seconds:.3g} s, there {reference.seconds:.3g} s"
+    if agreement.low is None:
+        return (
+            f"{head} of {agreement.n} candidates: too few for an interval ({FEWEST} are the fewest); {regret}; {cost}."
+        )
+    interval = f"(95 % interval {agreement.low:.2f} to {agreement.high:.2f}, {agreement.n} candidates)"
+    if agreement.trusted:
         word = "its ranks can be trusted"
     else:
         word = "its ranks cannot be told from luck"
     return f"{head} {interval}: {word}; {regret}; {cost}."
 
 
-def _table(found: Confirmation) -> Table:
+def _table(confirmation: Confirmation) -> Table:
     """Return a row per candidate in the order of the reference, a column per scale."""
-    name = NAMES[found.objective]
-    table = Table("candidate", title=f"{found.study}: {name}, mean ± standard deviation over seeds (rank)")
-    for rank in found.ranks:
-        if rank.study != found.study:
+    name = NAMES[confirmation.objective]
+    table = Table("candidate", title=f"{confirmation.study}: {name}, mean ± standard deviation over seeds (rank)")
+    for rank in confirmation.ranks:
+        if rank.study != confirmation.study:
             seeds = f"\n{rank.seeds} seed{'s' if rank.seeds > 1 else ''}"
         else:
             seeds = "\nas it was"
         table.add_column(rank.study + seeds, justify="right")
     table.add_column("configuration")
-    for each in found.reference.candidates:
-        table.add_row(str(each.number), *(_cell(found, rank, each.number) for rank in found.ranks), each.words)
+    for candidate in confirmation.reference.candidates:
+        table.add_row(
+            str(candidate.number),
+            *(_cell(confirmation, rank, candidate.number) for rank in confirmation.ranks),
+            candidate.words,
+        )
     table.title_justify = "left"
     return table
 
 
-def _cell(found: Confirmation, rank: Rank, number: int) -> str:
-    each = next((each for each in rank.candidates if each.number == number), None)
-    if each is None:
+def _cell(confirmation: Confirmation, rank: Rank, number: int) -> str:
+    candidate = next((own_candidate for own_candidate in rank.candidates if own_candidate.number == number), None)
+    if candidate is None:
         return ""
-    if each.spread is not None:
-        spread = f" ± {shown(found.objective, each.spread)}"
+    if candidate.spread is not None:
+        spread = f" ± {shown(confirmation.objective, candidate.spread)}"
     else:
         spread = ""
-    dead = len(each.values) - each.learned
+    dead = len(candidate.values) - candidate.learned
     if dead:
-        of = f", {dead} of {len(each.values)} did not learn"
+        of = f", {dead} of {len(candidate.values)} did not learn"
     else:
         of = ""
-    return f"{shown(found.objective, each.mean)}{spread} ({rank.place(number)}){of}"
+    return f"{shown(confirmation.objective, candidate.mean)}{spread} ({rank.place(number)}){of}"

@@ -85,14 +85,14 @@ def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
         sign = -1
     else:
         sign = 1
-    return sorted((_ranked(space, each) for each in runs.values()), key=lambda each: sign * each.mean)
+    return sorted((_ranked(space, run) for run in runs.values()), key=lambda configuration: sign * configuration.mean)
 
 
 def score(space: Space, trial: Finished) -> float | None:
     """Return the objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
     if trial.value is not None:
         return trial.value
-    found = {
+    values = {
         "top1": trial.top1,
         "top5": trial.top5,
         "f1": trial.f1,
@@ -100,14 +100,16 @@ def score(space: Space, trial: Finished) -> float | None:
         "gain": trial.gain,
         "r2": trial.gain,
     }
-    return found[space.objective]
+    return values[space.objective]
 
 
 def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
     """Return the studies that ran candidates of this one again, in the order in which they were made."""
-    found = [store.load_study(storage, name) for name in store.confirming(storage, study)]
-    made = [(each, store.space_of(each)) for each in found if store.SPACE_TEXT in each.user_attrs]
-    return [(each, space) for each, space in made if space.confirms == study]  # a database may not tell cases apart
+    studies = [store.load_study(storage, name) for name in store.confirming(storage, study)]
+    made = [(own_study, store.space_of(own_study)) for own_study in studies if store.SPACE_TEXT in own_study.user_attrs]
+    return [
+        (this_study, space) for this_study, space in made if space.confirms == study
+    ]  # a database may not tell cases apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +135,14 @@ def rerun(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
     """Return the candidates' runs in a study that confirms another."""
     finished = finished_trials(trials)
     by_number = {trial.number: trial for trial in trials}
-    found = ranked(space, finished)
-    runs = [trial for each in found for trial in each.trials]
+    configurations = ranked(space, finished)
+    runs = [trial for configuration in configurations for trial in configuration.trials]
     return Rerun(
         study=space.name,
-        candidates={_label(space, by_number[each.trials[0].number], "candidate"): each for each in found},
+        candidates={
+            _label(space, by_number[own_configuration.trials[0].number], "candidate"): own_configuration
+            for own_configuration in configurations
+        },
         replicates={trial.number: _label(space, by_number[trial.number], "replicate") for trial in runs},
         seconds=mean_seconds(runs),
         finished=len(finished),
@@ -149,9 +154,9 @@ def deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
 
     The one whose runs took longest of those that are surer than the study, the later one of equals; None if none is.
     """
-    surer = [each for each in reruns if each.candidates and not weakness(own, each)]
+    surer = [rerun for rerun in reruns if rerun.candidates and not weakness(own, rerun)]
     if surer:
-        return max(reversed(surer), key=lambda each: each.seconds)
+        return max(reversed(surer), key=lambda own_rerun: own_rerun.seconds)
     return None
 
 
@@ -161,15 +166,17 @@ def weakness(own: Sequence[Ranked], again: Rerun) -> str:
     Runs that are larger in something say more; those that are only truncated more say less, and one more run of the
     same size says no more than the one that is there.
     """
-    of = {trial.number: each.config for each in own for trial in each.trials}
-    pairs = [(of[number], each.config) for number, each in again.candidates.items() if number in of]
+    of = {trial.number: configuration.config for configuration in own for trial in configuration.trials}
+    pairs = [
+        (of[number], own_configuration.config) for number, own_configuration in again.candidates.items() if number in of
+    ]
     sizes = [(name, value_of(one, name), value_of(other, name)) for name in SIZES for one, other in pairs]
     changes = [(name, before, now) for name, before, now in sizes if None not in (before, now) and before != now]
     if any(now > before for _, before, now in changes):
         return ""
     for name, before, now in changes:
         return f"its runs are truncated more than the study's ({name} is {now:,}, not {before:,})"
-    if any(len(each.values) > 1 for each in again.candidates.values()):
+    if any(len(candidate.values) > 1 for candidate in again.candidates.values()):
         return ""
     return "one run of the study's own size says no more than the study does"
 

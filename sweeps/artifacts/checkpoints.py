@@ -36,7 +36,11 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """Return one file's content: header, compressed JSON, state, digest."""
-        values = {"config": self.config, "step": self.step, "readings": [each.to_dict() for each in self.readings]}
+        values = {
+            "config": self.config,
+            "step": self.step,
+            "readings": [reading.to_dict() for reading in self.readings],
+        }
         packed = zlib.compress(json.dumps(values).encode())
         parts = (HEADER.pack(MAGIC, VERSION, len(packed), len(self.state)), packed, self.state)
         return b"".join((*parts, _digest(*parts)))
@@ -51,7 +55,7 @@ class Checkpoint:
         packed, state = _opened(content)
         try:
             values = json.loads(zlib.decompress(packed))
-            readings = tuple(Reading.from_dict(each) for each in values["readings"])
+            readings = tuple(Reading.from_dict(value) for value in values["readings"])
             return cls(values["config"], values["step"], readings, bytes(state))
         except (zlib.error, AttributeError, KeyError, TypeError) as exc:
             raise ValueError(f"readings of another version of sweeps ({type(exc).__name__})") from exc
@@ -83,11 +87,11 @@ class Checkpoints:
         if content is None:
             return None
         try:
-            found = Checkpoint.from_bytes(content)
+            checkpoint = Checkpoint.from_bytes(content)
         except ValueError:
             return None
-        if found.config == config:
-            return found
+        if checkpoint.config == config:
+            return checkpoint
         return None
 
     def remove(self, trial: int) -> None:

@@ -146,10 +146,10 @@ class Folder:
         return self.path.joinpath(*_checked(name).split("/"))
 
     def _make(self, folder: Path) -> None:
-        missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+        missing = [own_path for own_path in (folder, *folder.parents) if not own_path.is_dir()]
         folder.mkdir(parents=True, exist_ok=True)
-        for each in missing:
-            _sync(each.parent)
+        for path in missing:
+            _sync(path.parent)
 
 
 class Bucket:

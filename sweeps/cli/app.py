@@ -76,6 +76,9 @@ COMMANDS = {
     "launch": CommandSource("sweeps.cli.launch:app", "Start workers: on this machine, under Slurm, on Kubernetes."),
 }
 
+# What the extra `train` installs, by the names of its packages' modules.
+TRAINING_PACKAGES = ("tensorflow", "keras", "sklearn", "simplejpeg")
+
 
 class SweepsCommands(LazyGroup):
     """The commands of `sweeps`."""
@@ -115,6 +118,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written would fail again at exit
         logs.print_error(f"{exc.filename or 'standard output'}: no space is left there; make some")
         sys.exit(1)
+    except ModuleNotFoundError as exc:
+        package = (exc.name or "").partition(".")[0]
+        if package not in TRAINING_PACKAGES:
+            raise
+        logs.print_error(f"{package} is not installed: this command trains; pip install 'optuna-sweeps[train]'")
+        sys.exit(2)
     except SweepsError as exc:
         logs.print_error(str(exc))
         sys.exit(exc.exit_code)

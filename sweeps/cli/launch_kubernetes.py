@@ -223,7 +223,7 @@ def import_client() -> ModuleType:
         from sweeps.launch.kubernetes import client  # noqa: PLC0415  an optional dependency
     except ImportError as exc:
         raise InputError(
-            f"the client of Kubernetes is not installed ({exc}); pip install 'sweeps[kubernetes]', "
+            f"the client of Kubernetes is not installed ({exc}); pip install 'optuna-sweeps[kubernetes]', "
             "or --dry-run prints the job for kubectl"
         ) from exc
     return client

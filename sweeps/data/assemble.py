@@ -65,7 +65,7 @@ def assemble(raw: Raw, config: DataConfig, holdout_images: int, what: str) -> Ar
     if config.task == "regression":
         mean = labels.mean()
         spread = labels.std()
-        targets = [((each - mean) / spread).astype(np.float32) for each in (labels, kept_labels)]
+        targets = [((array - mean) / spread).astype(np.float32) for array in (labels, kept_labels)]
         return Arrays(images, targets[0], _plain(kept_images), targets[1], 0)
     return Arrays(images, labels.astype(np.int32), _plain(kept_images), kept_labels.astype(np.int32), config.classes)
 

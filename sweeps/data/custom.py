@@ -23,15 +23,15 @@ def arrays(config: DataConfig, holdout_images: int) -> Arrays:
     path = Path(config.path)
     try:
         if path.is_dir():
-            found = [np.load(path / f"{name}.npy", mmap_mode="r") for name in NAMES]
+            values = [np.load(path / f"{name}.npy", mmap_mode="r") for name in NAMES]
         else:
             with np.load(path) as archive:
-                found = [archive[name] for name in NAMES]
+                values = [archive[name] for name in NAMES]
     except KeyError as exc:
         raise InputError(f"{path}: {exc.args[0]}; it must hold {', '.join(NAMES)}") from exc
     except (OSError, EOFError, ValueError) as exc:
         raise InputError(f"{path}: cannot be read ({exc}); give an .npz file or a folder of .npy files") from exc
-    return assemble(Raw(*found), config, holdout_images, str(path))
+    return assemble(Raw(*values), config, holdout_images, str(path))
 
 
 def function(config: DataConfig, holdout_images: int) -> Arrays:

@@ -57,30 +57,30 @@ class Autopsy:
         """Return the layer that shows the cause; None where no layer does."""
         layers = self.findings.layers
         if self.cause is Cause.CUT_OFF:
-            return next(each for each in layers if each.vitals.dead >= DEAD)
+            return next(layer for layer in layers if layer.vitals.dead >= DEAD)
         if self.cause is Cause.SATURATED:
-            return next(each for each in layers if each.vitals.saturated >= SATURATED)
+            return next(own_layer for own_layer in layers if own_layer.vitals.saturated >= SATURATED)
         return self.findings.first_lost
 
     def attributes(self) -> dict[str, Any]:
         """Return flat, plain values for the trial's user attributes, without unknown or infinite ones, which JSON
         lacks.
         """
-        found = self.findings
+        findings = self.findings
         layer = self.culprit if self.cause in IN_A_LAYER else None
-        first = found.first_lost if found.first_lost is not layer else None  # it is named once
+        first = findings.first_lost if findings.first_lost is not layer else None  # it is named once
         values: dict[str, Any] = {
             "died_in_layer": layer.name if layer else None,
             "died_at_step": self._died_at(layer),
             "autopsy_cause": str(self.cause),
-            "autopsy_look": found.step,
+            "autopsy_look": findings.step,
             "autopsy_lost_in": first.name if first else None,
             "autopsy_lost_at": first.lost_at if first else None,
-            "autopsy_signal": found.signal,
-            "autopsy_gradient_ratio": found.gradient_ratio,
-            "autopsy_update_ratio": found.update_ratio,
+            "autopsy_signal": findings.signal,
+            "autopsy_gradient_ratio": findings.gradient_ratio,
+            "autopsy_update_ratio": findings.update_ratio,
             "autopsy_supported": [change.words for change in self.changes] or None,
-            **{f"autopsy_{name}": value for name, value in _worst_layers(found).items()},
+            **{f"autopsy_{name}": value for name, value in _worst_layers(findings).items()},
         }
         return {name: value for name, value in map(_plain, values.items()) if value is not None}
 
@@ -155,38 +155,38 @@ def autopsy(
     return Autopsy(cause, fate, reason, chance, findings, activation, tuple(changes), frozenset(has))
 
 
-def _cause(readings: Sequence[Reading], chance: Chance, fate: str, found: Findings) -> Cause:
-    if fate == Fate.DIVERGED or not found.finite:
+def _cause(readings: Sequence[Reading], chance: Chance, fate: str, findings: Findings) -> Cause:
+    if fate == Fate.DIVERGED or not findings.finite:
         return Cause.DIVERGED
     if fate == Fate.LEARNED or (fate not in (*FLAWED, Fate.FROZEN) and is_learner(readings, chance)):
         return Cause.NONE
     if fate == Fate.FROZEN:
         return Cause.FROZEN
-    lost = found.signal < LEAST_SIGNAL
+    lost = findings.signal < LEAST_SIGNAL
     # One dead or saturated layer is no cause where a path leads around it: then the logits still tell inputs apart.
-    if lost and found.most_dead and found.most_dead.vitals.dead >= DEAD:
+    if lost and findings.most_dead and findings.most_dead.vitals.dead >= DEAD:
         return Cause.CUT_OFF
-    if lost and found.most_saturated and found.most_saturated.vitals.saturated >= SATURATED:
+    if lost and findings.most_saturated and findings.most_saturated.vitals.saturated >= SATURATED:
         return Cause.SATURATED
     if lost or fate == Fate.COLLAPSED:
         return Cause.SIGNAL_LOST
-    slowly = found.best_gain > 0 and found.rise >= RISE
-    if slowly or found.update_ratio < SMALL_UPDATE:
+    slowly = findings.best_gain > 0 and findings.rise >= RISE
+    if slowly or findings.update_ratio < SMALL_UPDATE:
         return Cause.CRAWLING
     return Cause.AT_CHANCE
 
 
-def _worst_layers(found: Findings) -> dict[str, Any]:
+def _worst_layers(findings: Findings) -> dict[str, Any]:
     """Return the worst layers' names and numbers."""
     values: dict[str, Any] = {}
-    if (each := found.most_dead) and each.vitals.dead > 0:
-        values |= {"dead": each.vitals.dead, "dead_layer": each.name}
-    if (each := found.most_saturated) and each.vitals.saturated > 0:
-        values |= {"saturated": each.vitals.saturated, "saturated_layer": each.name}
-    if each := found.most_off_unit:
-        values |= {"mean": each.vitals.mean, "std": each.vitals.std, "mean_std_layer": each.name}
-    if (each := found.least_in_domain) and (weights := each.vitals.weights):
-        values |= {"in_domain": weights.in_domain, "in_domain_layer": each.name}
+    if (layer := findings.most_dead) and layer.vitals.dead > 0:
+        values |= {"dead": layer.vitals.dead, "dead_layer": layer.name}
+    if (layer := findings.most_saturated) and layer.vitals.saturated > 0:
+        values |= {"saturated": layer.vitals.saturated, "saturated_layer": layer.name}
+    if layer := findings.most_off_unit:
+        values |= {"mean": layer.vitals.mean, "std": layer.vitals.std, "mean_std_layer": layer.name}
+    if (layer := findings.least_in_domain) and (weights := layer.vitals.weights):
+        values |= {"in_domain": weights.in_domain, "in_domain_layer": layer.name}
         values |= {"omega_mean": weights.omega_mean, "omega_std": weights.omega_std}
         values |= {"tau_mean": weights.tau_mean, "tau_std": weights.tau_std}
     return values
@@ -201,46 +201,47 @@ def _plain(item: tuple[str, Any]) -> tuple[str, Any]:
 
 
 def _happened(result: Autopsy) -> Iterator[str]:
-    found = result.findings
-    if (first := found.first_lost) and first.lost_at is not None:
+    findings = result.findings
+    if (first := findings.first_lost) and first.lost_at is not None:
         yield (
             f"signal (1: inputs differ in all, 0: every input gives the same): lost first in {first.name} at step "
             f"{first.lost_at}, from {first.highest:.2g} at its highest to {first.vitals.signal:.2g}"
         )
-    elif isfinite(found.signal):
-        yield f"signal: no layer fell below a hundredth of its own highest; that of the logits is {found.signal:.2g}"
+    elif isfinite(findings.signal):
+        yield f"signal: no layer fell below a hundredth of its own highest; that of the logits is {findings.signal:.2g}"
     yield from _loss(result)
-    if each := found.most_dead:
-        yield f"dead units: {f'{each.vitals.dead:.0%} of {each.name}, the most' if each.vitals.dead else 'none'}"
-    if each := found.most_saturated:
-        yield f"outputs at the flat ends of the activation: {each.vitals.saturated:.1%} of {each.name}, the most"
-    if each := found.most_off_unit:
-        away = f"mean {each.vitals.mean:.2g}, standard deviation {each.vitals.std:.2g}"
-        yield f"activations farthest from mean 0 and standard deviation 1: {each.name} with {away}"
+    if layer := findings.most_dead:
+        yield f"dead units: {f'{layer.vitals.dead:.0%} of {layer.name}, the most' if layer.vitals.dead else 'none'}"
+    if layer := findings.most_saturated:
+        yield f"outputs at the flat ends of the activation: {layer.vitals.saturated:.1%} of {layer.name}, the most"
+    if layer := findings.most_off_unit:
+        away = f"mean {layer.vitals.mean:.2g}, standard deviation {layer.vitals.std:.2g}"
+        yield f"activations farthest from mean 0 and standard deviation 1: {layer.name} with {away}"
     yield from _domain(result)
-    if isfinite(found.gradient_ratio):
-        yield f"gradient norm of the first layer over that of the last: {found.gradient_ratio:.2g}{_gradient(found)}"
-    if isfinite(found.update_ratio):
+    if isfinite(findings.gradient_ratio):
+        ratio = f"{findings.gradient_ratio:.2g}{_gradient(findings)}"
+        yield f"gradient norm of the first layer over that of the last: {ratio}"
+    if isfinite(findings.update_ratio):
         usual = f"about {USUAL_UPDATE:g} is usual"
-        yield f"largest change of a kernel in the last step: {found.update_ratio:.2g} of its norm ({usual})"
+        yield f"largest change of a kernel in the last step: {findings.update_ratio:.2g} of its norm ({usual})"
 
 
-def _gradient(found: Findings) -> str:
-    if found.gradient_ratio < VANISHING:
+def _gradient(findings: Findings) -> str:
+    if findings.gradient_ratio < VANISHING:
         return " (vanishing towards the input)"
-    if found.gradient_ratio > EXPLODING:
+    if findings.gradient_ratio > EXPLODING:
         return " (exploding towards the input)"
     return ""
 
 
 def _loss(result: Autopsy) -> Iterator[str]:
-    found = result.findings
+    findings = result.findings
     guess = result.chance.loss
     at = result.findings.best_step
-    if not (isfinite(found.loss) and isfinite(guess)):
+    if not (isfinite(findings.loss) and isfinite(guess)):
         return
     classes = not isnan(result.chance.top1)
-    blind = found.signal < LEAST_SIGNAL
+    blind = findings.signal < LEAST_SIGNAL
     if classes:
         what = "answering the class frequencies"
     else:
@@ -249,18 +250,18 @@ def _loss(result: Autopsy) -> Iterator[str]:
         name = "best gain"
     else:
         name = "best R^2"
-    text = f"loss at the end {found.loss:.4g}, of {what} {guess:.4g}; {name} {found.best_gain:.3g} at step {at}"
-    if abs(found.loss - guess) <= AT_PRIOR * guess:
+    text = f"loss at the end {findings.loss:.4g}, of {what} {guess:.4g}; {name} {findings.best_gain:.3g} at step {at}"
+    if abs(findings.loss - guess) <= AT_PRIOR * guess:
         yield f"{text}: it ends by {what}"
-    elif found.loss > guess:
+    elif findings.loss > guess:
         yield f"{text}: above it, {'blind to its input and sure of itself' if blind else 'sure of wrong answers'}"
     else:
         yield text
 
 
 def _domain(result: Autopsy) -> Iterator[str]:
-    each = result.findings.least_in_domain
-    if each is None or (weights := each.vitals.weights) is None or isnan(weights.in_domain):
+    layer = result.findings.least_in_domain
+    if layer is None or (weights := layer.vitals.weights) is None or isnan(weights.in_domain):
         return
     if result.activation not in ("selu", None):
         matters = " (made for SELU: of no weight here)"
@@ -268,22 +269,22 @@ def _domain(result: Autopsy) -> Iterator[str]:
         matters = ""
     yield (
         f"units with sum of weights in [-0.1, 0.1] and sum of squares in [0.95, 1.1], the domain of Theorem 1 of "
-        f"Klambauer et al. 2017{matters}: {weights.in_domain:.0%} of {each.name}, the fewest, with sums "
+        f"Klambauer et al. 2017{matters}: {weights.in_domain:.0%} of {layer.name}, the fewest, with sums "
         f"{weights.omega_mean:.2g} ± {weights.omega_std:.2g}, squares {weights.tau_mean:.2g} ± {weights.tau_std:.2g}"
     )
 
 
-def _table(found: Findings, most: int) -> list[str]:
+def _table(findings: Findings, most: int) -> list[str]:
     """Return the layers, thinned out evenly to at most `most` rows; the first that lost its signal always stays."""
-    if not found.layers:
+    if not findings.layers:
         return []
-    count = len(found.layers)
-    first = found.first_lost
+    count = len(findings.layers)
+    first = findings.first_lost
     if count > most:
         kept = {round(row * (count - 1) / (most - 2)) for row in range(most - 1)}
     else:
         kept = set(range(count))
-    rows = [each for index, each in enumerate(found.layers) if index in kept or each is first]
+    rows = [layer for index, layer in enumerate(findings.layers) if index in kept or layer is first]
     columns = (
         "layer",
         "signal",
@@ -297,20 +298,20 @@ def _table(found: Findings, most: int) -> list[str]:
         "gradient",
         "update",
     )
-    heading = f"### Layers at step {found.step}" + (f" ({len(rows)} of {count})" if len(rows) < count else "")
+    heading = f"### Layers at step {findings.step}" + (f" ({len(rows)} of {count})" if len(rows) < count else "")
     lines = ["", heading, f"| {' | '.join(columns)} |", f"|---{'|--:' * (len(columns) - 1)}|"]
-    return [*lines, *(f"| {' | '.join(_cells(each))} |" for each in rows)]
+    return [*lines, *(f"| {' | '.join(_cells(own_layer))} |" for own_layer in rows)]
 
 
-def _cells(each: LayerFindings) -> list[str]:
-    vitals = each.vitals
+def _cells(layer: LayerFindings) -> list[str]:
+    vitals = layer.vitals
     numbers = (vitals.mean, vitals.std)
-    shares = (vitals.dead, vitals.saturated, each.in_domain)
+    shares = (vitals.dead, vitals.saturated, layer.in_domain)
     return [
-        each.name,
+        layer.name,
         _number(vitals.signal),
-        _number(each.highest),
-        "" if each.lost_at is None else str(each.lost_at),
+        _number(layer.highest),
+        "" if layer.lost_at is None else str(layer.lost_at),
         *(_number(value) for value in numbers),
         *("" if isnan(share) else f"{share:.0%}" for share in shares),
         *(_number(value) for value in (vitals.gradient_norm, vitals.update_ratio)),

@@ -74,7 +74,7 @@ def may_help(cause: Cause, has: Collection[str] = ()) -> str:
     Args:
         has: values of the run's config: what it has already is left out.
     """
-    first, *others = [words for words, names in MAY_HELP[cause] if not set(names) & set(has)] or [""]
+    first, *others = [text for text, names in MAY_HELP[cause] if not set(names) & set(has)] or [""]
     if not others:
         if first:
             return f"{first} may help"

@@ -82,7 +82,7 @@ class Findings:
     @property
     def first_lost(self) -> LayerFindings | None:
         """Return the layer that lost its signal first; the one nearest the input among equals."""
-        lost = [(each.lost_at, index) for index, each in enumerate(self.layers) if each.lost_at is not None]
+        lost = [(layer.lost_at, index) for index, layer in enumerate(self.layers) if layer.lost_at is not None]
         if lost:
             return self.layers[min(lost)[1]]
         return None
@@ -90,22 +90,22 @@ class Findings:
     @property
     def most_dead(self) -> LayerFindings | None:
         """Layer before the logits with the largest share of dead units; None where it is known of none."""
-        return self._worst(lambda each: each.vitals.dead, BEFORE_LOGITS)
+        return self._worst(lambda layer: layer.vitals.dead, BEFORE_LOGITS)
 
     @property
     def most_saturated(self) -> LayerFindings | None:
         """Layer with the largest share of outputs at the flat ends of its activation."""
-        return self._worst(lambda each: each.vitals.saturated)
+        return self._worst(lambda layer: layer.vitals.saturated)
 
     @property
     def least_in_domain(self) -> LayerFindings | None:
         """Layer before the logits with the fewest units in the domain of Theorem 1."""
-        return self._worst(lambda each: -each.in_domain, BEFORE_LOGITS)
+        return self._worst(lambda layer: -layer.in_domain, BEFORE_LOGITS)
 
     @property
     def most_off_unit(self) -> LayerFindings | None:
         """Layer before the logits whose mean and standard deviation are farthest from 0 and 1."""
-        return self._worst(lambda each: each.off_unit, BEFORE_LOGITS)
+        return self._worst(lambda layer: layer.off_unit, BEFORE_LOGITS)
 
     @property
     def signal(self) -> float:
@@ -116,7 +116,7 @@ class Findings:
 
     def _worst(self, key: Callable[[LayerFindings], float], among: slice = slice(None)) -> LayerFindings | None:
         """Return the one with the highest value, the nearest to the input among equals."""
-        return max((each for each in self.layers[among] if not isnan(key(each))), key=key, default=None)
+        return max((layer for layer in self.layers[among] if not isnan(key(layer))), key=key, default=None)
 
 
 def find(readings: Sequence[Reading], chance: Chance) -> Findings:
@@ -125,15 +125,15 @@ def find(readings: Sequence[Reading], chance: Chance) -> Findings:
     Args:
         readings: all looks, at least one, in the order of their steps.
     """
-    look = _examined(readings)
-    measured = [each for each in readings if each.measured]
-    gains = [(chance.skill_score(each.loss), each.step) for each in measured]
+    reading = _examined(readings)
+    measured = [own_reading for own_reading in readings if own_reading.measured]
+    gains = [(chance.skill_score(this_reading.loss), this_reading.step) for this_reading in measured]
     known = [(gain, step) for gain, step in gains if isfinite(gain)]
     best = max(known, key=lambda pair: (pair[0], -pair[1]), default=(nan, readings[-1].step))
-    layers = tuple(_layer(layer, readings) for layer in look.layers)
-    norms = [layer.gradient_norm for layer in look.layers] or [nan]
+    layers = tuple(_layer(layer, readings) for layer in reading.layers)
+    norms = [layer.gradient_norm for layer in reading.layers] or [nan]
     return Findings(
-        step=look.step,
+        step=reading.step,
         last_step=readings[-1].step,
         finite=readings[-1].finite,
         loss=measured[-1].loss if measured else nan,
@@ -143,7 +143,7 @@ def find(readings: Sequence[Reading], chance: Chance) -> Findings:
         rise=known[-1][0] - known[len(known) // 2][0] if len(known) > 2 else nan,
         gradient_norm=norms[-1],
         gradient_ratio=norms[0] / norms[-1] if norms[-1] else (inf if norms[0] else nan),
-        update_ratio=look.update_ratio,
+        update_ratio=reading.update_ratio,
         layers=layers,
     )
 
@@ -163,12 +163,14 @@ def lost_at(steps: Sequence[int], signals: Sequence[float]) -> int | None:
 
 
 def _examined(readings: Sequence[Reading]) -> Reading:
-    watched = [each for each in readings if each.layers]
-    sound = [each for each in watched if all(isfinite(layer.signal) for layer in each.layers)]
+    watched = [reading for reading in readings if reading.layers]
+    sound = [own_reading for own_reading in watched if all(isfinite(layer.signal) for layer in own_reading.layers)]
     return (sound or watched or readings)[-1]
 
 
 def _layer(vitals: LayerVitals, readings: Sequence[Reading]) -> LayerFindings:
-    pairs = [(look.step, layer.signal) for look in readings for layer in look.layers if layer.name == vitals.name]
+    pairs = [
+        (reading.step, layer.signal) for reading in readings for layer in reading.layers if layer.name == vitals.name
+    ]
     highest = max((signal for _, signal in pairs if isfinite(signal)), default=nan)
     return LayerFindings(vitals, highest, lost_at([step for step, _ in pairs], [signal for _, signal in pairs]))

@@ -78,7 +78,7 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
     Raises:
         InputError: the file cannot be written, or has another ending.
     """
-    names = [layer.name for layer in max(readings, key=lambda look: len(look.layers)).layers]
+    names = [layer.name for layer in max(readings, key=lambda last_reading: len(last_reading.layers)).layers]
     lines = wrap(title, LETTERS_OF_A_LINE, max_lines=MOST_LINES, placeholder=" ...")
     figure = Figure(figsize=(WIDTH, max(3.4, 0.2 * len(names) + 0.9) + LINE * len(lines)))
     # By hand: a layout engine measures every letter of the figure twice, which takes longer than all the rest.
@@ -101,7 +101,7 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
     _losses(losses, readings, chance)
     _scores(scores, readings, chance)
     draw_signals(signals, scale, readings, names)
-    ends = _edges([look.step for look in readings])[[0, -1]]
+    ends = _edges([reading.step for reading in readings])[[0, -1]]
     for panel in (losses, scores, signals):
         panel.set_xlim(*ends)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -130,10 +130,10 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
-    steps = [look.step for look in readings]
+    steps = [reading.step for reading in readings]
     for colour, name, values in (
-        (ORANGE, "training", [look.train_loss for look in readings]),
-        (BLUE, "hold-out", [look.loss for look in readings]),
+        (ORANGE, "training", [last_reading.train_loss for last_reading in readings]),
+        (BLUE, "hold-out", [own_reading.loss for own_reading in readings]),
     ):
         panel.plot(steps, _finite(values), color=colour, label=name, marker=".", markersize=4)
         if np.nanmax(_finite(values), initial=0) > WIDE * chance.loss:
@@ -144,16 +144,16 @@ def _losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
 
 def _scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
     if chance.classes:
-        values = _finite([100 * look.top1 for look in readings])
+        values = _finite([100 * last_reading.top1 for last_reading in readings])
         level = 100 * chance.top1
         panel.set_title("hold-out top-1, %")
         panel.set_ylim(0, max(5 * level, 1.1 * np.nanmax(values, initial=0)) if level > 0 else None)
     else:
-        values = np.maximum(_finite([chance.skill_score(look.loss) for look in readings]), LEAST_R2)
+        values = np.maximum(_finite([chance.skill_score(own_reading.loss) for own_reading in readings]), LEAST_R2)
         level = 0.0
         panel.set_title(f"hold-out R^2 (drawn as {LEAST_R2:g} where below)")
         panel.set_ylim(1.05 * LEAST_R2, 1)
-    panel.plot([look.step for look in readings], values, color=BLUE, label="hold-out", marker=".", markersize=4)
+    panel.plot([reading.step for reading in readings], values, color=BLUE, label="hold-out", marker=".", markersize=4)
     _chance_line(panel, level)
 
 
@@ -167,17 +167,17 @@ def draw_signals(panel: Axes, scale: Axes, readings: Sequence[Reading], names: S
     """Draw a map of the layers' signals over the steps, the first layer on top; each reading is as wide as its
     interval.
     """
-    looks = [look for look in readings if look.layers]
+    measured = [reading for reading in readings if reading.layers]
     panel.set_title("signal of each layer: 1 inputs differ, 0 all look the same")
-    if not looks:
+    if not measured:
         panel.text(0.5, 0.5, "no layer was watched", ha="center", transform=panel.transAxes)
         scale.set_visible(False)
         return
-    found = [{layer.name: layer.signal for layer in look.layers} for look in looks]
-    rows = np.array([_finite([each.get(name, np.nan) for each in found]) for name in names])
+    found = [{layer.name: layer.signal for layer in last_reading.layers} for last_reading in measured]
+    rows = np.array([_finite([values.get(name, np.nan) for values in found]) for name in names])
     lowest = np.log10(max(LEAST_SIGNAL, min(1e-3, float(np.nanmin(rows, initial=1)))))
     shown = np.ma.masked_invalid(np.log10(np.maximum(rows, 10**lowest)))
-    edges = _edges([look.step for look in looks])
+    edges = _edges([own_reading.step for own_reading in measured])
     rows_edges = np.arange(len(names) + 1)  # as an image even in a vector format: it may have thousands of cells
     panel.pcolormesh(edges, rows_edges, shown, cmap=colormaps["cividis"], vmin=lowest, vmax=0, rasterized=True)
     panel.set_facecolor("lightgrey")  # what is no number
@@ -224,7 +224,7 @@ def _legend(readings: Sequence[Reading]) -> list[tuple[str, str]]:
 def _panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index: int) -> None:
     layers = [reading.layers[index] for reading in readings]
     channels = [layer.channels for layer in layers]
-    if any(each is None for each in channels):
+    if any(channel is None for channel in channels):
         panel.plot(steps, [layer.mean for layer in layers], color=BLUE)
         panel.plot(steps, [layer.std for layer in layers], color=GREEN)
         return
@@ -236,4 +236,4 @@ def _panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index
 
 def _lines(channels: Sequence[ChannelVitals | None], name: str) -> NDArray[np.float64]:
     """Return one row per reading, (steps, channels), with NaN where there is no number."""
-    return _finite([getattr(each, name) for each in channels])
+    return _finite([getattr(channel, name) for channel in channels])

@@ -96,7 +96,9 @@ def deciders(trials: Sequence[LabeledTrial]) -> list[Decider]:
     bins. A conditional parameter also knows what switches it on, and shares the importance of that.
     """
     learned, parameters = _coded(trials)
-    return [Decider(each.name, share, _best(each, learned)) for share, each in _ranked(parameters, learned)]
+    return [
+        Decider(parameter.name, share, _best(parameter, learned)) for share, parameter in _ranked(parameters, learned)
+    ]
 
 
 def interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tuple[str, str, float]]:
@@ -107,7 +109,7 @@ def interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tuple[str
     `deciders`; it must be above that of all 200 permutations.
     """
     learned, parameters = _coded(trials)
-    alone = [(each, information(each.codes, learned)) for _, each in _ranked(parameters, learned)]
+    alone = [(parameter, information(parameter.codes, learned)) for _, parameter in _ranked(parameters, learned)]
     found = []
     for (one, of_one), (other, of_other) in combinations(alone, 2):
         beyond = information(one.codes * len(other.levels) + other.codes, learned) - of_one - of_other
@@ -124,20 +126,22 @@ def region(trials: Sequence[LabeledTrial]) -> list[Rule]:
     learned, parameters = _coded(trials)
     fewest = max(FEWEST, ceil(FEWEST_SHARE * len(trials)))
     inside = np.ones(len(trials), dtype=bool)
-    words = ""
+    own_name = ""
     rules = list[Rule]()
     while len(rules) < CONDITIONS:
-        options = [(text, inside & mask) for each in parameters for text, mask in _conditions(each, inside, learned)]
+        options = [
+            (text, inside & mask) for parameter in parameters for text, mask in _conditions(parameter, inside, learned)
+        ]
         allowed = [(text, mask) for text, mask in options if np.count_nonzero(mask) >= fewest]
         text, mask = max(allowed, key=lambda option: wilson(*_counts(option[1], learned)), default=("", inside))
         if wilson(*_counts(mask, learned)) <= wilson(*_counts(inside, learned)):
             break
         inside = mask
-        if words:
-            words = f"{words} and {text}"
+        if own_name:
+            own_name = f"{own_name} and {text}"
         else:
-            words = text
-        rules.append(Rule(words, *_counts(inside, learned)))
+            own_name = text
+        rules.append(Rule(own_name, *_counts(inside, learned)))
     return [rule for rule in rules if 2 * rule.learned > rule.tried]
 
 
@@ -147,21 +151,21 @@ def supported_changes(dead: LabeledTrial, trials: Sequence[LabeledTrial], most: 
     Runs are like it where they agree on the two parameters that decide most, the changed one apart; where those are
     too few to tell, on one, then on none. The dead trial counts if it is among the trials.
     """
-    row = [*(each.number for each in trials), dead.number].index(dead.number)
+    row = [*(trial.number for trial in trials), dead.number].index(dead.number)
     rows = [*trials, dead][: max(row + 1, len(trials))]
     (learned, parameters), counted = _coded(rows), np.arange(len(rows)) < len(trials)
-    ranked = [each for share, each in _ranked(parameters, learned) if share > 0]
-    found: dict[tuple[str, str], Change] = {}
-    for each in parameters:
-        others = [other for other in ranked if other is not each]
-        for direction, now, then in _moves(each, row):
+    ranked = [own_parameter for share, own_parameter in _ranked(parameters, learned) if share > 0]
+    values: dict[tuple[str, str], Change] = {}
+    for parameter in parameters:
+        others = [other for other in ranked if other is not parameter]
+        for direction, now, then in _moves(parameter, row):
             groups = _groups(others, row, counted & then[1], counted)
-            changes = [_change(each.name, shared, now, then, learned) for shared in groups]
+            changes = [_change(parameter.name, shared, now, then, learned) for shared in groups]
             change = _supported(changes)
-            key = (each.name, direction)
-            if change and (key not in found or change.p < found[key].p):
-                found[key] = change
-    return sorted(found.values(), key=lambda change: change.p)[:most]
+            key = (parameter.name, direction)
+            if change and (key not in values or change.p < values[key].p):
+                values[key] = change
+    return sorted(values.values(), key=lambda change: change.p)[:most]
 
 
 def _counts(mask: Mask, learned: Mask) -> tuple[int, int]:
@@ -172,9 +176,11 @@ def _coded(trials: Sequence[LabeledTrial]) -> tuple[Mask, list[_Parameter]]:
     """Return which trials learned, and the parameters with more than one value, in the order in which trials name
     them.
     """
-    names = dict.fromkeys(name for each in trials for name in each.values)
-    coded = [_parameter(name, [each.values.get(name) for each in trials]) for name in names]
-    return np.array([each.learned for each in trials], dtype=bool), [each for each in coded if len(each.levels) > 2]
+    names = dict.fromkeys(name for trial in trials for name in trial.values)
+    coded = [_parameter(name, [own_trial.values.get(name) for own_trial in trials]) for name in names]
+    return np.array([this_trial.learned for this_trial in trials], dtype=bool), [
+        parameter for parameter in coded if len(parameter.levels) > 2
+    ]
 
 
 def _parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
@@ -202,7 +208,7 @@ def _edges(numbers: Floats, bins: int) -> list[float]:
     steps = np.flatnonzero(np.diff(ordered)) + 1
     if len(steps) >= bins:
         wanted = np.arange(1, bins) * len(ordered) / bins
-        steps = np.unique([steps[np.abs(steps - each).argmin()] for each in wanted])
+        steps = np.unique([steps[np.abs(steps - value).argmin()] for value in wanted])
     in_logs = ordered[0] > 0 and ordered[-1] > LOG_SPAN * ordered[0]
     for low, high in ((float(ordered[step - 1]), float(ordered[step])) for step in steps):
         if in_logs:
@@ -210,7 +216,7 @@ def _edges(numbers: Floats, bins: int) -> list[float]:
         else:
             middle = low / 2 + high / 2
         rounded = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
-        edges.append(next((each for each in rounded if low < each < high), high))
+        edges.append(next((own_value for own_value in rounded if low < own_value < high), high))
     return edges
 
 
@@ -230,14 +236,14 @@ def _ranked(parameters: Sequence[_Parameter], learned: Mask) -> list[tuple[float
     """Return the parameters by importance; none where all trials learned, or none."""
     if learned.all() or not learned.any():
         return []
-    shares = [(share_of(information(each.codes, learned), learned), each) for each in parameters]
+    shares = [(share_of(information(parameter.codes, learned), learned), parameter) for parameter in parameters]
     return sorted(shares, key=lambda pair: -pair[0])
 
 
 def _best(parameter: _Parameter, learned: Mask) -> str:
-    groups = [(words, learned[mask]) for words, mask in parameter.conditions() if mask.any()]
-    words, group = max(groups, key=lambda each: (each[1].mean(), len(each[1])))
-    return f"{words}: {group.sum()} of {len(group)} learned"
+    groups = [(text, learned[mask]) for text, mask in parameter.conditions() if mask.any()]
+    own_name, group = max(groups, key=lambda each: (each[1].mean(), len(each[1])))
+    return f"{own_name}: {group.sum()} of {len(group)} learned"
 
 
 def _sides(name: str, numbers: Floats, bins: int) -> Iterator[tuple[Condition, Condition]]:
@@ -281,8 +287,8 @@ def _groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: Mask) 
     """Return what the row shares with trials like it, the most alike first: two others, one, none that the change
     switches.
     """
-    possible = [each for each in others if np.any(moved & (each.gaps == each.gaps[row]))][:2]
-    shared = [("", counted), *(each.conditions()[each.codes[row]] for each in possible)]
+    possible = [other for other in others if np.any(moved & (other.gaps == other.gaps[row]))][:2]
+    shared = [("", counted), *(parameter.conditions()[parameter.codes[row]] for parameter in possible)]
     groups = [shared[:count] for count in range(len(shared), 0, -1)]
     return [group for group in groups if np.all([mask for _, mask in group], axis=0).sum() >= ALIKE or len(group) == 1]
 
@@ -302,5 +308,5 @@ def _change(name: str, shared: Sequence[Condition], now: Condition, then: Condit
     alike = np.all([mask for _, mask in shared], axis=0)
     (lived, before), (saved, after) = (_counts(alike & mask, learned) for _, mask in (now, then))
     own = " and ".join(text for text, _ in (*shared, now) if text)
-    words = f"of {before} runs with {own}, {before - lived} died; with {then[0]}, {after - saved} of {after}"
-    return Change(words, name, (before - lived, before), (after - saved, after), fisher(saved, after, lived, before))
+    own_name = f"of {before} runs with {own}, {before - lived} died; with {then[0]}, {after - saved} of {after}"
+    return Change(own_name, name, (before - lived, before), (after - saved, after), fisher(saved, after, lived, before))

@@ -53,24 +53,24 @@ class Tree:
     git: Path
     prefix: str
 
-    def run(self, *words: str, stdin: bytes = b"", index: str = "") -> bytes:
+    def run(self, *arguments: str, stdin: bytes = b"", index: str = "") -> bytes:
         """Return what a git command prints.
 
         Raises:
             InputError: git is not installed, or the command fails.
         """
-        done = self.attempt(*words, stdin=stdin, index=index)
+        done = self.attempt(*arguments, stdin=stdin, index=index)
         if done.returncode:
-            raise InputError(f"git {words[0]}: {_words(done.stderr)}")
+            raise InputError(f"git {arguments[0]}: {_words(done.stderr)}")
         return done.stdout
 
-    def attempt(self, *words: str, stdin: bytes = b"", index: str = "") -> subprocess.CompletedProcess[bytes]:
+    def attempt(self, *arguments: str, stdin: bytes = b"", index: str = "") -> subprocess.CompletedProcess[bytes]:
         """Return the end of a git command."""
         kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-        told = {**kept, "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"} | ({"GIT_INDEX_FILE": index} if index else {})
-        command = ["git", "-C", str(self.git), *words]
+        values = {**kept, "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"} | ({"GIT_INDEX_FILE": index} if index else {})
+        command = ["git", "-C", str(self.git), *arguments]
         try:
-            return subprocess.run(command, input=stdin, capture_output=True, env=told, check=False)
+            return subprocess.run(command, input=stdin, capture_output=True, env=values, check=False)
         except FileNotFoundError as exc:
             raise InputError("--commit needs git, which is not installed here") from exc
 
@@ -105,7 +105,7 @@ def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Seque
         return None
 
     place = f"{branch}:{tree.prefix}"
-    found = plan(wanted, there, place, force=force)
+    own_plan = plan(wanted, there, place, force=force)
     if tip:
         parent = f"its tip {tip[:9]}"
     else:
@@ -113,15 +113,15 @@ def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Seque
             parent = f"HEAD, {head[:9]}"
         else:
             parent = "nothing: the repository is empty"
-    if not found.files:
-        return Commit(found, place, "", parent)
-    sha = _commit(tree, base, found.files, message)
+    if not own_plan.files:
+        return Commit(own_plan, place, "", parent)
+    sha = _commit(tree, base, own_plan.files, message)
     done = tree.attempt("update-ref", "-m", "sweeps export", ref, sha, tip)
     if done.returncode:
         if _commit_of(tree, ref) != tip:
             raise SweepsError(f"branch {branch!r} has moved meanwhile, and was left as it is; export again")
         raise InputError(f"--commit {branch}: {_words(done.stderr)}")
-    return Commit(found, place, sha, parent)
+    return Commit(own_plan, place, sha, parent)
 
 
 def _tree(folder: Path) -> Tree:
@@ -131,7 +131,7 @@ def _tree(folder: Path) -> Tree:
         InputError: it lies in none.
     """
     folder = folder.resolve()
-    nearest = next(each for each in (folder, *folder.parents) if each.is_dir())
+    nearest = next(path for path in (folder, *folder.parents) if path.is_dir())
     git = Tree(nearest, "")
     done = git.attempt("rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--absolute-git-dir")
     if done.returncode:
@@ -173,16 +173,16 @@ def _files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
         kind = tree.attempt("cat-file", "-t", f"{base}:{name}").stdout.strip()
         if kind not in (b"tree", b""):
             raise InputError(f"--commit: {name} is no folder in {base[:9]}; name another with --to")
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for line in tree.run("ls-tree", "-z", "--full-tree", base, *([tree.prefix] if parts else [])).split(b"\0")[:-1]:
         about, _, path = line.partition(b"\t")
         _, kind, sha = about.split()
         name = os.fsdecode(path).removeprefix(tree.prefix)
         if kind == b"blob":
-            found[name] = sha.decode()
+            values[name] = sha.decode()
         elif name in wanted:
             raise InputError(f"--commit: {tree.prefix}{name} is no file in {base[:9]}; name another with --to")
-    return found
+    return values
 
 
 def _commit(tree: Tree, base: str, files: Mapping[str, bytes | None], message: Sequence[str]) -> str:

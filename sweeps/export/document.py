@@ -55,8 +55,8 @@ class Document:
 
     def tables(self) -> dict[str, Any]:
         """Return plain values, in the order of a file."""
-        found = {"version": VERSION, "recipe": self.recipe.model_dump(), "truncation": dict(self.truncation)}
-        return {**found, "provenance": dict(self.provenance), "results": dict(self.results)}
+        values = {"version": VERSION, "recipe": self.recipe.model_dump(), "truncation": dict(self.truncation)}
+        return {**values, "provenance": dict(self.provenance), "results": dict(self.results)}
 
     def text(self, form: Format, head: Sequence[str]) -> str:
         """Return the content of a file.
@@ -98,10 +98,10 @@ class Document:
             _ = found.trained
         except (ValidationError, KeyError, TypeError) as exc:
             if isinstance(exc, ValidationError):
-                words = reason(exc.errors()[0])
+                text = reason(exc.errors()[0])
             else:
-                words = f"no such field: {exc}"
-            raise InputError(f"{source}: truncation: {words}") from exc
+                text = f"no such field: {exc}"
+            raise InputError(f"{source}: truncation: {text}") from exc
         return found
 
 
@@ -126,10 +126,10 @@ def read(path: Path) -> Document:
         raise InputError(f"{path}: no such file; `sweeps export STUDY --to FOLDER` writes it") from exc
     except (OSError, ValueError) as exc:
         if isinstance(exc, OSError):
-            words = exc.strerror
+            own_name = exc.strerror
         else:
-            words = "it is not UTF-8"
-        raise InputError(f"{path}: cannot be read ({words})") from exc
+            own_name = "it is not UTF-8"
+        raise InputError(f"{path}: cannot be read ({own_name})") from exc
     return parse(text, FORMATS[path.suffix], str(path))
 
 
@@ -169,7 +169,11 @@ def _recipe(table: Mapping[str, Any], source: str) -> Config:
 
 
 def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in tables.items():
-        found |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
-    return found
+        values |= (
+            {f"{name}.{key}": own_value for key, own_value in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
+    return values

@@ -24,12 +24,12 @@ def write(folder: Path, wanted: Mapping[str, File], *, force: bool) -> Plan:
     """
     try:
         with _held(folder):
-            found = plan(wanted, lambda name: read(folder, name), str(folder), force=force)
-            if found.files:
-                _write(folder, found.files)
+            own_plan = plan(wanted, lambda name: read(folder, name), str(folder), force=force)
+            if own_plan.files:
+                _write(folder, own_plan.files)
     except OSError as exc:
         raise _unwritable(folder, exc) from exc
-    return found
+    return own_plan
 
 
 def check(folder: Path) -> None:
@@ -38,7 +38,7 @@ def check(folder: Path) -> None:
     Raises:
         InputError: it cannot, or there is something else of its name.
     """
-    nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     try:
         if not nearest.is_dir():
             raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
@@ -93,7 +93,7 @@ def _held(folder: Path) -> Iterator[None]:
 def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
     """Into a new folder by giving it its name at last; into one that is there file by file, undone if one fails."""
     new = not folder.exists()
-    made = [each for each in folder.parents if not each.exists()] if new else []
+    made = [parent for parent in folder.parents if not parent.exists()] if new else []
     partial = (folder.parent if new else folder) / f"{PARTIAL}{uuid4().hex}"
     try:
         partial.mkdir(parents=True)
@@ -112,9 +112,9 @@ def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
         _sync(folder.parent if new else folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        for each in made:  # those that are in use stay
+        for path in made:  # those that are in use stay
             with suppress(OSError):
-                each.rmdir()
+                path.rmdir()
 
 
 def _move(partial: Path, folder: Path, files: Mapping[str, bytes | None]) -> None:

@@ -46,12 +46,12 @@ def build(recipes: Sequence[tuple[Document, Sequence[str] | None]]) -> list[Buil
         return []
     asked = [
         {
-            "recipe": each.recipe.model_dump(),
-            "trained": each.trained.model_dump(),
-            "input_shape": each.input_shape,
+            "recipe": document.recipe.model_dump(),
+            "trained": document.trained.model_dump(),
+            "input_shape": document.input_shape,
             "about": None if about is None else list(about),
         }
-        for each, about in recipes
+        for document, about in recipes
     ]
     done = subprocess.run(
         [sys.executable, "-c", BUILD],
@@ -64,16 +64,16 @@ def build(recipes: Sequence[tuple[Document, Sequence[str] | None]]) -> list[Buil
         check=False,
     )
     if done.returncode:
-        words = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        arguments = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         if done.returncode < 0:
             killed = " (killed: memory may be too small for the full size)"
         else:
             killed = ""
-        raise SweepsError(f"the models could not be built{killed}: {words[0][:LAST_WORDS]}")
-    return [str(found["error"]) if "error" in found else _built(found) for found in json.loads(done.stdout)]
+        raise SweepsError(f"the models could not be built{killed}: {arguments[0][:LAST_WORDS]}")
+    return [str(load["error"]) if "error" in load else _built(load) for load in json.loads(done.stdout)]
 
 
-def _built(found: dict[str, Any]) -> Built:
+def _built(values: dict[str, Any]) -> Built:
     others = ("model", "no_model", "because", "module")
-    facts = {key: value for key, value in found.items() if key not in others}
-    return Built(facts, *(found[key] for key in others))
+    facts = {key: value for key, value in values.items() if key not in others}
+    return Built(facts, *(values[key] for key in others))

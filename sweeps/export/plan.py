@@ -54,21 +54,21 @@ def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where
     states: dict[str, State] = {}
     problems: dict[str, list[str]] = {}
     for name, file in wanted.items():
-        found = there(name)
-        same = found == file.content
-        states[name] = "new" if found is None else "unchanged" if same else "overwritten"
-        if found is not None and not same and not force:
-            problems.setdefault(_difference(found, noted.get(name), file.entry), []).append(name)
-    lines = [f"{where}: {', '.join(names)}: {words}; --force overwrites" for words, names in problems.items()]
-    left = {name: found for name in noted if name not in wanted and (found := there(name)) is not None}
+        content = there(name)
+        same = content == file.content
+        states[name] = "new" if content is None else "unchanged" if same else "overwritten"
+        if content is not None and not same and not force:
+            problems.setdefault(_difference(content, noted.get(name), file.entry), []).append(name)
+    lines = [f"{where}: {', '.join(names)}: {text}; --force overwrites" for text, names in problems.items()]
+    left = {name: content for name in noted if name not in wanted and (content := there(name)) is not None}
     removed = _replaced(left, wanted, noted)
     if removed and not force:
         edited = [name for name in removed if manifest.digest(left[name]) != noted[name].sha256]
         if edited:
-            words = f"{REPLACED}, and edited since ({', '.join(edited)})"
+            own_name = f"{REPLACED}, and edited since ({', '.join(edited)})"
         else:
-            words = REPLACED
-        lines.append(f"{where}: {', '.join(removed)}: {words}; --force removes")
+            own_name = REPLACED
+        lines.append(f"{where}: {', '.join(removed)}: {own_name}; --force removes")
     if lines:
         raise InputError("\n".join(lines))
     states |= dict.fromkeys(removed, "removed")
@@ -85,11 +85,11 @@ def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where
 
 
 def _noted(there: Callable[[str], bytes | None], where: str, force: bool) -> dict[str, Entry]:
-    found = there(manifest.NAME)
-    if found is None:
+    content = there(manifest.NAME)
+    if content is None:
         return {}
     try:
-        return manifest.parse(found, f"{where}: {manifest.NAME}")
+        return manifest.parse(content, f"{where}: {manifest.NAME}")
     except InputError as exc:
         if force:
             return {}
@@ -122,11 +122,11 @@ def _stem(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _difference(found: bytes, noted: Entry | None, now: Entry) -> str:
+def _difference(content: bytes, noted: Entry | None, now: Entry) -> str:
     """Return why a file is not what it is to be."""
     if noted is None:
         return "there already, and not of an export"
-    if manifest.digest(found) != noted.sha256:
+    if manifest.digest(content) != noted.sha256:
         return "edited since the export"
     if _trial(noted) != _trial(now):
         return f"of trial {noted.trial} of {noted.study!r}, and now it would be trial {now.trial} of {now.study!r}"

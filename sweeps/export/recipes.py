@@ -49,27 +49,27 @@ def files(
     Raises:
         InputError: a recipe cannot be had at full size, or cannot be built.
     """
-    drafts = [_draft(study, space, each) for each in chosen]
+    drafts = [_draft(study, space, own_trial) for own_trial in chosen]
     built = models.build([(draft, about(draft) if module else None) for draft in drafts])
-    found: dict[str, File] = {}
+    values: dict[str, File] = {}
     if space.full is not None:
-        said = []
+        names = []
     else:
-        said = [NO_FULL_SIZE.format(space.name)]
-    for each, draft, made in zip(chosen, drafts, built, strict=True):
+        names = [NO_FULL_SIZE.format(space.name)]
+    for trial, draft, made in zip(chosen, drafts, built, strict=True):
         if isinstance(made, str):
-            raise InputError(f"trial {each.trial.number}: {made}")
+            raise InputError(f"trial {trial.trial.number}: {made}")
         document = _complete(draft, made)
-        said += [f"{each.name}: {note}" for note in document.provenance.get("notes", []) if note not in said]
-        said += [f"{each.name}: {made.because}"] if made.because else []
-        texts = {f"{each.name}.{form}": document.text(form, head(document, f"{each.name}.{form}"))}
-        texts |= {f"{each.name}.model.json": made.model} if made.model is not None else {}
-        texts |= {f"{each.name}.py": made.module} if made.module is not None else {}
+        names += [f"{trial.name}: {note}" for note in document.provenance.get("notes", []) if note not in names]
+        names += [f"{trial.name}: {made.because}"] if made.because else []
+        texts = {f"{trial.name}.{form}": document.text(form, head(document, f"{trial.name}.{form}"))}
+        texts |= {f"{trial.name}.model.json": made.model} if made.model is not None else {}
+        texts |= {f"{trial.name}.py": made.module} if made.module is not None else {}
         for name, text in texts.items():
             content = text.encode()
-            entry = Entry(manifest.digest(content), space.name, each.trial.number, store_url)
-            found[name] = File(content, entry)
-    return found, said
+            entry = Entry(manifest.digest(content), space.name, trial.trial.number, store_url)
+            values[name] = File(content, entry)
+    return values, names
 
 
 def about(document: Document) -> list[str]:
@@ -148,22 +148,22 @@ def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
 def _results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:
     trial = chosen.trial
     attributes = chosen.attributes
-    found: dict[str, Any] = {"objective": space.objective}
+    values: dict[str, Any] = {"objective": space.objective}
     if chosen.value is not None:
-        found["value"] = chosen.value
-    found |= {
+        values["value"] = chosen.value
+    values |= {
         store.FATE: trial.fate,
         store.REASON: trial.reason,
         store.STEPS: trial.steps,
         store.SECONDS: trial.seconds,
     }
-    found |= {name: attributes[name] for name in (*RESULTS, store.CHANCE_TOP1) if name in attributes}
-    return found | ({"runs": _runs(chosen.runs)} if chosen.runs else {})
+    values |= {name: attributes[name] for name in (*RESULTS, store.CHANCE_TOP1) if name in attributes}
+    return values | ({"runs": _runs(chosen.runs)} if chosen.runs else {})
 
 
 def _runs(runs: Runs) -> dict[str, Any]:
     ranked = runs.ranked
-    found = {
+    values = {
         "study": runs.study,
         "n": len(ranked.values),
         "learned": ranked.learned,
@@ -172,22 +172,22 @@ def _runs(runs: Runs) -> dict[str, Any]:
     }
     interval = ranked.interval()
     if ranked.spread is None or interval is None:
-        return found
-    return found | {"spread": ranked.spread, "low": interval[0], "high": interval[1]}
+        return values
+    return values | {"spread": ranked.spread, "low": interval[0], "high": interval[1]}
 
 
 def _complete(draft: Document, built: models.Built) -> Document:
     """Return the document with what Keras says of its models."""
     notes = [*draft.provenance.get("notes", [])]
     notes += [f"there is no model.json: {built.no_model}"] if built.model is None else []
-    found = {name: value for name, value in draft.provenance.items() if name != "notes"} | built.facts
-    return replace(draft, provenance=found | ({"notes": notes} if notes else {}))
+    values = {name: value for name, value in draft.provenance.items() if name != "notes"} | built.facts
+    return replace(draft, provenance=values | ({"notes": notes} if notes else {}))
 
 
 def _shown(results: Mapping[str, Any], value: float, name: str | None = None) -> str:
     objective = results["objective"]
     if name is None:
-        words = NAMES.get(objective, objective)
+        text = NAMES.get(objective, objective)
     else:
-        words = name
-    return f"{words} {shown(objective, value)}".strip()
+        text = name
+    return f"{text} {shown(objective, value)}".strip()

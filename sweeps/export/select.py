@@ -62,7 +62,7 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
     """
     trials = study.get_trials(deepcopy=False)
     configurations = ranking.ranked(space, finished_trials(trials))
-    own = [each for each in configurations if each.learned]
+    own = [configuration for configuration in configurations if configuration.learned]
     if not own:
         done = len(finished_trials(trials))
         raise InputError(
@@ -72,14 +72,14 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
     reruns = _reruns(storage, space)
     confirmed = ranking.deciding(configurations, reruns)
     runs = _in_order(own, confirmed, space.name)
-    weak = [(each.study, why) for each in reruns if (why := ranking.weakness(configurations, each))]
+    weak = [(rerun.study, why) for rerun in reruns if (why := ranking.weakness(configurations, rerun))]
     lines = [f"{name!r} does not decide: {why}" for name, why in weak]
     lines += _lines(space, confirmed, own, runs[:count])
     if not runs:
         raise InputError(f"study {space.name!r}: {'; '.join(lines)}; --trial N exports a trial all the same")
     chosen = [
-        _chosen("best" if rank == 1 else f"best_{rank}", _learner(each), trials, space, found)
-        for rank, (each, found) in enumerate(runs[:count], 1)
+        _chosen("best" if rank == 1 else f"best_{rank}", _learner(run), trials, space, found)
+        for rank, (run, found) in enumerate(runs[:count], 1)
     ]
     if len(runs) < count:
         lines.append(f"{count} asked for; {len(runs)} configuration{'s' if len(runs) > 1 else ''} learned")
@@ -115,40 +115,44 @@ def _chosen(
             "did not note them; run the study again"
         )
     value = ranking.score(space, trial)
-    words = f"trial {trial.number}: {trial.fate}"
+    text = f"trial {trial.number}: {trial.fate}"
     if value is not None:
-        words += f", {NAMES[space.objective]} {shown(space.objective, value)}"
+        text += f", {NAMES[space.objective]} {shown(space.objective, value)}"
     if trial.fate == Fate.LEARNED:
         dead = ""
     else:
         dead = f"did not learn: {trial.reason or trial.fate}"
-    return ExportedTrial(name, trial, attributes, value, runs, words, dead)
+    return ExportedTrial(name, trial, attributes, value, runs, text, dead)
 
 
-def _learner(found: Ranked) -> Finished:
-    return next(trial for trial in found.trials if trial.fate == Fate.LEARNED)
+def _learner(configuration: Ranked) -> Finished:
+    return next(trial for trial in configuration.trials if trial.fate == Fate.LEARNED)
 
 
 def _in_order(own: Sequence[Ranked], confirmed: Rerun | None, study: str) -> list[tuple[Ranked, Runs]]:
     """Return the study's configurations that learned, confirmed ones first and in their order there."""
-    of = {trial.number: each for each in own for trial in each.trials}
+    of = {trial.number: configuration for configuration in own for trial in configuration.trials}
     again = confirmed.candidates if confirmed else {}
     first = [
-        (of[number], Runs(confirmed.study, each))
-        for number, each in again.items()
-        if confirmed and number in of and each.learned
+        (of[number], Runs(confirmed.study, own_configuration))
+        for number, own_configuration in again.items()
+        if confirmed and number in of and own_configuration.learned
     ]
     known = {id(of[number]) for number in again if number in of}
-    return first + [(each, Runs(study, each)) for each in own if id(each) not in known]
+    return first + [
+        (this_configuration, Runs(study, this_configuration))
+        for this_configuration in own
+        if id(this_configuration) not in known
+    ]
 
 
 def _reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
     """Return the studies that ran candidates again, those of which some run has finished."""
-    found = [
+    reruns = [
         ranking.rerun(its, study.get_trials(deepcopy=False))
         for study, its in ranking.confirmations(storage, space.name)
     ]
-    return [each for each in found if each.candidates]
+    return [rerun for rerun in reruns if rerun.candidates]
 
 
 def _lines(
@@ -157,27 +161,30 @@ def _lines(
     """Return how confirmations decided, in sentences."""
     if confirmed is None:
         return []
-    most = max(len(each.trials) for each in confirmed.candidates.values())
+    most = max(len(candidate.trials) for candidate in confirmed.candidates.values())
     if most > 1:
         seeds = f"{most} seeds"
     else:
         seeds = "one seed, which says nothing of how much seeds matter,"
-    again = [(each, runs) for each, runs in chosen if runs.study == confirmed.study]
-    parts = [f"trial {_learner(each).number}, {_mean(space, runs.ranked)}" for each, runs in again]
+    again = [(own_configuration, runs) for own_configuration, runs in chosen if runs.study == confirmed.study]
+    parts = [
+        f"trial {_learner(this_configuration).number}, {_mean(space, runs.ranked)}"
+        for this_configuration, runs in again
+    ]
     lines = [f"confirmed with {seeds} in {confirmed.study!r}: {'; '.join(parts)}"] if parts else []
     if rest := [str(_learner(each).number) for each, runs in chosen if runs.study != confirmed.study]:
         lines.append(f"not run again: trial{'s' if len(rest) > 1 else ''} {', '.join(rest)}")
     of = {trial.number: each for each in own for trial in each.trials}
-    for number, each in confirmed.candidates.items():
-        if number in of and not each.learned:
-            runs = f"{len(each.trials)} run{'s' if len(each.trials) > 1 else ''}"
+    for number, configuration in confirmed.candidates.items():
+        if number in of and not configuration.learned:
+            runs = f"{len(configuration.trials)} run{'s' if len(configuration.trials) > 1 else ''}"
             lines.append(f"left out: trial {number}, since none of its {runs} in {confirmed.study!r} learned")
     return lines
 
 
-def _mean(space: Space, found: Ranked) -> str:
-    interval = found.interval()
-    text = f"{NAMES[space.objective]} {shown(space.objective, found.mean)}"
+def _mean(space: Space, configuration: Ranked) -> str:
+    interval = configuration.interval()
+    text = f"{NAMES[space.objective]} {shown(space.objective, configuration.mean)}"
     if interval is None:
         return text
     return f"{text} (95 % interval {shown(space.objective, interval[0])} to {shown(space.objective, interval[1])})"

@@ -49,10 +49,10 @@ def check(path: Path, find: Find) -> list[Check]:
     contents = {name: _read(path, name) for name in entries}
     checks = [_unedited(name, entries[name], contents[name]) for name in entries]
     documents: dict[str, Document] = {}
-    for name, found in contents.items():
-        if _is_recipe(name) and found is not None:
+    for name, own_content in contents.items():
+        if _is_recipe(name) and own_content is not None:
             try:
-                documents[name] = parse(found.decode(errors="replace"), FORMATS[Path(name).suffix], name)
+                documents[name] = parse(own_content.decode(errors="replace"), FORMATS[Path(name).suffix], name)
             except InputError as exc:
                 checks.append(Check(name, False, str(exc).removeprefix(f"{name}: ")))
     for name, built in _rebuilt(documents, contents).items():
@@ -85,14 +85,14 @@ def _unedited(name: str, entry: Entry, content: bytes | None) -> Check:
 def _rebuilt(documents: Mapping[str, Document], contents: Mapping[str, bytes | None]) -> dict[str, models.Built | str]:
     """Return what this code builds of each recipe, or why it cannot."""
     wanted: dict[str, tuple[Document, list[str] | None]] = {}
-    found: dict[str, models.Built | str] = {}
+    values: dict[str, models.Built | str] = {}
     for name, document in documents.items():
         try:
             module = contents.get(f"{Path(name).stem}.py")
             wanted[name] = (document, None if module is None else recipes.about(document))
         except (KeyError, TypeError, ValueError) as exc:
-            found[name] = f"its provenance or results are incomplete: {exc}"
-    return found | dict(zip(wanted, models.build(list(wanted.values())), strict=True))
+            values[name] = f"its provenance or results are incomplete: {exc}"
+    return values | dict(zip(wanted, models.build(list(wanted.values())), strict=True))
 
 
 def _compared(
@@ -109,35 +109,39 @@ def _compared(
     if document.trained.digest() != document.provenance.get(store.CONFIG_DIGEST):
         other.append("recipe and truncation are not those of the trial")
     words = f"builds {built.facts['parameters']:,} parameters; the trial's weights start the same"
-    found = [Check(name, False, each) for each in other] or [Check(name, True, words)]
+    checks = [Check(name, False, this_name) for this_name in other] or [Check(name, True, words)]
     if model is not None and built.model is None:
-        found.append(Check(f"{stem}.model.json", None, f"not compared: {built.because}"))
+        checks.append(Check(f"{stem}.model.json", None, f"not compared: {built.because}"))
     pairs = [(f"{stem}.model.json", model, built.model), (f"{stem}.py", module, built.module)]
-    for each, content, text in pairs:
+    for own_name, content, text in pairs:
         if content is not None and text is not None:
             same = content == text.encode()
-            found.append(Check(each, same, f"this code {'writes the same' if same else 'would write it otherwise'}"))
-    return found
+            checks.append(
+                Check(own_name, same, f"this code {'writes the same' if same else 'would write it otherwise'}")
+            )
+    return checks
 
 
 def _stored(name: str, document: Document, find: Find) -> Check:
     """Return what the store says of the trial."""
     number = document.provenance.get("trial")
     study = str(document.provenance.get("study"))
-    found = find(study)
-    if isinstance(found, str):
-        return Check(name, None, f"not compared with the store: {found}")
-    trials = found.get_trials(deepcopy=False)
+    own_study = find(study)
+    if isinstance(own_study, str):
+        return Check(name, None, f"not compared with the store: {own_study}")
+    trials = own_study.get_trials(deepcopy=False)
     if not isinstance(number, int) or not 0 <= number < len(trials):
         return Check(name, False, f"the store has no trial {number} of {study!r}")
-    other = _differences(found, trials[number], document)
+    other = _differences(own_study, trials[number], document)
     return Check(name, not other, "; ".join(other) or f"the store says the same of trial {number} of {study!r}")
 
 
 def _differences(study: Study, trial: FrozenTrial, document: Document) -> list[str]:
     digest = trial.user_attrs.get(store.CONFIG_DIGEST)
     noted = document.provenance.get(store.CONFIG_DIGEST)
-    values = [ranking.score(store.space_of(study), each) for each in finished_trials([trial])] or [None]
+    values = [ranking.score(store.space_of(study), finished_trial) for finished_trial in finished_trials([trial])] or [
+        None
+    ]
     other = []
     if digest != noted:
         other.append(f"its config_digest is {noted}, in the store {digest}")
@@ -151,15 +155,15 @@ def find_in(storage_url: str) -> Find:
     try:
         opened = store.connect(storage_url)
     except SweepsError as exc:
-        words = str(exc)
-        return lambda _: words
+        text = str(exc)
+        return lambda _: text
 
     def find(name: str) -> Study | str:
-        found = store.find_study(opened, name)
-        if found is None:
+        study = store.find_study(opened, name)
+        if study is None:
             return f"{store.masked(storage_url)} has no study {name!r}"
-        if store.SPACE_TEXT in found.user_attrs:
-            return found
+        if store.SPACE_TEXT in study.user_attrs:
+            return study
         return f"{name!r} there carries no search space"
 
     return find

@@ -153,12 +153,14 @@ def kept_readings(trial: FrozenTrial) -> list[Reading]:
     reported.
     """
     texts = [text for name, text in trial.system_attrs.items() if name.startswith(READING)]
-    looks = [Reading.from_dict(json.loads(text)) for text in texts]
-    if not looks:
+    readings = [Reading.from_dict(json.loads(text)) for text in texts]
+    if not readings:
         return [_of_loss(step, loss) for step, loss in sorted(trial.intermediate_values.items())]
     # A trial that repeats a failed one inherits its attributes; what it has not reported itself is not its own.
     reported = trial.last_step or 0
-    return sorted((look for look in looks if look.step <= reported), key=lambda look: look.step)
+    return sorted(
+        (reading for reading in readings if reading.step <= reported), key=lambda last_reading: last_reading.step
+    )
 
 
 def reason_to_stop(trial: optuna.trial.BaseTrial) -> str:

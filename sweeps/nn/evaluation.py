@@ -98,11 +98,11 @@ class Evaluation:
     def _layers(self, channels_too: bool) -> tuple[LayerVitals, ...]:
         progress = self.progress
         found = self.found
-        each: Sequence[NDArray[np.float32] | None]
+        arrays: Sequence[NDArray[np.float32] | None]
         if channels_too:
-            each = found.channels
+            arrays = found.channels
         else:
-            each = [None] * len(found.channels)
+            arrays = [None] * len(found.channels)
         norms = zip(progress.gradient_norms, progress.update_ratios, strict=True)
         return tuple(
             LayerVitals(
@@ -118,7 +118,7 @@ class Evaluation:
                 channels=_channel_vitals(channel),
             )
             for name, (mean, std, signal, dead, saturated, *weights), (norm, ratio), channel in zip(
-                self.names, found.signs.tolist(), norms, each, strict=True
+                self.names, found.signs.tolist(), norms, arrays, strict=True
             )
         )
 
@@ -134,5 +134,5 @@ def macro_f1(labels: NDArray[Any], predicted: NDArray[Any], classes: int) -> flo
     """Mean over the classes that occur in `labels` of 2 TP / (2 TP + FP + FN); both arrays (images,)."""
     right = np.bincount(labels[labels == predicted], minlength=classes)
     there = np.bincount(labels, minlength=classes)
-    said = np.bincount(predicted, minlength=classes)
-    return float(np.mean((2 * right / np.maximum(there + said, 1))[there > 0]))
+    array = np.bincount(predicted, minlength=classes)
+    return float(np.mean((2 * right / np.maximum(there + array, 1))[there > 0]))

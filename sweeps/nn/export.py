@@ -82,7 +82,7 @@ def describe(asked: Mapping[str, Any]) -> dict[str, Any]:
     config, trained = (Config.model_validate(asked[part]) for part in ("recipe", "trained"))
     if asked["about"] is not None and config.model.architecture == "custom":
         raise InputError(f"no stand-alone module: {config.model.build} builds the net; leave out --module")
-    full, small = (_size(each, _shape(each, asked["input_shape"])) for each in (config, trained))
+    full, small = (_size(own_config, _shape(own_config, asked["input_shape"])) for own_config in (config, trained))
     text, why, because = _model_json(full)
     return {
         "parameters": full.model.count_params(),

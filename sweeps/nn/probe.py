@@ -36,15 +36,15 @@ def outputs(model: keras.Model) -> list[keras.KerasTensor]:
     """Return the output of each layer with a kernel, activation and normalisation included, but no pooling and no
     dropout.
     """
-    found: list[keras.KerasTensor] = []
+    tensors: list[keras.KerasTensor] = []
     last = model.outputs[0]
     kernels = {id(layer) for layer in kernel_layers(model)}
     for layer in model.layers:
         if id(layer) in kernels:
-            found.append(layer.output)
-        elif found and isinstance(layer, FINISHING) and layer.input is found[-1] and layer.output is not last:
-            found[-1] = layer.output
-    return found
+            tensors.append(layer.output)
+        elif tensors and isinstance(layer, FINISHING) and layer.input is tensors[-1] and layer.output is not last:
+            tensors[-1] = layer.output
+    return tensors
 
 
 def flat_ends(output: keras.KerasTensor) -> Any:
@@ -131,8 +131,8 @@ def ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 def score(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Sum of the losses and of their squares, top-1 and top-5 hits (in regression none) of a batch; float32, (4,)."""
-    each = losses(labels, logits)
-    sums = [tf.reduce_sum(each), tf.reduce_sum(tf.square(each))]
+    tensor = losses(labels, logits)
+    sums = [tf.reduce_sum(tensor), tf.reduce_sum(tf.square(tensor))]
     if tf.as_dtype(labels.dtype).is_floating:
         return tf.stack([*sums, 0.0, 0.0])
     rank = ranks(labels, logits)

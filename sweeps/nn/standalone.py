@@ -68,7 +68,7 @@ def module(about: Sequence[str], full: Size, trained: Size) -> str:
     build_trained = _lines(code, trained)
     if build == build_trained:
         build_trained = [f"return build({'training_images' if _learns(full) else ''})"]
-    found = excerpt(code.classes)
+    own_excerpt = excerpt(code.classes)
     steps = f"STEPS = {full.config.steps:_}"
     if full.config.steps != trained.config.steps:
         steps += f"  # of the optimiser; the trial had {trained.config.steps:_}"
@@ -78,7 +78,7 @@ def module(about: Sequence[str], full: Size, trained: Size) -> str:
         at = "at full size"
     parts = [
         f"BATCH_SIZE = {full.config.batch_size}\n{steps}",
-        found.text,
+        own_excerpt.text,
         code.functions(),
         _scaling(full.config, full.input_shape) if _learns(full) else "",
         _function("build", f"The net {at}: {_words(full)}", full, build),
@@ -89,7 +89,7 @@ def module(about: Sequence[str], full: Size, trained: Size) -> str:
     body = "\n\n\n".join(part for part in parts if part)
     usage = USAGE.format(given="training_images" if _learns(full) else "")
     head = ["# SPDX-License-Identifier: MIT", _docstring([*about, usage])]
-    return "\n".join([*head, "", _imports(body, found.imports), "", body, ""])
+    return "\n".join([*head, "", _imports(body, own_excerpt.imports), "", body, ""])
 
 
 def _learns(size: Size) -> bool:
@@ -109,12 +109,12 @@ def _lines(code: Code, size: Size) -> list[str]:
     return ["scale, offset = scaling(training_images)", *code.model(size.model, scaled)]
 
 
-def _function(name: str, words: str, size: Size, lines: Iterable[str]) -> str:
+def _function(name: str, text: str, size: Size, lines: Iterable[str]) -> str:
     if _learns(size):
         given = "training_images: np.ndarray"
     else:
         given = ""
-    head = [f"def {name}({given}) -> keras.Model:", f'    """{words}."""']
+    head = [f"def {name}({given}) -> keras.Model:", f'    """{text}."""']
     return "\n".join([*head, *(f"    {line}" for line in lines)])
 
 

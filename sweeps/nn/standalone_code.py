@@ -68,30 +68,30 @@ class Code:
         kernel = [name for name in given if name.startswith("kernel_") and name not in SQUARE]
         others = [name for name in given if name not in (*required, *kernel, "dtype", "name")]
         named = [*others, *(["dtype"] if "dtype" in given else []), "name"]
-        words = [self._argument(name, config[name]) for name in required]
-        words += [f"{name}={self._argument(name, config[name])}" for name in named]
+        arguments = [self._argument(name, config[name]) for name in required]
+        arguments += [f"{name}={self._argument(name, config[name])}" for name in named]
         if kernel:
-            words.append(self._kernel(kind, [f"{name}={self.expression(config[name])}" for name in kernel]))
-        return f"layers.{kind.__name__}({', '.join(words)})"
+            arguments.append(self._kernel(kind, [f"{name}={self.expression(config[name])}" for name in kernel]))
+        return f"layers.{kind.__name__}({', '.join(arguments)})"
 
     def _argument(self, name: str, value: Any) -> str:
         alike = name in SQUARE and isinstance(value, (tuple, list)) and len(set(value)) == 1
         return self.expression(value[0] if alike else value)
 
-    def _kernel(self, kind: type, words: list[str]) -> str:
+    def _kernel(self, kind: type, arguments: list[str]) -> str:
         """Return arguments of a kernel: a single one as it is, several as a function of the seed, which layers
         share.
         """
-        seeds = SEED.findall(" ".join(words))
-        if len(words) == 1 or len(seeds) != 1:
-            return ", ".join(words)
+        seeds = SEED.findall(" ".join(arguments))
+        if len(arguments) == 1 or len(seeds) != 1:
+            return ", ".join(arguments)
         if kind is keras.layers.Conv2D:
             of = "convolution_"
         else:
             of = "dense_"
-        name = f"{of if AXES in ' '.join(words) else ''}kernel"
-        template = (name, *(SEED.sub("seed=seed", word) for word in words))
-        taken = sum(each[0] == name for each in self.kernels)
+        name = f"{of if AXES in ' '.join(arguments) else ''}kernel"
+        template = (name, *(SEED.sub("seed=seed", word) for word in arguments))
+        taken = sum(kernel[0] == name for kernel in self.kernels)
         self.kernels.setdefault(template, f"{name}_{taken + 1}" if taken else name)
         return f"**{self.kernels[template]}({seeds[0]})"
 

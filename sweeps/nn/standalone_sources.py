@@ -76,12 +76,12 @@ def _imports(node: ast.stmt) -> dict[str, tuple[str, str]]:
 
 
 def _uses(node: ast.AST) -> list[str]:
-    return [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
+    return [own_node.id for own_node in ast.walk(node) if isinstance(own_node, ast.Name)]
 
 
 def _text(node: ast.stmt, lines: list[str]) -> str:
     """Return a statement with its decorators, and the comment right above it."""
-    first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) - 1
+    first = min([node.lineno, *(value.lineno for value in getattr(node, "decorator_list", []))]) - 1
     while first and lines[first - 1].startswith("#"):
         first -= 1
     return "\n".join(lines[first : node.end_lineno])

@@ -200,8 +200,8 @@ class Training:
                 variable.assign(value)
             return None
         self._position = replace(position, looked=position.step, loss=0.0)
-        look = Evaluation(position.step, position.loss, position.progress, found, scored, trainer.layers)
-        return look.reading(arrays, channels_too, self._elapsed())
+        reading = Evaluation(position.step, position.loss, position.progress, found, scored, trainer.layers)
+        return reading.reading(arrays, channels_too, self._elapsed())
 
     def _scored(self, trainer: Trainer, probed: Examination) -> list[Scored] | None:
         """Return the scores of the whole hold-out set, whose first images have been scored; None where it was

@@ -131,7 +131,7 @@ class Trainer:
     def examine(self, images: NDArray[Any], labels: NDArray[Any], channels_too: bool = False) -> Examination:
         """Return what `evaluate` says of the probe batch and, from the same pass, its vital signs."""
         signs, finite, channels, score, classes = self._examine(images, labels, channels_too)
-        return Examination(signs.numpy(), bool(finite), [each.numpy() for each in channels], (score, classes))
+        return Examination(signs.numpy(), bool(finite), [channel.numpy() for channel in channels], (score, classes))
 
     def _steps(self, images: tf.Tensor, labels: tf.Tensor, loss_sum: tf.Tensor) -> list[tf.Tensor]:
         self.traces += 1

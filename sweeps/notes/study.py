@@ -137,10 +137,10 @@ def _chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
 
 
 def _budget(budget: Budget) -> str:
-    each = f"{budget.steps:,} steps, a look every {budget.report_interval:,}"
+    name = f"{budget.steps:,} steps, a look every {budget.report_interval:,}"
     if budget.epochs:
-        each = f"{budget.epochs:,} epochs of {budget.epoch_images:,} images, a look after each"
-    return f"{budget.trials:,} trials of {each}, at {budget.holdout_images:,} hold-out images"
+        name = f"{budget.epochs:,} epochs of {budget.epoch_images:,} images, a look after each"
+    return f"{budget.trials:,} trials of {name}, at {budget.holdout_images:,} hold-out images"
 
 
 def _truncated(space: Space) -> Iterator[str]:

@@ -44,35 +44,35 @@ def keep(
     study_id = trial.study._study_id
     own = storage.get_trial(trial._trial_id)
     before = storage.note(own._trial_id)  # what may fail for want of a store comes before what cannot be undone
-    found = None
+    autopsy = None
     if dead and readings:
-        found = autopsies.examined(readings, storage.get_all_trials(study_id, deepcopy=False), own.number)
-        for name, value in found.attributes().items():
+        autopsy = autopsies.examined(readings, storage.get_all_trials(study_id, deepcopy=False), own.number)
+        for name, value in autopsy.attributes().items():
             trial.set_user_attr(name, value)
     try:
         if artifacts is not None and readings:
             _draw(storage, trial, own, readings, artifacts)
     finally:
-        said = text(study_id, own, found)
-        for name, value in notes.rewritten(before, own._trial_id, said).items():
+        own_name = text(study_id, own, autopsy)
+        for name, value in notes.rewritten(before, own._trial_id, own_name).items():
             storage.set_study_system_attr(study_id, name, value)
 
 
-def write(storage: RDBStorage, study: Study, number: int, found: Autopsy) -> None:
+def write(storage: RDBStorage, study: Study, number: int, autopsy: Autopsy) -> None:
     """Write the note of a finished trial anew, with an autopsy; what a person wrote below it stays."""
     study_id = store.id_of(storage, study)
     trial = study.get_trials(deepcopy=False)[number]
-    notes.write(storage.engine, study_id, trial._trial_id, text(study_id, trial, found))
+    notes.write(storage.engine, study_id, trial._trial_id, text(study_id, trial, autopsy))
 
 
-def text(study_id: int, trial: FrozenTrial, found: Autopsy | None) -> str:
+def text(study_id: int, trial: FrozenTrial, autopsy: Autopsy | None) -> str:
     """Return a trial's note: its autopsy, else what became of it; then its picture, config, and what it was trained
     with.
     """
     attributes = trial.user_attrs
     picture = _shown(study_id, trial)
-    if found:
-        opening = [found.markdown(picture)]
+    if autopsy:
+        opening = [autopsy.markdown(picture)]
     else:
         opening = list(_outcome(trial, picture))
     return _spaced("\n\n".join([*opening, *_recipe(attributes)]))
@@ -101,20 +101,20 @@ def _outcome(trial: FrozenTrial, picture: str) -> Iterator[str]:
 
 def _scores(trial: FrozenTrial) -> Iterator[str]:
     """Yield rows of a table: what the last reading measured, and what guessing scores."""
-    said = trial.user_attrs
+    values = trial.user_attrs
     chance = autopsies.chance_of(trial, ())
     for name, key, guess in (
         ("top-1", store.TOP1, chance.top1),
         ("top-5", store.TOP5, chance.top5),
     ):
-        if key in said:
-            yield f"| {name} | {said[key]:.2%} | {f'{guess:.2%}' if isfinite(guess) else ''} |"
-    if store.F1 in said:
-        yield f"| macro F1 | {said[store.F1]:.3f} | |"
-    if store.LOSS in said:
-        yield f"| loss | {said[store.LOSS]:.4g} | {f'{chance.loss:.4g}' if isfinite(chance.loss) else ''} |"
-    if store.GAIN in said:
-        yield f"| {'information gain' if chance.classes else 'R^2'} | {said[store.GAIN]:.3f} | 0 |"
+        if key in values:
+            yield f"| {name} | {values[key]:.2%} | {f'{guess:.2%}' if isfinite(guess) else ''} |"
+    if store.F1 in values:
+        yield f"| macro F1 | {values[store.F1]:.3f} | |"
+    if store.LOSS in values:
+        yield f"| loss | {values[store.LOSS]:.4g} | {f'{chance.loss:.4g}' if isfinite(chance.loss) else ''} |"
+    if store.GAIN in values:
+        yield f"| {'information gain' if chance.classes else 'R^2'} | {values[store.GAIN]:.3f} | 0 |"
 
 
 def _recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
@@ -128,7 +128,9 @@ def _recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
     with_what = [f"{name} {version}" for name, version in attributes.get(store.VERSIONS, {}).items()]
     if store.DATA_DIGEST in attributes:
         with_what.append(f"data {attributes[store.DATA_DIGEST]}")
-    lines = [", ".join(SPECIAL.sub(r"\\\1", word) for word in words) for words in (where, with_what) if words]
+    lines = [
+        ", ".join(SPECIAL.sub(r"\\\1", word) for word in arguments) for arguments in (where, with_what) if arguments
+    ]
     if lines:
         yield "### Trained on\n" + "  \n".join(lines)
 

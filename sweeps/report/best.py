@@ -59,7 +59,9 @@ class Confirming:
 
     def of(self, standing: Standing) -> Standing | None:
         """Return where a configuration of the study that is confirmed came; None if it was not run again."""
-        return next((each for each in self.standings if each.candidate in standing.trials), None)
+        return next(
+            (own_standing for own_standing in self.standings if own_standing.candidate in standing.trials), None
+        )
 
 
 def standings(
@@ -71,8 +73,8 @@ def standings(
         last: of trials by number, their last looks; the interval of a single run comes from it.
     """
     return [
-        _standing(space, index, each, drawn(space, each.trials[0]), last, chance, None)
-        for index, each in enumerate(configurations[:MOST], 1)
+        _standing(space, index, configuration, drawn(space, configuration.trials[0]), last, chance, None)
+        for index, configuration in enumerate(configurations[:MOST], 1)
     ]
 
 
@@ -85,40 +87,42 @@ def confirming(
         own: the configurations of that one; what its parameters are called there, they are called here.
         again: the studies that confirm it, with their trials.
     """
-    words = {trial.number: drawn(space, trial) for each in own for trial in each.trials}
+    values = {trial.number: drawn(space, trial) for configuration in own for trial in configuration.trials}
     reruns = [(its, rerun(its, trials)) for its, trials in again]
-    counts = deciding(own, [each for _, each in reruns])
-    for its, each in reruns:
-        found = [
-            _standing(its, index, ranked, words.get(candidate, ""), {}, None, candidate)
-            for index, (candidate, ranked) in enumerate(each.candidates.items(), 1)
+    counts = deciding(own, [this_rerun for _, this_rerun in reruns])
+    for its, own_rerun in reruns:
+        standings = [
+            _standing(its, index, ranked, values.get(candidate, ""), {}, None, candidate)
+            for index, (candidate, ranked) in enumerate(own_rerun.candidates.items(), 1)
         ]
-        yield Confirming(its.name, its.budget.length, each.finished, its.budget.trials, tuple(found), each is counts)
+        yield Confirming(
+            its.name, its.budget.length, own_rerun.finished, its.budget.trials, tuple(standings), own_rerun is counts
+        )
 
 
 def _standing(
     space: Space,
     index: int,
-    each: Ranked,
-    words: str,
+    configuration: Ranked,
+    text: str,
     last: Mapping[int, Reading],
     chance: Chance | None,
     candidate: int | None,
 ) -> Standing:
-    over_seeds = each.interval()
-    only = each.trials[0]
+    over_seeds = configuration.interval()
+    only = configuration.trials[0]
     over_holdout = None
     if over_seeds is None and chance is not None and only.number in last:
-        over_holdout = _over_holdout(space, each.mean, last[only.number], chance)
+        over_holdout = _over_holdout(space, configuration.mean, last[only.number], chance)
     return Standing(
         rank=index,
-        words=words,
+        words=text,
         candidate=candidate,
-        trials=tuple(trial.number for trial in each.trials),
-        values=each.values,
-        learned=each.learned,
-        mean=each.mean,
-        spread=each.spread,
+        trials=tuple(trial.number for trial in configuration.trials),
+        values=configuration.values,
+        learned=configuration.learned,
+        mean=configuration.mean,
+        spread=configuration.spread,
         interval=_within(BOUNDS[space.objective], over_seeds or over_holdout),
         over=SEEDS if over_seeds else HOLDOUT if over_holdout else "",
     )
@@ -128,23 +132,23 @@ def _within(bounds: tuple[float, float], interval: tuple[float, float] | None) -
     return interval and (max(bounds[0], interval[0]), min(bounds[1], interval[1]))
 
 
-def _over_holdout(space: Space, value: float, look: Reading, chance: Chance) -> tuple[float, float] | None:
+def _over_holdout(space: Space, value: float, reading: Reading, chance: Chance) -> tuple[float, float] | None:
     """Return what another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean
     loss.
     """
     if space.objective in ("top1", "top5"):
         if space.objective == "top1":
-            hits = look.hits1
+            hits = reading.hits1
         else:
-            hits = look.hits5
-        if look.count:
-            return interval(hits, look.count)
+            hits = reading.hits5
+        if reading.count:
+            return interval(hits, reading.count)
         return None
     if space.objective == "loss":  # gain and R^2 are 1 - loss / chance
         unit = 1.0
     else:
         unit = chance.loss
-    if space.objective == "f1" or not look.count or not (isfinite(look.loss_std) and unit > 0):
+    if space.objective == "f1" or not reading.count or not (isfinite(reading.loss_std) and unit > 0):
         return None
-    half = Z * look.loss_std / sqrt(look.count) / unit
+    half = Z * reading.loss_std / sqrt(reading.count) / unit
     return value - half, value + half

@@ -40,10 +40,10 @@ def deaths(
         runs = [run for run in finished if run.fate == fate]
         ordered, why = _usual(runs, trials)
         for run in ordered[:MOST_TRIED]:
-            looks = next((found for _, found in readings([run.number])), [])
-            if looks:
-                found = autopsies.examined(looks, trials, run.number)
-                yield Death(fate, len(runs), run.number, drawn(space, run), why, found, tuple(looks))
+            measured = next((own_readings for _, own_readings in readings([run.number])), [])
+            if measured:
+                autopsy = autopsies.examined(measured, trials, run.number)
+                yield Death(fate, len(runs), run.number, drawn(space, run), why, autopsy, tuple(measured))
                 break
 
 

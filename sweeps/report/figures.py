@@ -48,34 +48,37 @@ COLUMNS = 3
 TALLEST = 12.0  # inches of a map of layers
 
 
-def best(found: Findings) -> str:
+def best(findings: Findings) -> str:
     """Return the values of the best configurations, each run a ring, means with their intervals."""
-    standings = found.standings
-    percent = found.summary.objective in ("top1", "top5")
+    standings = findings.standings
+    percent = findings.summary.objective in ("top1", "top5")
     if percent:
         scale = 100
     else:
         scale = 1
     lived = any(standing.learned for standing in standings)
-    bounds = BOUNDS[found.summary.objective]
+    bounds = BOUNDS[findings.summary.objective]
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, 0.28 * len(standings) + 0.9), layout="constrained")
         panel = figure.subplots()
-        view = _view([value for each in standings for value in each.values if each.learned or not lived], bounds)
+        view = _view(
+            [value for own_standing in standings for value in own_standing.values if own_standing.learned or not lived],
+            bounds,
+        )
         panel.set_xlim(*(scale * end for end in view))
         for standing in standings:
             _standing(panel, standing, scale, view)
         panel.set_yticks([standing.rank for standing in standings])
         panel.set_ylim(len(standings) + 0.6, 0.4)
         panel.set_ylabel("rank")
-        panel.set_xlabel(name_of(found.summary.objective) + (", %" if percent else ""))
+        panel.set_xlabel(name_of(findings.summary.objective) + (", %" if percent else ""))
         panel.grid(axis="x", color="#dddddd", linewidth=0.6)
         panel.set_axisbelow(True)
         return figure
 
     return svg.element(
-        draw, "best", f"{name_of(found.summary.objective)} of the best configurations with their intervals"
+        draw, "best", f"{name_of(findings.summary.objective)} of the best configurations with their intervals"
     )
 
 
@@ -103,19 +106,19 @@ def _standing(panel: Axes, standing: Standing, scale: float, view: tuple[float, 
             panel.plot([scale * edge], [at], sign, color="black" if far else BLUE, ms=5, clip_on=False)
 
 
-def survival(found: Findings) -> str:
+def survival(findings: Findings) -> str:
     """Return the share of runs that still train, over steps, by fate."""
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, 3.0), layout="constrained")
         panel = figure.subplots()
-        longest = max(each.ends[-1] for each in found.survival)
-        for index, each in enumerate(found.survival):
+        longest = max(own_survival.ends[-1] for own_survival in findings.survival)
+        for index, survival in enumerate(findings.survival):
             # The first are the widest: lines that lie on each other are all seen.
-            _survivors(panel, each, longest, 1.4 + 0.7 * (len(found.survival) - 1 - index))
+            _survivors(panel, survival, longest, 1.4 + 0.7 * (len(findings.survival) - 1 - index))
         panel.set_ylim(-2, 105)
         panel.set_xlim(0, longest * 1.01 if longest else 1)
-        panel.set_xlabel(unit_of(found.space))
+        panel.set_xlabel(unit_of(findings.space))
         panel.set_ylabel("still training, %")
         panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3.4)
         return figure
@@ -123,45 +126,45 @@ def survival(found: Findings) -> str:
     return svg.element(draw, "survival", "Share of the runs of each fate that still train, over the length of a run")
 
 
-def _survivors(panel: Axes, each: Survival, longest: float, width: float) -> None:
+def _survivors(panel: Axes, survival: Survival, longest: float, width: float) -> None:
     """Draw the runs that trained to the end of the longest run and did not die."""
-    pairs = [(x, share) for x, share in zip(each.ends, each.shares, strict=True) if x < longest]
+    pairs = [(x, share) for x, share in zip(survival.ends, survival.shares, strict=True) if x < longest]
     x = [0.0, *(x for x, _ in pairs), longest]
     shares = [1.0, *(share for _, share in pairs)]
     panel.step(
         x,
         [100 * share for share in (*shares, shares[-1])],
         where="post",
-        color=COLOURS.get(each.fate, GREY),
-        linestyle=LINES.get(each.fate, "-"),
+        color=COLOURS.get(survival.fate, GREY),
+        linestyle=LINES.get(survival.fate, "-"),
         linewidth=width,
-        label=f"{each.fate} ({each.runs:,})",
+        label=f"{survival.fate} ({survival.runs:,})",
     )
 
 
-def curves(found: Findings) -> str:
+def curves(findings: Findings) -> str:
     """Draw the hold-out loss over the length of a run, a panel per fate, and the score of those that learned."""
-    shown = found.curves
-    learners = [each for each in shown if each.fate == Fate.LEARNED]
+    shown = findings.curves
+    learners = [own_curves for own_curves in shown if own_curves.fate == Fate.LEARNED]
     count = len(shown) + len(learners)
 
     def draw() -> Figure:
         rows = -(-count // COLUMNS)
         figure = Figure(figsize=(WIDE, 2.3 * rows + 0.2), layout="constrained")
         panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-        top = _highest(shown, found.chance.loss)
-        for panel, each in zip(panels, shown, strict=False):
-            _losses(panel, each, found.chance.loss, top)
+        top = _highest(shown, findings.chance.loss)
+        for panel, curves in zip(panels, shown, strict=False):
+            _losses(panel, curves, findings.chance.loss, top)
         for panel in panels[len(shown) : count]:
-            _scores(panel, learners[0], found)
+            _scores(panel, learners[0], findings)
         if _points(shown):
-            longest = max(x for each in shown for curve in each.drawn for x in curve.x)
+            longest = max(x for this_curves in shown for curve in this_curves.drawn for x in curve.x)
         else:
             longest = 1
         for index, panel in enumerate(panels):
             panel.set_visible(index < count)
             panel.set_xlim(0, longest or 1)
-            panel.set_xlabel(unit_of(found.space))
+            panel.set_xlabel(unit_of(findings.space))
             if index % COLUMNS and index < len(shown):
                 panel.set_ylabel("")
         return figure
@@ -171,12 +174,12 @@ def curves(found: Findings) -> str:
 
 
 def _points(shown: Sequence[Curves]) -> bool:
-    return any(curve.x for each in shown for curve in each.drawn)
+    return any(curve.x for curves in shown for curve in curves.drawn)
 
 
 def _highest(shown: Sequence[Curves], chance: float) -> float:
     """Return the upper end of the axis: not far above guessing, where that is known and some run is not far from it."""
-    losses = [loss for each in shown for curve in each.drawn for loss in curve.loss if isfinite(loss)]
+    losses = [loss for curves in shown for curve in curves.drawn for loss in curve.loss if isfinite(loss)]
     if losses:
         usual = float(np.quantile(losses, 0.9))
     else:
@@ -188,22 +191,22 @@ def _highest(shown: Sequence[Curves], chance: float) -> float:
     return ABOVE * known
 
 
-def _losses(panel: Axes, each: Curves, chance: float, top: float) -> None:
-    colour = COLOURS.get(each.fate, GREY)
-    style = LINES.get(each.fate, "-")
-    for curve in each.drawn:
+def _losses(panel: Axes, curves: Curves, chance: float, top: float) -> None:
+    colour = COLOURS.get(curves.fate, GREY)
+    style = LINES.get(curves.fate, "-")
+    for curve in curves.drawn:
         losses = [min(loss, top) for loss in curve.loss]
-        panel.plot(curve.x, losses, color=colour, linestyle=style, linewidth=0.8, alpha=_faint(each))
+        panel.plot(curve.x, losses, color=colour, linestyle=style, linewidth=0.8, alpha=_faint(curves))
         _end(panel, curve, losses, colour)
     if isfinite(chance):
         panel.axhline(chance, color="black", linestyle=":", linewidth=1.2)
-    panel.set_ylim(min(0.0, *(float(np.nanmin([0.0, *curve.loss])) for curve in each.drawn)), top * 1.02)
+    panel.set_ylim(min(0.0, *(float(np.nanmin([0.0, *curve.loss])) for curve in curves.drawn)), top * 1.02)
     panel.set_ylabel("hold-out loss")
-    if len(each.drawn) < each.runs:
-        of = f"{len(each.drawn)} of {each.runs:,}"
+    if len(curves.drawn) < curves.runs:
+        of = f"{len(curves.drawn)} of {curves.runs:,}"
     else:
-        of = f"{each.runs}"
-    panel.set_title(f"{each.fate} ({of})")
+        of = f"{curves.runs}"
+    panel.set_title(f"{curves.fate} ({of})")
 
 
 def _end(panel: Axes, curve: Curve, values: Sequence[float], colour: str) -> None:
@@ -212,23 +215,23 @@ def _end(panel: Axes, curve: Curve, values: Sequence[float], colour: str) -> Non
         panel.plot(*known[-1], ".", color=colour, ms=4, clip_on=False)
 
 
-def _faint(each: Curves) -> float:
-    return max(0.35, min(0.9, 8 / len(each.drawn)))
+def _faint(curves: Curves) -> float:
+    return max(0.35, min(0.9, 8 / len(curves.drawn)))
 
 
-def _scores(panel: Axes, each: Curves, found: Findings) -> None:
-    classes = found.chance.classes > 0
-    if found.chance.classes:
-        chance = found.chance.top1
+def _scores(panel: Axes, curves: Curves, findings: Findings) -> None:
+    classes = findings.chance.classes > 0
+    if findings.chance.classes:
+        chance = findings.chance.top1
     else:
         chance = 0.0
     if classes:
         scale = 100
     else:
         scale = 1
-    for curve in each.drawn:
+    for curve in curves.drawn:
         values = [scale * value for value in curve.score]
-        panel.plot(curve.x, values, color=BLUE, linewidth=0.8, alpha=_faint(each))
+        panel.plot(curve.x, values, color=BLUE, linewidth=0.8, alpha=_faint(curves))
         _end(panel, curve, values, BLUE)
     if isfinite(chance):
         panel.axhline(scale * chance, color="black", linestyle=":", linewidth=1.2)
@@ -239,7 +242,7 @@ def _scores(panel: Axes, each: Curves, found: Findings) -> None:
 
 def layers(death: Death, key: str) -> str:
     """Return the signal of each layer of a run that died, over its steps."""
-    names = [layer.name for layer in max(death.readings, key=lambda look: len(look.layers)).layers]
+    names = [layer.name for layer in max(death.readings, key=lambda reading: len(reading.layers)).layers]
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, min(TALLEST, 0.17 * len(names) + 1.1)), layout="constrained")

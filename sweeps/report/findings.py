@@ -97,8 +97,8 @@ def find(made_of: Material) -> Findings:
     chance = _chance(space, trials, finished)
     configurations = ranked(space, finished)
     chosen = runs.to_be_drawn(space, finished)
-    read = _read(made_of, chosen, [each.trials[0].number for each in configurations[: best.MOST]])
-    last = {number: looks[-1] for number, looks in read.items()}
+    read = _read(made_of, chosen, [configuration.trials[0].number for configuration in configurations[: best.MOST]])
+    last = {number: readings[-1] for number, readings in read.items()}
     grids, no_grids = _grids(space, summary.against, known)
     return Findings(
         space=space,
@@ -147,7 +147,7 @@ def _read(made_of: Material, chosen: dict[str, list[Finished]], others: Sequence
 
 def _grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
     """Return the grids of names (activation against others) and of numbers (learning rate and epsilon)."""
-    parameters = {each.name: each for each in varied(space)}
+    parameters = {parameter.name: parameter for parameter in varied(space)}
     found = []
     missing = []
     for row, column in (("activation", against), ("learning_rate", "epsilon")):

@@ -68,7 +68,7 @@ class Grid:
 
 def varied(space: Space) -> list[Parameter]:
     """Return the hyperparameters with more than one possible value; not the labels, which decide nothing."""
-    return [each for each in space.parameters if each.name not in LABELS and _varies(each)]
+    return [parameter for parameter in space.parameters if parameter.name not in LABELS and _varies(parameter)]
 
 
 def in_play(space: Space, config: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -80,24 +80,24 @@ def in_play(space: Space, config: Mapping[str, Any], params: Mapping[str, Any]) 
     Args:
         params: what Optuna was asked for; labels are no part of a recipe, and stand there unless there is only one.
     """
-    found: dict[str, Scalar] = {}
+    values: dict[str, Scalar] = {}
     seen: dict[str, Scalar] = {}
     for parameter in space.parameters:
         if parameter.name in LABELS:
             seen[parameter.name] = params.get(parameter.name, parameter.cases[0].domain.ends()[0])
         elif (value := value_of(config, parameter.name)) is not None:
             if value == "none" or any(case.holds(seen) for case in parameter.cases):
-                found[parameter.name] = value
+                values[parameter.name] = value
             seen[parameter.name] = value
-    return found
+    return values
 
 
 def levels(parameter: Parameter, runs: Iterable[Run]) -> Levels:
     """Return how many learned at each level that was tried."""
     known = [(run.values[parameter.name], run.learned) for run in runs if parameter.name in run.values]
-    words, place = _cut(parameter, [value for value, _ in known])
+    arguments, place = _cut(parameter, [value for value, _ in known])
     counts = _counts((place[value], learned) for value, learned in known)
-    return Levels(parameter.name, tuple((words[code], counts[code]) for code in sorted(counts)))
+    return Levels(parameter.name, tuple((arguments[code], counts[code]) for code in sorted(counts)))
 
 
 def grid(row: Parameter, column: Parameter, runs: Iterable[Run]) -> Grid:
@@ -106,7 +106,7 @@ def grid(row: Parameter, column: Parameter, runs: Iterable[Run]) -> Grid:
     """
     both = [run for run in runs if row.name in run.values and column.name in run.values]
     (rows, row_of), (columns, column_of) = (
-        _cut(each, [run.values[each.name] for run in both]) for each in (row, column)
+        _cut(parameter, [run.values[parameter.name] for run in both]) for parameter in (row, column)
     )
     keys = [((row_of[run.values[row.name]], column_of[run.values[column.name]]), run.learned) for run in both]
     return Grid(row.name, column.name, tuple(rows), tuple(columns), _counts(keys))
@@ -137,13 +137,13 @@ def _cut(parameter: Parameter, values: Sequence[Scalar]) -> tuple[list[str], dic
         numbers = sorted({float(value) for value in values})
         edges = _edges(numbers, parameter) if len(numbers) > MOST_LEVELS else []
         if not edges:
-            return [shown(each) for each in numbers], {value: numbers.index(float(value)) for value in values}
-        words = [f"{shown(low)} to {shown(high)}" for low, high in pairwise(edges)]
-        return words, {value: _bin(float(value), edges) for value in values}
+            return [shown(number) for number in numbers], {value: numbers.index(float(value)) for value in values}
+        arguments = [f"{shown(low)} to {shown(high)}" for low, high in pairwise(edges)]
+        return arguments, {value: _bin(float(value), edges) for value in values}
     known = set(values)
     order = dict.fromkeys(value for case in parameter.cases for value in case.domain.ends() if value in known)
     names = [*order, *sorted(known - set(order), key=str)]
-    return [shown(each) for each in names], {value: names.index(value) for value in values}
+    return [shown(name) for name in names], {value: names.index(value) for value in values}
 
 
 def _bin(value: float, edges: Sequence[float]) -> int:
@@ -169,7 +169,7 @@ def _log_edges(low: float, high: float) -> list[float]:
     first = floor(log10(low))
     last = ceil(log10(high)) + 1
     finer = [[mark * 10.0**power for power in range(first, last) for mark in marks] for marks in MARKS]
-    coarser = ([10.0**power for power in range(first, last + each, each)] for each in range(2, last - first + 2))
+    coarser = ([10.0**power for power in range(first, last + number, number)] for number in range(2, last - first + 2))
     for marks in (*finer, *coarser):
         edges = _around(marks, low, high)
         if len(edges) - 1 <= MOST_LEVELS:

@@ -38,10 +38,12 @@ def material(storage: RDBStorage, study: Study) -> Material:
     """
     space = store.space_of(study)
     study_id = store.id_of(storage, study)
-    again = [(each, store.id_of(storage, its)) for its, each in ranking.confirmations(storage, study.study_name)]
+    again = [
+        (own_space, store.id_of(storage, its)) for its, own_space in ranking.confirmations(storage, study.study_name)
+    ]
     return Material(
         space,
         Trials(study_id).read(storage.engine),
         lambda numbers: store.readings_of_each(storage.engine, study_id, numbers),
-        tuple((each, Trials(its_id).read(storage.engine)) for each, its_id in again),
+        tuple((this_space, Trials(its_id).read(storage.engine)) for this_space, its_id in again),
     )

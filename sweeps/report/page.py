@@ -28,7 +28,7 @@ MOST_NUMBERS = 6  # of trials that are named in a cell
 SHADES = 10
 
 
-def render(found: Findings, remarks: Sequence[str] = ()) -> str:
+def render(findings: Findings, remarks: Sequence[str] = ()) -> str:
     """Return the page.
 
     Args:
@@ -36,33 +36,33 @@ def render(found: Findings, remarks: Sequence[str] = ()) -> str:
     """
     style = _file("report.css") + _shades()
     script = _file("report.js")
-    rows = found.table.rows
+    rows = findings.table.rows
     values = {
-        "found": found,
-        "name": found.space.name,
-        "question": found.space.question,
+        "found": findings,
+        "name": findings.space.name,
+        "question": findings.space.question,
         "generator": f"{GENERATOR} {__version__}",
         "style": Markup(style),
         "script": Markup(script),
         "style_hash": _hash(style),
         "script_hash": _hash(script),
-        "contents": list(_contents(found)),
-        "answer": answer(found),
-        "stopping": stopping(found),
-        "objective": name_of(found.summary.objective),
-        "unit": unit_of(found.space),
+        "contents": list(_contents(findings)),
+        "answer": answer(findings),
+        "stopping": stopping(findings),
+        "objective": name_of(findings.summary.objective),
+        "unit": unit_of(findings.space),
         "remarks": remarks,
-        "figures": _figures(found),
+        "figures": _figures(findings),
         "rows": rows[:MOST_ROWS],
         "others": _data(rows[MOST_ROWS:MOST_DATA]),
         "table_fates": list(dict.fromkeys(row[1] for row in rows)),
-        **_captions(found),
-        "glossary": list(_glossary(found.space.verdict)),
+        **_captions(findings),
+        "glossary": list(_glossary(findings.space.verdict)),
     }
-    return _environment(found).get_template("report.html.j2").render(values)
+    return _environment(findings).get_template("report.html.j2").render(values)
 
 
-def _environment(found: Findings) -> jinja2.Environment:
+def _environment(findings: Findings) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_file),
         autoescape=True,
@@ -73,8 +73,8 @@ def _environment(found: Findings) -> jinja2.Environment:
     )
     environment.filters |= {
         "percent": percent,
-        "between": lambda ends: between(found, ends),
-        "value": lambda value: shown(found.summary.objective, value),
+        "between": lambda ends: between(findings, ends),
+        "value": lambda value: shown(findings.summary.objective, value),
         "words": lambda name: name.replace("_", " "),
         "few": _few,
         "learned_of": lambda rule: learned_of(Count(rule.learned, rule.tried)),
@@ -82,43 +82,43 @@ def _environment(found: Findings) -> jinja2.Environment:
     return environment
 
 
-def _figures(found: Findings) -> dict[str, object]:
+def _figures(findings: Findings) -> dict[str, object]:
     """Return the svg of each kind of figure, or nothing where there is nothing to draw."""
-    lived = any(each.ends[-1] > 0 for each in found.survival)
+    lived = any(survival.ends[-1] > 0 for survival in findings.survival)
     return {
-        "best": Markup(figures.best(found)) if found.standings else "",
-        "survival": Markup(figures.survival(found)) if lived else "",
-        "curves": Markup(figures.curves(found)) if found.curves else "",
-        "deaths": [Markup(figures.layers(each, f"death{n}")) for n, each in enumerate(found.deaths)],
+        "best": Markup(figures.best(findings)) if findings.standings else "",
+        "survival": Markup(figures.survival(findings)) if lived else "",
+        "curves": Markup(figures.curves(findings)) if findings.curves else "",
+        "deaths": [Markup(figures.layers(death, f"death{n}")) for n, death in enumerate(findings.deaths)],
     }
 
 
-def _contents(found: Findings) -> Iterator[tuple[str, str]]:
+def _contents(findings: Findings) -> Iterator[tuple[str, str]]:
     """Yield the sections that there are: (id, title)."""
-    judged = bool(found.judged.tried)
+    judged = bool(findings.judged.tried)
     sections = (
         ("answer", "The answer", True),
-        ("best", best_title(found), bool(found.standings)),
+        ("best", best_title(findings), bool(findings.standings)),
         ("decides", "What decides", judged),
         ("maps", "Learned of tried", judged),
-        ("fates", "Fates and steps saved", bool(found.fates)),
-        ("curves", "Learning curves", bool(found.curves)),
-        ("deaths", "How runs died", bool(found.deaths)),
-        ("failures", "Failures", bool(found.failures)),
-        ("trials", "All trials", bool(found.table.rows)),
+        ("fates", "Fates and steps saved", bool(findings.fates)),
+        ("curves", "Learning curves", bool(findings.curves)),
+        ("deaths", "How runs died", bool(findings.deaths)),
+        ("failures", "Failures", bool(findings.failures)),
+        ("trials", "All trials", bool(findings.table.rows)),
         ("ran", "What was run", True),
     )
     return ((id_, title) for id_, title, there in sections if there)
 
 
-def _captions(found: Findings) -> dict[str, str]:
-    summary = found.summary
-    count = len(found.table.rows)
+def _captions(findings: Findings) -> dict[str, str]:
+    summary = findings.summary
+    count = len(findings.table.rows)
     if summary.running:
         running = f"; {summary.running:,} are running"
     else:
         running = ""
-    first = f"The first {len(found.standings)} of {found.configurations:,}. "
+    first = f"The first {len(findings.standings)} of {findings.configurations:,}. "
     if count > MOST_ROWS:
         more = f" {min(count, MOST_DATA) - MOST_ROWS:,} more are shown by the page's script."
     else:
@@ -130,8 +130,8 @@ def _captions(found: Findings) -> dict[str, str]:
     return {
         "standing": f"{summary.done:,} of {summary.trials:,} trials have finished{running}. "
         f"Objective: {name_of(summary.objective)}.",
-        "best_title": best_title(found),
-        "best_caption": (first if found.configurations > len(found.standings) else "")
+        "best_title": best_title(findings),
+        "best_caption": (first if findings.configurations > len(findings.standings) else "")
         + "Of a single run, or of equal ones, the interval tells what another hold-out set would, not what another "
         "seed would: that may be much more.",
         "maps_note": "Bars are shares that learned, lines across them 95 % intervals (Wilson). A bin has its lower "

@@ -153,13 +153,15 @@ def curves(
     return found
 
 
-def _curve(space: Space, run: Finished, looks: Sequence[Reading], chance: Chance) -> Curve:
-    some = _spaced([look for look in looks if look.measured], MOST_POINTS)
+def _curve(space: Space, run: Finished, readings: Sequence[Reading], chance: Chance) -> Curve:
+    some = _spaced([reading for reading in readings if reading.measured], MOST_POINTS)
     return Curve(
         number=run.number,
-        x=tuple(_counted(space, run, look.step) for look in some),
-        loss=tuple(look.loss if isfinite(look.loss) else nan for look in some),
-        score=tuple(look.top1 if chance.classes else chance.skill_score(look.loss) for look in some),
+        x=tuple(_counted(space, run, last_reading.step) for last_reading in some),
+        loss=tuple(own_reading.loss if isfinite(own_reading.loss) else nan for own_reading in some),
+        score=tuple(
+            this_reading.top1 if chance.classes else chance.skill_score(this_reading.loss) for this_reading in some
+        ),
     )
 
 
@@ -172,20 +174,20 @@ def _counted(space: Space, run: Finished, steps: int) -> float:
 
 
 def _score(space: Space, run: Finished) -> float:
-    found = score(space, run)
-    if found is None:
+    value = score(space, run)
+    if value is None:
         if space.direction == "maximize":
             return float("-inf")
         return float("inf")
-    return found
+    return value
 
 
 def _by_fate(finished: Iterable[Finished]) -> dict[str, list[Finished]]:
-    found: dict[str, list[Finished]] = {}
+    values: dict[str, list[Finished]] = {}
     for run in finished:
-        found.setdefault(run.fate, []).append(run)
-    known = [fate for fate in FATES if fate in found]
-    return {fate: found[fate] for fate in (*known, *sorted(set(found) - set(known)))}
+        values.setdefault(run.fate, []).append(run)
+    known = [fate for fate in FATES if fate in values]
+    return {fate: values[fate] for fate in (*known, *sorted(set(values) - set(known)))}
 
 
 def _spaced(items: Sequence[Item], most: int) -> list[Item]:

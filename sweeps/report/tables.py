@@ -79,7 +79,7 @@ def require_known(path: Path, option: str) -> None:
         try:
             import pyarrow  # noqa: F401, PLC0415  not everybody has it
         except ImportError as exc:
-            mend = "install it with pip install 'sweeps[parquet]', or name a .csv file"
+            mend = "install it with pip install 'optuna-sweeps[parquet]', or name a .csv file"
             raise InputError(f"{option} {path}: Parquet needs pyarrow; {mend}") from exc
 
 
@@ -138,9 +138,9 @@ def write_looks(
     else:
         chance = Chance.balanced(2)
     with _all([writing(path, table.columns, option) for table, path, option in tables]) as writes:
-        for done, (number, looks) in enumerate(made_of.readings([trial.number for trial in trials]), 1):
+        for done, (number, readings) in enumerate(made_of.readings([trial.number for trial in trials]), 1):
             for (table, _, _), write in zip(tables, writes, strict=True):
-                write([row for look in looks for row in table.rows(name, number, look, chance)])
+                write([row for reading in readings for row in table.rows(name, number, reading, chance)])
             said(done)
 
 
@@ -256,10 +256,10 @@ def _utc(local: datetime | None) -> datetime | None:
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> dict[str, Value]:
-    found: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     for name, value in table.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": _plain(value)}
-    return found
+        values |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": _plain(value)}
+    return values
 
 
 def _plain(value: Any) -> Value:
@@ -272,13 +272,13 @@ def _kinds(rows: Sequence[Row]) -> dict[str, type]:
     """Return the kinds of columns that trials fill as they come: of integers and floats floats, of anything else
     texts.
     """
-    found: dict[str, set[type]] = {}
+    values: dict[str, set[type]] = {}
     for row in rows:
         for name, value in row.items():
-            kinds = found.setdefault(name, set())
+            kinds = values.setdefault(name, set())
             if value is not None:
                 kinds.add(str if type(value) is int and abs(value) >= LARGEST else type(value))
-    return {name: _kind(kinds) for name, kinds in found.items() if name not in TRIAL}
+    return {name: _kind(kinds) for name, kinds in values.items() if name not in TRIAL}
 
 
 def _kind(kinds: set[type]) -> type:
@@ -289,14 +289,14 @@ def _kind(kinds: set[type]) -> type:
     return str
 
 
-def _look(study: str, number: int, look: Reading, chance: Chance) -> Iterator[Row]:
+def _look(study: str, number: int, reading: Reading, chance: Chance) -> Iterator[Row]:
     names = (*NUMBERS, "step", "count", "finite", *(OF_CLASSES if chance.classes else ()))
-    known = {name: getattr(look, name) for name in names}
+    known = {name: getattr(reading, name) for name in names}
     yield {
         "study": study,
         "trial": number,
-        "gain": _number(chance.skill_score(look.loss)),
-        "signal": look.signal,
+        "gain": _number(chance.skill_score(reading.loss)),
+        "signal": reading.signal,
         **known,
     }
 
@@ -307,11 +307,11 @@ def _number(value: float) -> float | None:
     return None
 
 
-def _layers(study: str, number: int, look: Reading, _: Chance) -> Iterator[Row]:
-    for index, layer in enumerate(look.layers):
+def _layers(study: str, number: int, reading: Reading, _: Chance) -> Iterator[Row]:
+    for index, layer in enumerate(reading.layers):
         known = {name: getattr(layer, name) for name in VITALS}
         weights = {name: getattr(layer.weights, name) for name in WEIGHTS} if layer.weights else {}
-        where: Row = {"study": study, "trial": number, "step": look.step, "index": index, "layer": layer.name}
+        where: Row = {"study": study, "trial": number, "step": reading.step, "index": index, "layer": layer.name}
         yield {**where, **known, **weights}
 
 

@@ -17,81 +17,81 @@ from sweeps.report.words import name_of, percent, printable
 BAR = 20  # letters of a share
 
 
-def render(found: Findings, remarks: Sequence[str] = ()) -> RenderableType:
+def render(findings: Findings, remarks: Sequence[str] = ()) -> RenderableType:
     """Return the report.
 
     Args:
         remarks: paragraphs that follow the tables of confirmations.
     """
-    summary = found.summary
+    summary = findings.summary
     lines: list[RenderableType] = [
         Text(printable(f"{summary.study}: {summary.done} of {summary.trials} trials"), "bold")
     ]
     if summary.question:
         lines.append(Text(printable(summary.question), "italic"))
-    lines += [Text(), _text(" ".join(answer(found)))]
+    lines += [Text(), _text(" ".join(answer(findings)))]
     for title, part in (
-        (best_title(found).lower(), list(_best(found, remarks))),
-        ("what decides between dying and learning", list(_decides(found))),
-        ("learned / tried", list(_maps(found))),
-        ("fates and steps saved", list(_fates(found))),
-        ("how runs died: one of each kind", list(_deaths(found))),
-        ("trials that failed", list(_failures(found))),
+        (best_title(findings).lower(), list(_best(findings, remarks))),
+        ("what decides between dying and learning", list(_decides(findings))),
+        ("learned / tried", list(_maps(findings))),
+        ("fates and steps saved", list(_fates(findings))),
+        ("how runs died: one of each kind", list(_deaths(findings))),
+        ("trials that failed", list(_failures(findings))),
     ):
         if part:
             lines += [Text(), Text(title, "bold underline"), *part]
     return Group(*lines)
 
 
-def _text(words: str, style: str = "") -> Text:
-    return Text(printable(words), style)
+def _text(text: str, style: str = "") -> Text:
+    return Text(printable(text), style)
 
 
-def _best(found: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
-    if found.standings:
-        yield _standings(found, found.standings)
-        if not all(standing.spread for standing in found.standings):
+def _best(findings: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
+    if findings.standings:
+        yield _standings(findings, findings.standings)
+        if not all(standing.spread for standing in findings.standings):
             yield Text(
                 "of a single run, or of equal ones, the interval is over the hold-out set alone, not over seeds", "dim"
             )
-    for each in found.confirming:
+    for each in findings.confirming:
         yield _text(f"run again: {each.study}, {each.done} of {each.trials} runs of {each.length}")
         if each.standings:
-            yield _standings(found, each.standings)
+            yield _standings(findings, each.standings)
     yield from map(_text, remarks)
 
 
-def _standings(found: Findings, standings: Sequence[Standing]) -> Table:
-    spread = any(each.spread is not None for each in standings)
-    over = {each.over for each in standings if each.over}
+def _standings(findings: Findings, standings: Sequence[Standing]) -> Table:
+    spread = any(this_standing.spread is not None for this_standing in standings)
+    names = {own_standing.over for own_standing in standings if own_standing.over}
     table = Table("rank")
     table.add_column("configuration", overflow="fold")
-    for name in ("trials", "learned", name_of(found.summary.objective), *(["spread"] if spread else [])):
+    for name in ("trials", "learned", name_of(findings.summary.objective), *(["spread"] if spread else [])):
         table.add_column(name)
-    table.add_column("95 % interval over seeds" if over == {SEEDS} else "95 % interval")
+    table.add_column("95 % interval over seeds" if names == {SEEDS} else "95 % interval")
     for standing in standings:
         table.add_row(
             str(standing.rank),
             _text(standing.words),
             _runs(standing),
             f"{standing.learned} / {len(standing.values)}",
-            shown(found.summary.objective, standing.mean),
-            *([_spread(found, standing)] if spread else []),
-            _interval(found, standing, with_over=len(over) > 1),
+            shown(findings.summary.objective, standing.mean),
+            *([_spread(findings, standing)] if spread else []),
+            _interval(findings, standing, with_over=len(names) > 1),
         )
     return table
 
 
-def _spread(found: Findings, standing: Standing) -> str:
+def _spread(findings: Findings, standing: Standing) -> str:
     if standing.spread is None:
         return ""
-    return shown(found.summary.objective, standing.spread)
+    return shown(findings.summary.objective, standing.spread)
 
 
-def _interval(found: Findings, standing: Standing, *, with_over: bool) -> str:
+def _interval(findings: Findings, standing: Standing, *, with_over: bool) -> str:
     if standing.interval is None:
         return ""
-    return between(found, standing.interval) + (f" over {standing.over}" if with_over else "")
+    return between(findings, standing.interval) + (f" over {standing.over}" if with_over else "")
 
 
 def _runs(standing: Standing) -> str:
@@ -103,15 +103,15 @@ def _runs(standing: Standing) -> str:
     return str(standing.trials[0])
 
 
-def _decides(found: Findings) -> Iterator[RenderableType]:
-    survey = found.survey
+def _decides(findings: Findings) -> Iterator[RenderableType]:
+    survey = findings.survey
     if survey.note:
         yield _text(survey.note)
         return
     table = Table("hyperparameter", "explains", "", "most learned where")
-    for each in survey.deciders:
-        bar = "█" * round(BAR * each.importance)
-        table.add_row(_text(each.name), percent(each.importance), Text(bar, "blue"), _text(each.best))
+    for decider in survey.deciders:
+        bar = "█" * round(BAR * decider.importance)
+        table.add_row(_text(decider.name), percent(decider.importance), Text(bar, "blue"), _text(decider.best))
     yield table
     for one, other, share in survey.interactions:
         yield _text(f"together {one} and {other} explain another {percent(share)}, which neither does alone")
@@ -121,10 +121,10 @@ def _decides(found: Findings) -> Iterator[RenderableType]:
         yield Text("the best of many conditions that were looked at: try them on new trials", "dim")
 
 
-def _maps(found: Findings) -> Iterator[RenderableType]:
-    yield from map(_grid, found.grids)
-    yield from (_text(f"no map {line}", "dim") for line in found.no_grids if found.judged.tried)
-    yield from (_levels(each) for each in found.levels if each.rows)
+def _maps(findings: Findings) -> Iterator[RenderableType]:
+    yield from map(_grid, findings.grids)
+    yield from (_text(f"no map {line}", "dim") for line in findings.no_grids if findings.judged.tried)
+    yield from (_levels(level) for level in findings.levels if level.rows)
 
 
 def _grid(grid: Grid) -> Table:
@@ -142,33 +142,33 @@ def _levels(levels: Levels) -> Table:
     table = Table()
     for name in (levels.name, "learned / tried", "share", "95 % interval"):
         table.add_column(_text(name))
-    for words, count in levels.rows:
+    for text, count in levels.rows:
         low, high = count.interval
         bar = "█" * round(BAR * count.share)
         of = f"{count.learned} / {count.tried}"
-        table.add_row(_text(words), of, Text(f"{bar:░<{BAR}}", "blue"), f"{percent(low)} to {percent(high)}")
+        table.add_row(_text(text), of, Text(f"{bar:░<{BAR}}", "blue"), f"{percent(low)} to {percent(high)}")
     return table
 
 
-def _fates(found: Findings) -> Iterator[RenderableType]:
-    if not found.fates:
+def _fates(findings: Findings) -> Iterator[RenderableType]:
+    if not findings.fates:
         return
-    table = Table("fate", "runs", f"median length, {unit_of(found.space)}", "steps run", "steps saved")
-    for each in found.fates:
-        numbers = (f"{each.runs:,}", f"{each.median_end:.4g}", f"{each.steps_run:,}", f"{each.steps_saved:,}")
-        table.add_row(Text(each.fate, COLOURS.get(each.fate, "red")), *numbers)
+    table = Table("fate", "runs", f"median length, {unit_of(findings.space)}", "steps run", "steps saved")
+    for fate in findings.fates:
+        numbers = (f"{fate.runs:,}", f"{fate.median_end:.4g}", f"{fate.steps_run:,}", f"{fate.steps_saved:,}")
+        table.add_row(Text(fate.fate, COLOURS.get(fate.fate, "red")), *numbers)
     for column in table.columns[1:]:
         column.justify = "right"
     yield table
-    yield from map(_text, stopping(found))
+    yield from map(_text, stopping(findings))
 
 
-def _deaths(found: Findings) -> Iterator[RenderableType]:
-    for death in found.deaths:
+def _deaths(findings: Findings) -> Iterator[RenderableType]:
+    for death in findings.deaths:
         yield _text(f"{death.fate}: trial {death.number} ({death.words}); {death.why}")
         yield _text("  " + " ".join(death.autopsy.opening()))
 
 
-def _failures(found: Findings) -> Iterator[RenderableType]:
-    for each in found.failures:
-        yield _text(f"{len(each.trials)} of them, trial {each.trials[0]} the first: {each.reason}")
+def _failures(findings: Findings) -> Iterator[RenderableType]:
+    for failure in findings.failures:
+        yield _text(f"{len(failure.trials)} of them, trial {failure.trials[0]} the first: {failure.reason}")

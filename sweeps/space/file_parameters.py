@@ -41,7 +41,7 @@ def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ..
             flat |= {f"model.{inner}": spec for inner, spec in value.items()}
         else:
             flat[key] = value
-    found: dict[str, Parameter] = {}
+    values: dict[str, Parameter] = {}
     for name, spec in flat.items():
         if name not in adapters:
             problems.append((f"space.{name}", unknown_key(name, list(adapters))))
@@ -50,12 +50,12 @@ def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ..
             specs = spec
         else:
             specs = [spec]
-        found[name] = Parameter(name, tuple(_cases(name, specs, adapters[name], problems)))
+        values[name] = Parameter(name, tuple(_cases(name, specs, adapters[name], problems)))
     if not problems:  # a parameter in error would make its conditions look wrong too
-        problems += [problem for parameter in found.values() for problem in _bad_conditions(parameter, found)]
+        problems += [problem for parameter in values.values() for problem in _bad_conditions(parameter, values)]
     if problems:
         return ()
-    return _in_order(found, problems)
+    return _in_order(values, problems)
 
 
 def _cases(
@@ -170,14 +170,14 @@ def _validate(
     return True
 
 
-def _bad_conditions(parameter: Parameter, found: Mapping[str, Parameter]) -> Iterable[tuple[str, str]]:
+def _bad_conditions(parameter: Parameter, values: Mapping[str, Parameter]) -> Iterable[tuple[str, str]]:
     for index, case in enumerate(parameter.cases):
         key = f"space.{parameter.name}" + (f"[{index}]" if len(parameter.cases) > 1 else "") + ".when"
         for name, allowed in case.when:
-            if name not in found:
+            if name not in values:
                 yield f"{key}.{name}", f"no such parameter in [space]; add space.{name} or drop the condition"
                 continue
-            domains = [parent.domain for parent in found[name].cases]
+            domains = [parent.domain for parent in values[name].cases]
             if any(isinstance(domain, Range) for domain in domains):
                 yield f"{key}.{name}", f"a condition needs choices, and {name} is a range"
                 continue
@@ -187,10 +187,10 @@ def _bad_conditions(parameter: Parameter, found: Mapping[str, Parameter]) -> Ite
                 yield f"{key}.{name}", f"{missing[0]!r} is never drawn; {name} is one of {short(offered)}"
 
 
-def _in_order(found: dict[str, Parameter], problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
+def _in_order(values: dict[str, Parameter], problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
     """Return the parameters with conditions first, and otherwise in the order of the file."""
     ordered: dict[str, Parameter] = {}
-    waiting = dict(found)
+    waiting = dict(values)
     while waiting:
         ready = [
             name

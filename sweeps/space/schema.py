@@ -26,7 +26,7 @@ def json_schema() -> dict[str, Any]:
         }
     parameters = {name: _parameter(adapter) for name, adapter in file_parameters.hyperparameters().items()}
     # As TOML reads `model.width = ...`; with quotes around the name it stays flat.
-    inner = {name.removeprefix("model."): each for name, each in parameters.items() if name.startswith("model.")}
+    inner = {name.removeprefix("model."): values for name, values in parameters.items() if name.startswith("model.")}
     parameters["model"] = {"type": "object", "properties": inner, "additionalProperties": False}
     tables["space"] = {
         "type": "object",

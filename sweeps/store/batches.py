@@ -43,7 +43,7 @@ class Batch:
 
     def followed_by(self, later: Self) -> Self:
         """Return both as one."""
-        return type(self)(*(getattr(self, each.name) | getattr(later, each.name) for each in fields(self)))
+        return type(self)(*(getattr(self, field.name) | getattr(later, field.name) for field in fields(self)))
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def masked(storage_url: str) -> str:
 def _secrets(url: URL) -> list[str]:
     """Return passwords that the URL carries, as its password or as an option of the driver."""
     options = [value for key, value in url.query.items() if key.lower() in SECRET_OPTIONS]
-    values = [each for value in options for each in ([value] if isinstance(value, str) else value)]
+    values = [name for value in options for name in ([value] if isinstance(value, str) else value)]
     return [*values, *([str(url.password)] if url.password else [])]
 
 
@@ -109,10 +109,10 @@ def _session(url: URL) -> dict[str, Any]:
             "lock_timeout": f"{LOCK_TIMEOUT_S}s",
             "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_S}s",
         }
-        words = " ".join(f"-c {key}={value}" for key, value in settings.items())
+        text = " ".join(f"-c {key}={value}" for key, value in settings.items())
         alive = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
         # Prepared statements belong to a session, which PgBouncer gives to whoever comes next.
-        session = {"options": words, "prepare_threshold": None}
+        session = {"options": text, "prepare_threshold": None}
         return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT_S, **session, **alive}}
     if name in ("mysql", "mariadb"):
         times = {"read_timeout": STATEMENT_TIMEOUT_S, "write_timeout": STATEMENT_TIMEOUT_S}

@@ -120,8 +120,8 @@ def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | No
             SlotRow.done.is_(False),
             SlotRow.worker_id.is_(None) | (SlotRow.worker_id == worker),
         )
-        found = db.execute(free.order_by(SlotRow.slot).limit(1)).one_or_none()
-        if found is None:
+        row = db.execute(free.order_by(SlotRow.slot).limit(1)).one_or_none()
+        if row is None:
             last = db.scalar(select(func.max(SlotRow.slot)).where(SlotRow.study_id == study_id))
             if last is None:
                 slot = 0
@@ -130,21 +130,21 @@ def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | No
             if slot >= trials:
                 return None
             return _first(db, worker, study_id, slot)
-        if found.trial_id is None:
-            return _first(db, worker, study_id, found.slot)
-        db.execute(_slot(study_id, found.slot).values(worker_id=worker))
-        db.execute(update(TRIALS).where(TRIALS.c.trial_id == found.trial_id).values(state=TrialState.RUNNING))
-        return Claim(study_id, found.slot, found.trial_id, found.number, fresh=False, step=found.step)
+        if row.trial_id is None:
+            return _first(db, worker, study_id, row.slot)
+        db.execute(_slot(study_id, row.slot).values(worker_id=worker))
+        db.execute(update(TRIALS).where(TRIALS.c.trial_id == row.trial_id).values(state=TrialState.RUNNING))
+        return Claim(study_id, row.slot, row.trial_id, row.number, fresh=False, step=row.step)
 
 
-def beat(engine: Engine, worker: int, said: Beat, batch: Batch) -> State:
+def beat(engine: Engine, worker: int, beat: Beat, batch: Batch) -> State:
     """Say that a worker lives, and deliver what its trial has to say; the state of the trial's study.
 
     Raises:
         LostLeaseError: see `holding`.
     """
-    with holding(engine, worker, said) as db:
-        claim = said.claim
+    with holding(engine, worker, beat) as db:
+        claim = beat.claim
         if claim is None:
             return State.ACTIVE
         _deliver(db, claim, batch)
@@ -278,8 +278,8 @@ def _let_go(db: Connection, held: Claim | Row[Any]) -> None:
 
 def _free(db: Connection, held: Claim | Row[Any]) -> None:
     """End a trial whose study was stopped; its slot is free for another, should the study be resumed."""
-    said = {FATE: INTERRUPTED, REASON: "its study was stopped"}
-    write(db, held.study_id, held.trial_id, held.number, Batch(user_attrs=said))
+    values = {FATE: INTERRUPTED, REASON: "its study was stopped"}
+    write(db, held.study_id, held.trial_id, held.number, Batch(user_attrs=values))
     _end(db, held.trial_id, TrialState.FAIL)
     db.execute(_slot(held.study_id, held.slot).values(worker_id=None, trial_id=None, number=None))
 

@@ -19,7 +19,7 @@ AT_ONCE = 16  # trials that are read together: a look with every channel may tak
 
 def readings(engine: Engine, study_id: int, number: int) -> list[Reading]:
     """Return a trial's readings, in the order of their steps."""
-    return next((found for _, found in readings_of_each(engine, study_id, [number])), [])
+    return next((readings for _, readings in readings_of_each(engine, study_id, [number])), [])
 
 
 def readings_of_each(engine: Engine, study_id: int, numbers: Sequence[int]) -> Iterator[tuple[int, list[Reading]]]:

@@ -37,12 +37,12 @@ PERMANENT_WORDS = (
 
 def is_temporary(exc: BaseException) -> bool:
     """Return whether a database's error may go away by itself: a restart, a fail-over, a lock, a deadlock."""
-    found = _database_error(exc)
-    if found is None:
+    error = _database_error(exc)
+    if error is None:
         # Optuna catches some errors of the driver; what follows tells of a connection that was lost, or of none free.
         causes = (exc, exc.__cause__)
-        return any(isinstance(each, (PendingRollbackError, sqlalchemy.exc.TimeoutError)) for each in causes)
-    original = found.orig
+        return any(isinstance(cause, (PendingRollbackError, sqlalchemy.exc.TimeoutError)) for cause in causes)
+    original = error.orig
     state = str(getattr(original, "sqlstate", None) or "")
     if state:
         return state.startswith(TEMPORARY_STATES)
@@ -53,7 +53,7 @@ def is_temporary(exc: BaseException) -> bool:
     if isinstance(number, int) and number:
         return number in TEMPORARY_NUMBERS
     refused = any(word in text for word in PERMANENT_WORDS)
-    return found.connection_invalidated or (isinstance(found, sqlalchemy.exc.OperationalError) and not refused)
+    return error.connection_invalidated or (isinstance(error, sqlalchemy.exc.OperationalError) and not refused)
 
 
 def _database_error(exc: BaseException | None) -> DBAPIError | None:
@@ -107,5 +107,5 @@ def _pause(seconds: float, giving_up: Callable[[], bool]) -> None:
 
 def error_message(exc: BaseException) -> str:
     """Return what the driver said, in one line; drivers quote hosts and users, never passwords."""
-    found = _database_error(exc)
-    return one_line(found.orig if found is not None and found.orig is not None else exc)
+    error = _database_error(exc)
+    return one_line(error.orig if error is not None and error.orig is not None else exc)

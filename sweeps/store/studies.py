@@ -38,27 +38,27 @@ def url(given: str | None) -> str:
         InputError: both variables are set.
         StoreError: the file cannot be read, or is empty.
     """
-    said = os.environ.get(VARIABLE)
+    name = os.environ.get(VARIABLE)
     file = os.environ.get(FILE_VARIABLE)
     if given:
         return given
-    if said and file:
+    if name and file:
         raise InputError(f"{VARIABLE} and {FILE_VARIABLE} are both set; unset one of them")
-    return said or (_content(file) if file else DEFAULT_URL)
+    return name or (_content(file) if file else DEFAULT_URL)
 
 
 def _content(file: str) -> str:
     try:
-        found = Path(file).read_text(encoding="utf-8").strip()
+        name = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as exc:  # ValueError: no text; nothing of it is quoted
         if isinstance(exc, OSError):
             reason = exc.strerror
         else:
             reason = "it is no text"
         raise StoreError(f"{FILE_VARIABLE}: {file} cannot be read ({reason}); name a file that can") from exc
-    if not found:
+    if not name:
         raise StoreError(f"{FILE_VARIABLE}: {file} is empty; write the store's URL into it")
-    return found
+    return name
 
 
 def connect(
@@ -89,7 +89,7 @@ def connect(
             lambda: _open(storage_url, create),
             wait_s,
             giving_up,
-            lambda words: say(f"{engines.masked(storage_url)}: waiting up to {wait_s:.0f} s for an answer ({words})"),
+            lambda text: say(f"{engines.masked(storage_url)}: waiting up to {wait_s:.0f} s for an answer ({text})"),
         )
 
 

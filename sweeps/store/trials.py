@@ -86,21 +86,21 @@ def _params(db: Connection, where: ColumnElement[bool]) -> Mapping[int, Sequence
     """Return the parameters of each trial by its id: (name, value in Optuna's internal representation, distribution),
     in their order.
     """
-    found: dict[int, list[tuple[str, float, BaseDistribution]]] = {}
+    values: dict[int, list[tuple[str, float, BaseDistribution]]] = {}
     columns = ("param_name", "param_value", "distribution_json")
     for trial_id, name, value, kind in _rows(db, where, models.TrialParamModel, columns):
-        found.setdefault(trial_id, []).append((name, value, distribution(kind)))
-    return found
+        values.setdefault(trial_id, []).append((name, value, distribution(kind)))
+    return values
 
 
 def _by_trial(
     db: Connection, where: ColumnElement[bool], model: Any, names: Sequence[str], decode: Callable[..., Any]
 ) -> dict[int, dict[Any, Any]]:
     """Return trial_id -> key -> what `decode` makes of the other columns."""
-    found: dict[int, dict[Any, Any]] = {}
+    values: dict[int, dict[Any, Any]] = {}
     for trial_id, key, *stored in _rows(db, where, model, names):
-        found.setdefault(trial_id, {})[key] = decode(*stored)
-    return found
+        values.setdefault(trial_id, {})[key] = decode(*stored)
+    return values
 
 
 def _rows(db: Connection, where: ColumnElement[bool], model: Any, names: Sequence[str]) -> Sequence[Any]:

@@ -51,8 +51,8 @@ class WorkerStorage(BaseStorage):
         """Read what others have done by now, and let `claim` be the trial that is asked for and written to."""
         self.sync()
         mine = (trial for trial in self._others if trial.number == claim.number and not claim.fresh)
-        found = next(mine, None)
-        self._own = copy.deepcopy(found) if found is not None else _new(claim)
+        own_trial = next(mine, None)
+        self._own = copy.deepcopy(own_trial) if own_trial is not None else _new(claim)
         self._own.state = TrialState.RUNNING
         self._all = None
         self._batch = Batch()
@@ -130,12 +130,12 @@ class WorkerStorage(BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         # Trials that wait are given out by claims alone: Optuna would give one to several workers.
-        found = [trial for trial in self._trials() if trial.state != TrialState.WAITING]
+        trials = [trial for trial in self._trials() if trial.state != TrialState.WAITING]
         if states is not None:
-            found = [trial for trial in found if trial.state in states]
+            trials = [trial for trial in trials if trial.state in states]
         if deepcopy:
-            return copy.deepcopy(found)
-        return found
+            return copy.deepcopy(trials)
+        return trials
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         return self._study_attrs(ATTRIBUTES, ATTRIBUTES.c.key.not_like(NOTES))

@@ -47,13 +47,13 @@ def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
         0, an e-value of 1 and no evidence, where there is nothing to judge: no look, regression, or a hold-out set of
         one class. Below 0 where the hits speak for chance, as without any hit.
     """
-    looks = _looks(readings)
-    if not looks or not 0 < chance.top1 < 1:
+    measured = _looks(readings)
+    if not measured or not 0 < chance.top1 < 1:
         return 0.0
     tops = _alternatives(chance.top1)
     terms = []
-    for number, look in enumerate(looks, 1):
-        ratios = [_log_ratio(look, top, chance.top1) for top in tops]
+    for number, reading in enumerate(measured, 1):
+        ratios = [_log_ratio(reading, top, chance.top1) for top in tops]
         terms.append(_log_sum(ratios) - log(len(tops)) - log(number * (number + 1)))
     return _log_sum(terms)
 
@@ -75,13 +75,13 @@ def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) 
     Args:
         alpha: between 0 and 1.
     """
-    for number, look in enumerate(_looks(readings), 1):
+    for number, reading in enumerate(_looks(readings), 1):
         quantile = -NormalDist().inv_cdf(alpha / (number * (number + 1)))
-        if look.loss_std >= 0:
-            spread = max(look.loss_std, LEAST_SPREAD * chance.loss)
+        if reading.loss_std >= 0:
+            spread = max(reading.loss_std, LEAST_SPREAD * chance.loss)
         else:
             spread = nan
-        if chance.loss - look.loss > quantile * spread / sqrt(look.count):
+        if chance.loss - reading.loss > quantile * spread / sqrt(reading.count):
             return True
     return False
 
@@ -96,10 +96,10 @@ def _alternatives(top1: float) -> list[float]:
     return [top1 + share * (1 - top1) for share in SHARES]
 
 
-def _log_ratio(look: Reading, top1: float, other: float) -> float:
+def _log_ratio(reading: Reading, top1: float, other: float) -> float:
     """Logarithm of how much more probable the hits are at `top1` than at the `other`."""
-    misses = look.count - look.hits1
-    return look.hits1 * log(top1 / other) + misses * (log1p(-top1) - log1p(-other))
+    misses = reading.count - reading.hits1
+    return reading.hits1 * log(top1 / other) + misses * (log1p(-top1) - log1p(-other))
 
 
 def _log_sum(logarithms: Iterable[float]) -> float:

@@ -61,28 +61,28 @@ def features(readings: Sequence[Reading], budget: int, chance: Chance) -> NDArra
     progress = last.step / budget
     values = {"progress": progress, **_of_loss(readings, budget, chance), **_of_hits(readings, chance)}
     if last.layers:
-        values |= _of_signal([look for look in readings if look.layers])
-        values |= _of_movement([look for look in readings if look.layers], budget)
+        values |= _of_signal([reading for reading in readings if reading.layers])
+        values |= _of_movement([last_reading for last_reading in readings if last_reading.layers], budget)
     values["gradient"] = _log(last.gradient_norm, 1e-12)
     values["update"] = _log(last.update_ratio, 1e-12)
     return np.array([values.get(name, nan) for name in NAMES])
 
 
 def _of_loss(readings: Sequence[Reading], budget: int, chance: Chance) -> dict[str, float]:
-    looks = [look for look in readings if look.measured]
-    train = [look.train_loss for look in readings if isfinite(look.train_loss)][-3:]
+    measured = [reading for reading in readings if reading.measured]
+    train = [last_reading.train_loss for last_reading in readings if isfinite(last_reading.train_loss)][-3:]
     values = {"train_gain": _gain(float(np.mean(train)), chance)} if train else {}
-    if not looks:
+    if not measured:
         return values
-    gains = np.array([_gain(look.loss, chance) for look in looks])
-    at = np.array([look.step / budget for look in looks])
+    gains = np.array([_gain(own_reading.loss, chance) for own_reading in measured])
+    at = np.array([this_reading.step / budget for this_reading in measured])
     values |= {
         "gain": float(gains[-1]),
         "best_gain": float(gains.max()),
         "above_lowest": float(gains[-1] - gains.min()),
         "since_start": float(gains[-1] - gains[0]),
     }
-    if len(looks) < FEWEST:
+    if len(measured) < FEWEST:
         return values
     recent = max(FEWEST, int(np.sum(at >= at[-1] - RECENT)))
     return values | _of_slope(gains[-recent:], at[-recent:])
@@ -106,21 +106,21 @@ def _of_slope(gains: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, 
 
 
 def _of_hits(readings: Sequence[Reading], chance: Chance) -> dict[str, float]:
-    looks = [look for look in readings if look.count]
-    if not looks or not 0 < chance.top1 < 1:
+    measured = [reading for reading in readings if reading.count]
+    if not measured or not 0 < chance.top1 < 1:
         return {}
-    return {"hits_recent": _deviations(looks[-5:], chance.top1), "hits_all": _deviations(looks, chance.top1)}
+    return {"hits_recent": _deviations(measured[-5:], chance.top1), "hits_all": _deviations(measured, chance.top1)}
 
 
-def _deviations(looks: Sequence[Reading], top1: float) -> float:
-    count = sum(look.count for look in looks)
-    hits = sum(look.hits1 for look in looks)
+def _deviations(readings: Sequence[Reading], top1: float) -> float:
+    count = sum(reading.count for reading in readings)
+    hits = sum(last_reading.hits1 for last_reading in readings)
     return (hits - count * top1) / sqrt(count * top1 * (1 - top1))
 
 
-def _of_signal(looks: Sequence[Reading]) -> dict[str, float]:
-    signals = [_signal(look.layers[-1]) for look in looks]
-    layers = looks[-1].layers
+def _of_signal(readings: Sequence[Reading]) -> dict[str, float]:
+    signals = [_signal(reading.layers[-1]) for reading in readings]
+    layers = readings[-1].layers
     return {
         "signal": signals[-1],
         "signal_trend": signals[-1] - signals[max(0, len(signals) - 4)],
@@ -139,24 +139,24 @@ def _signal(layer: LayerVitals) -> float:
     return log10(LOWEST_SIGNAL)
 
 
-def _of_movement(looks: Sequence[Reading], budget: int) -> dict[str, float]:
+def _of_movement(readings: Sequence[Reading], budget: int) -> dict[str, float]:
     """Return how fast the layers' outputs on the probe batch change: the net's movement as its function shows it."""
-    if len(looks) < FEWEST:
+    if len(readings) < FEWEST:
         return {}
-    before = _moved(looks[-3], looks[-2])
-    now = _moved(looks[-2], looks[-1])
-    interval = (looks[-1].step - looks[-2].step) / budget
-    interval_before = (looks[-2].step - looks[-3].step) / budget
-    left = 1 - looks[-1].step / budget
-    if looks[0].step:
-        started = looks[0]
+    before = _moved(readings[-3], readings[-2])
+    now = _moved(readings[-2], readings[-1])
+    interval = (readings[-1].step - readings[-2].step) / budget
+    interval_before = (readings[-2].step - readings[-3].step) / budget
+    left = 1 - readings[-1].step / budget
+    if readings[0].step:
+        started = readings[0]
     else:
-        started = looks[1]
+        started = readings[1]
     return {
         "movement": log10(max(now) / interval * left + STILL),
         "movement_median": log10(float(np.median(now)) / interval * left + STILL),
         "movement_growth": log10((max(now) / interval + STILL) / (max(before) / interval_before + STILL)),
-        "movement_total": log10(max(_moved(started, looks[-1])) + STILL),
+        "movement_total": log10(max(_moved(started, readings[-1])) + STILL),
     }
 
 

@@ -137,7 +137,7 @@ def verdict_at_end(
     Args:
         control: whether it could not have been stopped for its prognosis.
     """
-    counts = [end for end, look in enumerate(readings, 1) if rules.grace * budget <= look.step < budget]
+    counts = [end for end, reading in enumerate(readings, 1) if rules.grace * budget <= reading.step < budget]
     scores = [prognosis_at_chance(readings[:end], chance, budget, rules) for end in counts]
     learned = readings[-1].step >= budget and is_learner(readings, chance, rules)
     return CalibrationPoint(min(scores, default=inf), learned, control, chance.skill_score(lowest_loss(readings)))
@@ -179,26 +179,28 @@ def is_learner(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAU
     """Return whether a run trained to its end counts as a learner: above chance at the end, or a low loss at any
     time.
     """
-    looks = [look for look in readings if look.measured]
-    return _has_learned(looks, chance, rules) or (bool(looks) and _learned(looks[-rules.looks :], chance, rules))
+    measured = [reading for reading in readings if reading.measured]
+    return _has_learned(measured, chance, rules) or (
+        bool(measured) and _learned(measured[-rules.looks :], chance, rules)
+    )
 
 
 def _has_learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
     return lowest_loss(readings) <= rules.learned_loss * chance.loss
 
 
-def _learned(looks: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
+def _learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
     """Return whether the looks together score well above chance, or one of them has a loss well below it.
 
     In regression the loss alone tells: at 98 % of chance R^2 is 0.02.
     """
-    count = sum(look.count for look in looks)
+    count = sum(reading.count for reading in readings)
     if not chance.classes or not count:
-        return _has_learned(looks, chance, rules)
-    top1 = sum(look.hits1 for look in looks) / count
+        return _has_learned(readings, chance, rules)
+    top1 = sum(last_reading.hits1 for last_reading in readings) / count
     # Three times chance is more than all images where one class makes up a third: then half of the way to all will do.
     bar = min(rules.learned_factor * chance.top1, (1 + chance.top1) / 2)
-    return top1 > bar or _has_learned(looks, chance, rules)
+    return top1 > bar or _has_learned(readings, chance, rules)
 
 
 def lowest_loss(readings: Sequence[Reading]) -> float:

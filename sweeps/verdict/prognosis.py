@@ -85,8 +85,8 @@ def prognosis(readings: Sequence[Reading], budget: int, chance: Chance, best: bo
 
 def kind_of(readings: Sequence[Reading]) -> str:
     """Return what a run's looks hold: `full` (layers too), `hits` or `loss` alone."""
-    if any(look.layers for look in readings):
+    if any(reading.layers for reading in readings):
         return "full"
-    if any(look.count and look.hits1 for look in readings):
+    if any(last_reading.count and last_reading.hits1 for last_reading in readings):
         return "hits"
     return "loss"

@@ -49,7 +49,7 @@ class Recorded:
 
 def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Write what `record` gives, one per line; compressed where the name ends in .gz."""
-    text = "".join(json.dumps(each, separators=(",", ":"), allow_nan=False) + "\n" for each in records)
+    text = "".join(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
     path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
 
 
@@ -63,8 +63,8 @@ def record(run_id: str, config: Mapping[str, Any], readings: Sequence[Reading], 
         "chance_top5": _number(chance.top5),
         "budget_steps": readings[-1].step,
     }
-    looks = [_look(reading, bool(chance.classes)) for reading in readings]
-    return {"id": run_id, "task": task, "config": dict(config), "looks": looks}
+    measured = [_look(reading, bool(chance.classes)) for reading in readings]
+    return {"id": run_id, "task": task, "config": dict(config), "looks": measured}
 
 
 def _look(reading: Reading, hits: bool) -> dict[str, Any]:
@@ -121,9 +121,9 @@ def read(path: Path) -> Iterator[Recorded]:
 
 def _run(values: Mapping[str, Any]) -> Recorded:
     task = values["task"]
-    looks = sorted({int(look["step"]): look for look in values["looks"] if look is not None}.items())
-    if not looks or looks[0][0] < 0:
-        raise ValueError("no look" if not looks else f"a look at step {looks[0][0]}")
+    measured = sorted({int(value["step"]): value for value in values["looks"] if value is not None}.items())
+    if not measured or measured[0][0] < 0:
+        raise ValueError("no look" if not measured else f"a look at step {measured[0][0]}")
     classes = _classes(task)
     if classes:
         usual = Chance.balanced(classes)
@@ -141,8 +141,8 @@ def _run(values: Mapping[str, Any]) -> Recorded:
     before = 0
     readings = list[Reading]()
     loss = chance.loss
-    for step, look in looks:
-        readings.append(_reading(look, _train_loss(look, train_loss[before:step]), chance, loss))
+    for step, reading in measured:
+        readings.append(_reading(reading, _train_loss(reading, train_loss[before:step]), chance, loss))
         before = step
         if isfinite(readings[-1].loss):
             loss = readings[-1].loss
@@ -162,41 +162,41 @@ def _classes(task: Mapping[str, Any]) -> int:
     return int(task.get("classes") or 0)
 
 
-def _train_loss(look: Mapping[str, Any], since: Sequence[float | None]) -> float:
+def _train_loss(reading: Mapping[str, Any], since: Sequence[float | None]) -> float:
     """Mean since the look before; infinite where one step's was not finite."""
-    if "train_loss" in look or not since:
-        return _float(look.get("train_loss"), nan)
+    if "train_loss" in reading or not since:
+        return _float(reading.get("train_loss"), nan)
     if None not in since:
-        return sum(each for each in since if each is not None) / len(since)
+        return sum(value for value in since if value is not None) / len(since)
     return inf
 
 
-def _reading(look: Mapping[str, Any], train_loss: float, chance: Chance, loss: float) -> Reading:
-    layers = [layer or {} for layer in look.get("layers") or []]
-    norms = look.get("grad_norms") or []
+def _reading(reading: Mapping[str, Any], train_loss: float, chance: Chance, loss: float) -> Reading:
+    layers = [layer or {} for layer in reading.get("layers") or []]
+    norms = reading.get("grad_norms") or []
     if len(norms) == len(layers):
         per_layer = norms
     else:
         per_layer = [None] * len(layers)
     known = [float(norm) for norm in norms if norm is not None]
-    counted = look.get("hits1") is not None or not chance.classes
-    if isinf(train_loss) or not look.get("finite", True):
+    counted = reading.get("hits1") is not None or not chance.classes
+    if isinf(train_loss) or not reading.get("finite", True):
         loss = inf
-    elif look.get("n") is None and layers:
+    elif reading.get("n") is None and layers:
         loss = nan
     ratios = [float(layer["update_ratio"]) for layer in layers if layer.get("update_ratio") is not None]
     return Reading(
-        step=int(look["step"]),
+        step=int(reading["step"]),
         train_loss=train_loss,
-        loss=_float(look.get("loss"), loss),
-        hits1=int(look.get("hits1") or 0),
-        hits5=int(look.get("hits5") or 0),
-        count=int(look.get("n") or 0) if counted else 0,
+        loss=_float(reading.get("loss"), loss),
+        hits1=int(reading.get("hits1") or 0),
+        hits5=int(reading.get("hits5") or 0),
+        count=int(reading.get("n") or 0) if counted else 0,
         gradient_norm=sum(norm**2 for norm in known) ** 0.5 if known else nan,
         update_ratio=max(ratios, default=nan),
-        finite=bool(look.get("finite", True)),
+        finite=bool(reading.get("finite", True)),
         seconds=nan,
-        loss_std=_float(look.get("loss_std"), nan),
+        loss_std=_float(reading.get("loss_std"), nan),
         layers=tuple(
             _layer(index, layer, norm) for index, (layer, norm) in enumerate(zip(layers, per_layer, strict=True))
         ),

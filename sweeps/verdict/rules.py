@@ -71,10 +71,12 @@ def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
         else:
             before = "from the start"
         return f"diverged at step {last.step}: a weight is NaN or infinite ({before})"
-    looks = _last_looks([look for look in readings if look.measured or not look.layers], rules.looks)
-    if looks and not any(isfinite(look.loss) for look in looks):
-        losses = ", ".join(f"{look.loss:.3g}" for look in looks)
-        return f"diverged at step {last.step}: the hold-out loss at the last {len(looks)} looks is {losses}"
+    measured = _last_looks(
+        [last_reading for last_reading in readings if last_reading.measured or not last_reading.layers], rules.looks
+    )
+    if measured and not any(isfinite(this_reading.loss) for this_reading in measured):
+        losses = ", ".join(f"{own_reading.loss:.3g}" for own_reading in measured)
+        return f"diverged at step {last.step}: the hold-out loss at the last {len(measured)} looks is {losses}"
     return None
 
 
@@ -85,13 +87,13 @@ def cut_off(readings: Sequence[Reading], rules: Rules) -> str | None:
     A ReLU that is off for every input passes no gradient: where a whole layer is off, and no path leads around it, the
     gradient of every kernel up to it is exactly zero. Only the biases behind it still learn the class frequencies.
     """
-    looks = _last_looks(_with_layers(readings), rules.looks)
-    if not looks or not all(_constant(look.layers) for look in looks):
+    measured = _last_looks(_with_layers(readings), rules.looks)
+    if not measured or not all(_constant(reading.layers) for reading in measured):
         return None
-    layer = next(layer for layer in looks[-1].layers if layer.dead >= 1)
+    layer = next(layer for layer in measured[-1].layers if layer.dead >= 1)
     return (
-        f"collapsed at step {looks[-1].step}: every unit of {layer.name} gives the same output for every input, so "
-        f"that no gradient passes it (at the last {len(looks)} looks)"
+        f"collapsed at step {measured[-1].step}: every unit of {layer.name} gives the same output for every input, so "
+        f"that no gradient passes it (at the last {len(measured)} looks)"
     )
 
 
@@ -108,18 +110,18 @@ def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
     still come, and so may one that rises.
     """
     known = _with_layers(readings)
-    looks = _last_looks(known, rules.looks)
-    if not looks or not all(look.signal < rules.least_signal for look in looks):
+    measured = _last_looks(known, rules.looks)
+    if not measured or not all(own_reading.signal < rules.least_signal for own_reading in measured):
         return None
-    before = max((look.signal for look in known[: -len(looks)] if isfinite(look.signal)), default=inf)
-    last = looks[-1]
-    if last.signal > rules.lost_share * before or last.signal > 2 * looks[0].signal:
+    before = max((reading.signal for reading in known[: -len(measured)] if isfinite(reading.signal)), default=inf)
+    last = measured[-1]
+    if last.signal > rules.lost_share * before or last.signal > 2 * measured[0].signal:
         return None
-    signals = ", ".join(f"{look.signal:.1e}" for look in looks)
+    signals = ", ".join(f"{last_reading.signal:.1e}" for last_reading in measured)
     layer = next(layer.name for layer in last.layers if layer.signal < rules.least_signal)
     return (
         f"collapsed at step {last.step}: every input gives the same output (signal of the logits {signals} at the last "
-        f"{len(looks)} looks, limit {rules.least_signal:g}); the signal is lost from {layer} on"
+        f"{len(measured)} looks, limit {rules.least_signal:g}); the signal is lost from {layer} on"
     )
 
 
@@ -131,18 +133,19 @@ def saturated(readings: Sequence[Reading], rules: Rules) -> str | None:
     much smaller, and what would move the layer itself too. With a signal behind it the layer is a set of fixed features
     that the rest may learn from, or a gate that stands open: that is no death.
     """
-    looks = _last_looks(_with_layers(readings), rules.looks)
-    if not looks or not all(look.signal < rules.low_signal for look in looks):
+    measured = _last_looks(_with_layers(readings), rules.looks)
+    if not measured or not all(last_reading.signal < rules.low_signal for last_reading in measured):
         return None
-    layers = {layer.name for layer in looks[-1].layers}
-    for look in looks:
-        layers &= {layer.name for layer in look.layers if layer.saturated >= rules.saturated}
+    layers = {layer.name for layer in measured[-1].layers}
+    for reading in measured:
+        layers &= {layer.name for layer in reading.layers if layer.saturated >= rules.saturated}
     if not layers:
         return None
-    name = next(layer.name for layer in looks[-1].layers if layer.name in layers)
+    name = next(layer.name for layer in measured[-1].layers if layer.name in layers)
+    step = measured[-1].step
     return (
-        f"collapsed at step {looks[-1].step}: {rules.saturated:.1%} of the outputs of {name} or more are at the flat "
-        f"ends of its activation (at the last {len(looks)} looks)"
+        f"collapsed at step {step}: {rules.saturated:.1%} of the outputs of {name} or more are at the flat "
+        f"ends of its activation (at the last {len(measured)} looks)"
     )
 
 
@@ -152,12 +155,14 @@ def frozen(readings: Sequence[Reading], budget: int, rules: Rules) -> str | None
     The size of a step is its learning rate's and epsilon's doing; with a constant rate, a pace that did not grow over
     the looks will not grow a thousandfold later. Adadelta's grows from nothing: a pace that grows is not frozen.
     """
-    looks = _last_looks(readings, rules.looks)
-    if not looks or not all(look.update_ratio * (budget - look.step) < rules.least_movement for look in looks):
+    measured = _last_looks(readings, rules.looks)
+    if not measured or not all(
+        reading.update_ratio * (budget - reading.step) < rules.least_movement for reading in measured
+    ):
         return None
-    if looks[-1].update_ratio > 1.5 * looks[0].update_ratio or 10 * looks[-1].step > 9 * budget:
+    if measured[-1].update_ratio > 1.5 * measured[0].update_ratio or 10 * measured[-1].step > 9 * budget:
         return None
-    last = looks[-1]
+    last = measured[-1]
     return (
         f"frozen at step {last.step}: the last step changed no kernel by more than {last.update_ratio:.1e} of its "
         f"size; the {budget - last.step} steps left would move none by {rules.least_movement:g}"
@@ -194,7 +199,7 @@ def _last_looks(readings: Sequence[Reading], count: int) -> Sequence[Reading]:
     The look at step 0 does not count: it tells of the initialiser, not of training, there is no training loss yet, and
     batch normalisation has no statistics. Leaving it out costs one interval.
     """
-    looks = readings[-count:]
-    if len(looks) == count and looks[0].step > 0:
-        return looks
+    measured = readings[-count:]
+    if len(measured) == count and measured[0].step > 0:
+        return measured
     return ()

@@ -167,27 +167,27 @@ class Attempt:
         return JudgeContext(config, chance, len(arrays.train_labels), rules, Limit(odds, noted["grounds"]), control)
 
     def _followed(
-        self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays, found: Checkpoint | None
+        self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays, checkpoint: Checkpoint | None
     ) -> Outcome | None:
         """Return the trial from its start, or from a checkpoint."""
         reported = frozenset(self.storage.get_trial(self.claim.trial_id).intermediate_values)
-        past = ResumePoint(found.readings if found else (), reported)
+        past = ResumePoint(checkpoint.readings if checkpoint else (), reported)
         self.readings = past.readings
-        self.run = self.means.train(setting.config, arrays, found.state if found else None)
+        self.run = self.means.train(setting.config, arrays, checkpoint.state if checkpoint else None)
         if self.means.stopping() or self.means.heart.order != Order.GO_ON:
             self.run.interrupt()  # what was ordered before there was a run to be interrupted
         return follow(trial, self.run, setting, self.space, past, self._attend)
 
     def _resumed(self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays) -> Outcome | None:
         """Return the trial gone on with, if an earlier worker has left a checkpoint that fits."""
-        found = self._checkpoint(setting.config)
-        if found is not None:
-            self._deliver_late(found.readings)
-            self._say(f"goes on from step {found.step}")
+        checkpoint = self._checkpoint(setting.config)
+        if checkpoint is not None:
+            self._deliver_late(checkpoint.readings)
+            self._say(f"goes on from step {checkpoint.step}")
             try:
-                return self._followed(trial, setting, arrays, found)
+                return self._followed(trial, setting, arrays, checkpoint)
             except TrialError as exc:
-                if len(self.readings) > len(found.readings):
+                if len(self.readings) > len(checkpoint.readings):
                     raise
                 self._say(f"its checkpoint cannot be used: {one_line(exc)}")
                 self._close()
@@ -295,8 +295,8 @@ class Attempt:
         else:
             earlier = 0.0
         seconds = max(time.monotonic() - self.started, earlier)
-        said = attributes(outcome, self.space, self.setting) | {store.SECONDS: round(seconds, 2)}
-        for name, value in said.items():
+        values = attributes(outcome, self.space, self.setting) | {store.SECONDS: round(seconds, 2)}
+        for name, value in values.items():
             trial.set_user_attr(name, value)
         self._note(trial, outcome)
         if not self.storage.get_trial(self.claim.trial_id).state.is_finished():

@@ -157,8 +157,10 @@ def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Read
         sign = 1
     else:
         sign = -1
-    with_number = [look for look in readings if math.isfinite(objective(space, look, chance))]
-    return max(with_number, key=lambda look: sign * objective(space, look, chance), default=readings[-1])
+    with_number = [reading for reading in readings if math.isfinite(objective(space, reading, chance))]
+    return max(
+        with_number, key=lambda last_reading: sign * objective(space, last_reading, chance), default=readings[-1]
+    )
 
 
 def attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> dict[str, Any]:

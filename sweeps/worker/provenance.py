@@ -14,19 +14,22 @@ PACKAGES = ("sweeps", "keras", "tensorflow", "numpy", "optuna")
 
 def attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str, Any]:
     """Return a trial's attributes that say what trained it."""
-    found = {
+    values = {
         store.CONFIG_DIGEST: config.digest(),
         store.DATA_DIGEST: digest(arrays),
         store.INPUT_SHAPE: list(arrays.input_shape),
         store.VERSIONS: versions(),
     }
-    return found | ({store.GPU: gpu} if gpu else {})
+    return values | ({store.GPU: gpu} if gpu else {})
 
 
 @cache
 def versions() -> dict[str, str]:
     """Return the installed versions of Python and of the packages that decide what a trial does."""
-    return {"python": platform.python_version(), **{name: found for name in PACKAGES if (found := _version(name))}}
+    return {
+        "python": platform.python_version(),
+        **{name: own_name for name in PACKAGES if (own_name := _version(name))},
+    }
 
 
 def _version(package: str) -> str:

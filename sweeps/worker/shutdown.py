@@ -52,15 +52,17 @@ def interruptible(first: Callable[[str], None], late: Callable[[], bool]) -> Ite
         late: called in that thread if the process has not ended within some seconds; the process then ends, with exit
             code 0 if it says that all is well.
     """
-    told = Interruption()
+    interruption = Interruption()
     listening, writing = socket.socketpair()
     writing.setblocking(False)
     with handled(SIGNALS, lambda *_: None):
         wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-        thread = threading.Thread(target=_listen, args=(listening, told, first, late), name="signals", daemon=True)
+        thread = threading.Thread(
+            target=_listen, args=(listening, interruption, first, late), name="signals", daemon=True
+        )
         thread.start()
         try:
-            yield told
+            yield interruption
         finally:
             signal.set_wakeup_fd(wakeup)
             writing.close()
@@ -69,14 +71,14 @@ def interruptible(first: Callable[[str], None], late: Callable[[], bool]) -> Ite
 
 
 def _listen(
-    listening: socket.socket, told: Interruption, first: Callable[[str], None], late: Callable[[], bool]
+    listening: socket.socket, interruption: Interruption, first: Callable[[str], None], late: Callable[[], bool]
 ) -> None:
     number = _next(listening)
     if number is None:
         return
     came = time.monotonic()
-    told.signal = signal.Signals(number).name
-    first(told.signal)
+    interruption.signal = signal.Signals(number).name
+    first(interruption.signal)
     while number is not None:
         listening.settimeout(max(0.01, came + WITHIN_S - time.monotonic()))
         try:

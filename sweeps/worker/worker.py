@@ -173,11 +173,11 @@ class Worker:
         return served, self._persist(lambda: store.space_of(served.study))
 
     def _open(self, name: str) -> StudySession:
-        found = store.load_study(self.storage, name)
-        study_id = store.id_of(self.storage, found)
+        study = store.load_study(self.storage, name)
+        study_id = store.id_of(self.storage, study)
         storage = WorkerStorage(self.storage, study_id)
         served = StudySession(optuna.load_study(study_name=name, storage=storage), study_id, storage)
-        served.study.pruner = samplers.pruner(store.space_of(found))
+        served.study.pruner = samplers.pruner(store.space_of(study))
         self._served[name] = served
         return served
 
@@ -244,8 +244,8 @@ class Worker:
         broken = [served for served in map(self._served.get, names) if served and served.broken]
         if len(broken) == len(names):
             raise WorkerError(f"{broken[-1].failures} trials in a row failed; the last: {broken[-1].last_failure}")
-        found = {offer.name: offer for offer in self._persist(lambda: queue.queued_studies(self.storage.engine))}
-        return all(self._over(found[name]) for name in names if name in found)
+        values = {offer.name: offer for offer in self._persist(lambda: queue.queued_studies(self.storage.engine))}
+        return all(self._over(values[name]) for name in names if name in values)
 
     def _over(self, offer: queue.QueuedStudy) -> bool:
         if offer.state == State.STOPPED:
@@ -300,6 +300,6 @@ class WorkerProcess:
 @contextmanager
 def life() -> Iterator[WorkerProcess]:
     """Run a worker's process: signals are handled from the beginning, while the store is still waited for."""
-    found = WorkerProcess()
-    with interruptible(found.leave, found.abandon) as found.told:
-        yield found
+    process = WorkerProcess()
+    with interruptible(process.leave, process.abandon) as process.told:
+        yield process

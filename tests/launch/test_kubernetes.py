@@ -187,7 +187,7 @@ def test_without_the_client_the_manifest_is_still_printed(cluster: Cluster, monk
     monkeypatch.delitem(sys.modules, "sweeps.launch.kubernetes.client")
     monkeypatch.delattr("sweeps.launch.kubernetes.client")
     monkeypatch.setitem(sys.modules, "kubernetes", None)
-    assert "pip install 'sweeps[kubernetes]'" in refused("tiny", *LAUNCH)
+    assert "pip install 'optuna-sweeps[kubernetes]'" in refused("tiny", *LAUNCH)
     assert typed("tiny", *LAUNCH, "--dry-run").stdout.startswith("# ")
 
 

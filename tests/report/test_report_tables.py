@@ -202,7 +202,9 @@ def test_an_ending_that_is_none_is_one_line(name: str) -> None:
 
 def test_without_pyarrow_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"needs pyarrow; install it with pip install 'sweeps\[parquet\]', or name"):
+    with pytest.raises(
+        InputError, match=r"needs pyarrow; install it with pip install 'optuna-sweeps\[parquet\]', or name"
+    ):
         tables.require_known(Path("x.parquet"), "--trials")
     tables.require_known(Path("x.csv"), "--trials")
 

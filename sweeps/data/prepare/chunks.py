@@ -108,7 +108,7 @@ def decode_all(listing: Listing, plan: Plan, partial: Path, processes: int, prog
             done += len(chunk.files)
             skipped += bad
             progress(done, total, len(skipped))
-    return sorted(skipped, key=lambda each: (each.split, each.row))
+    return sorted(skipped, key=lambda own_skipped: (own_skipped.split, own_skipped.row))
 
 
 def _begin(listing: Listing, plan: Plan, partial: Path) -> None:

@@ -57,8 +57,8 @@ def damaged(store: Path) -> list[str]:
     info = StoreInfo.read(store)
     wanted = {
         f"{split}-{part}.npy": checksum
-        for split, each in info.splits.items()
-        for part, checksum in (("images", each.sha256_images), ("labels", each.sha256_labels))
+        for split, own_split in info.splits.items()
+        for part, checksum in (("images", own_split.sha256_images), ("labels", own_split.sha256_labels))
     }
     return [name for name, checksum in wanted.items() if sha256(store / name) != checksum]
 

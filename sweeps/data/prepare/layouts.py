@@ -108,8 +108,8 @@ def places365_lists(root: Path) -> Listing:
 
 
 def _list(root: Path, name: str) -> Path:
-    found = [root / name, *sorted(root.glob(f"*/{name}"))]
-    path = next((path for path in found if path.is_file()), None)
+    paths = [root / name, *sorted(root.glob(f"*/{name}"))]
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
         raise InputError(f"{root}: no {name}, here or one folder below; unpack filelist_places365-standard.tar there")
     return path

@@ -24,7 +24,10 @@ def check_skipped(listing: Listing, skipped: list[Skipped], partial: Path, limit
     files = {"train": listing.train, "holdout": listing.holdout}
     with (partial / "skipped.tsv").open("w", encoding="utf-8", errors="surrogateescape") as report:
         report.write("split\tfile\treason\n")
-        report.writelines(f"{each.split}\t{files[each.split][each.row][0]}\t{each.reason}\n" for each in skipped)
+        report.writelines(
+            f"{own_skipped.split}\t{files[own_skipped.split][own_skipped.row][0]}\t{own_skipped.reason}\n"
+            for own_skipped in skipped
+        )
     total = len(listing.train) + len(listing.holdout)
     if len(skipped) > limit * total:
         raise InputError(
@@ -33,7 +36,7 @@ def check_skipped(listing: Listing, skipped: list[Skipped], partial: Path, limit
         )
     for split in SPLITS:
         left = Counter(label for _, label in files[split])
-        left.subtract(files[split][each.row][1] for each in skipped if each.split == split)
+        left.subtract(files[split][this_skipped.row][1] for this_skipped in skipped if this_skipped.split == split)
         if not left.total():
             raise InputError(f"no {split} image can be decoded; {partial / 'skipped.tsv'} says why")
 
@@ -46,7 +49,7 @@ def publish(listing: Listing, plan: Plan, skipped: list[Skipped], partial: Path,
     """
     splits = {}
     for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True):
-        bad = {each.row for each in skipped if each.split == split}
+        bad = {own_skipped.row for own_skipped in skipped if own_skipped.split == split}
         images = partial / f"{split}-images.npy"
         labels = partial / f"{split}-labels.npy"
         source = _fill_holes(images, len(files), bad, plan)

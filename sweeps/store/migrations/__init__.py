@@ -30,7 +30,7 @@ def upgrade(engine: Engine) -> None:
     if revision == scripts.get_current_head():
         return
     if revision is not None and revision not in {script.revision for script in scripts.walk_revisions()}:
-        raise StoreError("made by a newer version of sweeps; upgrade with pip install -U sweeps")
+        raise StoreError("made by a newer version of sweeps; upgrade with pip install -U optuna-sweeps")
     with engine.connect() as connection, _alone(connection):
         config = _config()
         config.attributes["connection"] = connection
