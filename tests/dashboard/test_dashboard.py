@@ -1,6 +1,7 @@
 """`sweeps dashboard`: a real process, asked over HTTP; what it is not to do; how it ends."""
 
 import csv
+import http.client
 import json
 import os
 import signal
@@ -223,6 +224,30 @@ def test_a_port_that_is_taken_and_an_address_that_is_none_say_so(tmp_path: Path)
         port = str(occupied.getsockname()[1])
         assert f"cannot listen at 127.0.0.1, port {port} (" in refused(tmp_path, "--port", port)
     assert "say where with --host and --port" in refused(tmp_path, "--host", "192.0.2.1")
+
+
+def test_it_listens_on_ipv6_and_names_its_address_as_browsers_want_it(start: Start, tmp_path: Path) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 on this machine")
+    make(f"sqlite:///{tmp_path}/sweeps.db")
+    dashboard = start("--host", "::1")
+    assert dashboard.address.startswith("http://[::1]:")
+    assert len(dashboard.get("/api/studies")["study_summaries"]) == 1
+    assert dashboard.end() == (0, "")
+
+
+def test_a_request_that_is_too_long_is_refused_before_it_is_read(start: Start, tmp_path: Path) -> None:
+    make(f"sqlite:///{tmp_path}/sweeps.db")
+    dashboard = start()
+    connection = http.client.HTTPConnection("127.0.0.1", int(dashboard.address.rstrip("/").rsplit(":")[-1]))
+    connection.putrequest("PUT", "/api/studies/1/note")
+    connection.putheader("Content-Length", str(2**30))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+    assert dashboard.end() == (0, "")
 
 
 def test_a_place_for_artifacts_that_is_none_says_so(tmp_path: Path) -> None:
