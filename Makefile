@@ -32,7 +32,7 @@ check: install
 # The distribution as others get it: built, checked, and tried in an environment of its own without TensorFlow.
 package: install
 	rm -rf dist build
-	$(BIN)/python -m build --quiet --no-isolation
+	$(BIN)/python -m build --quiet
 	$(BIN)/twine check --strict dist/*
 	$(PYTHON) -m venv --clear build/venv
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl

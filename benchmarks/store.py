@@ -147,7 +147,7 @@ def main() -> None:
     args.stores = ["postgresql"] if args.pgbouncer else args.stores
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     numbers: Numbers = {"options": {key: str(value) for key, value in vars(args).items() if "ql" not in key}}
-    numbers |= {"cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()}
+    numbers |= {"cores": os.cpu_count(), "load": os.getloadavg()}
     print(f"{numbers['cores']} cores; load average before: {numbers['load'][0]:.1f}")
     with targets(args) as found:
         if args.pgbouncer and found:

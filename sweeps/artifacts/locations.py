@@ -1,6 +1,5 @@
 """Where a study's files lie: a folder, or a bucket of an object store, named by one string."""
 
-import errno
 import fcntl
 import io
 import os
@@ -14,6 +13,7 @@ from uuid import uuid4
 
 from sweeps.artifacts.buckets import BUCKETS, BucketStore
 from sweeps.errors import InputError, one_line
+from sweeps.files import sync_file, sync_folder
 
 if TYPE_CHECKING:
     from optuna.artifacts._protocol import ArtifactStore
@@ -121,13 +121,12 @@ class Folder:
         with file:
             try:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+                sync_file(file)
                 partial.replace(path)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
-        _sync(path.parent)
+        sync_folder(path.parent)
 
     def read(self, name: str) -> bytes | None:
         """Return a file's content; None where there is no such file."""
@@ -149,7 +148,7 @@ class Folder:
         missing = [own_path for own_path in (folder, *folder.parents) if not own_path.is_dir()]
         folder.mkdir(parents=True, exist_ok=True)
         for path in missing:
-            _sync(path.parent)
+            sync_folder(path.parent)
 
 
 class Bucket:
@@ -260,15 +259,3 @@ def _clear(path: Path) -> None:
         with suppress(OSError), partial.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             partial.unlink()
-
-
-def _sync(folder: Path) -> None:
-    """Make names in a folder outlive a power cut; some network file systems cannot, and say so."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(opened)

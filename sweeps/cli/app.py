@@ -122,7 +122,7 @@ def main() -> None:
         package = (exc.name or "").partition(".")[0]
         if package not in TRAINING_PACKAGES:
             raise
-        logs.print_error(f"{package} is not installed: this command trains; pip install 'optuna-sweeps[train]'")
+        logs.print_error(f"{package} is not installed, and this command needs it; pip install 'optuna-sweeps[train]'")
         sys.exit(2)
     except SweepsError as exc:
         logs.print_error(str(exc))

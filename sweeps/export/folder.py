@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from sweeps.errors import InputError
 from sweeps.export.plan import File, Plan, plan
+from sweeps.files import sync_folder, write_new
 
 PARTIAL = ".export-"  # how the names of folders start that hold what is being written
 
@@ -100,16 +101,13 @@ def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
         for name, content in files.items():
             if content is None:
                 continue
-            with (partial / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _sync(partial)
+            write_new(partial / name, content)
+        sync_folder(partial)
         if new:
             partial.rename(folder)
         else:
             _move(partial, folder, files)
-        _sync(folder.parent if new else folder)
+        sync_folder(folder.parent if new else folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         for path in made:  # those that are in use stay
@@ -140,13 +138,3 @@ def _move(partial: Path, folder: Path, files: Mapping[str, bytes | None]) -> Non
             else:
                 (folder / name).unlink()
         raise
-
-
-def _sync(folder: Path) -> None:
-    """Make names in a folder outlive a power cut, where the file system can."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            os.fsync(opened)
-    finally:
-        os.close(opened)

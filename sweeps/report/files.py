@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from sweeps.errors import InputError
+from sweeps.files import replacing
 
 GENERATOR = "sweeps report"  # how a page says that it is one of ours
 HEAD = 4096  # bytes of a page, in which it says so
@@ -33,16 +33,11 @@ def whole(path: Path, option: str) -> Iterator[Path]:
     Raises:
         InputError: it cannot be written.
     """
-    target = path.resolve()  # where it is a link, what it leads to is replaced
-    partial = target.with_name(f".sweeps-{uuid4().hex}.partial")
     try:
-        yield partial
-        if partial.exists():
-            partial.replace(target)
+        with replacing(path) as partial:
+            yield partial
     except OSError as exc:
         raise InputError(f"{option} {path}: cannot be written ({exc.strerror or exc}); name another file") from exc
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def require_ours(path: Path, option: str) -> None:

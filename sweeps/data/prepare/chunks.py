@@ -20,6 +20,7 @@ from sweeps.data.image_cache import SPLITS
 from sweeps.data.prepare.decode import decode
 from sweeps.data.prepare.layouts import File, Layout, Listing
 from sweeps.errors import InputError, one_line
+from sweeps.files import sync_content, sync_file
 
 CHUNK = 256  # files per task: a second of work for one process
 POLL_S = 0.2  # how long a Ctrl-C may wait to be seen
@@ -103,8 +104,7 @@ def decode_all(listing: Listing, plan: Plan, partial: Path, processes: int, prog
         for chunk, bad in _decoded(left, plan, partial, processes):
             record = {"split": chunk.split, "start": chunk.start, "bad": [(b.row, b.reason) for b in bad]}
             journal.write("\n" + json.dumps(record))  # the line break first: it ends a line that a crash tore
-            journal.flush()
-            os.fsync(journal.fileno())
+            sync_file(journal)
             done += len(chunk.files)
             skipped += bad
             progress(done, total, len(skipped))
@@ -211,5 +211,5 @@ def _decode_chunk(chunk: Chunk, plan: Plan, partial: Path) -> list[Skipped]:
             skipped.append(Skipped(chunk.split, chunk.start + index, one_line(exc)[:200]))
     with (partial / f"{chunk.split}-images.npy").open("r+b") as file:
         os.pwrite(file.fileno(), rows.data, HEADER + chunk.start * row_bytes)
-        os.fdatasync(file.fileno())
+        sync_content(file)
     return skipped

@@ -12,6 +12,7 @@ from sweeps.data.image_cache import SPLITS, Split, StoreInfo, sha256
 from sweeps.data.prepare.chunks import HEADER, Plan, Skipped, write_header
 from sweeps.data.prepare.layouts import Listing
 from sweeps.errors import InputError
+from sweeps.files import sync_file, sync_path
 from sweeps.version import __version__
 
 
@@ -54,7 +55,7 @@ def publish(listing: Listing, plan: Plan, skipped: list[Skipped], partial: Path,
         labels = partial / f"{split}-labels.npy"
         source = _fill_holes(images, len(files), bad, plan)
         np.save(labels, np.array([files[row][1] for row in source], np.int32))
-        _sync(labels)
+        sync_path(labels)
         splits[split] = Split(len(source), sha256(images), sha256(labels))
     origin = {
         **asdict(plan),
@@ -65,7 +66,7 @@ def publish(listing: Listing, plan: Plan, skipped: list[Skipped], partial: Path,
     }
     info = StoreInfo(plan.shape, listing.classes, splits, origin)
     (partial / "store.json").write_text(info.to_json())
-    _sync(partial / "store.json")
+    sync_path(partial / "store.json")
     try:
         partial.rename(target)
     except OSError as exc:
@@ -91,12 +92,7 @@ def _fill_holes(path: Path, count: int, bad: set[int], plan: Plan) -> list[int]:
             if whole:  # else it was cut before, after all rows were moved
                 moved = os.pread(file.fileno(), row_bytes, HEADER + row * row_bytes)
                 os.pwrite(file.fileno(), moved, HEADER + hole * row_bytes)
-        os.fsync(file.fileno())
+        sync_file(file)
     write_header(path, (kept, *plan.shape))
-    _sync(path)
+    sync_path(path)
     return source
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

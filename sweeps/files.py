@@ -1,0 +1,72 @@
+"""Files that are written whole or not at all, and that outlive a power cut."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+
+def sync_file(file: IO[Any]) -> None:
+    """Write an open file's content to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_content(file: IO[Any]) -> None:
+    """Write an open file's content to the disk, without its times where the system can leave them out."""
+    file.flush()
+    if hasattr(os, "fdatasync"):  # not on macOS
+        os.fdatasync(file.fileno())
+    else:
+        os.fsync(file.fileno())
+
+
+def sync_path(path: Path) -> None:
+    """Write to the disk the content of a file that is closed."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Write to the disk the names in a folder; some network file systems cannot, and say so."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(opened)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that does not exist yet; when this returns, its content has reached the disk.
+
+    Raises:
+        OSError: it exists, or cannot be written.
+    """
+    with path.open("xb") as file:
+        file.write(content)
+        sync_file(file)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name beside `path` to write a file to; at the end that file replaces what was at `path`.
+
+    If anything is raised, or no file was written, what was at `path` stays. Of a link, what it leads to is replaced.
+
+    Raises:
+        OSError: the file cannot get its name.
+    """
+    target = path.resolve()
+    partial = target.with_name(f".sweeps-{uuid4().hex}.partial")
+    try:
+        yield partial
+        if partial.exists():
+            partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
