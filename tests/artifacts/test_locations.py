@@ -56,9 +56,9 @@ WITHOUT = """
 import sys
 sys.modules[sys.argv[1]] = None
 from sweeps.errors import InputError
-from sweeps.artifacts.locations import place
+from sweeps.artifacts.locations import artifact_location
 try:
-    place(sys.argv[2])
+    artifact_location(sys.argv[2])
 except InputError as exc:
     print(exc)
 """
@@ -274,8 +274,8 @@ def test_light_commands_load_no_client() -> None:
     code = """
 import sys
 import sweeps.artifacts.checkpoints
-from sweeps.artifacts.locations import place
-place("x")
+from sweeps.artifacts.locations import artifact_location
+artifact_location("x")
 print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
