@@ -19,7 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
 from sweeps.verdict import recorded
-from sweeps.verdict.features import NAMES, features
+from sweeps.verdict.features import NAMES, features_of
 from sweeps.verdict.judge import DEFAULT_RULES, is_learner, shows_life
 from sweeps.verdict.recorded import Recorded
 
@@ -56,13 +56,13 @@ def rows(runs: Sequence[Recorded]) -> Iterator[tuple[int, float, bool, NDArray[n
             progress, so_far = look.step / run.budget, run.readings[:count]
             if DEFAULT_RULES.grace <= progress < 1:
                 safe = shows_life(so_far, run.chance)
-                yield index, progress, safe, features(so_far, run.budget, run.chance)
+                yield index, progress, safe, features_of(so_far, run.budget, run.chance)
 
 
 def best_quarter(runs: Sequence[Recorded]) -> NDArray[np.bool_]:
     """Which runs of a collection are among the best quarter of its learners, by their best loss."""
     learner = np.array([is_learner(run.readings, run.chance) for run in runs])
-    gain = np.array([run.gain for run in runs])
+    gain = np.array([run.best_skill_score for run in runs])
     order = sorted(np.flatnonzero(learner), key=lambda index: -gain[index])
     best = np.zeros(len(runs), np.bool_)
     best[order[: -(-len(order) // 4)]] = True
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+", help="recorded runs, .jsonl or .jsonl.gz")
     parser.add_argument("--check", action="store_true", help="write nothing")
     args = parser.parse_args()
-    collections = [[run for run in recorded.read(path) if run.whole] for path in args.files]
+    collections = [[run for run in recorded.read_runs(path) if run.is_whole] for path in args.files]
     runs = [run for collection in collections for run in collection]
     learner = np.array([is_learner(run.readings, run.chance) for run in runs])
     best = np.concatenate([best_quarter(collection) for collection in collections])

@@ -37,9 +37,9 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=10, help="steps between looks")
     parser.add_argument("--rounds", type=int, default=40, help="calls that a median is taken of")
     args = parser.parse_args()
-    space, _ = file.read(args.space, [f"budget.report_interval={args.interval}"])
+    space, _ = file.read_space(args.space, [f"budget.report_interval={args.interval}"])
     values = {"activation": "selu", "optimizer": "adam", "constraint": "standardize_unit"}
-    config = space.config({**values, "learning_rate": 1e-3, "batch_size": 64}, 0)
+    config = space.make_config({**values, "learning_rate": 1e-3, "batch_size": 64}, 0)
     arrays = data.load(config.data, config.holdout_images)
     chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
     list(train(config.model_copy(update={"steps": 20}), arrays))  # traces

@@ -52,11 +52,11 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 3e-3, 1e-2], help="Adam's learning rates")
     parser.add_argument("--seeds", type=int, default=3, help="runs per cell")
     args = parser.parse_args()
-    space, _ = file.read(args.space)
+    space, _ = file.read_space(args.space)
     cells = [(row, rate) for row in ROWS for rate in args.rates]
     fixed: dict[str, Scalar] = {"optimizer": "adam", "epsilon": 1e-7, "batch_size": 64}
     configs = [
-        space.config({**fixed, "activation": activation, "constraint": constraint, "learning_rate": rate}, seed)
+        space.make_config({**fixed, "activation": activation, "constraint": constraint, "learning_rate": rate}, seed)
         for (activation, constraint), rate in cells
         for seed in range(args.seeds)
     ]

@@ -33,14 +33,14 @@ def run(config: Config) -> dict[str, Any]:
     chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
     readings = [look for look in train(config, arrays) if look is not None]
     shown = config.model_dump(exclude={"version", "data"}, exclude_defaults=True)
-    return recorded.record(f"{config.seed}", shown, readings, chance)
+    return recorded.run_to_record(f"{config.seed}", shown, readings, chance)
 
 
 def configs(space: Space, trials: int) -> list[Config]:
     """What is drawn at random from a space; the study lives in memory only."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=space.budget.seed))
-    return [space.config(space.draw(study.ask()), number) for number in range(trials)]
+    return [space.make_config(space.draw_values(study.ask()), number) for number in range(trials)]
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     with ProcessPoolExecutor(default_worker_count(visible_gpus()), multiprocessing.get_context("spawn")) as pool:
         for path in args.spaces:
             try:
-                space, _ = file.read(path, [])
+                space, _ = file.read_space(path, [])
             except SweepsError as exc:
                 sys.exit(str(exc))
             drawn, records = configs(space, args.trials or space.budget.trials), []
@@ -65,7 +65,7 @@ def main() -> None:
             partial = target.with_name(f"partial_{target.name}")
             for done in pool.map(run, drawn):
                 records.append(done)
-                recorded.write(partial, records)  # whatever happens, the runs so far are there
+                recorded.write_runs(partial, records)  # whatever happens, the runs so far are there
                 print(f"\r{space.name}: {len(records)}/{len(drawn)} runs", end="", file=sys.stderr, flush=True)
             partial.replace(target)
             print(f"\n{target}", file=sys.stderr)

@@ -33,10 +33,10 @@ from sweeps.space import file
 from sweeps.space.space import Space
 from sweeps.store.batches import (
     Batch,
-    pack,
-    put,
-    table,
-    write,
+    pack_reading,
+    put_rows,
+    table_of,
+    write_batch,
     write_value,
 )
 from sweeps.store.tables import ReadingRow, SlotRow
@@ -147,7 +147,7 @@ def prototype(fate: str, number: int) -> tuple[tuple[Reading, ...], tuple[bytes,
                 loss_std=1.2,
             )
         )
-    return tuple(found), tuple(map(pack, found))
+    return tuple(found), tuple(map(pack_reading, found))
 
 
 def _layer(rng: random.Random, index: int, lost: float) -> LayerVitals:
@@ -159,7 +159,7 @@ def _layer(rng: random.Random, index: int, lost: float) -> LayerVitals:
 
 def make(storage_url: str, trials: int) -> str:
     """A store with a study of so many finished trials; the study's name."""
-    space = file.parse(SPACE, [f"budget.trials={trials}"])
+    space = file.parse_space(SPACE, [f"budget.trials={trials}"])
     storage = store.connect(storage_url, create=True)
     study = store.create_study(storage, space, SPACE, [f"budget.trials={trials}"])
     study_id = store.id_of(storage, study)
@@ -174,29 +174,29 @@ def _fill(db: Connection, study_id: int, space: Space, numbers: range) -> None:
     rng = random.Random(numbers[0])
     for number in numbers:
         draws = Draws(rng)
-        values = space.draw(draws)
+        values = space.draw_values(draws)
         fate = fate_of(values, rng)
         looks, packed = prototype(fate, rng.randrange(PROTOTYPES)) if fate != "failed" else ((), ())
         state = STATES.get(fate, TrialState.PRUNED)
         trial_id = _trial(db, study_id, number, state)
         noted = _attributes(space, values, number, fate, looks)
-        write(db, study_id, trial_id, number, Batch(draws.drawn, noted, reports=_reports(looks)))
+        write_batch(db, study_id, trial_id, number, Batch(draws.drawn, noted, reports=_reports(looks)))
         if state == TrialState.COMPLETE:
             write_value(db, trial_id, looks[-1].top1)
         rows = [{"study_id": study_id, "number": number, "step": look.step} for look in looks]
         keyed = [{**row, "reading": content} for row, content in zip(rows, packed, strict=True)]
-        put(db, table(ReadingRow), keyed, ("study_id", "number", "step"))
+        put_rows(db, table_of(ReadingRow), keyed, ("study_id", "number", "step"))
 
 
 def _trial(db: Connection, study_id: int, number: int, state: TrialState) -> int:
-    trials, now = table(models.TrialModel), datetime.now(UTC).replace(tzinfo=None)  # as Optuna keeps times
+    trials, now = table_of(models.TrialModel), datetime.now(UTC).replace(tzinfo=None)  # as Optuna keeps times
     row = {"study_id": study_id, "number": number, "state": state, "datetime_start": now, "datetime_complete": now}
     db.execute(insert(trials), [row])
     where = (trials.c.study_id == study_id, trials.c.number == number)
     trial_id = int(db.execute(select(trials.c.trial_id).where(*where)).scalar_one())
     counts = {"deaths": 0, "deaths_here": 0, "died_at": -1, "step": 0}
     slot = {"study_id": study_id, "slot": number, "number": number, "trial_id": trial_id, "done": True}
-    db.execute(insert(table(SlotRow)), [{**counts, **slot}])
+    db.execute(insert(table_of(SlotRow)), [{**counts, **slot}])
     return trial_id
 
 
@@ -208,7 +208,7 @@ def _attributes(
     space: Space, values: Mapping[str, Any], number: int, fate: str, looks: Sequence[Reading]
 ) -> dict[str, Any]:
     noted = {
-        store.CONFIG: space.config(values, number).to_json(),
+        store.CONFIG: space.make_config(values, number).to_json(),
         store.SLOT: number,
         store.FATE: fate,
         store.REASON: f"{fate} after {looks[-1].step if looks else 0} steps: made up, as long as a reason usually is, "

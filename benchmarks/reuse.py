@@ -55,10 +55,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="steps per trial")
     args = parser.parse_args()
     device.prepare()
-    space, _ = file.read(Path("search_spaces/quickstart.toml"), [f"budget.steps={args.steps}"])
+    space, _ = file.read_space(Path("search_spaces/quickstart.toml"), [f"budget.steps={args.steps}"])
     seconds: dict[Callable[[Config, Arrays], None], list[float]] = {fresh: [], ours: []}
     for number in range(args.trials):
-        config = space.config(dict(CHOICES[number % len(CHOICES)]), number)
+        config = space.make_config(dict(CHOICES[number % len(CHOICES)]), number)
         arrays = data.load(config.data, config.holdout_images)
         for way, taken in seconds.items():
             started = time.perf_counter()

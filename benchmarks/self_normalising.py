@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--storage", help="default: $SWEEPS_STORAGE, else sqlite:///sweeps.db")
     args = parser.parse_args()
     study = store.load_study(store.connect(store.url(args.storage)), args.study)
-    objective = summary.NAMES[store.space_of(study).objective]
+    objective = store.space_of(study).measure.title
     trials = summary.finished_trials(study.get_trials(deepcopy=False))
     nets: dict[str, list[Finished]] = {}
     for trial in trials:

@@ -76,7 +76,7 @@ class Run:
         """What `sweeps.verdict.ended` says of the run as far as it came, out of what is known of it."""
         scores = [score for step, score in self.scores[rules.economy] if stop is None or step <= stop[0]]
         learned = stop is None and self.learner and self.of.readings[-1].step >= self.of.budget
-        return calibration.CalibrationPoint(min(scores, default=math.inf), learned, safe, self.of.gain)
+        return calibration.CalibrationPoint(min(scores, default=math.inf), learned, safe, self.of.best_skill_score)
 
 
 Stops = list[tuple[int, str] | None]  # of each run the step and fate at which a rule stops it, None if it does not
@@ -85,7 +85,7 @@ Rule = Callable[[Sequence[Run], str], Stops]
 
 def _rank(run: Recorded) -> float:
     top1 = [look.top1 for look in run.readings if look.count and run.chance.classes][-3:]
-    return statistics.mean(top1) if top1 else run.gain
+    return statistics.mean(top1) if top1 else run.best_skill_score
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ def sweeps_rule(runs: Sequence[Run], key: str, rules: Rules) -> Stops:
     history: list[calibration.CalibrationPoint] = []
     stops: Stops = []
     for number, run in enumerate(runs):
-        limit = calibration.limit(history, rules, kind_of(run.of.readings))
+        limit = calibration.calibrated_limit(history, rules, kind_of(run.of.readings))
         control = calibration.is_control(key, number, rules)
         stop = (run.diverged, str(Fate.DIVERGED)) if control and run.diverged is not None else None
         if not control:
@@ -204,7 +204,7 @@ def rules_for(runs: Sequence[Run]) -> dict[str, Rule]:
 
 def replay(path: Path, tallies: dict[str, Tally]) -> None:
     """Add a file's runs to the tallies."""
-    runs = [Run.judged(run) for run in recorded.read(path) if not run.superseded and run.readings]
+    runs = [Run.judged(run) for run in recorded.read_runs(path) if not run.superseded and run.readings]
     if not runs:
         return
     for name, rule in rules_for(runs).items():

@@ -42,14 +42,14 @@ SOURCES = (
 IMPORT_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 
-def _source(value: str) -> str:
+def _check_source(value: str) -> str:
     if value not in SOURCES and not re.match(IMPORT_PATH, value):
         raise ValueError(f"{value!r} is not among {', '.join(SOURCES)}, nor written as package.module:function")
     return value
 
 
 Source = Annotated[
-    str, AfterValidator(_source), WithJsonSchema({"anyOf": [{"enum": list(SOURCES)}, {"pattern": IMPORT_PATH}]})
+    str, AfterValidator(_check_source), WithJsonSchema({"anyOf": [{"enum": list(SOURCES)}, {"pattern": IMPORT_PATH}]})
 ]
 REGRESSION = {"boston_housing", "california_housing", "diabetes"}  # sources whose labels are numbers
 NEEDS_PATH = {"store", "arrays", "csv"}

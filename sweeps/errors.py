@@ -76,7 +76,7 @@ def one_line(exc: BaseException) -> str:
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
-def short(value: object) -> str:
+def quoted(value: object) -> str:
     """Return a value as a message may quote it."""
     text = repr(value)
     if len(text) <= 80:
@@ -98,16 +98,16 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"unknown key{did_you_mean(key, names)}; known here: {', '.join(names)}"
 
 
-def reason(error: Mapping[str, Any]) -> str:
+def validation_reason(error: Mapping[str, Any]) -> str:
     """Return one of pydantic's errors as the end of a sentence that starts with the key."""
     value = error["input"]
     kind = error["type"]
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        return f"{short(value)} is not among {', '.join(options)}{did_you_mean(value, options)}"
+        return f"{quoted(value)} is not among {', '.join(options)}{did_you_mean(value, options)}"
     if kind == "missing":
         return "is missing; add it"
     if kind == "value_error":
         return str(error["msg"]).removeprefix("Value error, ")
     text = str(error["msg"]).removeprefix("Input ")
-    return f"{text}, not {short(value)}"
+    return f"{text}, not {quoted(value)}"

@@ -210,7 +210,7 @@ def raising(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
 def create(url: str, text: str = TINY, overrides: Sequence[str] = ()) -> None:
     """A store with a study in it, as `sweeps create` makes it, without a rehearsal."""
     storage = store.connect(url, create=True)
-    store.create_study(storage, file.parse(text, overrides), text, overrides)
+    store.create_study(storage, file.parse_space(text, overrides), text, overrides)
     storage.engine.dispose()
 
 
@@ -244,4 +244,4 @@ def work(
     """A worker's life, in this process; its pictures are sketches unless they are to be `drawn`."""
     place = store.artifacts(storage.url)
     with nullcontext() if drawn else sketched():
-        return Worker(storage, train, load, stopping, place, QUICK).serve([study.study_name])
+        return Worker(storage, train, load, stopping, place, QUICK).serve_studies([study.study_name])

@@ -33,12 +33,12 @@ def replayed(*files: Path) -> dict[str, Any]:
 
 
 def test_there_are_recordings() -> None:
-    assert sum(len(list(recorded.read(path))) for path in RECORDINGS) >= 150
+    assert sum(len(list(recorded.read_runs(path))) for path in RECORDINGS) >= 150
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name.split(".")[0])
 def test_no_recorded_learner_that_had_not_yet_learned_is_stopped_by_a_mechanism(path: Path) -> None:
-    for run in recorded.read(path):
+    for run in recorded.read_runs(path):
         if not is_learner(run.readings, run.chance):
             continue
         for end in range(1, len(run.readings)):
@@ -59,7 +59,7 @@ def test_the_trees_are_those_that_scikit_learn_fitted() -> None:
 
 def test_a_replay_counts_what_it_says() -> None:
     path = next(path for path in RECORDINGS if path.name.startswith("digits_10"))
-    runs = list(recorded.read(path))
+    runs = list(recorded.read_runs(path))
     learners = sum(is_learner(run.readings, run.chance) for run in runs)
     rules = replayed(path)
     assert {"sweeps", "economy", "mechanisms", "median", "hyperband", "successive_halving", "threshold"} == set(rules)

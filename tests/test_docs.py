@@ -181,13 +181,13 @@ def tomls() -> list[Any]:
 @pytest.mark.parametrize("text", tomls())
 def test_an_example_of_a_search_space_is_valid(text: str) -> None:
     tables = {"study": {"name": "part"}, "space": {"activation": "relu"}} | tomllib.loads(text)
-    assert list(space_file.parse(tomli_w.dumps(tables)).rehearsals())
+    assert list(space_file.parse_space(tomli_w.dumps(tables)).rehearsals())
 
 
 def test_the_first_example_of_a_search_space_has_all_tables_and_choices() -> None:
     example = next(block.text for block in page("docs/search-space.md").blocks if block.title == "example.toml")
     assert set(tomllib.loads(example)) == set(json_schema()["properties"]) - {"full"}
-    assert len(list(space_file.parse(example).rehearsals())) > 1
+    assert len(list(space_file.parse_space(example).rehearsals())) > 1
 
 
 def test_the_script_of_a_user_is_the_one_that_is_tested() -> None:

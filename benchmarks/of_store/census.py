@@ -50,9 +50,9 @@ def census_of_ours(target: Target) -> dict[str, Census]:
         script.taken = taken
         storage, tally = store.connect(url), Tally()
         worker = loop.ours(storage, tally, trials=COUNTED + 5, at_look=script.at_look, beat_s=3600.0)
-        script.beat = lambda: worker.heart._deliver(worker.heart._aside)
-        script.watch = worker.heart.reap
-        worker.serve([study])
+        script.beat = lambda: worker.heart._send_beat(worker.heart._aside)
+        script.watch = worker.heart.reap_dead_workers
+        worker.serve_studies([study])
         storage.engine.dispose()
     return script.found()
 

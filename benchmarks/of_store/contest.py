@@ -19,7 +19,7 @@ from of_store.loop import Tally
 from of_store.rows import Numbers, Row, number, ratio
 from of_store.targets import Target
 from of_store.worker import Cell
-from sweeps.store.batches import table
+from sweeps.store.batches import table_of
 
 START_S = 120.0  # most that workers may take to begin, and to end
 # What a worker imports when it first needs it, too: 64 of them would do so for a minute.
@@ -76,7 +76,7 @@ def summary(tallies: Sequence[Tally], seconds: float) -> Numbers:
 
 def completed(target: Target, cell: Cell) -> int:
     """Trials of a cell's study that the store has whole."""
-    trials, studies = table(models.TrialModel), table(models.StudyModel)
+    trials, studies = table_of(models.TrialModel), table_of(models.StudyModel)
     query = select(func.count()).select_from(trials.join(studies, studies.c.study_id == trials.c.study_id))
     engine = sqlalchemy.create_engine(target.url if cell.kind == "ours" else target.plain_url)
     with engine.connect() as db:

@@ -9,7 +9,7 @@ from of_store import workload
 from of_store.proxy import Census
 from of_store.rows import Numbers, Row
 from of_store.targets import Target
-from sweeps.store.batches import pack
+from sweeps.store.batches import pack_reading
 from sweeps.store.tables import ReadingRow
 
 BEATS_S, WATCH_S = 20.0, 20.0  # a worker's usual beats, and how often it looks for dead ones
@@ -20,7 +20,7 @@ def estimate(found: dict[str, Census], row_bytes: float | None, plain_connection
     """What a fleet of workers asks of one server, trials of five minutes."""
     empty = TRIAL_S / BEATS_S - workload.REPORTS - 1
     trial = found["ours, a beat a look"] + found["a beat alone"] * empty + found["a watch"] * (TRIAL_S / WATCH_S)
-    packed = statistics.mean(len(pack(reading)) for reading in workload.readings())
+    packed = statistics.mean(len(pack_reading(reading)) for reading in workload.readings())
     per_day = FLEET * 86400 / TRIAL_S * (workload.REPORTS + 1) / 1e6
     rows = []
     for kind, each in (("ours", trial), ("plain", found["plain"]), ("plain, unpruned", found["plain, unpruned"])):

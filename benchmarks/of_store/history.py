@@ -21,7 +21,7 @@ from of_store.targets import Target
 from of_store.workload import REPORTS
 from sweeps import store
 from sweeps.space import file, samplers
-from sweeps.store.batches import table
+from sweeps.store.batches import table_of
 from sweeps.store.tables import SlotRow
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.worker.attempt import Attempt
@@ -29,7 +29,7 @@ from sweeps.worker.attempt import Attempt
 
 def fill(storage: RDBStorage, study_id: int, count: int, template: FrozenTrial, ours: bool) -> None:
     """Finished trials like the template up to `count`, in big transactions; in ours with its attributes and slots."""
-    trials = table(models.TrialModel)
+    trials = table_of(models.TrialModel)
     with storage.engine.connect() as db:
         have = db.scalar(select(func.count()).select_from(trials).where(trials.c.study_id == study_id)) or 0
     for start in range(have, count, 1000):
@@ -70,7 +70,7 @@ def _fill_trials(
     ]
     for model, rows in tables + (own if ours else []):
         if rows:
-            db.execute(insert(table(model)), rows)
+            db.execute(insert(table_of(model)), rows)
 
 
 def _drawn(template: FrozenTrial, rng: np.random.Generator) -> Iterator[Row]:
@@ -125,13 +125,13 @@ class History:
     def _asks_of_ours(self, sampler: str, asks: int) -> Numbers:
         known = store.load_study(self.target.opened, self.ours)
         text = workload.SPACE.replace('"store"', f'"{self.ours}"').replace("SAMPLER", sampler)
-        store.record_space(known, file.parse(text, [], self.ours), text, [])
+        store.record_space(known, file.parse_space(text, [], self.ours), text, [])
         drawn: list[float] = []
         synced: list[float] = []
         tally = Tally()
         storage = store.connect(self.target.url)
         with loop.timed(Attempt, "_ask", drawn), loop.timed(WorkerStorage, "hold", synced):
-            loop.ours(storage, tally, trials=asks + 1).serve([self.ours])
+            loop.ours(storage, tally, trials=asks + 1).serve_studies([self.ours])
         storage.engine.dispose()
         self.target.opened.engine.dispose()
         later = {"draw": _median(drawn[1:]), "read": _median(synced[1:])}

@@ -66,7 +66,7 @@ def _work(cell: Cell, tally: Tally, began: Callable[[], None]) -> None:
     if cell.kind == "ours":
         storage = store.connect(cell.url)
         with timed(WorkerStorage, "add_reading", tally.report):
-            ours(storage, tally, cell.sleep_s, began=began).serve([cell.study])
+            ours(storage, tally, cell.sleep_s, began=began).serve_studies([cell.study])
         return
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     plain(_storage(cell), cell.study, tally, cell.sleep_s, began=began, prunes=cell.kind == "plain")
@@ -82,14 +82,14 @@ def _storage(cell: Cell) -> BaseStorage:
 
 def _without_prepared_statements() -> None:
     """PgBouncer gives each transaction another server connection, which knows nothing of those of the last."""
-    usual = engines.options
+    usual = engines.engine_options
 
     def options(url: sqlalchemy.URL) -> dict[str, Any]:
         made = usual(url)
         made["connect_args"]["prepare_threshold"] = None
         return made
 
-    engines.options = options
+    engines.engine_options = options
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def suggest(trial: optuna.Trial) -> None:
 def make_study(storage: RDBStorage, name: str, sampler: str) -> Space:
     """A study of SPACE, on offer to workers."""
     text = SPACE.replace('"store"', f'"{name}"').replace("SAMPLER", sampler)
-    space = file.parse(text, [], name)
+    space = file.parse_space(text, [], name)
     store.create_study(storage, space, text, [])
     return space
 
@@ -118,4 +118,4 @@ def load(config: DataConfig, holdout_images: int) -> Arrays:  # noqa: ARG001  (`
 def usual_sampler(seed: int) -> optuna.samplers.BaseSampler:
     """Plain Optuna's TPE with the options that ours has by default."""
     text = SPACE.replace("SAMPLER", samplers.DEFAULT_SAMPLER)
-    return samplers.sampler(file.parse(text, [], "store"), seed)
+    return samplers.make_sampler(file.parse_space(text, [], "store"), seed)

@@ -18,7 +18,7 @@ from sweeps.diagnosis import survey
 from sweeps.diagnosis.autopsy import Autopsy, autopsy
 from sweeps.readings import Reading
 from sweeps.verdict import Chance, Fate
-from sweeps.verdict.shares import wilson
+from sweeps.verdict.shares import wilson_lower
 
 # Fates that say nothing about whether a trial would have learned.
 LEFT_OUT = (Fate.OUTRANKED, store.FAILED, store.INTERRUPTED)
@@ -142,7 +142,7 @@ def _lines(survey: Survey) -> Iterator[RenderableType]:
             lead = "where runs live: "
         else:
             lead = "  and narrower:  "
-        least = wilson(rule.learned, rule.tried)
+        least = wilson_lower(rule.learned, rule.tried)
         yield Text(f"{lead}{rule.words}: {rule.learned} of {rule.tried} learned (95 % interval from {least:.0%} up)")
     if survey.region:
         yield Text("these are the best of many conditions looked at: try them on new trials")

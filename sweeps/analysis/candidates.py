@@ -89,7 +89,7 @@ def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) ->
         if sampled := [key for key in keys if f"{table}.{key}" in {p.name for p in space.parameters}]:
             problem = f"space.{table}.{sampled[0]} decides it for each candidate; leave it out"
             raise SpaceError(f"--scale {at.label}", [(f"{table}.{sampled[0]}", problem)])
-        tables[table] = file.over(tables.get(table, {}), keys)
+        tables[table] = file.put_over(tables.get(table, {}), keys)
     tables.pop("pruner", None)
     labels = [configuration.trials[0].number for configuration in chosen]
     tables |= {
@@ -104,7 +104,7 @@ def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) ->
         "space": {"candidate": labels, "replicate": list(range(seeds)), **_fixed(space, chosen, labels)},
     }
     text = tomli_w.dumps(tables)
-    file.parse(text, (), f"--scale {at.label}")
+    file.parse_space(text, (), f"--scale {at.label}")
     return text
 
 

@@ -25,7 +25,8 @@ from sweeps.analysis.agreement import (
     lead,
 )
 from sweeps.analysis.ranking import Ranked, Rerun
-from sweeps.analysis.summary import NAMES, drawn, shown
+from sweeps.analysis.summary import drawn, shown
+from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
 
 PERCENT = ("top1", "top5")  # objectives that are shown in per cent
@@ -70,11 +71,8 @@ def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     again = {candidate.number for scale in scales for candidate in scale.candidates}
     configurations = ranking.ranked_of(study, space)
     own = _own(study, space, configurations, again)
-    if space.direction == "maximize":
-        better = 1
-    else:
-        better = -1
     ranks = (*([own] if own.candidates else []), *scales)
+    better = space.measure.sign
     agreements = [agreement(rank, ranks[-1], better) for rank in ranks[:-1]]
     return Confirmation(
         study.study_name,
@@ -193,7 +191,7 @@ def _agreement_line(confirmation: Confirmation, agreement: Agreement) -> str:
 
 def _table(confirmation: Confirmation) -> Table:
     """Return a row per candidate in the order of the reference, a column per scale."""
-    name = NAMES[confirmation.objective]
+    name = OBJECTIVES[confirmation.objective].title
     table = Table("candidate", title=f"{confirmation.study}: {name}, mean ± standard deviation over seeds (rank)")
     for rank in confirmation.ranks:
         if rank.study != confirmation.study:

@@ -18,12 +18,6 @@ from sweeps.verdict import Fate
 
 # Fates of runs whose last look says nothing about where they would have ended.
 UNKNOWN = (Fate.OUTRANKED, store.FAILED)
-# Between which an objective lies, whatever an interval says that knows nothing of bounds.
-BOUNDS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("top1", "top5", "f1"), (0.0, 1.0)),
-    **dict.fromkeys(("gain", "r2"), (-inf, 1.0)),
-    "loss": (0.0, inf),
-}
 # Fields of a recipe of which less is a stronger truncation.
 SIZES = (
     "steps",
@@ -81,10 +75,7 @@ def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
         if trial.config and trial.fate not in UNKNOWN and score(space, trial) is not None:
             key = json.dumps({**trial.config, "seed": 0}, sort_keys=True)
             runs.setdefault(key, []).append(trial)
-    if space.direction == "maximize":
-        sign = -1
-    else:
-        sign = 1
+    sign = -space.measure.sign  # the best first
     return sorted((_ranked(space, run) for run in runs.values()), key=lambda configuration: sign * configuration.mean)
 
 
@@ -92,15 +83,7 @@ def score(space: Space, trial: Finished) -> float | None:
     """Return the objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
     if trial.value is not None:
         return trial.value
-    values = {
-        "top1": trial.top1,
-        "top5": trial.top5,
-        "f1": trial.f1,
-        "loss": trial.loss,
-        "gain": trial.gain,
-        "r2": trial.gain,
-    }
-    return values[space.objective]
+    return space.measure.read_trial(trial)
 
 
 def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
@@ -205,4 +188,4 @@ def _ranked(space: Space, trials: Sequence[Finished]) -> Ranked:
     values = tuple(value for trial in trials if (value := score(space, trial)) is not None)
     mean = sum(values) / len(values)
     config = {name: value for name, value in trials[0].config.items() if name != "seed"}
-    return Ranked(config, tuple(trials), values, mean, deviation(values), BOUNDS[space.objective])
+    return Ranked(config, tuple(trials), values, mean, deviation(values), space.measure.bounds)

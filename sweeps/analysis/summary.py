@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps import store
+from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
 from sweeps.verdict import Fate
 
@@ -27,14 +28,6 @@ FATES = (
 # Parameters whose values need no name beside them.
 SPEAK_FOR_THEMSELVES = {"activation", "constraint", "optimizer", "initializer", "dropout", "output", "dtype"}
 COLOURS: dict[str, str] = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
-NAMES = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "f1": "macro F1",
-    "loss": "loss",
-    "gain": "information gain",
-    "r2": "R^2",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +154,7 @@ def best_line(space: Space, summary: Summary) -> Text:
     if summary.best is None or summary.best.value is None or not summary.fates.get(Fate.LEARNED):
         return Text("best: none yet" + (": nothing learned" if summary.done else ""))
     return Text.assemble(
-        f"best: {NAMES[summary.objective]} {shown(summary.objective, summary.best.value)}, ",
+        f"best: {OBJECTIVES[summary.objective].title} {shown(summary.objective, summary.best.value)}, ",
         f"trial {summary.best.number}{_reached(space, summary.best)}: ",
         (drawn(space, summary.best), "bold"),
     )
@@ -275,10 +268,7 @@ def _finished(trial: FrozenTrial) -> Finished:
 
 
 def _best(space: Space, done: Sequence[Finished]) -> Finished | None:
-    if space.direction == "maximize":
-        sign = 1
-    else:
-        sign = -1
+    sign = space.measure.sign
     return max(
         (trial for trial in done if trial.value is not None),
         key=lambda trial: sign * (trial.value or 0.0),
@@ -324,6 +314,6 @@ def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str,
 
 def shown(objective: str, value: float) -> str:
     """Return a value of an objective for people."""
-    if objective in ("top1", "top5"):
-        return f"{value:.2%}"
-    return f"{value:.4g}"
+    if objective not in OBJECTIVES:  # a recipe edited by hand
+        return f"{value:.4g}"
+    return OBJECTIVES[objective].format_value(value)

@@ -28,12 +28,14 @@ class BucketStore:
         self._prefix = f"{prefix}/" if prefix else ""
         self._shown = f"{scheme}://{bucket}/{self._prefix}".rstrip("/")
         try:
-            self._store = _client(scheme, bucket)
+            self._store = _make_client(scheme, bucket)
         except ImportError as exc:
             package = BUCKETS[scheme]
             raise InputError(f"{self._shown}: {package} is not installed; pip install {package}") from exc
         except Exception as exc:  # noqa: BLE001  each client has its own, and a chained one would print its own text
-            raise InputError(f"{self._shown}: its client cannot start ({_said(exc)}); check its settings") from None
+            raise InputError(
+                f"{self._shown}: its client cannot start ({_client_message(exc)}); check its settings"
+            ) from None
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
         """Return the whole content, read: half of it is of no use, and a broken line shows here.
@@ -41,12 +43,12 @@ class BucketStore:
         Raises:
             ArtifactNotFound: there is none.
         """
-        with self._explained(), closing(self._store.open_reader(self._prefix + artifact_id)) as file:
+        with self._errors_in_one_line(), closing(self._store.open_reader(self._prefix + artifact_id)) as file:
             return io.BytesIO(file.read())
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
         """Store the content, as Optuna's artifact store does."""
-        with self._explained():
+        with self._errors_in_one_line():
             self._store.write(self._prefix + artifact_id, content_body)
 
     def remove(self, artifact_id: str) -> None:
@@ -57,7 +59,7 @@ class BucketStore:
         """
         from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
 
-        with self._explained():
+        with self._errors_in_one_line():
             try:
                 self._store.remove(self._prefix + artifact_id)
             except Exception as exc:
@@ -66,20 +68,20 @@ class BucketStore:
                 raise
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _errors_in_one_line(self) -> Iterator[None]:
         from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
 
         try:
             yield
         except ArtifactNotFound as exc:
             if "NoSuchBucket" in str(exc.__cause__):
-                raise OSError(f"{self._shown}: {_said(exc.__cause__ or exc)}") from None
+                raise OSError(f"{self._shown}: {_client_message(exc.__cause__ or exc)}") from None
             raise
         except Exception as exc:  # noqa: BLE001  each client has its own, and a chained one would print its own text
-            raise OSError(f"{self._shown}: {_said(exc)}") from None
+            raise OSError(f"{self._shown}: {_client_message(exc)}") from None
 
 
-def _client(scheme: str, bucket: str) -> "ArtifactStore":
+def _make_client(scheme: str, bucket: str) -> "ArtifactStore":
     from optuna.artifacts import Boto3ArtifactStore, GCSArtifactStore  # noqa: PLC0415  imports every client
     from optuna.exceptions import ExperimentalWarning  # noqa: PLC0415
 
@@ -90,7 +92,7 @@ def _client(scheme: str, bucket: str) -> "ArtifactStore":
         return GCSArtifactStore(bucket)
 
 
-def _said(exc: BaseException) -> str:
+def _client_message(exc: BaseException) -> str:
     """Return what a client says, without what lets anyone in; of anything else only the kind is safe to say."""
     kind = type(exc).__name__
     if type(exc).__module__.partition(".")[0] not in CLIENTS:

@@ -43,7 +43,7 @@ class Checkpoint:
         }
         packed = zlib.compress(json.dumps(values).encode())
         parts = (HEADER.pack(MAGIC, VERSION, len(packed), len(self.state)), packed, self.state)
-        return b"".join((*parts, _digest(*parts)))
+        return b"".join((*parts, _new_digest(*parts)))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -52,7 +52,7 @@ class Checkpoint:
         Raises:
             ValueError: no checkpoint, of another version, not whole, or damaged.
         """
-        packed, state = _opened(content)
+        packed, state = _open_checkpoint(content)
         try:
             values = json.loads(zlib.decompress(packed))
             readings = tuple(Reading.from_dict(value) for value in values["readings"])
@@ -74,7 +74,7 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; the one before is still there.
         """
-        self._place.write(self._name(trial), checkpoint.to_bytes())
+        self._place.write(self._path_of(trial), checkpoint.to_bytes())
 
     def load(self, trial: int, config: str) -> Checkpoint | None:
         """Return a trial's checkpoint; None, so that the trial starts over, where there is none, or it is damaged, or
@@ -83,7 +83,7 @@ class Checkpoints:
         Raises:
             OSError: the place cannot be read; whether there is one is not known.
         """
-        content = self._place.read(self._name(trial))
+        content = self._place.read(self._path_of(trial))
         if content is None:
             return None
         try:
@@ -100,13 +100,13 @@ class Checkpoints:
         Raises:
             OSError: it cannot be removed.
         """
-        self._place.remove(self._name(trial))
+        self._place.remove(self._path_of(trial))
 
-    def _name(self, trial: int) -> str:
+    def _path_of(self, trial: int) -> str:
         return f"{self._folder}/{trial}.ckpt"
 
 
-def _opened(content: bytes) -> tuple[memoryview, memoryview]:
+def _open_checkpoint(content: bytes) -> tuple[memoryview, memoryview]:
     """Return the compressed JSON and the state of a file that is whole."""
     view = memoryview(content)
     if len(view) < HEADER.size or bytes(view[: len(MAGIC)]) != MAGIC:
@@ -117,12 +117,12 @@ def _opened(content: bytes) -> tuple[memoryview, memoryview]:
     end = HEADER.size + packed + state
     if len(view) != end + DIGEST:
         raise ValueError(f"a checkpoint of {end + DIGEST} bytes has {len(view)}")
-    if _digest(view[:end]) != view[end:]:
+    if _new_digest(view[:end]) != view[end:]:
         raise ValueError("a checkpoint whose digest does not fit: it is damaged")
     return view[HEADER.size : HEADER.size + packed], view[HEADER.size + packed : end]
 
 
-def _digest(*parts: bytes | memoryview) -> bytes:
+def _new_digest(*parts: bytes | memoryview) -> bytes:
     digest = blake2b(digest_size=DIGEST)
     for part in parts:
         digest.update(part)

@@ -61,10 +61,10 @@ def artifact_location(where: str) -> ArtifactLocation:
     Raises:
         InputError: no such notation, a file instead of a folder, the bucket's client is not installed or not set up.
     """
-    scheme, rest = _parts(where)
+    scheme, rest = _split_scheme(where)
     if scheme in BUCKETS:
-        return Bucket(_bucket(scheme, rest))
-    return Folder(_folder(rest))
+        return Bucket(_bucket_location(scheme, rest))
+    return Folder(_folder_location(rest))
 
 
 def artifact_store(where: str) -> "ArtifactStore":
@@ -75,12 +75,12 @@ def artifact_store(where: str) -> "ArtifactStore":
         InputError: as `artifact_location`.
         OSError: the folder cannot be made.
     """
-    scheme, rest = _parts(where)
+    scheme, rest = _split_scheme(where)
     if scheme in BUCKETS:
-        return _bucket(scheme, rest)
+        return _bucket_location(scheme, rest)
     from optuna.artifacts import FileSystemArtifactStore  # noqa: PLC0415  imports every client that is installed
 
-    folder = _folder(rest)
+    folder = _folder_location(rest)
     folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(folder)
 
@@ -114,10 +114,10 @@ class Folder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file as a whole; when this returns, the content has reached the disk."""
-        path = self._path(name)
-        self._make(path.parent)
-        _clear(path)
-        file, partial = _begun(path)
+        path = self._path_of(name)
+        self._make_folder(path.parent)
+        _clear_partials(path)
+        file, partial = _begin_partial(path)
         with file:
             try:
                 file.write(content)
@@ -131,20 +131,20 @@ class Folder:
     def read(self, name: str) -> bytes | None:
         """Return a file's content; None where there is no such file."""
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return self._path(name).read_bytes()
+            return self._path_of(name).read_bytes()
         return None
 
     def remove(self, name: str) -> None:
         """Remove a file, and what killed writers left of it."""
-        path = self._path(name)
+        path = self._path_of(name)
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             path.unlink()
-        _clear(path)
+        _clear_partials(path)
 
-    def _path(self, name: str) -> Path:
-        return self.path.joinpath(*_checked(name).split("/"))
+    def _path_of(self, name: str) -> Path:
+        return self.path.joinpath(*_checked_name(name).split("/"))
 
-    def _make(self, folder: Path) -> None:
+    def _make_folder(self, folder: Path) -> None:
         missing = [own_path for own_path in (folder, *folder.parents) if not own_path.is_dir()]
         folder.mkdir(parents=True, exist_ok=True)
         for path in missing:
@@ -159,13 +159,13 @@ class Bucket:
 
     def write(self, name: str, content: bytes) -> None:
         """Write an object."""
-        self._store.write(_checked(name), io.BytesIO(content))
+        self._store.write(_checked_name(name), io.BytesIO(content))
 
     def read(self, name: str) -> bytes | None:
         """Return an object's content; None where there is no such object."""
         from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
 
-        with suppress(ArtifactNotFound), self._store.open_reader(_checked(name)) as file:
+        with suppress(ArtifactNotFound), self._store.open_reader(_checked_name(name)) as file:
             return file.read()
         return None
 
@@ -174,10 +174,10 @@ class Bucket:
         from optuna.artifacts.exceptions import ArtifactNotFound  # noqa: PLC0415  imports every client
 
         with suppress(ArtifactNotFound):
-            self._store.remove(_checked(name))
+            self._store.remove(_checked_name(name))
 
 
-def _parts(where: str) -> tuple[str, str]:
+def _split_scheme(where: str) -> tuple[str, str]:
     """Scheme and the rest; `file` where there is no scheme.
 
     What is wrong is not quoted: people write passwords into URLs.
@@ -199,7 +199,7 @@ def _parts(where: str) -> tuple[str, str]:
     return scheme, os.fsdecode(unquote_to_bytes(f"/{path}"))
 
 
-def _folder(text: str) -> Path:
+def _folder_location(text: str) -> Path:
     path = Path(text).absolute()  # the user's code may change the working directory
     try:
         usable = path.is_dir() or not path.exists()
@@ -210,21 +210,21 @@ def _folder(text: str) -> Path:
     return path
 
 
-def _bucket(scheme: str, rest: str) -> BucketStore:
+def _bucket_location(scheme: str, rest: str) -> BucketStore:
     bucket, _, prefix = rest.partition("/")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]+", bucket) or re.search(r"[?#]", prefix):
         raise InputError(f"{scheme}://: no bucket, or more than a bucket and a prefix; {WRITTEN}")
-    return BucketStore(scheme, bucket, _prefix(scheme, prefix) if prefix.strip("/") else "")
+    return BucketStore(scheme, bucket, _checked_prefix(scheme, prefix) if prefix.strip("/") else "")
 
 
-def _prefix(scheme: str, prefix: str) -> str:
+def _checked_prefix(scheme: str, prefix: str) -> str:
     try:
-        return _checked(prefix.strip("/"))
+        return _checked_name(prefix.strip("/"))
     except ValueError as exc:
         raise InputError(f"{scheme}://: {exc} as a prefix; {WRITTEN}") from exc
 
 
-def _checked(name: str) -> str:
+def _checked_name(name: str) -> str:
     """Return a name that stays inside its place.
 
     Raises:
@@ -236,15 +236,15 @@ def _checked(name: str) -> str:
     return name
 
 
-def _pattern(path: Path) -> str:
+def _partial_pattern(path: Path) -> str:
     """Return how the partial files of this one start: of a length that any file system takes."""
     return f"{PARTIAL}{blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}-"
 
 
-def _begun(path: Path) -> tuple[BinaryIO, Path]:
+def _begin_partial(path: Path) -> tuple[BinaryIO, Path]:
     """Return a new partial file, locked while it is open wherever the file system has locks."""
     while True:
-        partial = path.with_name(f"{_pattern(path)}{uuid4().hex}")
+        partial = path.with_name(f"{_partial_pattern(path)}{uuid4().hex}")
         file = partial.open("xb")
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -253,9 +253,9 @@ def _begun(path: Path) -> tuple[BinaryIO, Path]:
         file.close()  # cleared by another writer between its making and its lock
 
 
-def _clear(path: Path) -> None:
+def _clear_partials(path: Path) -> None:
     """Remove the partial files that nobody is writing: those whose lock is free."""
-    for partial in path.parent.glob(f"{_pattern(path)}*"):
+    for partial in path.parent.glob(f"{_partial_pattern(path)}*"):
         with suppress(OSError), partial.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             partial.unlink()

@@ -117,7 +117,7 @@ def _open_confirming_study(opened: RDBStorage, text: str, storage_url: str, cost
     Raises:
         InputError: the one that is there has another number of candidates or seeds.
     """
-    space = file.parse(text)
+    space = file.parse_space(text)
     existing = store.find_study(opened, space.name)
     if existing is None:
         existing = _create_confirming_study(text, storage_url)

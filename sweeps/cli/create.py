@@ -51,7 +51,7 @@ def open_study_of_file(path: Path, overrides: Sequence[str], storage_url: str) -
         StoreError: the store cannot be used, or holds another study of this name; the message says what differs.
         typer.Exit: the rehearsal failed, and has said why.
     """
-    space, text = file.read(path, overrides)
+    space, text = file.read_space(path, overrides)
     existing = _find_study(storage_url, space)
     if existing is None:
         store.require_creatable(storage_url)  # before the rehearsal: an unwritable store should show at once

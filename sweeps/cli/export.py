@@ -172,7 +172,7 @@ def _space_at_full_size(study: Study, full_size: Sequence[str]) -> Space:
         return store.space_of(study)
     text = study.user_attrs[store.SPACE_TEXT]
     overrides = [*study.user_attrs[store.SPACE_OVERRIDES], *full_size]
-    return file.parse(text, overrides, f"study {study.study_name!r}")
+    return file.parse_space(text, overrides, f"study {study.study_name!r}")
 
 
 def _print_plan(plan: Plan, exported: Exported, format_path: Callable[[str], str]) -> None:

@@ -25,7 +25,7 @@ from sweeps.store import queue
 from sweeps.store.reaper import Reaper
 from sweeps.store.retry import OUTAGE_S, retry_while_unavailable
 from sweeps.store.tables import State
-from sweeps.worker.shutdown import handled
+from sweeps.worker.shutdown import signals_handled
 
 POLL_S = 0.5
 STOPPING_POLL_S = 0.1
@@ -94,7 +94,7 @@ class StopRequests:
 def count_stop_signals() -> Iterator[StopRequests]:
     """Count SIGINT, SIGTERM and SIGHUP within the block, instead of ending the process."""
     stop = StopRequests()
-    with handled(("SIGINT", "SIGTERM", "SIGHUP"), stop.count_request):
+    with signals_handled(("SIGINT", "SIGTERM", "SIGHUP"), stop.count_request):
         yield stop
 
 

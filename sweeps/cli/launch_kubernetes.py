@@ -151,7 +151,7 @@ def kubernetes(
     storage_url = store.url(storage)
     per_gpu = parse_gpu_share(gpus_per_worker)
     job = make_job(studies, pool=pool, workers=workers, workers_per_gpu=per_gpu, storage_url=storage_url)
-    if engines.is_sqlite(engines.parsed(storage_url)):
+    if engines.is_sqlite(engines.parse_url(storage_url)):
         raise InputError("a SQLite store serves one machine, not pods: set SWEEPS_STORAGE to PostgreSQL or MySQL")
     if cancel:
         _cancel_job(job, context, namespace)
@@ -235,7 +235,7 @@ def _require_reachable(storage_url: str) -> None:
     Raises:
         InputError: it means this machine.
     """
-    host = engines.parsed(storage_url).host or ""
+    host = engines.parse_url(storage_url).host or ""
     try:
         is_here = ipaddress.ip_address(host).is_loopback
     except ValueError:

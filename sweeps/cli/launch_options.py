@@ -65,7 +65,7 @@ def connect_store(job: Job, storage_url: str) -> RDBStorage | None:
     try:
         return store.connect(storage_url)
     except NoStoreError:
-        if job.studies or engines.is_sqlite(engines.parsed(storage_url)):
+        if job.studies or engines.is_sqlite(engines.parse_url(storage_url)):
             raise
         return None
 

@@ -147,7 +147,7 @@ def _export_lines(job: Job, storage_url: str, artifacts: str | None, log_format:
 
 def _warn_of_unshared(storage_url: str, artifacts: str | None) -> None:
     """Warn of what other nodes do not see."""
-    if engines.is_sqlite(engines.parsed(storage_url)):
+    if engines.is_sqlite(engines.parse_url(storage_url)):
         logger.warning("a SQLite store serves one machine: for several nodes take PostgreSQL, MySQL or MariaDB")
     if store.artifacts(storage_url, artifacts) is None:
         logger.warning("no --artifacts, so no checkpoints: a trial that is handed back starts over")

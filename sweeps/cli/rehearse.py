@@ -11,7 +11,7 @@ from sweeps.worker import rehearsal
 
 def rehearse(path: SpaceArgument, overrides: OverridesOption = None) -> None:
     """Check a file: train every choice in it for one step, without a store."""
-    space, _ = file.read(path, overrides or [])
+    space, _ = file.read_space(path, overrides or [])
     started = time.monotonic()
     train, load = import_training()
     count = rehearsal.rehearse(space, train, load, str(path))

@@ -130,7 +130,7 @@ def read_status(storage: RDBStorage, study: str | None) -> Status:
             loaded = store.load_study(storage, queued.name)
             space = store.space_of(loaded)
             studies.append(StudyStatus(queued, space, summaries.summarise(space, loaded.get_trials(deepcopy=False))))
-    return _add_slurm_states(tuple(studies), tuple(workers.workers(storage.engine)), store.absolute(storage.url))
+    return _add_slurm_states(tuple(studies), tuple(workers.workers_seen(storage.engine)), store.absolute(storage.url))
 
 
 def _add_slurm_states(

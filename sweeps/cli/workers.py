@@ -15,8 +15,8 @@ from sweeps.cli.training import import_training, prepare_device
 from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
 from sweeps.store import engines, queue
 from sweeps.store.tables import State
-from sweeps.worker.heartbeat import usual
-from sweeps.worker.worker import Worker, WorkerProcess, life
+from sweeps.worker.heartbeat import usual_patience
+from sweeps.worker.worker import Worker, WorkerProcess, worker_process
 
 CONNECT_S = 60.0  # a worker may be started before its store is
 EMPTY_S = 30.0  # from one attempt to the next, while the store has no study yet
@@ -47,7 +47,7 @@ def worker(
     storage_url = store.url(storage)
     artifacts_url = store.artifacts(storage_url, artifacts)
     job = os.environ.get("SWEEPS_JOB", "")
-    with life() as process:
+    with worker_process() as process:
         opened = _wait_for_store(process, storage_url, waits_for_study=not studies and not exit_when_idle)
         if opened is None:
             logger.info("%s came while the store was waited for", process.told.signal)
@@ -61,14 +61,14 @@ def worker(
             opened,
             train,
             load,
-            process.ends,
+            process.is_ending,
             artifacts=artifacts_url,
-            patience=usual(storage_url),
+            patience=usual_patience(storage_url),
             gpu=prepare_device(),
             job=job,
             say=logger.info,
         )
-        finished = process.worker.serve(studies or [], exit_when_idle=exit_when_idle)
+        finished = process.worker.serve_studies(studies or [], exit_when_idle=exit_when_idle)
     logger.info("worker finished %d trials", finished)
     if process.told and job:
         raise typer.Exit(TRY_AGAIN)  # to a supervisor 0 would say that nothing is left to do
@@ -86,9 +86,9 @@ def _wait_for_store(process: WorkerProcess, storage_url: str, *, waits_for_study
     """
     while not process.told:
         try:
-            return store.connect(storage_url, wait_s=CONNECT_S, giving_up=process.ends, say=logger.info)
+            return store.connect(storage_url, wait_s=CONNECT_S, giving_up=process.is_ending, say=logger.info)
         except NoStoreError:
-            if not waits_for_study or engines.is_sqlite(engines.parsed(storage_url)):
+            if not waits_for_study or engines.is_sqlite(engines.parse_url(storage_url)):
                 raise
             logger.info("%s: there is no study in it yet; waiting for one", store.masked(storage_url))
         except OutageError:

@@ -22,7 +22,7 @@ from sweeps.dashboard.storage import DashboardStorage
 from sweeps.errors import InputError, SweepsError, one_line
 from sweeps.notes import study as study_notes
 from sweeps.store.retry import DATABASE_ERRORS
-from sweeps.worker.shutdown import SIGNALS, handled
+from sweeps.worker.shutdown import SIGNALS, signals_handled
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -61,7 +61,7 @@ def serve_dashboard(storage: RDBStorage, artifacts: str | None, host: str, port:
             application = require_local_host(application)
         else:
             print(f"sweeps: {_warn_of_access(name, bound_port)}", file=sys.stderr)
-        with _update_notes(storage, shown), handled(SIGNALS, _stop_serving):
+        with _update_notes(storage, shown), signals_handled(SIGNALS, _stop_serving):
             server = _make_server(application, listening)
             print(f"http://{name}:{bound_port}/", flush=True)
             server.run()  # returns at the SystemExit of a signal

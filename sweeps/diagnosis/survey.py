@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.diagnosis.information import Floats, Mask, information, share_of
-from sweeps.verdict.shares import fisher, wilson
+from sweeps.verdict.shares import fisher_p_value, wilson_lower
 
 Value = str | int | float | bool
 Condition = tuple[str, Mask]  # in words, and the trials that meet it
@@ -133,8 +133,8 @@ def region(trials: Sequence[LabeledTrial]) -> list[Rule]:
             (text, inside & mask) for parameter in parameters for text, mask in _conditions(parameter, inside, learned)
         ]
         allowed = [(text, mask) for text, mask in options if np.count_nonzero(mask) >= fewest]
-        text, mask = max(allowed, key=lambda option: wilson(*_counts(option[1], learned)), default=("", inside))
-        if wilson(*_counts(mask, learned)) <= wilson(*_counts(inside, learned)):
+        text, mask = max(allowed, key=lambda option: wilson_lower(*_counts(option[1], learned)), default=("", inside))
+        if wilson_lower(*_counts(mask, learned)) <= wilson_lower(*_counts(inside, learned)):
             break
         inside = mask
         if own_name:
@@ -309,4 +309,6 @@ def _change(name: str, shared: Sequence[Condition], now: Condition, then: Condit
     (lived, before), (saved, after) = (_counts(alike & mask, learned) for _, mask in (now, then))
     own = " and ".join(text for text, _ in (*shared, now) if text)
     own_name = f"of {before} runs with {own}, {before - lived} died; with {then[0]}, {after - saved} of {after}"
-    return Change(own_name, name, (before - lived, before), (after - saved, after), fisher(saved, after, lived, before))
+    return Change(
+        own_name, name, (before - lived, before), (after - saved, after), fisher_p_value(saved, after, lived, before)
+    )

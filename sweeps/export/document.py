@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sweeps.config import Config, DataConfig, ModelConfig
-from sweeps.errors import InputError, one_line, reason, unknown_key
+from sweeps.errors import InputError, one_line, unknown_key, validation_reason
 
 Format = Literal["toml", "yaml", "json"]
 FORMATS: dict[str, Format] = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
@@ -98,7 +98,7 @@ class Document:
             _ = found.trained
         except (ValidationError, KeyError, TypeError) as exc:
             if isinstance(exc, ValidationError):
-                text = reason(exc.errors()[0])
+                text = validation_reason(exc.errors()[0])
             else:
                 text = f"no such field: {exc}"
             raise InputError(f"{source}: truncation: {text}") from exc
@@ -164,7 +164,7 @@ def _recipe(table: Mapping[str, Any], source: str) -> Config:
         if error["type"] == "extra_forbidden":
             wrong = unknown_key(path[-1], known)
         else:
-            wrong = reason(error)
+            wrong = validation_reason(error)
         raise InputError(f"{source}: {place}: {wrong}") from exc
 
 

@@ -9,14 +9,15 @@ from optuna import Study
 from pydantic import ValidationError
 
 from sweeps import store
-from sweeps.analysis.summary import NAMES, shown, value_of
+from sweeps.analysis.summary import shown, value_of
 from sweeps.config import Config
-from sweeps.errors import InputError, reason
+from sweeps.errors import InputError, validation_reason
 from sweeps.export import manifest, models
 from sweeps.export.document import Document, Format, truncation
 from sweeps.export.manifest import Entry
 from sweeps.export.plan import File
 from sweeps.export.select import ExportedTrial, Runs
+from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
 
 NO_FULL_SIZE = (
@@ -128,7 +129,7 @@ def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
         recipe = space.at_full_size(trained)
     except ValidationError as exc:
         raise InputError(
-            f"trial {chosen.trial.number} of {space.name!r} has no full size: {reason(exc.errors()[0])}"
+            f"trial {chosen.trial.number} of {space.name!r} has no full size: {validation_reason(exc.errors()[0])}"
         ) from exc
     notes = [NO_FULL_SIZE.format(space.name)] if space.full is None else []
     notes += [chosen.warning] if chosen.warning else []
@@ -187,7 +188,9 @@ def _complete(draft: Document, built: models.Built) -> Document:
 def _shown(results: Mapping[str, Any], value: float, name: str | None = None) -> str:
     objective = results["objective"]
     if name is None:
-        text = NAMES.get(objective, objective)
+        text = objective
+        if objective in OBJECTIVES:
+            text = OBJECTIVES[objective].title
     else:
         text = name
     return f"{text} {shown(objective, value)}".strip()

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from sweeps import store
 from sweeps.analysis import ranking
 from sweeps.analysis.ranking import Ranked, Rerun
-from sweeps.analysis.summary import NAMES, Finished, finished_trials, shown
+from sweeps.analysis.summary import Finished, finished_trials, shown
 from sweeps.errors import InputError
 from sweeps.space.space import Space
 from sweeps.verdict import Fate
@@ -117,7 +117,7 @@ def _chosen(
     value = ranking.score(space, trial)
     text = f"trial {trial.number}: {trial.fate}"
     if value is not None:
-        text += f", {NAMES[space.objective]} {shown(space.objective, value)}"
+        text += f", {space.measure.title} {shown(space.objective, value)}"
     if trial.fate == Fate.LEARNED:
         dead = ""
     else:
@@ -184,7 +184,7 @@ def _lines(
 
 def _mean(space: Space, configuration: Ranked) -> str:
     interval = configuration.interval()
-    text = f"{NAMES[space.objective]} {shown(space.objective, configuration.mean)}"
+    text = f"{space.measure.title} {shown(space.objective, configuration.mean)}"
     if interval is None:
         return text
     return f"{text} (95 % interval {shown(space.objective, interval[0])} to {shown(space.objective, interval[1])})"

@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.readings import Reading
-from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, is_control, limit
+from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, calibrated_limit, is_control
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.judge import DEFAULT_RULES, Fate, Verdict, is_learner, judge, verdict_at_end
 from sweeps.verdict.prognosis import kind_of
@@ -102,7 +102,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         readings = kept_readings(trial)
         if not readings:
             return None
-        bound = limit(self._history(study), self.rules, kind_of(readings))
+        bound = calibrated_limit(self._history(study), self.rules, kind_of(readings))
         verdict = judge(readings, self.chance, self._budget(trial), bound, self.rules)
         spared = self._is_control(study, trial) and verdict.fate != Fate.DIVERGED
         if verdict.stops and not spared:
@@ -114,7 +114,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
             key = (study.study_name, trial.number)
             if key not in self._ended and (readings := kept_readings(trial)):
-                bound = limit(self._of(study), self.rules, kind_of(readings))
+                bound = calibrated_limit(self._of(study), self.rules, kind_of(readings))
                 control = bound == NO_LIMIT or self._is_control(study, trial)
                 self._ended[key] = self._end(readings, trial, control)
         return self._of(study)

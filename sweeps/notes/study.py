@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial
 from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.analysis import summary as summaries
-from sweeps.analysis.summary import FATES, NAMES, Summary
-from sweeps.space.space import Budget, Objective, Space
+from sweeps.analysis.summary import FATES, Summary
+from sweeps.space.space import Budget, Space
 from sweeps.store import notes, queue
 from sweeps.store.trials import Trials
 from sweeps.verdict import Fate
@@ -30,14 +30,6 @@ MEANINGS = {
     store.FAILED: "could not be trained; its note says why",
 }
 GAP = "\u2002\u2002"  # between the columns of a table, which the dashboard sets tight
-OBJECTIVES: dict[Objective, str] = {
-    "top1": "top-1, the share of hold-out images whose class is the net's first answer",
-    "top5": "top-5, the share of hold-out images whose class is among the net's first five answers",
-    "f1": "macro F1, the mean over the classes on the hold-out set",
-    "loss": "the hold-out loss",
-    "gain": "information gain, 1 - hold-out loss / loss of guessing",
-    "r2": "R^2, 1 - hold-out loss / loss of predicting the mean",
-}
 
 
 def refresh(storage: RDBStorage, study: Study) -> None:
@@ -46,14 +38,14 @@ def refresh(storage: RDBStorage, study: Study) -> None:
     Raises:
         StoreError: the study was not made by sweeps.
     """
-    write(storage, study, Trials(store.id_of(storage, study)).read(storage.engine))
+    write(storage, study, Trials(store.id_of(storage, study)).read_trials(storage.engine))
 
 
 def write(storage: RDBStorage, study: Study, trials: Sequence[FrozenTrial]) -> None:
     """Write the note of a study from its trials, in the order of their numbers."""
     study_id = store.id_of(storage, study)
     parts = [text(study_id, store.space_of(study), trials), *_file(study.user_attrs)]
-    notes.write(storage.engine, study_id, None, "\n\n".join(parts))
+    notes.write_note(storage.engine, study_id, None, "\n\n".join(parts))
 
 
 def stale(storage: RDBStorage) -> list[tuple[int, str]]:
@@ -90,7 +82,7 @@ def _standing(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
         learned = f"{summary.would_stop_learned} of them learned"
         yield f"Controls, which are never stopped, that would have been: {summary.would_stop}; {learned}."
     if (best := summary.best) is not None and best.value is not None and summary.fates.get(Fate.LEARNED):
-        value = f"{NAMES[space.objective]} {summaries.shown(space.objective, best.value)}"
+        value = f"{space.measure.title} {summaries.shown(space.objective, best.value)}"
         page = f"/dashboard/studies/{study_id}/trials?numbers={best.number}"
         yield f"Best: {value}, [trial {best.number}]({page}): `{summaries.drawn(space, best)}`"
 
@@ -101,7 +93,7 @@ def _compared(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
     else:
         better = "less"
     yield "### What is compared"
-    lines = [f"Trials are compared by {OBJECTIVES[space.objective]}: the {better} the better. {_chance(space, trials)}"]
+    lines = [f"Trials are compared by {space.measure.definition}: the {better} the better. {_chance(space, trials)}"]
     data = space.data
     if space.data.path:
         where = f" ({space.data.path})"
@@ -171,7 +163,7 @@ def _how_to_read(space: Space) -> Iterator[str]:
         "Each finished trial has a note with what became of it and why, a picture (its curves against chance, and the "
         "signal of each layer over the steps) and its config; `fate` and `reason` lead its attributes.",
         f"Intermediate values are {measure}{sign}: 0 is chance, 1 is perfect. In *History* a pruned trial stands at "
-        f"its last one, not at its {NAMES[space.objective]}: switch *Include PRUNED trials* off to compare.",
+        f"its last one, not at its {space.measure.title}: switch *Include PRUNED trials* off to compare.",
         "*Hyperparameter Importance* counts complete trials only, and misleads where many are stopped: "
         f"`sweeps survey {space.name}` counts all. A parameter with a condition in brackets is drawn only where that "
         "holds.",

@@ -43,7 +43,9 @@ def keep(
     """
     study_id = trial.study._study_id
     own = storage.get_trial(trial._trial_id)
-    before = storage.note(own._trial_id)  # what may fail for want of a store comes before what cannot be undone
+    before = storage.note_attributes(
+        own._trial_id
+    )  # what may fail for want of a store comes before what cannot be undone
     autopsy = None
     if dead and readings:
         autopsy = autopsies.examined(readings, storage.get_all_trials(study_id, deepcopy=False), own.number)
@@ -54,7 +56,7 @@ def keep(
             _draw(storage, trial, own, readings, artifacts)
     finally:
         own_name = text(study_id, own, autopsy)
-        for name, value in notes.rewritten(before, own._trial_id, own_name).items():
+        for name, value in notes.changed_attributes(before, own._trial_id, own_name).items():
             storage.set_study_system_attr(study_id, name, value)
 
 
@@ -62,7 +64,7 @@ def write(storage: RDBStorage, study: Study, number: int, autopsy: Autopsy) -> N
     """Write the note of a finished trial anew, with an autopsy; what a person wrote below it stays."""
     study_id = store.id_of(storage, study)
     trial = study.get_trials(deepcopy=False)[number]
-    notes.write(storage.engine, study_id, trial._trial_id, text(study_id, trial, autopsy))
+    notes.write_note(storage.engine, study_id, trial._trial_id, text(study_id, trial, autopsy))
 
 
 def text(study_id: int, trial: FrozenTrial, autopsy: Autopsy | None) -> str:

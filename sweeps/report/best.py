@@ -6,12 +6,12 @@ from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.analysis.ranking import BOUNDS, Ranked, deciding, rerun
+from sweeps.analysis.ranking import Ranked, deciding, rerun
 from sweeps.analysis.summary import drawn
 from sweeps.readings import Reading
 from sweeps.space.space import Space
 from sweeps.verdict import Chance
-from sweeps.verdict.shares import Z, interval
+from sweeps.verdict.shares import Z, wilson_interval
 
 MOST = 10  # configurations that are shown
 SEEDS = "seeds"
@@ -123,7 +123,7 @@ def _standing(
         learned=configuration.learned,
         mean=configuration.mean,
         spread=configuration.spread,
-        interval=_within(BOUNDS[space.objective], over_seeds or over_holdout),
+        interval=_within(space.measure.bounds, over_seeds or over_holdout),
         over=SEEDS if over_seeds else HOLDOUT if over_holdout else "",
     )
 
@@ -142,7 +142,7 @@ def _over_holdout(space: Space, value: float, reading: Reading, chance: Chance) 
         else:
             hits = reading.hits5
         if reading.count:
-            return interval(hits, reading.count)
+            return wilson_interval(hits, reading.count)
         return None
     if space.objective == "loss":  # gain and R^2 are 1 - loss / chance
         unit = 1.0

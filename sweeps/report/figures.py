@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sweeps import store
-from sweeps.analysis.ranking import BOUNDS
 from sweeps.diagnosis.plots import BLUE, GREEN, ORANGE, draw_signals
 from sweeps.report import svg
 from sweeps.report.best import Standing
@@ -51,13 +50,13 @@ TALLEST = 12.0  # inches of a map of layers
 def best(findings: Findings) -> str:
     """Return the values of the best configurations, each run a ring, means with their intervals."""
     standings = findings.standings
-    percent = findings.summary.objective in ("top1", "top5")
+    percent = findings.space.measure.unit == "%"
     if percent:
         scale = 100
     else:
         scale = 1
     lived = any(standing.learned for standing in standings)
-    bounds = BOUNDS[findings.summary.objective]
+    bounds = findings.space.measure.bounds
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, 0.28 * len(standings) + 0.9), layout="constrained")

@@ -9,7 +9,7 @@ from typing import Any
 from sweeps.analysis.summary import value_of
 from sweeps.space.parameters import Parameter, Range, Scalar
 from sweeps.space.space import LABELS, Space
-from sweeps.verdict.shares import interval
+from sweeps.verdict.shares import wilson_interval
 
 MOST_LEVELS = 8  # of a number, above which its values are put into bins
 LOG_SPAN = 30.0  # highest of listed values over the lowest, above which bins are equal in log scale
@@ -36,7 +36,7 @@ class Count:
     @property
     def interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the share (Wilson)."""
-        return interval(self.learned, self.tried)
+        return wilson_interval(self.learned, self.tried)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def material(storage: RDBStorage, study: Study) -> Material:
     ]
     return Material(
         space,
-        Trials(study_id).read(storage.engine),
+        Trials(study_id).read_trials(storage.engine),
         lambda numbers: store.readings_of_each(storage.engine, study_id, numbers),
-        tuple((this_space, Trials(its_id).read(storage.engine)) for this_space, its_id in again),
+        tuple((this_space, Trials(its_id).read_trials(storage.engine)) for this_space, its_id in again),
     )

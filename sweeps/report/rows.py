@@ -36,10 +36,7 @@ def table(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finish
         measured = ["top1", "loss"]
     others = [name for name in measured if name != space.objective]
     columns = ("trial", "fate", *(name_of(name) for name in (space.objective, *others)), "steps", "seconds")
-    if space.direction == "maximize":
-        sign = -1
-    else:
-        sign = 1
+    sign = -space.measure.sign  # the best first
 
     def order(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
         run = known.get(trial.number)

@@ -119,10 +119,7 @@ def to_be_drawn(space: Space, finished: Iterable[Finished]) -> dict[str, list[Fi
     study.
     """
     chosen = {}
-    if space.direction == "maximize":
-        sign = -1
-    else:
-        sign = 1
+    sign = -space.measure.sign  # the best first
     for fate, runs in _by_fate(finished).items():
         if fate == Fate.LEARNED:
             ordered = sorted(runs, key=lambda run: (sign * _score(space, run), run.number))
@@ -176,9 +173,7 @@ def _counted(space: Space, run: Finished, steps: int) -> float:
 def _score(space: Space, run: Finished) -> float:
     value = score(space, run)
     if value is None:
-        if space.direction == "maximize":
-            return float("-inf")
-        return float("inf")
+        return space.measure.worst
     return value
 
 

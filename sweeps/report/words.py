@@ -2,14 +2,14 @@
 
 import re
 
-from sweeps.analysis.summary import NAMES
+from sweeps.objective import OBJECTIVES
 
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def name_of(objective: str) -> str:
     """Return an objective's name, with signs that a page and a terminal have."""
-    return NAMES[objective].replace("^2", "²")
+    return OBJECTIVES[objective].title.replace("^2", "²")
 
 
 def percent(share: float) -> str:

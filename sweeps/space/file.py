@@ -3,28 +3,17 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sweeps.config import Config, Count, DataConfig, Frozen, ModelConfig
-from sweeps.errors import SpaceError, one_line, reason, unknown_key
+from sweeps.errors import SpaceError, one_line, unknown_key, validation_reason
+from sweeps.objective import OBJECTIVES, Direction, ObjectiveName
 from sweeps.space import file_parameters, samplers
 from sweeps.space.parameters import Parameter
-from sweeps.space.space import Budget, FullSize, Objective, Space, ValidationProblem
+from sweeps.space.space import Budget, FullSize, Space, ValidationProblem
 from sweeps.verdict.rules import Rules
-
-DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
-    "top1": "maximize",
-    "top5": "maximize",
-    "f1": "maximize",
-    "gain": "maximize",
-    "r2": "maximize",
-    "loss": "minimize",
-}
-
-
-CLASSIFICATION: set[Objective] = {"top1", "top5", "f1"}  # without a meaning for numbers
 
 
 class StudyTable(Frozen):
@@ -43,15 +32,14 @@ class StudyTable(Frozen):
     question: str = ""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     confirms: str = ""
-    objective: Objective = "top1"
-    direction: Literal["maximize", "minimize"] | None = None
+    objective: ObjectiveName = "top1"
+    direction: Direction | None = None
 
     @model_validator(mode="after")
     def _direction_fits(self) -> "StudyTable":
-        if self.direction not in (None, DIRECTIONS[self.objective]):
-            raise ValueError(
-                f"objective {self.objective!r} is to {DIRECTIONS[self.objective]}; drop direction = {self.direction!r}"
-            )
+        expected = OBJECTIVES[self.objective].direction
+        if self.direction not in (None, expected):
+            raise ValueError(f"objective {self.objective!r} is to {expected}; drop direction = {self.direction!r}")
         return self
 
 
@@ -103,7 +91,7 @@ TABLES: dict[str, type[BaseModel]] = {
 }
 
 
-def read(path: Path, overrides: Sequence[str] = ()) -> tuple[Space, str]:
+def read_space(path: Path, overrides: Sequence[str] = ()) -> tuple[Space, str]:
     """Return the space of a file, and the file's text.
 
     Args:
@@ -122,10 +110,10 @@ def read(path: Path, overrides: Sequence[str] = ()) -> tuple[Space, str]:
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
         raise SpaceError(str(path), [("", f"cannot be read ({reason}); give a TOML file")]) from exc
-    return parse(text, overrides, str(path)), text
+    return parse_space(text, overrides, str(path)), text
 
 
-def parse(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
+def parse_space(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
     """Return the space that a TOML text describes.
 
     Raises:
@@ -136,22 +124,24 @@ def parse(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as exc:
         raise SpaceError(source, [("", f"not TOML: {one_line(exc)}")]) from exc
     for override in overrides:
-        _override(tables, override)
+        _apply_override(tables, override)
     problems: list[tuple[str, str]] = []
     known = [*TABLES, "full", "sampler", "pruner", "space"]
     problems += [(key, unknown_key(key, known)) for key in tables if key not in known]
     for key in ("study", "space"):
         if key not in tables:
             problems.append((key, f"this table is missing; add [{key}]"))
-    parts = {key: _table(key, tables.get(key, {}), problems) for key in TABLES if key in tables or key != "study"}
-    _engines(tables, problems)
-    parameters = file_parameters.parameters(tables.get("space", {}), problems)
+    parts = {
+        key: _validate_table(key, tables.get(key, {}), problems) for key in TABLES if key in tables or key != "study"
+    }
+    _check_samplers(tables, problems)
+    parameters = file_parameters.read_parameters(tables.get("space", {}), problems)
     if not problems:
         problems += _objective_fits(parts)
-    full = _full(tables, parameters, problems) if not problems and "full" in tables else None
+    full = _read_full_size(tables, parameters, problems) if not problems and "full" in tables else None
     if problems:
         raise SpaceError(source, problems)
-    space = _space(parts, tables, parameters, full)
+    space = _make_space(parts, tables, parameters, full)
     if problems := samplers.check_space(space):
         raise SpaceError(source, problems)
     try:
@@ -162,7 +152,7 @@ def parse(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
     return space
 
 
-def _space(
+def _make_space(
     parts: Mapping[str, Any], tables: dict[str, Any], parameters: tuple[Parameter, ...], full: FullSize | None
 ) -> Space:
     study: StudyTable = parts["study"]
@@ -171,8 +161,8 @@ def _space(
         question=study.question,
         priority=study.priority,
         objective=study.objective,
-        direction=DIRECTIONS[study.objective],
-        budget=_budget(parts["budget"], parts["data"]),
+        direction=OBJECTIVES[study.objective].direction,
+        budget=_make_budget(parts["budget"], parts["data"]),
         data=parts["data"],
         model=parts["model"],
         sampler={"name": samplers.DEFAULT_SAMPLER, **tables.get("sampler", {})},
@@ -185,7 +175,7 @@ def _space(
     )
 
 
-def _full(
+def _read_full_size(
     tables: Mapping[str, Any], parameters: tuple[Parameter, ...], problems: list[tuple[str, str]]
 ) -> FullSize | None:
     """Read the [full] table: its data, model and budget replace those of the truncation."""
@@ -202,17 +192,17 @@ def _full(
         elif key == "budget" and (others := [name for name in given if name not in SIZES]):
             problems.append((f"full.budget.{others[0]}", unknown_key(others[0], SIZES)))
         else:
-            parts[key] = _table(key, over(tables.get(key, {}), given), problems, "full.")
+            parts[key] = _validate_table(key, put_over(tables.get(key, {}), given), problems, "full.")
     sampled = {parameter.name for parameter in parameters}
     for name in raw.get("model", {}) if not problems else ():
         if f"model.{name}" in sampled:
             problems.append((f"full.model.{name}", f"space.model.{name} decides it; drop one of the two"))
     if problems:
         return None
-    return FullSize(_budget(parts["budget"], parts["data"]), parts["data"], raw.get("model", {}))
+    return FullSize(_make_budget(parts["budget"], parts["data"]), parts["data"], raw.get("model", {}))
 
 
-def over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
+def put_over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table with other values put over its own; steps take the place of epochs, and epochs of steps."""
     if "steps" in full:
         dropped = {"epochs", "epoch_images"}
@@ -235,7 +225,7 @@ def _fits_at_full_size(space: Space, config: Config) -> None:
 def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
     objective = parts["study"].objective
     task = parts["data"].task
-    if objective in CLASSIFICATION if task == "regression" else objective == "r2":
+    if task not in OBJECTIVES[objective].tasks:
         if task == "regression":
             other = "r2"
         else:
@@ -244,7 +234,7 @@ def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return []
 
 
-def _budget(table: BudgetTable, data: DataConfig) -> Budget:
+def _make_budget(table: BudgetTable, data: DataConfig) -> Budget:
     if table.epochs is None:
         return Budget(**{**table.model_dump(), "epochs": 0, "epoch_images": 0})
     images = table.epoch_images or data.images
@@ -259,7 +249,7 @@ def value_of(text: str) -> Any:
         return text.strip()
 
 
-def _override(tables: dict[str, Any], override: str) -> None:
+def _apply_override(tables: dict[str, Any], override: str) -> None:
     """Set one value of the file's tables; the value is TOML, or a bare word taken as a string."""
     source = f"--set {override}"
     key, equals, value = override.partition("=")
@@ -280,7 +270,7 @@ def _override(tables: dict[str, Any], override: str) -> None:
     table[path[-1]] = parsed
 
 
-def _table(key: str, raw: Any, problems: list[tuple[str, str]], within: str = "") -> BaseModel | None:
+def _validate_table(key: str, raw: Any, problems: list[tuple[str, str]], within: str = "") -> BaseModel | None:
     if not isinstance(raw, dict):
         problems.append((key, f"must be a table, not {raw!r}; write [{key}]"))
         return None
@@ -297,12 +287,12 @@ def _table(key: str, raw: Any, problems: list[tuple[str, str]], within: str = ""
             if error["type"] == "extra_forbidden":
                 text = unknown_key(name, known)
             else:
-                text = reason(error)
+                text = validation_reason(error)
             problems.append((f"{place}.{name}" if name else place, text))
         return None
 
 
-def _engines(tables: Mapping[str, Any], problems: list[tuple[str, str]]) -> None:
+def _check_samplers(tables: Mapping[str, Any], problems: list[tuple[str, str]]) -> None:
     for key, check in (("sampler", samplers.check_sampler), ("pruner", samplers.check_pruner)):
         raw = tables.get(key, {})
         if not isinstance(raw, dict):

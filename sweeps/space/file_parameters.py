@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sweeps.config import Config, ModelConfig
-from sweeps.errors import reason, short, unknown_key
+from sweeps.errors import quoted, unknown_key, validation_reason
 from sweeps.space.parameters import Case, Choices, Parameter, Range, Scalar
 from sweeps.space.space import LABELS
 
@@ -27,7 +27,7 @@ def hyperparameters() -> dict[str, TypeAdapter[Any]]:
     return adapters | {name: TypeAdapter(Annotated[int, Field(ge=0)]) for name in LABELS}
 
 
-def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
+def read_parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
     """Return the parameters of a [space] table, conditions first; each mistake is appended to `problems`, as (key,
     text).
     """
@@ -50,7 +50,7 @@ def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ..
             specs = spec
         else:
             specs = [spec]
-        values[name] = Parameter(name, tuple(_cases(name, specs, adapters[name], problems)))
+        values[name] = Parameter(name, tuple(_read_cases(name, specs, adapters[name], problems)))
     if not problems:  # a parameter in error would make its conditions look wrong too
         problems += [problem for parameter in values.values() for problem in _bad_conditions(parameter, values)]
     if problems:
@@ -58,7 +58,7 @@ def parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ..
     return _in_order(values, problems)
 
 
-def _cases(
+def _read_cases(
     name: str, specs: Sequence[Any], adapter: TypeAdapter[Any], problems: list[tuple[str, str]]
 ) -> Iterable[Case]:
     for index, spec in enumerate(specs):
@@ -70,13 +70,15 @@ def _cases(
             table = spec
         else:
             table = {"choices" if isinstance(spec, list) else "value": spec}
-        when = _when(key, table.get("when", {}), problems)
-        domain = _domain(key, {k: v for k, v in table.items() if k != "when"}, adapter, problems)
+        when = _read_condition(key, table.get("when", {}), problems)
+        domain = _read_domain(key, {k: v for k, v in table.items() if k != "when"}, adapter, problems)
         if domain is not None and when is not None:
             yield Case(domain, when)
 
 
-def _when(key: str, raw: Any, problems: list[tuple[str, str]]) -> tuple[tuple[str, tuple[Scalar, ...]], ...] | None:
+def _read_condition(
+    key: str, raw: Any, problems: list[tuple[str, str]]
+) -> tuple[tuple[str, tuple[Scalar, ...]], ...] | None:
     if not isinstance(raw, dict):
         problems.append((f"{key}.when", f'must be a table such as {{ activation = "selu" }}, not {raw!r}'))
         return None
@@ -88,7 +90,7 @@ def _when(key: str, raw: Any, problems: list[tuple[str, str]]) -> tuple[tuple[st
     return tuple(conditions.items())
 
 
-def _domain(
+def _read_domain(
     key: str, table: Mapping[str, Any], adapter: TypeAdapter[Any], problems: list[tuple[str, str]]
 ) -> Choices | Range | None:
     kinds = [kind for kind in ({"value"}, {"choices"}, {"low", "high"}) if kind & table.keys()]
@@ -104,24 +106,24 @@ def _domain(
     if len(problems) > before:
         return None
     if "low" in allowed:
-        return _range(key, table, adapter, problems)
+        return _read_range(key, table, adapter, problems)
     if "choices" in table:
         values = table["choices"]
     else:
         values = [table["value"]]
     if not isinstance(values, list) or not 0 < len(values) <= MOST_CHOICES:
-        problems.append((key, f"must be a list of 1 to {MOST_CHOICES} values, not {short(values)}"))
+        problems.append((key, f"must be a list of 1 to {MOST_CHOICES} values, not {quoted(values)}"))
         return None
     for value in values:
-        _validate(key, value, adapter, problems)
+        _validate_value(key, value, adapter, problems)
     if len(problems) == before and len(set(map(repr, values))) < len(values):
-        problems.append((key, f"the same value twice in {short(values)}; drop one"))
+        problems.append((key, f"the same value twice in {quoted(values)}; drop one"))
     if len(problems) == before:
         return Choices(tuple(values))
     return None
 
 
-def _range(
+def _read_range(
     key: str, table: Mapping[str, Any], adapter: TypeAdapter[Any], problems: list[tuple[str, str]]
 ) -> Range | None:
     before = len(problems)
@@ -130,7 +132,7 @@ def _range(
             problems.append((key, f"{name} is missing; a range has low and high"))
         elif isinstance(table[name], bool) or not isinstance(table[name], (int, float)):
             problems.append((f"{key}.{name}", f"must be a number, not {table[name]!r}"))
-        elif not _validate(f"{key}.{name}", table[name], adapter, problems, log=table.get("log") is True):
+        elif not _validate_value(f"{key}.{name}", table[name], adapter, problems, log=table.get("log") is True):
             break
     if len(problems) > before:
         return None
@@ -144,19 +146,19 @@ def _range(
         (low == high, "low", f"the range from {low} to {high} holds one value; write the value alone"),
         (log is True and low <= 0, "low", f"a log range cannot start at {low}; raise low above 0"),
         (log is True and step is not None, "step", "a log range has no step; drop one of the two"),
-        (step is not None and not _positive(step), "step", f"must be a number above 0, not {step!r}"),
-        (_positive(step) and step > high - low, "step", f"{step} is wider than the range; lower it"),
+        (step is not None and not _is_positive(step), "step", f"must be a number above 0, not {step!r}"),
+        (_is_positive(step) and step > high - low, "step", f"{step} is wider than the range; lower it"),
     ]
     problems += [(f"{key}.{name}", text) for wrong, name, text in checks if wrong][:1]
-    integer = isinstance(low, int) and isinstance(high, int) and _whole(adapter)
-    if integer and _positive(step) and not isinstance(step, int):
+    integer = isinstance(low, int) and isinstance(high, int) and _is_integer(adapter)
+    if integer and _is_positive(step) and not isinstance(step, int):
         problems.append((f"{key}.step", f"must be a whole number, not {step!r}"))
     if len(problems) == before:
         return Range(low, high, log, step, integer)
     return None
 
 
-def _validate(
+def _validate_value(
     key: str, value: Any, adapter: TypeAdapter[Any], problems: list[tuple[str, str]], *, log: bool = False
 ) -> bool:
     if log and isinstance(value, (int, float)) and value <= 0:
@@ -165,7 +167,7 @@ def _validate(
     try:
         adapter.validate_python(value, strict=True)
     except ValidationError as exc:
-        problems.append((key, reason(exc.errors()[0])))
+        problems.append((key, validation_reason(exc.errors()[0])))
         return False
     return True
 
@@ -182,9 +184,9 @@ def _bad_conditions(parameter: Parameter, values: Mapping[str, Parameter]) -> It
                 yield f"{key}.{name}", f"a condition needs choices, and {name} is a range"
                 continue
             offered = [value for domain in domains for value in domain.ends()]
-            missing = [value for value in allowed if not _among(value, offered)]
+            missing = [value for value in allowed if not _is_among(value, offered)]
             if missing:
-                yield f"{key}.{name}", f"{missing[0]!r} is never drawn; {name} is one of {short(offered)}"
+                yield f"{key}.{name}", f"{missing[0]!r} is never drawn; {name} is one of {quoted(offered)}"
 
 
 def _in_order(values: dict[str, Parameter], problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
@@ -204,14 +206,14 @@ def _in_order(values: dict[str, Parameter], problems: list[tuple[str, str]]) -> 
     return tuple(ordered.values())
 
 
-def _among(value: Scalar, offered: Sequence[Scalar]) -> bool:
+def _is_among(value: Scalar, offered: Sequence[Scalar]) -> bool:
     return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in offered)
 
 
-def _positive(step: Any) -> bool:
+def _is_positive(step: Any) -> bool:
     return isinstance(step, (int, float)) and not isinstance(step, bool) and 0 < step < math.inf
 
 
-def _whole(adapter: TypeAdapter[Any]) -> bool:
+def _is_integer(adapter: TypeAdapter[Any]) -> bool:
     """Return whether a hyperparameter is a whole number."""
     return bool(adapter.json_schema().get("type") == "integer")

@@ -52,26 +52,26 @@ class Range:
     integer: bool = False
 
     @property
-    def endless(self) -> bool:
+    def is_endless(self) -> bool:
         """Return whether there are more values than can be listed."""
         return not self.integer and self.step is None
 
     @property
     def count(self) -> int:
         """Return how many numbers a range has that is not endless."""
-        low, high, step = self._decimals()
+        low, high, step = self._as_decimals()
         return int((high - low) // step) + 1
 
     @property
     def values(self) -> tuple[Scalar, ...]:
         """Return all numbers of a range that is not endless."""
-        low, _, step = self._decimals()
+        low, _, step = self._as_decimals()
         numbers = [low + index * step for index in range(self.count)]
         if self.integer:
             return tuple(int(number) for number in numbers)
         return tuple(float(number) for number in numbers)
 
-    def _decimals(self) -> tuple[Decimal, Decimal, Decimal]:
+    def _as_decimals(self) -> tuple[Decimal, Decimal, Decimal]:
         return Decimal(str(self.low)), Decimal(str(self.high)), Decimal(str(self.step or 1))  # .1 + .2 is to be .3
 
     def suggest(self, trial: Suggests, label: str) -> Scalar:

@@ -24,7 +24,7 @@ def json_schema() -> dict[str, Any]:
             "description": f"An Optuna {key} by name; the other keys are its options.",
             "properties": {"name": {"enum": list(names)}},
         }
-    parameters = {name: _parameter(adapter) for name, adapter in file_parameters.hyperparameters().items()}
+    parameters = {name: _parameter_schema(adapter) for name, adapter in file_parameters.hyperparameters().items()}
     # As TOML reads `model.width = ...`; with quotes around the name it stays flat.
     inner = {name.removeprefix("model."): values for name, values in parameters.items() if name.startswith("model.")}
     parameters["model"] = {"type": "object", "properties": inner, "additionalProperties": False}
@@ -40,7 +40,7 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "data": DataConfig.model_json_schema(),
             "model": ModelConfig.model_json_schema(),
-            "budget": _only(file.BudgetTable.model_json_schema(), file.SIZES),
+            "budget": _restrict_names(file.BudgetTable.model_json_schema(), file.SIZES),
         },
         "additionalProperties": False,
     }
@@ -54,24 +54,24 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _only(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _restrict_names(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {**schema, "properties": {name: schema["properties"][name] for name in names}}
 
 
-def _parameter(adapter: TypeAdapter[Any]) -> dict[str, Any]:
+def _parameter_schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:
     value = adapter.json_schema()
     values = {"type": "array", "items": value, "minItems": 1}
-    cases = [_case({"value": value}), _case({"choices": values})]
+    cases = [_case_schema({"value": value}), _case_schema({"choices": values})]
     if value.get("type") in ("number", "integer"):
         number = {"type": value["type"]}
         extra = {"log": {"type": "boolean"}, "step": {**number, "exclusiveMinimum": 0}}
-        cases.append(_case({"low": number, "high": number}, extra))
+        cases.append(_case_schema({"low": number, "high": number}, extra))
     return {
         "anyOf": [value, values, *cases, {"type": "array", "items": {"anyOf": [value, values, *cases]}, "minItems": 1}]
     }
 
 
-def _case(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+def _case_schema(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {**required, **(optional or {}), "when": WHEN},

@@ -8,17 +8,16 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from sweeps.config import Config, DataConfig, ModelConfig
+from sweeps.objective import OBJECTIVES, Direction, Objective, ObjectiveName
 from sweeps.space.parameters import Parameter, Scalar, Suggests
 from sweeps.verdict.rules import Rules
-
-Objective = Literal["top1", "top5", "f1", "loss", "gain", "r2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +90,8 @@ class Space:
     name: str
     question: str
     priority: int
-    objective: Objective
-    direction: Literal["maximize", "minimize"]
+    objective: ObjectiveName
+    direction: Direction
     budget: Budget
     data: DataConfig
     model: ModelConfig
@@ -104,18 +103,23 @@ class Space:
     confirms: str = ""
     full: "FullSize | None" = None
 
-    def draw(self, trial: Suggests) -> dict[str, Scalar]:
+    @property
+    def measure(self) -> Objective:
+        """Return the record of the objective."""
+        return OBJECTIVES[self.objective]
+
+    def draw_values(self, trial: Suggests) -> dict[str, Scalar]:
         """Return values of all parameters, asked for in an order in which conditions come first."""
         values: dict[str, Scalar] = {}
         for parameter in self.parameters:
             case = next((case for case in parameter.cases if case.holds(values)), None)
             if case is not None:
                 values[parameter.name] = case.domain.suggest(trial, parameter.label(case))
-            elif (default := _default(parameter.name)) is not None:
+            elif (default := _default_value(parameter.name)) is not None:
                 values[parameter.name] = default
         return values
 
-    def config(self, values: Mapping[str, Scalar], slot: int) -> Config:
+    def make_config(self, values: Mapping[str, Scalar], slot: int) -> Config:
         """Return the recipe of the `slot`-th trial of the budget.
 
         Raises:
@@ -141,9 +145,9 @@ class Space:
 
     def digest(self) -> str:
         """Return the sha256 of what decides the trials."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.identity_tables(), sort_keys=True).encode()).hexdigest()
 
-    def identity(self) -> dict[str, Any]:
+    def identity_tables(self) -> dict[str, Any]:
         """Return `tables` without what may change while a study runs: its number of trials, question, priority, and the
         full size.
         """
@@ -186,27 +190,27 @@ class Space:
             for case in parameter.cases
             if len(case.domain.ends()) > 1 or case.when
         }
-        yield self._rehearsal(_Rehearsal(open_ends, {}))
+        yield self._make_rehearsal(_Rehearsal(open_ends, {}))
         while any(open_ends.values()):
             label = next(label for label, ends in open_ends.items() if ends)
             before = len(open_ends[label])
-            yield self._rehearsal(_Rehearsal(open_ends, self._path(label)))
+            yield self._make_rehearsal(_Rehearsal(open_ends, self._required_choices(label)))
             if len(open_ends[label]) == before:  # shadowed by an earlier case: it can never be drawn
                 open_ends[label].clear()
 
-    def _rehearsal(self, rehearsal: "_Rehearsal") -> Config:
-        values = self.draw(rehearsal)
+    def _make_rehearsal(self, rehearsal: "_Rehearsal") -> Config:
+        values = self.draw_values(rehearsal)
         for parameter in self.parameters:  # fixed values of a condition are never suggested: tick them off here
             case = next((case for case in parameter.cases if case.holds(values)), None)
             if case is not None:
                 rehearsal.tick(parameter.label(case), values[parameter.name])
         try:
-            return self.config(values, 0)
+            return self.make_config(values, 0)
         except ValidationError as exc:
             drawn = ", ".join(f"{name} = {value}" for name, value in values.items())
             raise ValidationProblem(drawn, exc) from exc
 
-    def _path(self, label: str) -> dict[str, Scalar]:
+    def _required_choices(self, label: str) -> dict[str, Scalar]:
         """Return what must be chosen, by label, for the case of this label to hold."""
         wanted: dict[str, Scalar] = {}
         by_name = {parameter.name: parameter for parameter in self.parameters}
@@ -242,16 +246,16 @@ class _Rehearsal:
         if value in self.open_ends.get(label, ()):
             self.open_ends[label].remove(value)
 
-    def _pick(self, label: str, first: Scalar) -> Scalar:
+    def _pick_value(self, label: str, first: Scalar) -> Scalar:
         value = self.wanted.get(label, next(iter(self.open_ends.get(label, ())), first))
         self.tick(label, value)
         return value
 
     def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Scalar:
-        return self._pick(name, choices[0])
+        return self._pick_value(name, choices[0])
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:  # noqa: ARG002
-        return int(self._pick(name, low))
+        return int(self._pick_value(name, low))
 
     def suggest_float(
         self,
@@ -262,7 +266,7 @@ class _Rehearsal:
         step: float | None = None,  # noqa: ARG002
         log: bool = False,  # noqa: ARG002
     ) -> float:
-        return float(self._pick(name, low))
+        return float(self._pick_value(name, low))
 
 
 def derived_seed(seed: int, slot: int) -> int:
@@ -270,7 +274,7 @@ def derived_seed(seed: int, slot: int) -> int:
     return int(np.random.SeedSequence((seed, slot)).generate_state(1)[0] >> 1)
 
 
-def _default(name: str) -> Scalar | None:
+def _default_value(name: str) -> Scalar | None:
     """Return what Config takes where no case holds; None where that depends on other values."""
     table, _, key = name.rpartition(".")
     if name in LABELS:

@@ -47,7 +47,7 @@ class Batch:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing_transaction(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that is going to write; it is undone if anything is raised."""
     with engine.connect() as db:
         if db.dialect.name == "sqlite":
@@ -57,7 +57,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         db.commit()
 
 
-def write(db: Connection, study_id: int, trial_id: int, number: int, batch: Batch) -> None:
+def write_batch(db: Connection, study_id: int, trial_id: int, number: int, batch: Batch) -> None:
     """Write all that a batch holds, in the transaction of `db`; writing it twice changes nothing."""
     params = [
         {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": distribution}
@@ -65,41 +65,47 @@ def write(db: Connection, study_id: int, trial_id: int, number: int, batch: Batc
     ]
     reports = [
         {"trial_id": trial_id, "step": step, "intermediate_value": stored, "intermediate_value_type": kind}
-        for step, (stored, kind) in ((step, _report(value)) for step, value in batch.reports.items())
+        for step, (stored, kind) in ((step, _report_value(value)) for step, value in batch.reports.items())
     ]
     readings = [
-        {"study_id": study_id, "number": number, "step": step, "reading": pack(reading)}
+        {"study_id": study_id, "number": number, "step": step, "reading": pack_reading(reading)}
         for step, reading in batch.readings.items()
     ]
     trial = {"trial_id": trial_id}
     study = {"study_id": study_id}
-    put(db, table(models.TrialParamModel), params, ("trial_id", "param_name"))
-    put(db, table(models.TrialUserAttributeModel), _attributes(trial, batch.user_attrs), ("trial_id", "key"))
-    put(db, table(models.TrialSystemAttributeModel), _attributes(trial, batch.system_attrs), ("trial_id", "key"))
-    put(db, table(models.StudySystemAttributeModel), _attributes(study, batch.study_attrs), ("study_id", "key"))
-    put(db, table(models.TrialIntermediateValueModel), reports, ("trial_id", "step"))
-    put(db, table(ReadingRow), readings, ("study_id", "number", "step"))
+    put_rows(db, table_of(models.TrialParamModel), params, ("trial_id", "param_name"))
+    put_rows(
+        db, table_of(models.TrialUserAttributeModel), _attribute_rows(trial, batch.user_attrs), ("trial_id", "key")
+    )
+    put_rows(
+        db, table_of(models.TrialSystemAttributeModel), _attribute_rows(trial, batch.system_attrs), ("trial_id", "key")
+    )
+    put_rows(
+        db, table_of(models.StudySystemAttributeModel), _attribute_rows(study, batch.study_attrs), ("study_id", "key")
+    )
+    put_rows(db, table_of(models.TrialIntermediateValueModel), reports, ("trial_id", "step"))
+    put_rows(db, table_of(ReadingRow), readings, ("study_id", "number", "step"))
 
 
 def write_value(db: Connection, trial_id: int, value: float) -> None:
     """Write the value of a trial's objective."""
     stored, kind = models.TrialValueModel.value_to_stored_repr(value)
     row = {"trial_id": trial_id, "objective": 0, "value": stored, "value_type": kind}
-    put(db, table(models.TrialValueModel), [row], ("trial_id", "objective"))
+    put_rows(db, table_of(models.TrialValueModel), [row], ("trial_id", "objective"))
 
 
-def put(db: Connection, into: Table, rows: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> None:
+def put_rows(db: Connection, into: Table, rows: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> None:
     """Insert rows, or replace those that are there with the same keys."""
     for start in range(0, len(rows), ROWS):
         some = rows[start : start + ROWS]
-        statement = _upsert(db.dialect.name, into, tuple(some[0]), keys, len(some))
+        statement = _upsert_statement(db.dialect.name, into, tuple(some[0]), keys, len(some))
         db.execute(statement, {f"{name}_{index}": row[name] for index, row in enumerate(some) for name in row})
 
 
 @lru_cache(maxsize=512)
-def _upsert(kind: str, into: Table, names: tuple[str, ...], keys: tuple[str, ...], count: int) -> TextClause:
+def _upsert_statement(kind: str, into: Table, names: tuple[str, ...], keys: tuple[str, ...], count: int) -> TextClause:
     """Return the statement for so many rows, as text: SQLAlchemy composes one of several rows anew each time."""
-    quoted = {name: _quoted(name, kind) for name in names}
+    quoted = {name: _quoted_column(name, kind) for name in names}
     rows = ", ".join(f"({', '.join(f':{name}_{index}' for name in names)})" for index in range(count))
     start = f"INSERT INTO {into.name} ({', '.join(quoted.values())}) VALUES {rows}"
     others = [quoted[name] for name in names if name not in keys]
@@ -112,32 +118,32 @@ def _upsert(kind: str, into: Table, names: tuple[str, ...], keys: tuple[str, ...
     return text(f"{start} {end}").bindparams(*values)
 
 
-def _quoted(name: str, kind: str) -> str:
+def _quoted_column(name: str, kind: str) -> str:
     """Return a column's name as any version of the database takes it: `key` and `value` mean something to some."""
     if kind in MYSQL:
         return f"`{name}`"
     return f'"{name}"'
 
 
-def table(model: Any) -> Table:
+def table_of(model: Any) -> Table:
     """Return a declared model's table."""
     found: Table = model.__table__
     return found
 
 
-def pack(reading: Reading) -> bytes:
+def pack_reading(reading: Reading) -> bytes:
     """Return a reading in the form that `ReadingRow` keeps."""
     return zlib.compress(json.dumps(reading.to_dict()).encode())
 
 
-def unpack(packed: bytes) -> Reading:
+def unpack_reading(packed: bytes) -> Reading:
     """Return the inverse of `pack`."""
     return Reading.from_dict(json.loads(zlib.decompress(packed)))
 
 
-def _attributes(owner: Mapping[str, int], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _attribute_rows(owner: Mapping[str, int], values: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**owner, "key": name, "value_json": json.dumps(value)} for name, value in values.items()]
 
 
-def _report(value: float) -> tuple[float | None, Any]:
+def _report_value(value: float) -> tuple[float | None, Any]:
     return models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)

@@ -31,7 +31,7 @@ SECRET_OPTIONS = {"password", "passwd", "sslpassword", "ssl_key_password"}
 IDLE_TRANSACTION_S = 30
 
 
-def parsed(storage_url: str) -> URL:
+def parse_url(storage_url: str) -> URL:
     """Return the URL in its parts.
 
     Raises:
@@ -53,12 +53,12 @@ def masked(storage_url: str) -> str:
     except (ArgumentError, ValueError):
         return "the storage URL"
     shown = url.render_as_string(hide_password=True)
-    for secret in _secrets(url):
+    for secret in _secrets_of(url):
         shown = shown.replace(secret, "***").replace(quote_plus(secret), "***")
     return shown
 
 
-def _secrets(url: URL) -> list[str]:
+def _secrets_of(url: URL) -> list[str]:
     """Return passwords that the URL carries, as its password or as an option of the driver."""
     options = [value for key, value in url.query.items() if key.lower() in SECRET_OPTIONS]
     values = [name for value in options for name in ([value] if isinstance(value, str) else value)]
@@ -67,7 +67,7 @@ def _secrets(url: URL) -> list[str]:
 
 def absolute(storage_url: str) -> str:
     """Return the masked URL, of a SQLite store with the file's whole path: the same from every working directory."""
-    url = parsed(storage_url)
+    url = parse_url(storage_url)
     if not is_sqlite(url):
         return masked(storage_url)
     return f"sqlite:///{sqlite_path(url).resolve()}"
@@ -89,15 +89,15 @@ def sqlite_path(url: URL) -> Path:
     return Path(str(url.database))
 
 
-def options(url: URL) -> dict[str, Any]:
+def engine_options(url: URL) -> dict[str, Any]:
     """Return arguments of `create_engine`: time-outs, UTC, and one connection per process, two while a beat meets a
     report.
     """
     pool = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
-    return {**({} if is_sqlite(url) else pool), **_session(url)}
+    return {**({} if is_sqlite(url) else pool), **_session_options(url)}
 
 
-def _session(url: URL) -> dict[str, Any]:
+def _session_options(url: URL) -> dict[str, Any]:
     """Return the options that each connection is made with."""
     name = url.get_backend_name()
     if name == "sqlite":
@@ -124,8 +124,8 @@ def _session(url: URL) -> dict[str, Any]:
 
 def without_pool(storage: RDBStorage) -> Engine:
     """Return a second engine of the same store, which holds a connection only as long as it speaks."""
-    url = parsed(storage.url)
-    engine = sqlalchemy.create_engine(url, poolclass=NullPool, **_session(url))
+    url = parse_url(storage.url)
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool, **_session_options(url))
     on_connect(engine)
     return engine
 
@@ -161,12 +161,12 @@ def require_creatable(storage_url: str) -> None:
     Raises:
         StoreError: the URL is none, or the place cannot be written.
     """
-    url = parsed(storage_url)
-    with explained(storage_url):
+    url = parse_url(storage_url)
+    with errors_in_one_line(storage_url):
         if is_sqlite(url):
             tempfile.TemporaryFile(dir=sqlite_path(url).parent).close()
         else:
-            engine = sqlalchemy.create_engine(storage_url, **options(url))
+            engine = sqlalchemy.create_engine(storage_url, **engine_options(url))
             engine.connect().close()
             engine.dispose()
 
@@ -185,25 +185,25 @@ def translate_database_errors(storage_url: str) -> Iterator[None]:
 
 
 @contextmanager
-def explained(storage_url: str, *, waited: bool = False) -> Iterator[None]:
+def errors_in_one_line(storage_url: str, *, waited: bool = False) -> Iterator[None]:
     """Whatever a database or its driver says, as one line without the password; `waited`: an outage stays one."""
     shown = masked(storage_url)
     try:
         logging.getLogger("sqlalchemy").setLevel(logging.ERROR)
         yield
     except OutageError as exc:
-        message = f"{shown}: {_mend(exc.__cause__ or exc, storage_url)}"
+        message = f"{shown}: {_explain_error(exc.__cause__ or exc, storage_url)}"
         if waited:
             raise OutageError(message) from exc
         raise StoreError(message) from exc
     except (*DRIVER_ERRORS, optuna.exceptions.OptunaError) as exc:
-        raise StoreError(f"{shown}: {_mend(exc, storage_url)}") from exc
+        raise StoreError(f"{shown}: {_explain_error(exc, storage_url)}") from exc
 
 
-def _mend(exc: BaseException, storage_url: str) -> str:
+def _explain_error(exc: BaseException, storage_url: str) -> str:
     cause = getattr(exc, "orig", None) or exc.__cause__ or exc
     text = one_line(cause)
-    for secret in _secrets(make_url(storage_url)):
+    for secret in _secrets_of(make_url(storage_url)):
         text = text.replace(secret, "***")
     if isinstance(exc, (ImportError, NoSuchModuleError)):
         return f"its driver is not installed ({text}); pip install it, or use sqlite:///sweeps.db"

@@ -20,17 +20,17 @@ from sweeps.store import notes
 from sweeps.store.attributes import FAILED, FATE, INTERRUPTED, REASON
 from sweeps.store.batches import (
     Batch,
-    put,
-    table,
-    write,
+    put_rows,
+    table_of,
+    write_batch,
     write_value,
-    writing,
+    writing_transaction,
 )
 from sweeps.store.processes import Process
 from sweeps.store.tables import SlotRow, State, StudyRow, WorkerRow, now
 
-STUDIES = table(models.StudyModel)
-TRIALS = table(models.TrialModel)
+STUDIES = table_of(models.StudyModel)
+TRIALS = table_of(models.TrialModel)
 KEPT_S = 86_400.0  # the row of a lost worker, for those who look at the status next morning
 
 
@@ -68,11 +68,11 @@ class Retries:
     ever: int = 10
 
 
-def register(engine: Engine, process: Process, gpu: str, version: str, job: str = "") -> int:
+def register_worker(engine: Engine, process: Process, gpu: str, version: str, job: str = "") -> int:
     """Make a worker known; its number."""
     who = {"host": process.host[:255], "machine": process.machine[:255], "pid": process.pid, "born": process.born}
     what = {"gpu": gpu[:255], "version": version, "job": job[:255], "lost": False}
-    with writing(engine) as db:
+    with writing_transaction(engine) as db:
         db.execute(delete(WorkerRow).where(WorkerRow.lost, WorkerRow.seen < now() - KEPT_S))
         made = db.execute(insert(WorkerRow).values(**who, **what, started=now(), seen=now()))
         key = made.inserted_primary_key
@@ -80,16 +80,16 @@ def register(engine: Engine, process: Process, gpu: str, version: str, job: str 
         return int(key[0])
 
 
-def retire(engine: Engine, worker: int) -> None:
+def retire_worker(engine: Engine, worker: int) -> None:
     """End a worker: what it still holds waits for another, and its row is deleted, unless it was lost before."""
-    with writing(engine) as db:
+    with writing_transaction(engine) as db:
         if db.execute(delete(WorkerRow).where(WorkerRow.worker_id == worker, WorkerRow.lost.is_(False))).rowcount:
-            for slot in _held(db, worker):
+            for slot in _held_slots(db, worker):
                 _let_go(db, slot)
 
 
 @contextmanager
-def holding(engine: Engine, worker: int, beat: Beat) -> Iterator[Connection]:
+def worker_transaction(engine: Engine, worker: int, beat: Beat) -> Iterator[Connection]:
     """Open a transaction of a worker; it begins with the worker's beat.
 
     Raises:
@@ -98,21 +98,21 @@ def holding(engine: Engine, worker: int, beat: Beat) -> Iterator[Connection]:
     claim = beat.claim
     where = {"study_id": claim.study_id if claim else None, "trial_number": claim.number if claim else None}
     alive = update(WorkerRow).where(WorkerRow.worker_id == worker, WorkerRow.lost.is_(False))
-    with writing(engine) as db:
+    with writing_transaction(engine) as db:
         if not db.execute(alive.values(seen=now(), step=beat.step, rate=beat.rate, **where)).rowcount:
             raise LostLeaseError("this worker was silent for so long that its trial was given to another")
         yield db
 
 
-def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | None:
+def claim_trial(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | None:
     """Return the first trial that waits for a worker, else a new one; None if the study's budget of trials is given
     out.
 
     Raises:
         LostLeaseError: see `holding`.
     """
-    with holding(engine, worker, Beat()) as db:
-        if locked(db, study_id) != State.ACTIVE:
+    with worker_transaction(engine, worker, Beat()) as db:
+        if lock_study(db, study_id) != State.ACTIVE:
             return None
         # One that is this worker's already: the answer to its last claim was lost on the way.
         free = select(SlotRow.slot, SlotRow.trial_id, SlotRow.number, SlotRow.step).where(
@@ -129,29 +129,29 @@ def claim(engine: Engine, worker: int, study_id: int, trials: int) -> Claim | No
                 slot = last + 1
             if slot >= trials:
                 return None
-            return _first(db, worker, study_id, slot)
+            return _create_trial(db, worker, study_id, slot)
         if row.trial_id is None:
-            return _first(db, worker, study_id, row.slot)
-        db.execute(_slot(study_id, row.slot).values(worker_id=worker))
+            return _create_trial(db, worker, study_id, row.slot)
+        db.execute(_slot_condition(study_id, row.slot).values(worker_id=worker))
         db.execute(update(TRIALS).where(TRIALS.c.trial_id == row.trial_id).values(state=TrialState.RUNNING))
         return Claim(study_id, row.slot, row.trial_id, row.number, fresh=False, step=row.step)
 
 
-def beat(engine: Engine, worker: int, beat: Beat, batch: Batch) -> State:
+def send_beat(engine: Engine, worker: int, beat: Beat, batch: Batch) -> State:
     """Say that a worker lives, and deliver what its trial has to say; the state of the trial's study.
 
     Raises:
         LostLeaseError: see `holding`.
     """
-    with holding(engine, worker, beat) as db:
+    with worker_transaction(engine, worker, beat) as db:
         claim = beat.claim
         if claim is None:
             return State.ACTIVE
-        _deliver(db, claim, batch)
+        _deliver_batch(db, claim, batch)
         return State(db.scalar(select(StudyRow.state).where(StudyRow.study_id == claim.study_id)) or State.ACTIVE)
 
 
-def finish(
+def finish_trial(
     engine: Engine, worker: int, claim: Claim, batch: Batch, state: TrialState, value: float | None = None
 ) -> None:
     """Finish a trial: from now on it counts in the budget.
@@ -159,14 +159,14 @@ def finish(
     Raises:
         LostLeaseError: see `holding`.
     """
-    with holding(engine, worker, Beat()) as db:
-        if not _holds(db, worker, claim):
+    with worker_transaction(engine, worker, Beat()) as db:
+        if not _holds_slot(db, worker, claim):
             raise LostLeaseError("this trial was handed back, and given to another")
-        _deliver(db, claim, batch)
+        _deliver_batch(db, claim, batch)
         if value is not None:
             write_value(db, claim.trial_id, value)
-        _end(db, claim.trial_id, state)
-        db.execute(_slot(claim.study_id, claim.slot).values(done=True))
+        _end_trial(db, claim.trial_id, state)
+        db.execute(_slot_condition(claim.study_id, claim.slot).values(done=True))
 
 
 def hand_back(engine: Engine, worker: int, claim: Claim, batch: Batch) -> None:
@@ -175,10 +175,10 @@ def hand_back(engine: Engine, worker: int, claim: Claim, batch: Batch) -> None:
     Raises:
         LostLeaseError: see `holding`.
     """
-    with holding(engine, worker, Beat()) as db:
-        if not _holds(db, worker, claim):
+    with worker_transaction(engine, worker, Beat()) as db:
+        if not _holds_slot(db, worker, claim):
             return  # it was done; the answer was lost on the way
-        _deliver(db, claim, batch)
+        _deliver_batch(db, claim, batch)
         _let_go(db, claim)
 
 
@@ -192,18 +192,18 @@ def take_over(engine: Engine, worker: int, seen: float | None, retries: Retries)
     alive = [WorkerRow.worker_id == worker, WorkerRow.lost.is_(False)]
     if seen is not None:
         alive.append(WorkerRow.seen < seen + 1e-3)  # no database returns a float wrong by more
-    with writing(engine) as db:
+    with writing_transaction(engine) as db:
         lost = update(WorkerRow).where(*alive)
         if not db.execute(lost.values(lost=True)).rowcount:
             return 0
-        slots = _held(db, worker)
+        slots = _held_slots(db, worker)
         for slot in slots:
             if slot.step > slot.died_at:
                 here = 1
             else:
                 here = slot.deaths_here + 1
             counts = {"deaths": slot.deaths + 1, "deaths_here": here, "died_at": slot.step}
-            db.execute(_slot(slot.study_id, slot.slot).values(**counts))
+            db.execute(_slot_condition(slot.study_id, slot.slot).values(**counts))
             if here >= retries.here or slot.deaths + 1 >= retries.ever:
                 _give_up(db, slot, here)
             else:
@@ -211,7 +211,7 @@ def take_over(engine: Engine, worker: int, seen: float | None, retries: Retries)
         return len(slots)
 
 
-def locked(db: Connection, study_id: int) -> str | None:
+def lock_study(db: Connection, study_id: int) -> str | None:
     """Return a study's state, which stays as it is until the transaction ends; None if it is no study of sweeps.
 
     So claims, returns and halts come one after the other; Optuna, too, locks this row while it numbers a trial.
@@ -222,66 +222,66 @@ def locked(db: Connection, study_id: int) -> str | None:
 
 def give_up_waiting(db: Connection, study_id: int) -> None:
     """End the trials of a study that wait for a worker: it was stopped."""
-    waiting = select(*table(SlotRow).c).where(
+    waiting = select(*table_of(SlotRow).c).where(
         SlotRow.study_id == study_id,
         SlotRow.worker_id.is_(None),
         SlotRow.done.is_(False),
         SlotRow.trial_id.is_not(None),
     )
     for slot in db.execute(waiting).all():
-        _free(db, slot)
+        _free_slot(db, slot)
 
 
-def _first(db: Connection, worker: int, study_id: int, slot: int) -> Claim:
+def _create_trial(db: Connection, worker: int, study_id: int, slot: int) -> Claim:
     """Return a new trial for a slot."""
     number = db.scalar(select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)) or 0
-    values = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": _utc()}
+    values = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": _utc_now()}
     key = db.execute(insert(TRIALS).values(**values)).inserted_primary_key
     assert key is not None
     trial = {"trial_id": key[0], "number": number, "worker_id": worker}
     counts = {"done": False, "step": -1, "deaths": 0, "deaths_here": 0, "died_at": -1}
-    put(db, table(SlotRow), [{"study_id": study_id, "slot": slot, **trial, **counts}], ("study_id", "slot"))
+    put_rows(db, table_of(SlotRow), [{"study_id": study_id, "slot": slot, **trial, **counts}], ("study_id", "slot"))
     return Claim(study_id, slot, key[0], number, fresh=True, step=-1)
 
 
-def _held(db: Connection, worker: int) -> list[Row[Any]]:
+def _held_slots(db: Connection, worker: int) -> list[Row[Any]]:
     """Return the rows of the slots that a worker has claimed and not ended."""
-    held = select(*table(SlotRow).c).where(SlotRow.worker_id == worker, SlotRow.done.is_(False))
+    held = select(*table_of(SlotRow).c).where(SlotRow.worker_id == worker, SlotRow.done.is_(False))
     return list(db.execute(held))
 
 
-def _holds(db: Connection, worker: int, claim: Claim) -> bool:
+def _holds_slot(db: Connection, worker: int, claim: Claim) -> bool:
     """Return whether a slot is the worker's, done or not, with the trial that it claimed."""
     held = (SlotRow.study_id == claim.study_id, SlotRow.slot == claim.slot, SlotRow.trial_id == claim.trial_id)
     return db.scalar(select(SlotRow.worker_id).where(*held)) == worker
 
 
-def _slot(study_id: int, slot: int) -> Update:
+def _slot_condition(study_id: int, slot: int) -> Update:
     return update(SlotRow).where(SlotRow.study_id == study_id, SlotRow.slot == slot)
 
 
-def _deliver(db: Connection, claim: Claim, batch: Batch) -> None:
-    write(db, claim.study_id, claim.trial_id, claim.number, batch)
+def _deliver_batch(db: Connection, claim: Claim, batch: Batch) -> None:
+    write_batch(db, claim.study_id, claim.trial_id, claim.number, batch)
     if batch.readings:
         step = max(batch.readings)
-        db.execute(_slot(claim.study_id, claim.slot).where(SlotRow.step < step).values(step=step))
+        db.execute(_slot_condition(claim.study_id, claim.slot).where(SlotRow.step < step).values(step=step))
 
 
 def _let_go(db: Connection, held: Claim | Row[Any]) -> None:
     # Else a trial could begin to wait just after `queue.set_state` gave up those that wait.
-    if locked(db, held.study_id) == State.STOPPED:
-        _free(db, held)
+    if lock_study(db, held.study_id) == State.STOPPED:
+        _free_slot(db, held)
         return
-    db.execute(_slot(held.study_id, held.slot).values(worker_id=None))
+    db.execute(_slot_condition(held.study_id, held.slot).values(worker_id=None))
     db.execute(update(TRIALS).where(TRIALS.c.trial_id == held.trial_id).values(state=TrialState.WAITING))
 
 
-def _free(db: Connection, held: Claim | Row[Any]) -> None:
+def _free_slot(db: Connection, held: Claim | Row[Any]) -> None:
     """End a trial whose study was stopped; its slot is free for another, should the study be resumed."""
     values = {FATE: INTERRUPTED, REASON: "its study was stopped"}
-    write(db, held.study_id, held.trial_id, held.number, Batch(user_attrs=values))
-    _end(db, held.trial_id, TrialState.FAIL)
-    db.execute(_slot(held.study_id, held.slot).values(worker_id=None, trial_id=None, number=None))
+    write_batch(db, held.study_id, held.trial_id, held.number, Batch(user_attrs=values))
+    _end_trial(db, held.trial_id, TrialState.FAIL)
+    db.execute(_slot_condition(held.study_id, held.slot).values(worker_id=None, trial_id=None, number=None))
 
 
 def _give_up(db: Connection, slot: Row[Any], here: int) -> None:
@@ -299,16 +299,16 @@ def _give_up(db: Connection, slot: Row[Any], here: int) -> None:
         f"its worker ended without a word {often}: killed, or out of memory; "
         f"a smaller batch_size, image or net needs less"
     )
-    write(db, slot.study_id, slot.trial_id, slot.number, Batch(user_attrs={FATE: FAILED, REASON: reason}))
+    write_batch(db, slot.study_id, slot.trial_id, slot.number, Batch(user_attrs={FATE: FAILED, REASON: reason}))
     notes.put_note(db, slot.study_id, slot.trial_id, f"## Failed\n\n{reason[0].upper()}{reason[1:]}.")
-    _end(db, slot.trial_id, TrialState.FAIL)
-    db.execute(_slot(slot.study_id, slot.slot).values(done=True))
+    _end_trial(db, slot.trial_id, TrialState.FAIL)
+    db.execute(_slot_condition(slot.study_id, slot.slot).values(done=True))
 
 
-def _end(db: Connection, trial_id: int, state: TrialState) -> None:
-    db.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=state, datetime_complete=_utc()))
+def _end_trial(db: Connection, trial_id: int, state: TrialState) -> None:
+    db.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=state, datetime_complete=_utc_now()))
 
 
-def _utc() -> datetime:
+def _utc_now() -> datetime:
     """Return the time as Optuna keeps it: UTC, without a time zone."""
     return datetime.now(UTC).replace(tzinfo=None)

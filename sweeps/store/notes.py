@@ -12,9 +12,9 @@ from typing import Any
 from optuna.storages._rdb import models
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
-from sweeps.store.batches import put, table, writing
+from sweeps.store.batches import put_rows, table_of, writing_transaction
 
-ATTRIBUTES = table(models.StudySystemAttributeModel)
+ATTRIBUTES = table_of(models.StudySystemAttributeModel)
 END = "*`sweeps` rewrites what stands above; what is written below this line stays.*"
 # As above, or as earlier versions wrote it.
 LINE = re.compile(r"\*`sweeps(?: autopsy)?` rewrites what stands above; what is written below this line stays\.\*")
@@ -24,14 +24,14 @@ WHOLE = 60_000
 PIECE = 5000
 
 
-def rewritten(attributes: Mapping[str, Any], trial_id: int | None, ours: str) -> dict[str, Any]:
+def changed_attributes(attributes: Mapping[str, Any], trial_id: int | None, ours: str) -> dict[str, Any]:
     """Return the attributes to set for a note that says `ours` above the line; none where it says so already.
 
     Args:
         attributes: of the study, those of the note as it is among them.
         trial_id: None for the study's own note.
     """
-    version, pieces = _parts(attributes, trial_id)
+    version, pieces = _version_and_pieces(attributes, trial_id)
     before = "".join(pieces)
     theirs = LINE.split(before, maxsplit=1)[-1].strip()
     body = f"{ours}\n\n{END}\n" + (f"\n{theirs}\n" if theirs else "")
@@ -48,52 +48,56 @@ def rewritten(attributes: Mapping[str, Any], trial_id: int | None, ours: str) ->
     else:
         size = len(body)
     count = max(len(pieces), ceil(len(body) / size))
-    cut = {f"{_prefix(trial_id)}note_str:{piece}": body[piece * size : (piece + 1) * size] for piece in range(count)}
-    return {f"{_prefix(trial_id)}note_ver": version, **cut}
+    cut = {
+        f"{_key_prefix(trial_id)}note_str:{piece}": body[piece * size : (piece + 1) * size] for piece in range(count)
+    }
+    return {f"{_key_prefix(trial_id)}note_ver": version, **cut}
 
 
-def body(attributes: Mapping[str, Any], trial_id: int | None) -> str:
+def note_text(attributes: Mapping[str, Any], trial_id: int | None) -> str:
     """Return a note as the dashboard shows it; empty where there is none."""
-    return "".join(_parts(attributes, trial_id)[1])
+    return "".join(_version_and_pieces(attributes, trial_id)[1])
 
 
-def write(engine: Engine, study_id: int, trial_id: int | None, ours: str) -> None:
+def write_note(engine: Engine, study_id: int, trial_id: int | None, ours: str) -> None:
     """Have a note say `ours`, above what a person wrote."""
-    with writing(engine) as db:
+    with writing_transaction(engine) as db:
         put_note(db, study_id, trial_id, ours)
 
 
 def put_note(db: Connection, study_id: int, trial_id: int | None, ours: str) -> None:
     """Write a note inside a transaction."""
-    found = db.execute(select(ATTRIBUTES.c.key, ATTRIBUTES.c.value_json).where(*which(study_id, trial_id))).all()
-    new = rewritten({key: json.loads(value) for key, value in found}, trial_id, ours)
+    found = db.execute(
+        select(ATTRIBUTES.c.key, ATTRIBUTES.c.value_json).where(*note_conditions(study_id, trial_id))
+    ).all()
+    new = changed_attributes({key: json.loads(value) for key, value in found}, trial_id, ours)
     rows = [{"study_id": study_id, "key": key, "value_json": json.dumps(value)} for key, value in new.items()]
-    put(db, ATTRIBUTES, rows, ("study_id", "key"))
+    put_rows(db, ATTRIBUTES, rows, ("study_id", "key"))
 
 
-def which(study_id: int, trial_id: int | None) -> Iterator[ColumnElement[bool]]:
+def note_conditions(study_id: int, trial_id: int | None) -> Iterator[ColumnElement[bool]]:
     """Yield the conditions for the attributes of one note."""
     yield ATTRIBUTES.c.study_id == study_id
-    yield ATTRIBUTES.c.key.like(f"{_prefix(trial_id)}note%")
+    yield ATTRIBUTES.c.key.like(f"{_key_prefix(trial_id)}note%")
 
 
 def of_studies(engine: Engine) -> dict[int, str]:
     """Return the beginning of each study's own note, by the study's id."""
     query = select(ATTRIBUTES.c.study_id, ATTRIBUTES.c.value_json)
     with engine.connect() as db:
-        rows = db.execute(query.where(ATTRIBUTES.c.key == f"{_prefix(None)}note_str:0")).all()
+        rows = db.execute(query.where(ATTRIBUTES.c.key == f"{_key_prefix(None)}note_str:0")).all()
     return {study_id: str(json.loads(value)) for study_id, value in rows}
 
 
-def _parts(attributes: Mapping[str, Any], trial_id: int | None) -> tuple[int, list[str]]:
+def _version_and_pieces(attributes: Mapping[str, Any], trial_id: int | None) -> tuple[int, list[str]]:
     """Return a note's version and pieces; (0, []) where there is none."""
-    prefix = f"{_prefix(trial_id)}note_str:"
+    prefix = f"{_key_prefix(trial_id)}note_str:"
     count = sum(name.startswith(prefix) for name in attributes)
     pieces = [str(attributes.get(f"{prefix}{piece}", "")) for piece in range(count)]
-    return int(attributes.get(f"{_prefix(trial_id)}note_ver", 0)), pieces
+    return int(attributes.get(f"{_key_prefix(trial_id)}note_ver", 0)), pieces
 
 
-def _prefix(trial_id: int | None) -> str:
+def _key_prefix(trial_id: int | None) -> str:
     if trial_id is None:
         return "dashboard:"
     return f"dashboard:{trial_id}:"

@@ -24,12 +24,12 @@ class Process:
 
 def this_process() -> Process:
     """Return the one that calls."""
-    return Process(socket.gethostname(), this_machine(), os.getpid(), _born(os.getpid()) or 0.0)
+    return Process(socket.gethostname(), this_machine(), os.getpid(), _start_time(os.getpid()) or 0.0)
 
 
-def runs(machine: str, pid: int, born: float) -> bool:
+def is_running(machine: str, pid: int, born: float) -> bool:
     """Return whether a worker runs, as far as this process can see: one of another machine or container may."""
-    return machine != this_machine() or _born(pid) == born
+    return machine != this_machine() or _start_time(pid) == born
 
 
 def this_machine() -> str:
@@ -41,7 +41,7 @@ def this_machine() -> str:
         return f"{socket.gethostname()} {os.getpid()}"
 
 
-def _born(pid: int) -> float | None:
+def _start_time(pid: int) -> float | None:
     """Field 22 of /proc/PID/stat, in ticks since the boot; a zombie has ended. None if there is no such process."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -6,11 +6,11 @@ from optuna.storages._rdb import models
 from sqlalchemy import Engine, case, delete, func, select, update
 
 from sweeps.errors import StoreError
-from sweeps.store.batches import put, table, writing
-from sweeps.store.leases import give_up_waiting, locked
+from sweeps.store.batches import put_rows, table_of, writing_transaction
+from sweeps.store.leases import give_up_waiting, lock_study
 from sweeps.store.tables import ReadingRow, SlotRow, State, StudyRow
 
-STUDIES = table(models.StudyModel)
+STUDIES = table_of(models.StudyModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,20 @@ class QueuedStudy:
 
 def enqueue(engine: Engine, study_id: int, priority: int) -> None:
     """Put a new study on offer."""
-    with writing(engine) as db:
+    with writing_transaction(engine) as db:
         for ours in (SlotRow, ReadingRow):  # of a deleted study: SQLite gives its number to the next
             db.execute(delete(ours).where(ours.study_id == study_id))
         row = {"study_id": study_id, "state": State.ACTIVE, "priority": priority}
-        put(db, table(StudyRow), [row], ("study_id",))
+        put_rows(db, table_of(StudyRow), [row], ("study_id",))
 
 
 def prioritize(engine: Engine, study_id: int, priority: int) -> None:
     """Serve a study before those of lower priority."""
-    with writing(engine) as db:
+    with writing_transaction(engine) as db:
         db.execute(update(StudyRow).where(StudyRow.study_id == study_id).values(priority=priority))
 
 
-def active(engine: Engine) -> list[str]:
+def active_studies(engine: Engine) -> list[str]:
     """Return the names of the active studies: the highest priority first, of equals the oldest."""
     query = select(STUDIES.c.study_name).join(StudyRow, StudyRow.study_id == STUDIES.c.study_id)
     order = (StudyRow.priority.desc(), StudyRow.study_id)
@@ -74,7 +74,7 @@ def state_of_study(engine: Engine, study_id: int) -> State:
         StoreError: it is no study of sweeps.
     """
     with engine.connect() as db:
-        return _known(db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id)))
+        return _parse_state(db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id)))
 
 
 def set_state(engine: Engine, study_id: int, wanted: State) -> State:
@@ -86,15 +86,15 @@ def set_state(engine: Engine, study_id: int, wanted: State) -> State:
     Raises:
         StoreError: it is no study of sweeps.
     """
-    with writing(engine) as db:
-        before = _known(locked(db, study_id))
+    with writing_transaction(engine) as db:
+        before = _parse_state(lock_study(db, study_id))
         db.execute(update(StudyRow).where(StudyRow.study_id == study_id).values(state=wanted))
         if wanted == State.STOPPED:
             give_up_waiting(db, study_id)
     return before
 
 
-def _known(state: str | None) -> State:
+def _parse_state(state: str | None) -> State:
     if state is None:
         raise StoreError("the study was not made by `sweeps create`: no worker serves it")
     return State(state)

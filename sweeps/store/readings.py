@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from sweeps.errors import StoreError
 from sweeps.readings import Reading
 from sweeps.store.attributes import REASON
-from sweeps.store.batches import unpack
+from sweeps.store.batches import unpack_reading
 from sweeps.store.studies import id_of
 from sweeps.store.tables import ReadingRow
 
@@ -33,7 +33,7 @@ def readings_of_each(engine: Engine, study_id: int, numbers: Sequence[int]) -> I
         with engine.connect() as db:
             found = db.execute(some.order_by(ReadingRow.number, ReadingRow.step)).all()
         for number, group in groupby(found, key=lambda row: int(row[0])):
-            yield number, [unpack(row[1]) for row in group]
+            yield number, [unpack_reading(row[1]) for row in group]
 
 
 def finished_readings(storage: RDBStorage, study: Study, number: int) -> tuple[list[Reading], str]:

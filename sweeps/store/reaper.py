@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine, select
 
 from sweeps.store.leases import Retries, take_over
-from sweeps.store.processes import runs, this_machine
+from sweeps.store.processes import is_running, this_machine
 from sweeps.store.tables import WorkerRow, now
 
 GRACE_S = 60.0
@@ -33,9 +33,9 @@ class Reaper:
 
     def reap(self, retries: Retries = USUAL) -> int:
         """Take the trials of all that are dead; how many those were."""
-        return sum(take_over(self.engine, worker, seen, retries) for worker, seen in self._dead())
+        return sum(take_over(self.engine, worker, seen, retries) for worker, seen in self._find_dead_workers())
 
-    def _dead(self) -> list[tuple[int, float]]:
+    def _find_dead_workers(self) -> list[tuple[int, float]]:
         query = select(WorkerRow.worker_id, WorkerRow.machine, WorkerRow.pid, WorkerRow.born, WorkerRow.seen)
         silent = WorkerRow.seen < now() - self.grace_s
         here = WorkerRow.machine == this_machine()
@@ -54,6 +54,6 @@ class Reaper:
                 seen, since = before.get(row.worker_id, (row.seen, time_now))
                 self._silent[row.worker_id] = (row.seen, since if seen == row.seen else time_now)
             waited = row.silent and time_now - self._silent[row.worker_id][1] >= self.watch_s
-            if waited or not runs(row.machine, row.pid, row.born):
+            if waited or not is_running(row.machine, row.pid, row.born):
                 dead.append((row.worker_id, row.seen))
         return dead

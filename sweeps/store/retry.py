@@ -95,11 +95,13 @@ def retry_while_unavailable(
                 raise OutageError(f"the store does not answer: {error_message(exc)}") from exc
             if first:
                 waiting(error_message(exc))
-        _pause(wait * random.uniform(0.5, 1.5), giving_up)  # apart from the others that wait for the same server
+        _wait_between_attempts(
+            wait * random.uniform(0.5, 1.5), giving_up
+        )  # apart from the others that wait for the same server
         wait = min(2 * wait, LONGEST_WAIT_S)
 
 
-def _pause(seconds: float, giving_up: Callable[[], bool]) -> None:
+def _wait_between_attempts(seconds: float, giving_up: Callable[[], bool]) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0 and not giving_up():
         time.sleep(min(left, ASKED_S))

@@ -20,7 +20,7 @@ from sweeps.space import file as space_file
 from sweeps.space.space import Space
 from sweeps.store import engines, migrations, queue, retry
 from sweeps.store.attributes import CONFIRMS, QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT
-from sweeps.store.batches import table
+from sweeps.store.batches import table_of
 
 DEFAULT_URL = "sqlite:///sweeps.db"
 
@@ -44,10 +44,10 @@ def url(given: str | None) -> str:
         return given
     if name and file:
         raise InputError(f"{VARIABLE} and {FILE_VARIABLE} are both set; unset one of them")
-    return name or (_content(file) if file else DEFAULT_URL)
+    return name or (_read_url_file(file) if file else DEFAULT_URL)
 
 
-def _content(file: str) -> str:
+def _read_url_file(file: str) -> str:
     try:
         name = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as exc:  # ValueError: no text; nothing of it is quoted
@@ -81,20 +81,20 @@ def connect(
         OutageError: it was waited for in vain.
         StoreError: the URL is none, the store cannot be opened, or its schema is unknown to this version.
     """
-    url = engines.parsed(storage_url)
-    with engines.explained(storage_url, waited=wait_s > 0):
+    url = engines.parse_url(storage_url)
+    with engines.errors_in_one_line(storage_url, waited=wait_s > 0):
         if engines.is_sqlite(url):
             engines.prepare_sqlite(url, create)
         return retry.retry_while_unavailable(
-            lambda: _open(storage_url, create),
+            lambda: _open_storage(storage_url, create),
             wait_s,
             giving_up,
             lambda text: say(f"{engines.masked(storage_url)}: waiting up to {wait_s:.0f} s for an answer ({text})"),
         )
 
 
-def _open(storage_url: str, create: bool) -> RDBStorage:
-    options = engines.options(engines.parsed(storage_url))
+def _open_storage(storage_url: str, create: bool) -> RDBStorage:
+    options = engines.engine_options(engines.parse_url(storage_url))
     if not create:
         probe = sqlalchemy.create_engine(storage_url, **options)
         try:
@@ -109,7 +109,7 @@ def _open(storage_url: str, create: bool) -> RDBStorage:
         storage._version_manager.check_table_schema_compatibility()  # raises, and says what to do
     engines.on_connect(storage.engine)
     try:
-        migrations.upgrade(storage.engine)
+        migrations.upgrade_schema(storage.engine)
     except StoreError as exc:
         raise StoreError(f"{engines.masked(storage_url)}: {exc}") from exc
     return storage
@@ -119,7 +119,7 @@ def artifacts(storage_url: str, given: str | None = None) -> str | None:
     """Return where pictures and checkpoints go: as given, else SWEEPS_ARTIFACTS, else beside a SQLite file, else
     nowhere.
     """
-    url = engines.parsed(storage_url)
+    url = engines.parse_url(storage_url)
     beside = f"{url.database}.artifacts" if engines.is_sqlite(url) else None
     return given or os.environ.get("SWEEPS_ARTIFACTS") or beside
 
@@ -157,8 +157,8 @@ def study_names(storage: RDBStorage) -> list[str]:
 
 def confirming(storage: RDBStorage, name: str) -> list[str]:
     """Return the studies that run candidates of this one again, in the order in which they were made."""
-    attributes = table(models.StudyUserAttributeModel)
-    studies = table(models.StudyModel)
+    attributes = table_of(models.StudyUserAttributeModel)
+    studies = table_of(models.StudyModel)
     query = (
         select(studies.c.study_name)
         .join(attributes, attributes.c.study_id == studies.c.study_id)
@@ -203,21 +203,21 @@ def space_of(study: optuna.Study) -> Space:
     attributes = study.user_attrs
     if SPACE_TEXT not in attributes:
         raise StoreError(f"study {study.study_name!r} carries no search space: it was not made by `sweeps create`")
-    return _parsed(attributes[SPACE_TEXT], tuple(attributes[SPACE_OVERRIDES]), f"study {study.study_name!r}")
+    return _parse_space(attributes[SPACE_TEXT], tuple(attributes[SPACE_OVERRIDES]), f"study {study.study_name!r}")
 
 
 @lru_cache(maxsize=64)
-def _parsed(text: str, overrides: tuple[str, ...], source: str) -> Space:
+def _parse_space(text: str, overrides: tuple[str, ...], source: str) -> Space:
     """Return a worker asks at each claim, and checking a file takes longer than the claim; nobody changes a space."""
-    return space_file.parse(text, overrides, source)
+    return space_file.parse_space(text, overrides, source)
 
 
 def differences(study: optuna.Study, space: Space) -> list[str]:
     """Return what a file says otherwise than the study of its name, one line per key; empty if nothing."""
-    old = _flat(space_of(study).identity())
-    new = _flat(space.identity())
+    old = _flatten(space_of(study).identity_tables())
+    new = _flatten(space.identity_tables())
     return [
-        f"{key}: {_shown(old, key)} in the study, {_shown(new, key)} in the file"
+        f"{key}: {_show_value(old, key)} in the study, {_show_value(new, key)} in the file"
         for key in [*old, *(key for key in new if key not in old)]
         if old.get(key, _ABSENT) != new.get(key, _ABSENT)
     ]
@@ -233,13 +233,13 @@ def _refuse_empty(engine: Engine, storage_url: str) -> None:
 _ABSENT = object()
 
 
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
+def _flatten(value: Any, key: str = "") -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {key: value}
-    return {k: v for name, inner in value.items() for k, v in _flat(inner, f"{key}.{name}" if key else name).items()}
+    return {k: v for name, inner in value.items() for k, v in _flatten(inner, f"{key}.{name}" if key else name).items()}
 
 
-def _shown(flat: Mapping[str, Any], key: str) -> str:
+def _show_value(flat: Mapping[str, Any], key: str) -> str:
     if key in flat:
         return json.dumps(flat[key], default=str)
     return "absent"

@@ -20,12 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Table, select
 
 from sweeps.readings import Reading
-from sweeps.store.batches import Batch, table
+from sweeps.store.batches import Batch, table_of
 from sweeps.store.leases import Claim
 from sweeps.store.trials import Trials
 
-ATTRIBUTES = table(models.StudySystemAttributeModel)
-USER_ATTRIBUTES = table(models.StudyUserAttributeModel)
+ATTRIBUTES = table_of(models.StudySystemAttributeModel)
+USER_ATTRIBUTES = table_of(models.StudyUserAttributeModel)
 NOTES = "dashboard:%"  # of trials, which optuna-dashboard keeps with the study: large, and of no use to samplers
 
 
@@ -47,19 +47,19 @@ class WorkerStorage(BaseStorage):
         self._batch = Batch()
         self._lock = Lock()
 
-    def hold(self, claim: Claim) -> None:
+    def hold_claim(self, claim: Claim) -> None:
         """Read what others have done by now, and let `claim` be the trial that is asked for and written to."""
-        self.sync()
+        self.sync_trials()
         mine = (trial for trial in self._others if trial.number == claim.number and not claim.fresh)
         own_trial = next(mine, None)
-        self._own = copy.deepcopy(own_trial) if own_trial is not None else _new(claim)
+        self._own = copy.deepcopy(own_trial) if own_trial is not None else _new_trial(claim)
         self._own.state = TrialState.RUNNING
         self._all = None
         self._batch = Batch()
 
-    def sync(self) -> None:
+    def sync_trials(self) -> None:
         """Read the trials that have changed; finished ones are read once."""
-        self._others = self._read.read(self._engine)
+        self._others = self._read.read_trials(self._engine)
         self._all = None
 
     def add_reading(self, reading: Reading) -> None:
@@ -67,7 +67,7 @@ class WorkerStorage(BaseStorage):
         with self._lock:
             self._batch.readings[reading.step] = reading
 
-    def take(self) -> Batch:
+    def take_batch(self) -> Batch:
         """Return what was gathered since the last time."""
         with self._lock:
             taken = self._batch
@@ -82,24 +82,24 @@ class WorkerStorage(BaseStorage):
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
-        own = self._mine(trial_id)
+        own = self._is_mine(trial_id)
         own.params[param_name] = distribution.to_external_repr(param_value_internal)
         own.distributions[param_name] = distribution
         with self._lock:
             self._batch.params[param_name] = (float(param_value_internal), distribution_to_json(distribution))
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        self._mine(trial_id).intermediate_values[step] = intermediate_value
+        self._is_mine(trial_id).intermediate_values[step] = intermediate_value
         with self._lock:
             self._batch.reports[step] = float(intermediate_value)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._mine(trial_id).user_attrs[key] = value
+        self._is_mine(trial_id).user_attrs[key] = value
         with self._lock:
             self._batch.user_attrs[key] = value
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._mine(trial_id).system_attrs[key] = value
+        self._is_mine(trial_id).system_attrs[key] = value
         with self._lock:
             self._batch.system_attrs[key] = value
 
@@ -109,7 +109,7 @@ class WorkerStorage(BaseStorage):
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Tell samplers the end of a trial; the store learns it from `leases.finish`."""
-        own = self._mine(trial_id)
+        own = self._is_mine(trial_id)
         own.state = state
         own.values = list(values) if values is not None else None
         return True
@@ -130,7 +130,7 @@ class WorkerStorage(BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         # Trials that wait are given out by claims alone: Optuna would give one to several workers.
-        trials = [trial for trial in self._trials() if trial.state != TrialState.WAITING]
+        trials = [trial for trial in self._all_trials() if trial.state != TrialState.WAITING]
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         if deepcopy:
@@ -140,7 +140,7 @@ class WorkerStorage(BaseStorage):
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         return self._study_attrs(ATTRIBUTES, ATTRIBUTES.c.key.not_like(NOTES))
 
-    def note(self, trial_id: int) -> dict[str, Any]:
+    def note_attributes(self, trial_id: int) -> dict[str, Any]:
         """Return the attributes of the study that are a trial's note in optuna-dashboard."""
         return self._study_attrs(ATTRIBUTES, ATTRIBUTES.c.key.like(f"dashboard:{trial_id}:note%"))
 
@@ -157,7 +157,7 @@ class WorkerStorage(BaseStorage):
         return self._backend.get_study_id_from_name(study_name)
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
-        return next(trial._trial_id for trial in self._trials() if trial.number == trial_number)
+        return next(trial._trial_id for trial in self._all_trials() if trial.number == trial_number)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         return self._backend.get_all_studies()
@@ -180,20 +180,20 @@ class WorkerStorage(BaseStorage):
             rows = db.execute(query.where(of.c.study_id == self._study_id, *which)).all()
         return {key: json.loads(value) for key, value in rows}
 
-    def _trials(self) -> list[FrozenTrial]:
+    def _all_trials(self) -> list[FrozenTrial]:
         """Return all trials, in the order of their numbers."""
         if self._all is None:
             others = [trial for trial in self._others if self._own is None or trial.number != self._own.number]
             self._all = sorted([*others, *([self._own] if self._own else [])], key=lambda trial: trial.number)
         return self._all
 
-    def _mine(self, trial_id: int) -> FrozenTrial:
+    def _is_mine(self, trial_id: int) -> FrozenTrial:
         if self._own is None or self._own._trial_id != trial_id:
             raise RuntimeError("a worker writes to the trial that it has claimed, and to no other")
         return self._own
 
 
-def _new(claim: Claim) -> FrozenTrial:
+def _new_trial(claim: Claim) -> FrozenTrial:
     """Return a trial of which nothing is known yet."""
     return FrozenTrial(
         number=claim.number,

@@ -7,11 +7,11 @@ from typing import Any
 from optuna.storages._rdb import models
 from sqlalchemy import Engine, select
 
-from sweeps.store.batches import table
+from sweeps.store.batches import table_of
 from sweeps.store.reaper import GRACE_S
 from sweeps.store.tables import WorkerRow, now
 
-STUDIES = table(models.StudyModel)
+STUDIES = table_of(models.StudyModel)
 SHOWN_S = 3600.0  # a lost worker
 
 
@@ -41,20 +41,20 @@ class WorkerSeen:
     age_s: float
 
 
-def workers(engine: Engine) -> list[WorkerSeen]:
+def workers_seen(engine: Engine) -> list[WorkerSeen]:
     """Return all workers, in the order in which they came; those long lost are left out."""
     silent = (now() - WorkerRow.seen).label("silent")
     age = (now() - WorkerRow.started).label("age")
     query = (
-        select(*table(WorkerRow).c, silent, age, STUDIES.c.study_name)
+        select(*table_of(WorkerRow).c, silent, age, STUDIES.c.study_name)
         .join(STUDIES, STUDIES.c.study_id == WorkerRow.study_id, isouter=True)
         .order_by(WorkerRow.worker_id)
     )
     with engine.connect() as db:
-        return [_seen(row) for row in db.execute(query) if not row.lost or row.silent < SHOWN_S]
+        return [_worker_of_row(row) for row in db.execute(query) if not row.lost or row.silent < SHOWN_S]
 
 
-def _seen(row: Any) -> WorkerSeen:
+def _worker_of_row(row: Any) -> WorkerSeen:
     if row.study_name is None:
         busy = Condition.IDLE
     else:

@@ -4,7 +4,7 @@ chance: what guessing scores. evidence: is a run above it. rules: mechanisms of 
 of a run. calibration: how low a prognosis may be. judge: all together. recorded: runs in files.
 """
 
-from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, Limit, is_control, limit
+from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, Limit, calibrated_limit, is_control
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.judge import Fate, Verdict, final_verdict, judge, verdict_at_end
 from sweeps.verdict.rules import Rules
@@ -17,9 +17,9 @@ __all__ = [
     "Limit",
     "Rules",
     "Verdict",
+    "calibrated_limit",
     "final_verdict",
     "is_control",
     "judge",
-    "limit",
     "verdict_at_end",
 ]

@@ -15,7 +15,7 @@ from math import floor, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.verdict.prognosis import fitted
+from sweeps.verdict.prognosis import fitted_array
 from sweeps.verdict.rules import Rules
 
 OWN_WEIGHT = 10  # recorded learners that one of the study's own counts for
@@ -82,10 +82,10 @@ def recorded_learners(economy: bool, kind: str) -> NDArray[np.float64]:
     Args:
         kind: what the looks hold: `full`, `hits` (no layers) or `loss` (alone).
     """
-    return np.sort(fitted(f"{'best' if economy else 'learners'}_{kind}").astype(np.float64))
+    return np.sort(fitted_array(f"{'best' if economy else 'learners'}_{kind}").astype(np.float64))
 
 
-def limit(ended: Sequence[CalibrationPoint], rules: Rules, kind: str = "full") -> Limit:
+def calibrated_limit(ended: Sequence[CalibrationPoint], rules: Rules, kind: str = "full") -> Limit:
     """Return the limit for the next run of a study.
 
     With 1 / alpha - 1 learners among the controls it is theirs alone, and the probability that a learner is stopped is

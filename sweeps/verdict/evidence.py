@@ -47,10 +47,10 @@ def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
         0, an e-value of 1 and no evidence, where there is nothing to judge: no look, regression, or a hold-out set of
         one class. Below 0 where the hits speak for chance, as without any hit.
     """
-    measured = _looks(readings)
+    measured = _evaluated(readings)
     if not measured or not 0 < chance.top1 < 1:
         return 0.0
-    tops = _alternatives(chance.top1)
+    tops = _alternative_shares(chance.top1)
     terms = []
     for number, reading in enumerate(measured, 1):
         ratios = [_log_ratio(reading, top, chance.top1) for top in tops]
@@ -75,7 +75,7 @@ def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) 
     Args:
         alpha: between 0 and 1.
     """
-    for number, reading in enumerate(_looks(readings), 1):
+    for number, reading in enumerate(_evaluated(readings), 1):
         quantile = -NormalDist().inv_cdf(alpha / (number * (number + 1)))
         if reading.loss_std >= 0:
             spread = max(reading.loss_std, LEAST_SPREAD * chance.loss)
@@ -86,11 +86,11 @@ def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) 
     return False
 
 
-def _looks(readings: Sequence[Reading]) -> list[Reading]:
+def _evaluated(readings: Sequence[Reading]) -> list[Reading]:
     return [reading for reading in readings if reading.step > 0 and reading.count > 0]
 
 
-def _alternatives(top1: float) -> list[float]:
+def _alternative_shares(top1: float) -> list[float]:
     if max(RATIOS) * top1 < 1:
         return [ratio * top1 for ratio in RATIOS]
     return [top1 + share * (1 - top1) for share in SHARES]

@@ -50,7 +50,7 @@ LOWEST_GAIN = -20.0  # of a loss that is no number
 STILL = 1e-5  # movement below which a layer stands still
 
 
-def features(readings: Sequence[Reading], budget: int, chance: Chance) -> NDArray[np.float64]:
+def features_of(readings: Sequence[Reading], budget: int, chance: Chance) -> NDArray[np.float64]:
     """Return the features of a run at its last look, in the order of NAMES.
 
     Args:
@@ -63,18 +63,18 @@ def features(readings: Sequence[Reading], budget: int, chance: Chance) -> NDArra
     if last.layers:
         values |= _of_signal([reading for reading in readings if reading.layers])
         values |= _of_movement([last_reading for last_reading in readings if last_reading.layers], budget)
-    values["gradient"] = _log(last.gradient_norm, 1e-12)
-    values["update"] = _log(last.update_ratio, 1e-12)
+    values["gradient"] = _log_at_least(last.gradient_norm, 1e-12)
+    values["update"] = _log_at_least(last.update_ratio, 1e-12)
     return np.array([values.get(name, nan) for name in NAMES])
 
 
 def _of_loss(readings: Sequence[Reading], budget: int, chance: Chance) -> dict[str, float]:
     measured = [reading for reading in readings if reading.measured]
     train = [last_reading.train_loss for last_reading in readings if isfinite(last_reading.train_loss)][-3:]
-    values = {"train_gain": _gain(float(np.mean(train)), chance)} if train else {}
+    values = {"train_gain": _skill_on_log_scale(float(np.mean(train)), chance)} if train else {}
     if not measured:
         return values
-    gains = np.array([_gain(own_reading.loss, chance) for own_reading in measured])
+    gains = np.array([_skill_on_log_scale(own_reading.loss, chance) for own_reading in measured])
     at = np.array([this_reading.step / budget for this_reading in measured])
     values |= {
         "gain": float(gains[-1]),
@@ -109,31 +109,35 @@ def _of_hits(readings: Sequence[Reading], chance: Chance) -> dict[str, float]:
     measured = [reading for reading in readings if reading.count]
     if not measured or not 0 < chance.top1 < 1:
         return {}
-    return {"hits_recent": _deviations(measured[-5:], chance.top1), "hits_all": _deviations(measured, chance.top1)}
+    return {
+        "hits_recent": _score_deviations(measured[-5:], chance.top1),
+        "hits_all": _score_deviations(measured, chance.top1),
+    }
 
 
-def _deviations(readings: Sequence[Reading], top1: float) -> float:
+def _score_deviations(readings: Sequence[Reading], top1: float) -> float:
     count = sum(reading.count for reading in readings)
     hits = sum(last_reading.hits1 for last_reading in readings)
     return (hits - count * top1) / sqrt(count * top1 * (1 - top1))
 
 
 def _of_signal(readings: Sequence[Reading]) -> dict[str, float]:
-    signals = [_signal(reading.layers[-1]) for reading in readings]
+    signals = [_logits_signal(reading.layers[-1]) for reading in readings]
     layers = readings[-1].layers
     return {
         "signal": signals[-1],
         "signal_trend": signals[-1] - signals[max(0, len(signals) - 4)],
         "signal_lowest": min(signals),
         "signal_highest": max(signals),
-        "signal_layers": min(map(_signal, layers)),
+        "signal_layers": min(map(_logits_signal, layers)),
         "dead": max((layer.dead for layer in layers if isfinite(layer.dead)), default=nan),
-        "spread": _log(layers[-1].std, 1e-9),
-        "gradient_ratio": _log(layers[0].gradient_norm, 1e-15) - _log(layers[-1].gradient_norm, 1e-15),
+        "spread": _log_at_least(layers[-1].std, 1e-9),
+        "gradient_ratio": _log_at_least(layers[0].gradient_norm, 1e-15)
+        - _log_at_least(layers[-1].gradient_norm, 1e-15),
     }
 
 
-def _signal(layer: LayerVitals) -> float:
+def _logits_signal(layer: LayerVitals) -> float:
     if isfinite(layer.signal):
         return log10(max(layer.signal, LOWEST_SIGNAL))
     return log10(LOWEST_SIGNAL)
@@ -143,8 +147,8 @@ def _of_movement(readings: Sequence[Reading], budget: int) -> dict[str, float]:
     """Return how fast the layers' outputs on the probe batch change: the net's movement as its function shows it."""
     if len(readings) < FEWEST:
         return {}
-    before = _moved(readings[-3], readings[-2])
-    now = _moved(readings[-2], readings[-1])
+    before = _layer_changes(readings[-3], readings[-2])
+    now = _layer_changes(readings[-2], readings[-1])
     interval = (readings[-1].step - readings[-2].step) / budget
     interval_before = (readings[-2].step - readings[-3].step) / budget
     left = 1 - readings[-1].step / budget
@@ -156,16 +160,16 @@ def _of_movement(readings: Sequence[Reading], budget: int) -> dict[str, float]:
         "movement": log10(max(now) / interval * left + STILL),
         "movement_median": log10(float(np.median(now)) / interval * left + STILL),
         "movement_growth": log10((max(now) / interval + STILL) / (max(before) / interval_before + STILL)),
-        "movement_total": log10(max(_moved(started, readings[-1])) + STILL),
+        "movement_total": log10(max(_layer_changes(started, readings[-1])) + STILL),
     }
 
 
-def _moved(old: Reading, new: Reading) -> list[float]:
+def _layer_changes(old: Reading, new: Reading) -> list[float]:
     """Return by how much each layer's mean and spread changed, against their size, and its signal."""
-    return [_change(before, after) for before, after in zip(old.layers, new.layers, strict=False)]
+    return [_relative_change(before, after) for before, after in zip(old.layers, new.layers, strict=False)]
 
 
-def _change(old: LayerVitals, new: LayerVitals) -> float:
+def _relative_change(old: LayerVitals, new: LayerVitals) -> float:
     size = abs(old.std) + abs(old.mean) + 1e-12
     change = (abs(new.mean - old.mean) + abs(new.std - old.std)) / size + abs(new.signal - old.signal)
     if isfinite(change):
@@ -173,7 +177,7 @@ def _change(old: LayerVitals, new: LayerVitals) -> float:
     return 10.0
 
 
-def _gain(loss: float, chance: Chance) -> float:
+def _skill_on_log_scale(loss: float, chance: Chance) -> float:
     """Below -1 on a log scale, so that a loss that comes down from far above chance is seen to come down."""
     if not isfinite(loss):
         return LOWEST_GAIN
@@ -183,7 +187,7 @@ def _gain(loss: float, chance: Chance) -> float:
     return max(LOWEST_GAIN, -1 - log(-gain))
 
 
-def _log(value: float, least: float) -> float:
+def _log_at_least(value: float, least: float) -> float:
     if isfinite(value) and value >= 0:
         return log10(value + least)
     return nan

@@ -12,7 +12,7 @@ from sweeps.readings import Reading
 from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, Limit
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.evidence import above_chance, loss_below_prior
-from sweeps.verdict.prognosis import prognosis
+from sweeps.verdict.prognosis import learner_log_odds
 from sweeps.verdict.rules import MECHANISMS, Rules, diverged, frozen
 
 
@@ -65,7 +65,7 @@ def judge(
     Args:
         readings: all looks so far, at least one, in the order of their steps.
         budget: steps of the whole run.
-        limit: on the prognosis, from `calibration.limit`; without it only mechanisms stop a run.
+        limit: on the prognosis, from `calibration.calibrated_limit`; without it only mechanisms stop a run.
     """
     if mechanism := by_mechanism(readings, chance, budget, rules):
         return mechanism
@@ -76,16 +76,18 @@ def judge(
     else:
         score = inf
     if not score < limit.log_odds:
-        return Verdict(Fate.LEARNING, f"at step {last.step}: {_score(readings, chance)}")
+        return Verdict(Fate.LEARNING, f"at step {last.step}: {_describe_score(readings, chance)}")
     if not rules.economy:
         reason = (
-            f"still at chance at step {last.step} of {budget}, with a prognosis of {_odds(score)} to learn in the rest "
-            f"(limit {_odds(limit.log_odds)}, from {limit.grounds}): {_score(readings, chance)}"
+            f"still at chance at step {last.step} of {budget}, "
+            f"with a prognosis of {_show_odds(score)} to learn in the rest "
+            f"(limit {_show_odds(limit.log_odds)}, from {limit.grounds}): {_describe_score(readings, chance)}"
         )
         return Verdict(Fate.AT_CHANCE, reason, stops=True)
     reason = (
-        f"not among the best at step {last.step} of {budget}: a prognosis of {_odds(score)} to end in the best quarter "
-        f"(limit {_odds(limit.log_odds)}, from {limit.grounds}): {_score(readings, chance)}"
+        f"not among the best at step {last.step} of {budget}: "
+        f"a prognosis of {_show_odds(score)} to end in the best quarter "
+        f"(limit {_show_odds(limit.log_odds)}, from {limit.grounds}): {_describe_score(readings, chance)}"
     )
     return Verdict(Fate.OUTRANKED, reason, stops=True)
 
@@ -98,7 +100,7 @@ def by_mechanism(
     """
     if reason := diverged(readings, rules):
         return Verdict(Fate.DIVERGED, reason, stops=True)
-    verdict = _collapsed(readings, rules)
+    verdict = _collapse_verdict(readings, rules)
     if reason := frozen(readings, budget, rules):
         verdict = Verdict(Fate.FROZEN, reason, stops=True)
     if verdict and not shows_life(readings, chance, rules):
@@ -106,7 +108,7 @@ def by_mechanism(
     return None
 
 
-def _collapsed(readings: Sequence[Reading], rules: Rules) -> Verdict | None:
+def _collapse_verdict(readings: Sequence[Reading], rules: Rules) -> Verdict | None:
     reasons = (mechanism(readings, rules) for mechanism in MECHANISMS)
     reason = next(filter(None, reasons), None)
     if reason:
@@ -122,10 +124,10 @@ def prognosis_at_chance(
     In economy mode: that it is among the best quarter of the learners.
     """
     if rules.economy:
-        return prognosis(readings, budget, chance, best=True)
+        return learner_log_odds(readings, budget, chance, best=True)
     if shows_life(readings, chance, rules):
         return inf
-    return prognosis(readings, budget, chance)
+    return learner_log_odds(readings, budget, chance)
 
 
 def verdict_at_end(
@@ -161,18 +163,18 @@ def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DE
         readings: all looks, at least one, in the order of their steps.
     """
     step = readings[-1].step
-    if mechanism := by_mechanism(readings, chance, step, rules) or _collapsed(readings, rules):
+    if mechanism := by_mechanism(readings, chance, step, rules) or _collapse_verdict(readings, rules):
         return mechanism
     if not isfinite(readings[-1].loss):  # no look is left in which it could become a number again
         reason = f"diverged at step {step}, the end: the hold-out loss is {readings[-1].loss}"
         return Verdict(Fate.DIVERGED, reason, stops=True)
-    if _learned(readings[-rules.looks :], chance, rules):
-        return Verdict(Fate.LEARNED, f"learned within {step} steps: {_score(readings, chance)}")
+    if _scores_well(readings[-rules.looks :], chance, rules):
+        return Verdict(Fate.LEARNED, f"learned within {step} steps: {_describe_score(readings, chance)}")
     if _has_learned(readings, chance, rules):
         how = "back"
     else:
         how = "still"
-    return Verdict(Fate.AT_CHANCE, f"{how} at chance after {step} steps: {_score(readings, chance)}")
+    return Verdict(Fate.AT_CHANCE, f"{how} at chance after {step} steps: {_describe_score(readings, chance)}")
 
 
 def is_learner(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
@@ -181,7 +183,7 @@ def is_learner(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAU
     """
     measured = [reading for reading in readings if reading.measured]
     return _has_learned(measured, chance, rules) or (
-        bool(measured) and _learned(measured[-rules.looks :], chance, rules)
+        bool(measured) and _scores_well(measured[-rules.looks :], chance, rules)
     )
 
 
@@ -189,7 +191,7 @@ def _has_learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> b
     return lowest_loss(readings) <= rules.learned_loss * chance.loss
 
 
-def _learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
+def _scores_well(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
     """Return whether the looks together score well above chance, or one of them has a loss well below it.
 
     In regression the loss alone tells: at 98 % of chance R^2 is 0.02.
@@ -208,36 +210,36 @@ def lowest_loss(readings: Sequence[Reading]) -> float:
     return min((reading.loss for reading in readings if isfinite(reading.loss)), default=inf)
 
 
-def _score(readings: Sequence[Reading], chance: Chance) -> str:
+def _describe_score(readings: Sequence[Reading], chance: Chance) -> str:
     last = readings[-1]
     best = 100 * chance.skill_score(lowest_loss(readings))
     if not chance.classes:
         r_squared = chance.skill_score(last.loss)
         return (
-            f"R^2 {r_squared:z.3f}, loss {_nats(last.loss)} (predicting the mean {_nats(chance.loss)}), "
+            f"R^2 {r_squared:z.3f}, loss {_show_nats(last.loss)} (predicting the mean {_show_nats(chance.loss)}), "
             f"best R^2 {best / 100:z.3f}"
         )
     if not last.count:
-        return f"loss {_nats(last.loss)} (class prior {_nats(chance.loss)}), best gain {best:z.1f} %"
+        return f"loss {_show_nats(last.loss)} (class prior {_show_nats(chance.loss)}), best gain {best:z.1f} %"
     return (
-        f"top-1 {_percent(last.top1)} (chance {_percent(chance.top1)}), "
-        f"loss {_nats(last.loss)} (class prior {_nats(chance.loss)}), best gain {best:z.1f} %"
+        f"top-1 {_show_percent(last.top1)} (chance {_show_percent(chance.top1)}), "
+        f"loss {_show_nats(last.loss)} (class prior {_show_nats(chance.loss)}), best gain {best:z.1f} %"
     )
 
 
-def _odds(log_odds: float) -> str:
+def _show_odds(log_odds: float) -> str:
     """Return odds as a probability."""
     return f"{100 / (1 + exp(-log_odds)):.2g} %"
 
 
-def _percent(share: float) -> str:
+def _show_percent(share: float) -> str:
     """Return two decimals where chance is small and they matter, else one."""
     if share < 0.1:
         return f"{100 * share:.2f} %"
     return f"{100 * share:.1f} %"
 
 
-def _nats(loss: float) -> str:
+def _show_nats(loss: float) -> str:
     if 0.1 <= loss < 1000:
         return f"{loss:.2f}"
     return f"{loss:.2g}"

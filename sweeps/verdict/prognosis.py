@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 
 from sweeps.readings import Reading
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.features import features
+from sweeps.verdict.features import features_of
 
 
-def fitted(name: str) -> NDArray[Any]:
+def fitted_array(name: str) -> NDArray[Any]:
     """Return an array that benchmarks/fit_prognosis.py wrote: a field of `Trees`, or the recorded learners' lowest
     odds.
     """
-    return _arrays()[name]
+    return _load_arrays()[name]
 
 
 @cache
-def _arrays() -> dict[str, NDArray[Any]]:
+def _load_arrays() -> dict[str, NDArray[Any]]:
     with np.load(str(files("sweeps.verdict") / "prognosis.npz")) as arrays:
         return dict(arrays)
 
@@ -67,20 +67,20 @@ class Trees:
     @classmethod
     def load(cls, of: str) -> Self:
         """Load the trees that come with the package: of `learner`, or of the `best` quarter of the learners."""
-        return cls(**{field.name: fitted(f"{of}_{field.name}") for field in fields(cls)})
+        return cls(**{field.name: fitted_array(f"{of}_{field.name}") for field in fields(cls)})
 
 
 _trees = cache(Trees.load)
 
 
-def prognosis(readings: Sequence[Reading], budget: int, chance: Chance, best: bool = False) -> float:
+def learner_log_odds(readings: Sequence[Reading], budget: int, chance: Chance, best: bool = False) -> float:
     """Log odds that the run is a learner at the end, or that it is among the best quarter of the learners.
 
     Args:
         readings: all looks so far, at least one, in the order of their steps.
         budget: steps of the whole run.
     """
-    return _trees("best" if best else "learner").log_odds(features(readings, budget, chance))
+    return _trees("best" if best else "learner").log_odds(features_of(readings, budget, chance))
 
 
 def kind_of(readings: Sequence[Reading]) -> str:

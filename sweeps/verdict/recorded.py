@@ -37,61 +37,64 @@ class Recorded:
     censored: bool = False
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Return whether it was watched to the end of its budget, and its end tells what it is."""
         return self.readings[-1].step >= self.budget and not self.superseded and not self.censored
 
     @property
-    def gain(self) -> float:
+    def best_skill_score(self) -> float:
         """Return the best information gain, or R^2, of any look; minus infinity if none was a number."""
         return self.chance.skill_score(lowest_loss(self.readings))
 
 
-def write(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+def write_runs(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Write what `record` gives, one per line; compressed where the name ends in .gz."""
     text = "".join(json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
     path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
 
 
-def record(run_id: str, config: Mapping[str, Any], readings: Sequence[Reading], chance: Chance) -> dict[str, Any]:
+def run_to_record(
+    run_id: str, config: Mapping[str, Any], readings: Sequence[Reading], chance: Chance
+) -> dict[str, Any]:
     """Return a finished run in the form that `read` takes; numbers to four digits, null where not finite."""
     task = {
         "kind": "classification" if chance.classes else "regression",
         "classes": chance.classes,
         "prior_entropy": chance.loss,
-        "chance_top1": _number(chance.top1),
-        "chance_top5": _number(chance.top5),
+        "chance_top1": _rounded_number(chance.top1),
+        "chance_top5": _rounded_number(chance.top5),
         "budget_steps": readings[-1].step,
     }
-    measured = [_look(reading, bool(chance.classes)) for reading in readings]
+    measured = [_reading_to_record(reading, bool(chance.classes)) for reading in readings]
     return {"id": run_id, "task": task, "config": dict(config), "looks": measured}
 
 
-def _look(reading: Reading, hits: bool) -> dict[str, Any]:
+def _reading_to_record(reading: Reading, hits: bool) -> dict[str, Any]:
     names = ("mean", "std", "signal", "dead", "update_ratio", "saturated")
     return {
         "step": reading.step,
         "n": reading.count,
         "hits1": reading.hits1 if hits else None,
         "hits5": reading.hits5 if hits else None,
-        "loss": _number(reading.loss, 6),
-        "loss_std": _number(reading.loss_std),
-        "train_loss": _number(reading.train_loss, 6),
+        "loss": _rounded_number(reading.loss, 6),
+        "loss_std": _rounded_number(reading.loss_std),
+        "train_loss": _rounded_number(reading.train_loss, 6),
         "finite": reading.finite,
         "layers": [
-            {"name": layer.name, **{name: _number(getattr(layer, name)) for name in names}} for layer in reading.layers
+            {"name": layer.name, **{name: _rounded_number(getattr(layer, name)) for name in names}}
+            for layer in reading.layers
         ],
-        "grad_norms": [_number(layer.gradient_norm) for layer in reading.layers],
+        "grad_norms": [_rounded_number(layer.gradient_norm) for layer in reading.layers],
     }
 
 
-def _number(value: float, digits: int = DIGITS) -> float | None:
+def _rounded_number(value: float, digits: int = DIGITS) -> float | None:
     if isfinite(value):
         return float(f"{value:.{digits}g}")
     return None
 
 
-def read(path: Path) -> Iterator[Recorded]:
+def read_runs(path: Path) -> Iterator[Recorded]:
     """Yield the runs of a file, compressed or not.
 
     A record holds `id`, `task` and `looks` with their `step`; anything else may be missing or null. A loss that is
@@ -110,7 +113,7 @@ def read(path: Path) -> Iterator[Recorded]:
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:
-                yield _run(json.loads(line))
+                yield _run_from_record(json.loads(line))
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 if isinstance(exc, KeyError):
                     what = f"no {exc}"
@@ -119,20 +122,20 @@ def read(path: Path) -> Iterator[Recorded]:
                 raise InputError(f"{path}: line {number}: {what}; a record needs id, task and looks") from exc
 
 
-def _run(values: Mapping[str, Any]) -> Recorded:
+def _run_from_record(values: Mapping[str, Any]) -> Recorded:
     task = values["task"]
     measured = sorted({int(value["step"]): value for value in values["looks"] if value is not None}.items())
     if not measured or measured[0][0] < 0:
         raise ValueError("no look" if not measured else f"a look at step {measured[0][0]}")
-    classes = _classes(task)
+    classes = _class_count(task)
     if classes:
         usual = Chance.balanced(classes)
     else:
         usual = Chance(nan, nan, 1.0, 0)
     chance = Chance(
-        top1=_float(task.get("chance_top1"), usual.top1),
-        top5=_float(task.get("chance_top5"), usual.top5),
-        loss=_float(task.get("prior_entropy"), usual.loss),
+        top1=_to_float(task.get("chance_top1"), usual.top1),
+        top5=_to_float(task.get("chance_top5"), usual.top5),
+        loss=_to_float(task.get("prior_entropy"), usual.loss),
         classes=classes,
     )
     if not chance.loss > 0:
@@ -142,7 +145,7 @@ def _run(values: Mapping[str, Any]) -> Recorded:
     readings = list[Reading]()
     loss = chance.loss
     for step, reading in measured:
-        readings.append(_reading(reading, _train_loss(reading, train_loss[before:step]), chance, loss))
+        readings.append(_reading_from_record(reading, _train_loss(reading, train_loss[before:step]), chance, loss))
         before = step
         if isfinite(readings[-1].loss):
             loss = readings[-1].loss
@@ -153,7 +156,7 @@ def _run(values: Mapping[str, Any]) -> Recorded:
     return Recorded(str(values["id"]), tuple(readings), chance, budget, values.get("config") or {}, *marks)
 
 
-def _classes(task: Mapping[str, Any]) -> int:
+def _class_count(task: Mapping[str, Any]) -> int:
     """Return the number of classes: 0 in regression; where it is missing, as many as the accuracy of guessing says."""
     if task.get("kind") == "regression":
         return 0
@@ -165,13 +168,13 @@ def _classes(task: Mapping[str, Any]) -> int:
 def _train_loss(reading: Mapping[str, Any], since: Sequence[float | None]) -> float:
     """Mean since the look before; infinite where one step's was not finite."""
     if "train_loss" in reading or not since:
-        return _float(reading.get("train_loss"), nan)
+        return _to_float(reading.get("train_loss"), nan)
     if None not in since:
         return sum(value for value in since if value is not None) / len(since)
     return inf
 
 
-def _reading(reading: Mapping[str, Any], train_loss: float, chance: Chance, loss: float) -> Reading:
+def _reading_from_record(reading: Mapping[str, Any], train_loss: float, chance: Chance, loss: float) -> Reading:
     layers = [layer or {} for layer in reading.get("layers") or []]
     norms = reading.get("grad_norms") or []
     if len(norms) == len(layers):
@@ -188,7 +191,7 @@ def _reading(reading: Mapping[str, Any], train_loss: float, chance: Chance, loss
     return Reading(
         step=int(reading["step"]),
         train_loss=train_loss,
-        loss=_float(reading.get("loss"), loss),
+        loss=_to_float(reading.get("loss"), loss),
         hits1=int(reading.get("hits1") or 0),
         hits5=int(reading.get("hits5") or 0),
         count=int(reading.get("n") or 0) if counted else 0,
@@ -196,16 +199,17 @@ def _reading(reading: Mapping[str, Any], train_loss: float, chance: Chance, loss
         update_ratio=max(ratios, default=nan),
         finite=bool(reading.get("finite", True)),
         seconds=nan,
-        loss_std=_float(reading.get("loss_std"), nan),
+        loss_std=_to_float(reading.get("loss_std"), nan),
         layers=tuple(
-            _layer(index, layer, norm) for index, (layer, norm) in enumerate(zip(layers, per_layer, strict=True))
+            _layer_from_record(index, layer, norm)
+            for index, (layer, norm) in enumerate(zip(layers, per_layer, strict=True))
         ),
     )
 
 
-def _layer(index: int, layer: Mapping[str, Any], norm: float | None) -> LayerVitals:
+def _layer_from_record(index: int, layer: Mapping[str, Any], norm: float | None) -> LayerVitals:
     def number(name: str) -> float:
-        return _float(layer.get(name), nan)
+        return _to_float(layer.get(name), nan)
 
     return LayerVitals(
         name=str(layer.get("name") or f"layer_{index + 1}"),
@@ -213,13 +217,13 @@ def _layer(index: int, layer: Mapping[str, Any], norm: float | None) -> LayerVit
         std=number("std"),
         signal=number("signal"),
         dead=number("dead"),
-        gradient_norm=_float(norm, nan),
+        gradient_norm=_to_float(norm, nan),
         update_ratio=number("update_ratio"),
         saturated=number("saturated"),
     )
 
 
-def _float(value: Any, missing: float) -> float:
+def _to_float(value: Any, missing: float) -> float:
     if value is None:
         return missing
     return float(value)

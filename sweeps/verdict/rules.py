@@ -88,7 +88,7 @@ def cut_off(readings: Sequence[Reading], rules: Rules) -> str | None:
     gradient of every kernel up to it is exactly zero. Only the biases behind it still learn the class frequencies.
     """
     measured = _last_looks(_with_layers(readings), rules.looks)
-    if not measured or not all(_constant(reading.layers) for reading in measured):
+    if not measured or not all(_constant_layers(reading.layers) for reading in measured):
         return None
     layer = next(layer for layer in measured[-1].layers if layer.dead >= 1)
     return (
@@ -97,7 +97,7 @@ def cut_off(readings: Sequence[Reading], rules: Rules) -> str | None:
     )
 
 
-def _constant(layers: Sequence[LayerVitals]) -> bool:
+def _constant_layers(layers: Sequence[LayerVitals]) -> bool:
     return layers[-1].dead >= 1 and any(layer.dead >= 1 for layer in layers[:-1])
 
 

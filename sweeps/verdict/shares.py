@@ -5,7 +5,7 @@ from math import comb, sqrt
 Z = 1.959964  # of the normal distribution, 97.5 % are below it
 
 
-def fisher(learned: int, tried: int, learned_before: int, tried_before: int) -> float:
+def fisher_p_value(learned: int, tried: int, learned_before: int, tried_before: int) -> float:
     """Return the p-value of Fisher's exact test (1922), one-sided: the probability that so many or more of the learned
     are among `tried`.
     """
@@ -18,7 +18,7 @@ def fisher(learned: int, tried: int, learned_before: int, tried_before: int) -> 
     return tail / comb(both, total)
 
 
-def wilson(learned: int, tried: int) -> float:
+def wilson_lower(learned: int, tried: int) -> float:
     """Lower end in [0, 1] of the 95 % interval of the share that learns (Wilson 1927); 0 where none was tried."""
     if not learned:
         return 0.0
@@ -27,6 +27,6 @@ def wilson(learned: int, tried: int) -> float:
     return (share + Z**2 / (2 * tried) - spread) / (1 + Z**2 / tried)
 
 
-def interval(learned: int, tried: int) -> tuple[float, float]:
+def wilson_interval(learned: int, tried: int) -> tuple[float, float]:
     """Return both ends of `wilson`'s interval: [0, 1] where none was tried."""
-    return wilson(learned, tried), 1 - wilson(tried - learned, tried)
+    return wilson_lower(learned, tried), 1 - wilson_lower(tried - learned, tried)

@@ -27,7 +27,7 @@ from sweeps.store.processes import this_process
 from sweeps.store.retry import DATABASE_ERRORS, error_message, retry_while_unavailable
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.verdict import CalibrationPoint, Chance, Limit
-from sweeps.verdict import limit as calibrated
+from sweeps.verdict import calibrated_limit as calibrated
 from sweeps.worker import lessons, provenance
 from sweeps.worker.heartbeat import Heartbeat, Order, Work
 from sweeps.worker.monitor import (
@@ -35,9 +35,9 @@ from sweeps.worker.monitor import (
     JudgeContext,
     Outcome,
     ResumePoint,
-    attributes,
-    follow,
-    tell,
+    follow_run,
+    outcome_attributes,
+    tell_outcome,
 )
 from sweeps.worker.protocol import Load, Run, Train
 
@@ -80,7 +80,7 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     pulled: tuple[int, float] = (0, 0.0)  # the first pull: its step and time
 
-    def make(self) -> Outcome | None:
+    def train_trial(self) -> Outcome | None:
         """Train the trial to its end; None where it was handed back.
 
         Raises:
@@ -88,19 +88,19 @@ class Attempt:
             OutageError: the store has been away for too long; the trial is kept as a checkpoint.
         """
         heart = self.means.heart
-        trial, problem = retry_while_unavailable(self._ask, self.means.outage_s, self.means.stopping)
-        heart.attach(Work(self.claim, self.storage, self._interrupt))
+        trial, problem = retry_while_unavailable(self._ask_for_values, self.means.outage_s, self.means.stopping)
+        heart.attach_trial(Work(self.claim, self.storage, self._interrupt_run))
         try:
-            heart.deliver()
-            outcome = problem or self._trained(trial)
-            if heart.dropped:
+            heart.beat_now()
+            outcome = problem or self._train(trial)
+            if heart.lost_trial:
                 raise LostLeaseError(heart.why)
             if outcome is None:
-                self._leave()
+                self._hand_back()
             else:
-                self._finish(trial, outcome)
+                self._finish_trial(trial, outcome)
         finally:
-            self._close()
+            self._close_run()
         return outcome
 
     @property
@@ -110,19 +110,19 @@ class Attempt:
             return self.readings[-1].step
         return 0
 
-    def _ask(self) -> tuple[optuna.Trial, Outcome | None]:
+    def _ask_for_values(self) -> tuple[optuna.Trial, Outcome | None]:
         """Return the trial with its values drawn and its recipe noted; doing it again changes nothing."""
         claim = self.claim
         problem = None
-        self.storage.hold(claim)
-        self.study.sampler = samplers.sampler(self.space, claim.slot)
+        self.storage.hold_claim(claim)
+        self.study.sampler = samplers.make_sampler(self.space, claim.slot)
         trial = self.study.ask()
         noted = trial.user_attrs.get(store.CONFIG)
         where = this_process()
         for name, value in {store.SLOT: claim.slot, store.HOST: where.host, store.PID: where.pid}.items():
             trial.set_user_attr(name, value)
         try:
-            drawn = noted is None and self.space.config(self.space.draw(trial), claim.slot)
+            drawn = noted is None and self.space.make_config(self.space.draw_values(trial), claim.slot)
             self.config = drawn or Config.model_validate_json(str(noted))
             trial.set_user_attr(store.CONFIG, self.config.to_json())
         except ValidationError as exc:
@@ -130,15 +130,15 @@ class Attempt:
             problem = Outcome(TrialState.FAIL, store.FAILED, f"these values do not go together: {reason}")
         return trial, problem
 
-    def _trained(self, trial: optuna.Trial) -> Outcome | None:
+    def _train(self, trial: optuna.Trial) -> Outcome | None:
         assert self.config is not None
         try:
             arrays = self.means.load(self.config.data, self.config.holdout_images)
-            self.setting = setting = self._setting(trial, self.config, arrays)
-            for name, value in provenance.attributes(self.config, arrays, self.means.gpu).items():
+            self.setting = setting = self._judge_context(trial, self.config, arrays)
+            for name, value in provenance.provenance_attributes(self.config, arrays, self.means.gpu).items():
                 trial.set_user_attr(name, value)
-            self._deliver()
-            return self._resumed(trial, setting, arrays)
+            self._deliver_batch()
+            return self._resume_run(trial, setting, arrays)
         except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why
             if isinstance(exc, TrialError):
                 reason = one_line(exc)
@@ -148,7 +148,7 @@ class Attempt:
             trace = traceback.format_exc()[-LONGEST:]
             return Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], readings, traceback=trace)
 
-    def _setting(self, trial: optuna.Trial, config: Config, arrays: Arrays) -> JudgeContext:
+    def _judge_context(self, trial: optuna.Trial, config: Config, arrays: Arrays) -> JudgeContext:
         """Return what the trial is judged by: an attempt after the first is judged as the first was."""
         chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
         known = self.study.get_trials(deepcopy=False)
@@ -166,7 +166,7 @@ class Attempt:
         rules = replace(rules, rejections=noted["rejections"])
         return JudgeContext(config, chance, len(arrays.train_labels), rules, Limit(odds, noted["grounds"]), control)
 
-    def _followed(
+    def _follow_run(
         self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays, checkpoint: Checkpoint | None
     ) -> Outcome | None:
         """Return the trial from its start, or from a checkpoint."""
@@ -176,26 +176,26 @@ class Attempt:
         self.run = self.means.train(setting.config, arrays, checkpoint.state if checkpoint else None)
         if self.means.stopping() or self.means.heart.order != Order.GO_ON:
             self.run.interrupt()  # what was ordered before there was a run to be interrupted
-        return follow(trial, self.run, setting, self.space, past, self._attend)
+        return follow_run(trial, self.run, setting, self.space, past, self._check_orders)
 
-    def _resumed(self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays) -> Outcome | None:
+    def _resume_run(self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays) -> Outcome | None:
         """Return the trial gone on with, if an earlier worker has left a checkpoint that fits."""
-        checkpoint = self._checkpoint(setting.config)
+        checkpoint = self._load_checkpoint(setting.config)
         if checkpoint is not None:
             self._deliver_late(checkpoint.readings)
             self._say(f"goes on from step {checkpoint.step}")
             try:
-                return self._followed(trial, setting, arrays, checkpoint)
+                return self._follow_run(trial, setting, arrays, checkpoint)
             except TrialError as exc:
                 if len(self.readings) > len(checkpoint.readings):
                     raise
                 self._say(f"its checkpoint cannot be used: {one_line(exc)}")
-                self._close()
+                self._close_run()
         if not self.claim.fresh:
             self._say("starts over")
-        return self._followed(trial, setting, arrays, None)
+        return self._follow_run(trial, setting, arrays, None)
 
-    def _checkpoint(self, config: Config) -> Checkpoint | None:
+    def _load_checkpoint(self, config: Config) -> Checkpoint | None:
         if self.checkpoints is None or self.claim.fresh:
             return None
         try:
@@ -210,7 +210,7 @@ class Attempt:
             if reading.step > self.claim.step:
                 self.storage.add_reading(reading)
 
-    def _attend(self, readings: Sequence[Reading], new: bool) -> bool:
+    def _check_orders(self, readings: Sequence[Reading], new: bool) -> bool:
         """Check for orders between two readings; return whether the trial has to be left here."""
         heart = self.means.heart
         now = time.monotonic()
@@ -219,15 +219,15 @@ class Attempt:
             reading = readings[-1]
             self.storage.add_reading(reading)
             first, since = self.pulled = self.pulled if self.pulled[1] else (reading.step, now)
-            heart.progress(reading.step, (reading.step - first) / (now - since) if now > since else 0.0)
+            heart.record_progress(reading.step, (reading.step - first) / (now - since) if now > since else 0.0)
         if self.means.stopping():
-            heart.leave("the worker was told to end")
+            heart.order_hand_back("the worker was told to end")
         # Whoever has slept must not replace the checkpoint of the worker that took over.
-        if heart.order == Order.GO_ON and heart.checkpoint_due and heart.confirm():
-            self._keep()
+        if heart.order == Order.GO_ON and heart.checkpoint_due and heart.confirm_lease():
+            self._save_checkpoint()
         return heart.order != Order.GO_ON
 
-    def _keep(self) -> bool:
+    def _save_checkpoint(self) -> bool:
         """Write a checkpoint; one that cannot be written is no reason to end a run that may learn."""
         if self.checkpoints is None or self.run is None or self.config is None:
             return False
@@ -239,14 +239,14 @@ class Attempt:
             self.storage.set_trial_user_attr(self.claim.trial_id, store.NO_CHECKPOINT, one_line(exc)[:LONGEST])
             return False
         finally:
-            self.means.heart.kept()
+            self.means.heart.record_checkpoint()
         return True
 
-    def _leave(self) -> None:
+    def _hand_back(self) -> None:
         """Hand the trial back with a checkpoint, or keep the checkpoint alone where the store is away."""
         heart = self.means.heart
         claim = self.claim
-        kept = self._keep()
+        kept = self._save_checkpoint()
         if kept:
             where = f"kept at step {self.step}"
         else:
@@ -254,16 +254,16 @@ class Attempt:
         if heart.order == Order.KEEP:
             raise OutageError(f"{heart.why}; trial {claim.number} of {self.space.name!r} is {where}")
         engine = self.means.storage.engine
-        heart.conclude(lambda batch: leases.hand_back(engine, heart.worker, claim, batch))
+        heart.end_trial(lambda batch: leases.hand_back(engine, heart.worker, claim, batch))
         self._say(f"handed back, {where}: {heart.why}")
 
-    def _finish(self, trial: optuna.Trial, outcome: Outcome) -> None:
+    def _finish_trial(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Tell the trial's end; if the store cannot be told, a checkpoint keeps all that decides it."""
         try:
             retry_while_unavailable(lambda: self._sum_up(trial, outcome), self.means.outage_s)
-            self._conclude(outcome.state, self.storage.get_trial(self.claim.trial_id).value)
+            self._write_end(outcome.state, self.storage.get_trial(self.claim.trial_id).value)
         except OutageError as exc:
-            if self._keep():
+            if self._save_checkpoint():
                 where = "kept at its end"
             else:
                 where = "not kept"
@@ -271,21 +271,21 @@ class Attempt:
         except DATABASE_ERRORS as exc:  # one that no waiting mends: what the trial says is too long, or is no text
             reason = f"the store refuses what it says: {error_message(exc)}"[:LONGEST]
             self._say(reason)
-            self.storage.take()
+            self.storage.take_batch()
             for name, value in {store.FATE: store.FAILED, store.REASON: reason}.items():
                 trial.set_user_attr(name, value)
-            self._conclude(TrialState.FAIL, None)
+            self._write_end(TrialState.FAIL, None)
         if self.checkpoints is not None:
             try:
                 self.checkpoints.remove(self.claim.number)
             except OSError as exc:
                 self._say(f"its checkpoint cannot be removed: {one_line(exc)}")
 
-    def _conclude(self, state: TrialState, value: float | None) -> None:
+    def _write_end(self, state: TrialState, value: float | None) -> None:
         engine = self.means.storage.engine
         heart = self.means.heart
         claim = self.claim
-        heart.conclude(lambda batch: leases.finish(engine, heart.worker, claim, batch, state, value))
+        heart.end_trial(lambda batch: leases.finish_trial(engine, heart.worker, claim, batch, state, value))
 
     def _sum_up(self, trial: optuna.Trial, outcome: Outcome) -> None:
         if outcome.readings:
@@ -295,14 +295,14 @@ class Attempt:
         else:
             earlier = 0.0
         seconds = max(time.monotonic() - self.started, earlier)
-        values = attributes(outcome, self.space, self.setting) | {store.SECONDS: round(seconds, 2)}
+        values = outcome_attributes(outcome, self.space, self.setting) | {store.SECONDS: round(seconds, 2)}
         for name, value in values.items():
             trial.set_user_attr(name, value)
-        self._note(trial, outcome)
+        self._write_note(trial, outcome)
         if not self.storage.get_trial(self.claim.trial_id).state.is_finished():
-            tell(self.study, trial, self.space, outcome, self.setting)
+            tell_outcome(self.study, trial, self.space, outcome, self.setting)
 
-    def _note(self, trial: optuna.Trial, outcome: Outcome) -> None:
+    def _write_note(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Write what people will see of the trial; whatever goes wrong here, the trial itself is not lost."""
         try:
             trial_notes.keep(self.storage, trial, outcome.readings, outcome.fate in DEAD, self.means.artifacts)
@@ -311,18 +311,18 @@ class Attempt:
         except Exception:  # noqa: BLE001
             trial.set_user_attr(store.TRACEBACK, traceback.format_exc()[-LONGEST:])
 
-    def _deliver(self) -> None:
+    def _deliver_batch(self) -> None:
         """Beat with all that was said; none of a server's few connections is held while a trial trains."""
-        self.means.heart.deliver()
+        self.means.heart.beat_now()
         self.means.storage.engine.dispose()
 
-    def _interrupt(self) -> None:
+    def _interrupt_run(self) -> None:
         """Interrupt the training; the heartbeat's thread calls this."""
         run = self.run  # the main thread may close it
         if run is not None:
             run.interrupt()
 
-    def _close(self) -> None:
+    def _close_run(self) -> None:
         run = self.run
         self.run = None
         if run is not None:

@@ -48,9 +48,9 @@ class Patience:
     retries: Retries = field(default_factory=Retries)
 
 
-def usual(storage_url: str) -> Patience:
+def usual_patience(storage_url: str) -> Patience:
     """Return a file is watched by few, who want to see progress; a server has hundreds of workers to hear."""
-    if engines.is_sqlite(engines.parsed(storage_url)):
+    if engines.is_sqlite(engines.parse_url(storage_url)):
         return Patience(beat_s=2.0)
     return Patience()
 
@@ -117,16 +117,16 @@ class Heartbeat:
         self._thread.join(timeout=2 * retry.SHORTEST_WAIT_S)
 
     @property
-    def holds(self) -> bool:
+    def holds_trial(self) -> bool:
         """Return whether a trial is in hand."""
         return self._work is not None
 
     @property
-    def dropped(self) -> bool:
+    def lost_trial(self) -> bool:
         """Return whether the trial is another worker's by now."""
         return self.order == Order.DROP
 
-    def renew(self, worker: int) -> None:
+    def renew_worker(self, worker: int) -> None:
         """Beat for a worker that was registered anew."""
         with self._lock:
             self.worker = worker
@@ -134,7 +134,7 @@ class Heartbeat:
             self.order = Order.GO_ON
             self.why = ""
 
-    def attach(self, work: Work) -> None:
+    def attach_trial(self, work: Work) -> None:
         """Speak for a trial from now on."""
         with self._lock:
             self._step = 0
@@ -142,24 +142,24 @@ class Heartbeat:
             self._work = work
             self.order = Order.GO_ON
             self.why = ""
-            self.kept()
+            self.record_checkpoint()
 
-    def progress(self, step: int, rate: float) -> None:
+    def record_progress(self, step: int, rate: float) -> None:
         """Record how far the trial is, and its steps per second."""
         self._step = step
         self._rate = rate
 
-    def kept(self) -> None:
+    def record_checkpoint(self) -> None:
         """Record that a checkpoint has just been written."""
         self._kept = time.monotonic()
         self.checkpoint_due = False
 
-    def leave(self, why: str) -> None:
+    def order_hand_back(self, why: str) -> None:
         """Order that the trial is handed back because the worker is to end, and no longer wait long for the store."""
         self._leaving = self._leaving or time.monotonic()
-        self._give(Order.HAND_BACK, why)
+        self._give_order(Order.HAND_BACK, why)
 
-    def confirm(self) -> bool:
+    def confirm_lease(self) -> bool:
         """Have a beat sent now and wait for its answer, no longer than from one beat to the next.
 
         Returns:
@@ -169,36 +169,36 @@ class Heartbeat:
             beat = self._confirming = threading.Event()
             self._wake.set()
             beat.wait(self._patience.beat_s)
-        return not self.dropped
+        return not self.lost_trial
 
-    def deliver(self) -> None:
+    def beat_now(self) -> None:
         """Beat now, with all that the trial has said; what does not arrive goes with the next beat."""
-        self._deliver(self._engine)
+        self._send_beat(self._engine)
 
-    def _deliver(self, engine: Engine) -> None:
+    def _send_beat(self, engine: Engine) -> None:
         with self._lock:
             work = self._work
             if work is not None:
-                batch = work.storage.take()
+                batch = work.storage.take_batch()
             else:
                 batch = Batch()
             self._asked = time.monotonic()
             try:
-                state = leases.beat(engine, self.worker, self._said(work), batch)
+                state = leases.send_beat(engine, self.worker, self._make_beat(work), batch)
             except LostLeaseError as exc:
-                self._give(Order.DROP, str(exc))
+                self._give_order(Order.DROP, str(exc))
             except DATABASE_ERRORS as exc:
                 if work is not None:
                     work.storage.put_back(batch)
-                self._unanswered(exc)
+                self._handle_no_answer(exc)
             else:
                 self._away = 0.0
                 if state != State.ACTIVE:
-                    self._give(Order.HAND_BACK, f"the study is {state}")
+                    self._give_order(Order.HAND_BACK, f"the study is {state}")
             finally:
                 self._asked = 0.0
 
-    def conclude(self, last: Callable[[Batch], None]) -> None:
+    def end_trial(self, last: Callable[[Batch], None]) -> None:
         """Do a trial's last transaction with all that it has said and not delivered; then it is no longer in hand.
 
         Raises:
@@ -210,9 +210,9 @@ class Heartbeat:
         try:
             work = self._work
             assert work is not None
-            batch = work.storage.take()
+            batch = work.storage.take_batch()
             try:
-                retry_while_unavailable(lambda: last(batch), self._patience.outage_s, self._leaves)
+                retry_while_unavailable(lambda: last(batch), self._patience.outage_s, self._stops_waiting)
             except BaseException:
                 work.storage.put_back(batch)
                 raise
@@ -221,7 +221,7 @@ class Heartbeat:
         finally:
             self._lock.release()
 
-    def abandon(self) -> bool:
+    def hand_back_without_run(self) -> bool:
         """Hand the trial in hand back without its training, which does not return; its last checkpoint stays.
 
         Returns:
@@ -232,30 +232,30 @@ class Heartbeat:
         if not self._lock.acquire(timeout=LOCK_S):
             return False
         try:
-            leases.hand_back(self._aside, self.worker, self._work.claim, self._work.storage.take())
-            leases.retire(self._aside, self.worker)
+            leases.hand_back(self._aside, self.worker, self._work.claim, self._work.storage.take_batch())
+            leases.retire_worker(self._aside, self.worker)
         except (LostLeaseError, *DATABASE_ERRORS):
             return False
         return True
 
-    def _leaves(self) -> bool:
+    def _stops_waiting(self) -> bool:
         return 0.0 < self._leaving < time.monotonic() - LEAVING_S
 
-    def _said(self, work: Work | None) -> Beat:
+    def _make_beat(self, work: Work | None) -> Beat:
         if work is not None:
             return Beat(work.claim, self._step, round(self._rate, 4))
         return Beat()
 
-    def _unanswered(self, exc: BaseException) -> None:
+    def _handle_no_answer(self, exc: BaseException) -> None:
         # From the first beat that failed: this process may have slept since the last that arrived.
         self._away = self._away or time.monotonic()
         away = time.monotonic() - self._away
         if not retry.is_temporary(exc):
-            self._give(Order.KEEP, f"the store refuses to go on: {retry.error_message(exc)}")
+            self._give_order(Order.KEEP, f"the store refuses to go on: {retry.error_message(exc)}")
         elif away > self._patience.outage_s:
-            self._give(Order.KEEP, f"the store has not answered for {away:.0f} s: {retry.error_message(exc)}")
+            self._give_order(Order.KEEP, f"the store has not answered for {away:.0f} s: {retry.error_message(exc)}")
 
-    def _give(self, order: Order, why: str) -> None:
+    def _give_order(self, order: Order, why: str) -> None:
         if self.order == Order.GO_ON or order == Order.DROP:
             self.order = order
             self.why = why
@@ -274,13 +274,13 @@ class Heartbeat:
                 waited = 0.0
             asked = self._asked
             if asked and waited > self._patience.outage_s:
-                self._give(Order.KEEP, f"the store has not answered for {waited:.0f} s")
+                self._give_order(Order.KEEP, f"the store has not answered for {waited:.0f} s")
 
     def _beat_on(self) -> None:
         while self._until_next():
             confirming = self._confirming
             self._confirming = None
-            self._deliver(self._aside)
+            self._send_beat(self._aside)
             if confirming is not None:
                 confirming.set()
             work = self._work
@@ -290,7 +290,7 @@ class Heartbeat:
                 work.interrupt()
             if now - self._reaped > self._patience.grace_s / 3:
                 self._reaped = now
-                self.reap()
+                self.reap_dead_workers()
 
     def _until_next(self) -> bool:
         """Wait for the next beat; whether there is one."""
@@ -298,7 +298,7 @@ class Heartbeat:
         self._wake.clear()
         return not self._ended.is_set()
 
-    def reap(self) -> None:
+    def reap_dead_workers(self) -> None:
         """Take the trials of workers that are dead; the store may be away."""
         with self._lock, contextlib.suppress(*DATABASE_ERRORS):
             self._watch.reap(self._patience.retries)

@@ -38,7 +38,7 @@ def ended_trials(
     return [known[number] for number in sorted(known)]
 
 
-def attributes(ended: CalibrationPoint) -> dict[str, Any]:
+def calibration_attributes(ended: CalibrationPoint) -> dict[str, Any]:
     """Return the inverse, for one trial; what is infinite is left out, since JSON has no word for it."""
     numbers = {store.LOWEST_PROGNOSIS: ended.lowest, store.BEST_GAIN: ended.gain}
     kept = {name: round(value, 4) for name, value in numbers.items() if isfinite(value)}

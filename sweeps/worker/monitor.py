@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from sweeps import store
 from sweeps.config import Config
 from sweeps.readings import Reading
-from sweeps.space.space import Objective, Space
+from sweeps.space.space import Space
 from sweeps.verdict import NO_LIMIT, Chance, Fate, Limit, Rules, Verdict, final_verdict, judge, verdict_at_end
 from sweeps.worker import lessons
 from sweeps.worker.protocol import Run
@@ -46,7 +46,7 @@ class JudgeContext:
     control: bool
 
 
-def follow(
+def follow_run(
     trial: optuna.Trial,
     run: Run,
     setting: JudgeContext,
@@ -69,14 +69,14 @@ def follow(
     """
     judged = TrialMonitor(trial, setting, space, past.reported)
     for reading in past.readings:
-        if outcome := judged.outcome(reading, new=False):
+        if outcome := judged.outcome_at(reading, new=False):
             return outcome
     for pulled in run:
-        if pulled is not None and (outcome := judged.outcome(pulled, new=True)):
+        if pulled is not None and (outcome := judged.outcome_at(pulled, new=True)):
             return outcome
         if attend(judged.readings, pulled is not None):
             return None
-    return judged.final()
+    return judged.outcome_at_end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,14 @@ class TrialMonitor:
     readings: list[Reading] = field(default_factory=list)
     would_stop: tuple[int, str] | None = None
 
-    def outcome(self, reading: Reading, *, new: bool) -> Outcome | None:
+    def outcome_at(self, reading: Reading, *, new: bool) -> Outcome | None:
         """Return the outcome, if the trial ends with this reading."""
         self.readings.append(reading)
         setting = self.setting
         steps = self.setting.config.steps
-        self._report(reading)
+        self._report_to_optuna(reading)
         if reading.step == steps:
-            return self.final()
+            return self.outcome_at_end()
         verdict = judge(self.readings, setting.chance, steps, setting.limit, setting.rules)
         if setting.control and verdict.stops and verdict.fate != Fate.DIVERGED:
             self.would_stop = self.would_stop or (reading.step, verdict.reason)
@@ -118,7 +118,7 @@ class TrialMonitor:
             return None
         return Outcome(TrialState.PRUNED, verdict.fate, verdict.reason, tuple(self.readings))
 
-    def final(self) -> Outcome:
+    def outcome_at_end(self) -> Outcome:
         """Return the outcome of a run that was not stopped."""
         verdict = final_verdict(self.readings, self.setting.chance, self.setting.rules)
         if verdict.stops:
@@ -127,7 +127,7 @@ class TrialMonitor:
             state = TrialState.COMPLETE
         return Outcome(state, verdict.fate, verdict.reason, tuple(self.readings), would_stop=self.would_stop)
 
-    def _report(self, reading: Reading) -> None:
+    def _report_to_optuna(self, reading: Reading) -> None:
         gain = self.setting.chance.skill_score(reading.loss)
         # Epochs are counted where there are any: their steps depend on the batch.
         if self.space.budget.epochs:
@@ -135,35 +135,24 @@ class TrialMonitor:
         else:
             at = reading.step
         if reading.step > 0 and abs(gain) < math.inf and at not in self.reported:
-            self.trial.report(gain if self.space.direction == "maximize" else -gain, at)
+            self.trial.report(self.space.measure.sign * gain, at)
 
 
-def objective(space: Space, reading: Reading, chance: Chance) -> float:
+def objective_value(space: Space, reading: Reading, chance: Chance) -> float:
     """Return the number that a study compares its trials by."""
-    values: dict[Objective, float] = {
-        "top1": reading.top1,
-        "top5": reading.top5,
-        "f1": reading.f1,
-        "loss": reading.loss,
-        "gain": chance.skill_score(reading.loss),
-        "r2": chance.skill_score(reading.loss),
-    }
-    return values[space.objective]
+    return space.measure.read_reading(reading, chance)
 
 
 def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Reading:
     """Return the look with the best value, the first of equals; the last where none has a number."""
-    if space.direction == "maximize":
-        sign = 1
-    else:
-        sign = -1
-    with_number = [reading for reading in readings if math.isfinite(objective(space, reading, chance))]
+    sign = space.measure.sign
+    with_number = [reading for reading in readings if math.isfinite(objective_value(space, reading, chance))]
     return max(
-        with_number, key=lambda last_reading: sign * objective(space, last_reading, chance), default=readings[-1]
+        with_number, key=lambda last_reading: sign * objective_value(space, last_reading, chance), default=readings[-1]
     )
 
 
-def attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> dict[str, Any]:
+def outcome_attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {store.FATE: str(outcome.fate), store.REASON: outcome.reason}
     if outcome.traceback:
         attributes[store.TRACEBACK] = outcome.traceback
@@ -186,14 +175,14 @@ def attributes(outcome: Outcome, space: Space, setting: JudgeContext | None) -> 
             store.CHANCE_TOP1: chance.top1,
             store.CHANCE_TOP5: chance.top5,
             store.CHANCE_LOSS: chance.loss,
-            store.BEST_VALUE: objective(space, best, chance),
+            store.BEST_VALUE: objective_value(space, best, chance),
             store.BEST_STEP: best.step,
             store.BEST_EPOCH: epochs,
         }
         # JSON has no NaN: a loss that is none is told by the fate.
         attributes |= {name: _rounded(value) for name, value in numbers.items() if abs(value) < float("inf")}
         attributes[store.STEPS] = last.step
-        attributes |= _lessons(outcome, setting)
+        attributes |= _lesson_attributes(outcome, setting)
     return attributes
 
 
@@ -204,19 +193,19 @@ def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _lessons(outcome: Outcome, setting: JudgeContext) -> dict[str, Any]:
+def _lesson_attributes(outcome: Outcome, setting: JudgeContext) -> dict[str, Any]:
     """Return what later trials are judged by; an outranked one teaches nothing, since nobody knows its end."""
     if outcome.fate == Fate.OUTRANKED:
         return {}
     safe = setting.control or setting.limit == NO_LIMIT
     end = verdict_at_end(outcome.readings, setting.chance, setting.config.steps, safe, setting.rules)
-    attributes = lessons.attributes(end)
+    attributes = lessons.calibration_attributes(end)
     if outcome.would_stop:
         attributes[store.WOULD_STOP], attributes[store.WOULD_STOP_REASON] = outcome.would_stop
     return attributes
 
 
-def tell(
+def tell_outcome(
     study: optuna.Study, trial: optuna.Trial, space: Space, outcome: Outcome, setting: JudgeContext | None
 ) -> None:
     """Tell Optuna the end of a trial. A dead region is infeasible, which is what makes a sampler leave it."""
@@ -228,4 +217,4 @@ def tell(
     if outcome.state == TrialState.PRUNED:
         study.tell(trial, state=TrialState.PRUNED)
         return
-    study.tell(trial, objective(space, outcome.readings[-1], setting.chance))
+    study.tell(trial, objective_value(space, outcome.readings[-1], setting.chance))

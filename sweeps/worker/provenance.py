@@ -12,27 +12,27 @@ from sweeps.data.arrays import Arrays, digest
 PACKAGES = ("sweeps", "keras", "tensorflow", "numpy", "optuna")
 
 
-def attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str, Any]:
+def provenance_attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str, Any]:
     """Return a trial's attributes that say what trained it."""
     values = {
         store.CONFIG_DIGEST: config.digest(),
         store.DATA_DIGEST: digest(arrays),
         store.INPUT_SHAPE: list(arrays.input_shape),
-        store.VERSIONS: versions(),
+        store.VERSIONS: installed_versions(),
     }
     return values | ({store.GPU: gpu} if gpu else {})
 
 
 @cache
-def versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Return the installed versions of Python and of the packages that decide what a trial does."""
     return {
         "python": platform.python_version(),
-        **{name: own_name for name in PACKAGES if (own_name := _version(name))},
+        **{name: own_name for name in PACKAGES if (own_name := _installed_version(name))},
     }
 
 
-def _version(package: str) -> str:
+def _installed_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

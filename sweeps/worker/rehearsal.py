@@ -23,7 +23,7 @@ def rehearse(space: Space, train: Train, load: Load, source: str) -> int:
     try:
         arrays = load(space.data, space.budget.holdout_images)
     except Exception as exc:  # users' files and functions may raise anything; a person wants one line
-        raise SpaceError(source, [("data", _reason(exc))]) from exc
+        raise SpaceError(source, [("data", _error_reason(exc))]) from exc
     few = replace(
         arrays, holdout_images=arrays.holdout_images[:LOOK_IMAGES], holdout_labels=arrays.holdout_labels[:LOOK_IMAGES]
     )
@@ -33,19 +33,19 @@ def rehearse(space: Space, train: Train, load: Load, source: str) -> int:
             for _ in train(brief, few, None):
                 pass
         except Exception as exc:  # and so may their nets, and TensorFlow
-            values = ", ".join(f"{p.name} = {_value(config, p.name)}" for p in space.parameters)
-            raise SpaceError(source, [("space", f"cannot be trained with {values}: {_reason(exc)}")]) from exc
+            values = ", ".join(f"{p.name} = {_config_value(config, p.name)}" for p in space.parameters)
+            raise SpaceError(source, [("space", f"cannot be trained with {values}: {_error_reason(exc)}")]) from exc
     return len(configs)
 
 
-def _reason(exc: Exception) -> str:
+def _error_reason(exc: Exception) -> str:
     text = one_line(exc)[:300]
     if isinstance(exc, SweepsError):
         return text
     return f"{type(exc).__name__}: {text}"
 
 
-def _value(config: Config, name: str) -> object:
+def _config_value(config: Config, name: str) -> object:
     value: object = config
     for key in name.split("."):
         value = getattr(value, key)

@@ -32,7 +32,7 @@ class Interruption:
 
 
 @contextmanager
-def handled(names: Sequence[str], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def signals_handled(names: Sequence[str], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Have signals handled until the end of the block, those that this system has; afterwards as before."""
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, handler) for number in numbers}
@@ -55,7 +55,7 @@ def interruptible(first: Callable[[str], None], late: Callable[[], bool]) -> Ite
     interruption = Interruption()
     listening, writing = socket.socketpair()
     writing.setblocking(False)
-    with handled(SIGNALS, lambda *_: None):
+    with signals_handled(SIGNALS, lambda *_: None):
         wakeup = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
         thread = threading.Thread(
             target=_listen, args=(listening, interruption, first, late), name="signals", daemon=True
@@ -73,7 +73,7 @@ def interruptible(first: Callable[[str], None], late: Callable[[], bool]) -> Ite
 def _listen(
     listening: socket.socket, interruption: Interruption, first: Callable[[str], None], late: Callable[[], bool]
 ) -> None:
-    number = _next(listening)
+    number = _next_signal(listening)
     if number is None:
         return
     came = time.monotonic()
@@ -82,14 +82,14 @@ def _listen(
     while number is not None:
         listening.settimeout(max(0.01, came + WITHIN_S - time.monotonic()))
         try:
-            number = _next(listening)
+            number = _next_signal(listening)
         except TimeoutError:
             os._exit(0 if late() else 1)
         if number is not None and time.monotonic() - came > SAME_S:
             os._exit(128 + number)
 
 
-def _next(listening: socket.socket) -> int | None:
+def _next_signal(listening: socket.socket) -> int | None:
     """Return the number of the next signal of ours; None when nothing is listened for any more."""
     while received := listening.recv(1):
         if signal.Signals(received[0]).name in SIGNALS:

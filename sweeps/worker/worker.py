@@ -63,7 +63,7 @@ class StudySession:
     last_failure: str = ""
 
     @property
-    def broken(self) -> bool:
+    def has_failed_too_often(self) -> bool:
         """Return whether so many trials failed that this worker leaves the study to others."""
         return self.failures >= MOST_FAILURES_IN_A_ROW
 
@@ -100,10 +100,10 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._place = artifact_location(self.artifacts) if self.artifacts else None
-        self.heart = Heartbeat(self.storage, self._register(), self.patience)
-        self._means = self._gathered()
+        self.heart = Heartbeat(self.storage, self._register_worker(), self.patience)
+        self._means = self._make_context()
 
-    def serve(self, names: Sequence[str] = (), *, exit_when_idle: bool = False) -> int:
+    def serve_studies(self, names: Sequence[str] = (), *, exit_when_idle: bool = False) -> int:
         """Run trials of studies, the highest priority first.
 
         Args:
@@ -125,37 +125,37 @@ class Worker:
         self.heart.start()
         try:
             with engines.translate_database_errors(self.storage.url):
-                self._serve(names, exit_when_idle)
+                self._serve_until_done(names, exit_when_idle)
         finally:
             self.heart.end()
-            self._retire()
+            self._retire_worker()
         return self.finished
 
-    def _serve(self, names: Sequence[str], exit_when_idle: bool) -> None:
+    def _serve_until_done(self, names: Sequence[str], exit_when_idle: bool) -> None:
         while not self.stopping():
             try:
-                if self._one(names):
+                if self._attempt_one_trial(names):
                     continue
-                if exit_when_idle or (names and self._met(names)):
+                if exit_when_idle or (names and self._budgets_met(names)):
                     return
             except LostLeaseError as exc:
                 self.say(f"{exc}; going on as a new worker")
-                self.heart.renew(self._register())
+                self.heart.renew_worker(self._register_worker())
             except OutageError:
-                if self.stopping() and not self.heart.holds:
+                if self.stopping() and not self.heart.holds_trial:
                     return
                 raise
-            self.heart.reap()
+            self.heart.reap_dead_workers()
             time.sleep(self.patience.idle_s)
 
-    def _one(self, names: Sequence[str]) -> bool:
+    def _attempt_one_trial(self, names: Sequence[str]) -> bool:
         """Make an attempt at the first trial that can be had; whether there was one."""
-        wanted = self._persist(lambda: queue.active(self.storage.engine))
+        wanted = self._retry_store(lambda: queue.active_studies(self.storage.engine))
         for name in wanted:
             if names and name not in names:
                 continue
             try:
-                served, space = self._known(name)
+                served, space = self._open_session(name)
             except InputError as exc:  # of a newer version, or edited by hand: no reason to leave the others
                 if name in names:
                     raise
@@ -163,42 +163,42 @@ class Worker:
                     self.say(f"study {name!r} is left: {one_line(exc)}")
                 self._unreadable.add(name)
                 continue
-            if not served.broken and self._attempt(name, served, space):
+            if not served.has_failed_too_often and self._attempt_trial(name, served, space):
                 return True
         return False
 
-    def _known(self, name: str) -> tuple[StudySession, Space]:
+    def _open_session(self, name: str) -> tuple[StudySession, Space]:
         """Return a study, and its space as it is now: people may raise the budget."""
-        served = self._served.get(name) or self._persist(partial(self._open, name))
-        return served, self._persist(lambda: store.space_of(served.study))
+        served = self._served.get(name) or self._retry_store(partial(self._load_session, name))
+        return served, self._retry_store(lambda: store.space_of(served.study))
 
-    def _open(self, name: str) -> StudySession:
+    def _load_session(self, name: str) -> StudySession:
         study = store.load_study(self.storage, name)
         study_id = store.id_of(self.storage, study)
         storage = WorkerStorage(self.storage, study_id)
         served = StudySession(optuna.load_study(study_name=name, storage=storage), study_id, storage)
-        served.study.pruner = samplers.pruner(store.space_of(study))
+        served.study.pruner = samplers.make_pruner(store.space_of(study))
         self._served[name] = served
         return served
 
-    def _attempt(self, name: str, served: StudySession, space: Space) -> bool:
+    def _attempt_trial(self, name: str, served: StudySession, space: Space) -> bool:
         engine = self.storage.engine
         worker = self.heart.worker
-        claim = self._persist(lambda: leases.claim(engine, worker, served.study_id, space.budget.trials))
+        claim = self._retry_store(lambda: leases.claim_trial(engine, worker, served.study_id, space.budget.trials))
         if claim is None:
             self._look_back(served, space)
             return False
         checkpoints = Checkpoints(self._place, name) if self._place is not None else None
         attempt = Attempt(self._means, served.study, served.storage, space, claim, checkpoints, served.endings)
         try:
-            outcome = attempt.make()
+            outcome = attempt.train_trial()
         except (LostLeaseError, OutageError):
             raise  # it is another's; or nothing can be told to the store, and `retire` tries once more
         except Exception:
             self._die_of_it()
             raise
         if outcome is not None:
-            self._count(name, served, outcome)
+            self._count_outcome(name, served, outcome)
         return True
 
     def _look_back(self, served: StudySession, space: Space) -> None:
@@ -206,23 +206,23 @@ class Worker:
         if served.ended:
             served.ended = False
             with suppress(*DATABASE_ERRORS):  # a note is not worth waiting for
-                served.storage.sync()
+                served.storage.sync_trials()
                 trials = served.storage.get_all_trials(served.study_id, deepcopy=False)
                 if sum(trial.state.is_finished() for trial in trials) >= space.budget.trials:
                     study_notes.write(self.storage, served.study, trials)
 
     def _die_of_it(self) -> None:
         """Let a trial go as if it had killed this worker: one that always ends its worker must not eat the pool."""
-        self.heart.renew(self.heart.worker)
+        self.heart.renew_worker(self.heart.worker)
         with suppress(*DATABASE_ERRORS):
             leases.take_over(self.storage.engine, self.heart.worker, None, self.patience.retries)
 
-    def _gathered(self) -> WorkerContext:
+    def _make_context(self) -> WorkerContext:
         speak = (self.stopping, self.say)
-        patience = (self.patience.outage_s, self._pictures())
+        patience = (self.patience.outage_s, self._open_artifact_store())
         return WorkerContext(self.storage, self.heart, self.train, self.load, *speak, *patience, self.gpu)
 
-    def _pictures(self) -> "ArtifactStore | None":
+    def _open_artifact_store(self) -> "ArtifactStore | None":
         try:
             if self.artifacts:
                 return artifact_store(self.artifacts)
@@ -231,44 +231,46 @@ class Worker:
             self.say(f"no pictures can be written: {one_line(exc)}")
             return None
 
-    def _count(self, name: str, served: StudySession, outcome: Outcome) -> None:
+    def _count_outcome(self, name: str, served: StudySession, outcome: Outcome) -> None:
         self.finished += 1
         served.ended = True
         served.failures = served.failures + 1 if outcome.fate == store.FAILED else 0
         served.last_failure = outcome.reason
-        if served.broken:
+        if served.has_failed_too_often:
             self.say(f"{served.failures} trials of {name!r} in a row failed: this worker leaves it; {outcome.reason}")
 
-    def _met(self, names: Sequence[str]) -> bool:
+    def _budgets_met(self, names: Sequence[str]) -> bool:
         """Return whether nothing is left to do of the named studies, for this worker."""
-        broken = [served for served in map(self._served.get, names) if served and served.broken]
+        broken = [served for served in map(self._served.get, names) if served and served.has_failed_too_often]
         if len(broken) == len(names):
             raise WorkerError(f"{broken[-1].failures} trials in a row failed; the last: {broken[-1].last_failure}")
-        values = {offer.name: offer for offer in self._persist(lambda: queue.queued_studies(self.storage.engine))}
-        return all(self._over(values[name]) for name in names if name in values)
+        values = {offer.name: offer for offer in self._retry_store(lambda: queue.queued_studies(self.storage.engine))}
+        return all(self._is_over(values[name]) for name in names if name in values)
 
-    def _over(self, offer: queue.QueuedStudy) -> bool:
+    def _is_over(self, offer: queue.QueuedStudy) -> bool:
         if offer.state == State.STOPPED:
             return True
-        served, space = self._known(offer.name)
-        return served.broken or offer.done >= space.budget.trials
+        served, space = self._open_session(offer.name)
+        return served.has_failed_too_often or offer.done >= space.budget.trials
 
-    def _register(self) -> int:
+    def _register_worker(self) -> int:
         process = this_process()
-        return self._persist(lambda: leases.register(self.storage.engine, process, self.gpu, __version__, self.job))
+        return self._retry_store(
+            lambda: leases.register_worker(self.storage.engine, process, self.gpu, __version__, self.job)
+        )
 
-    def _retire(self) -> None:
+    def _retire_worker(self) -> None:
         until = time.monotonic() + RETIRE_S  # a server that hangs has kept this waiting by its first error
         try:
             retry_while_unavailable(
-                lambda: leases.retire(self.storage.engine, self.heart.worker),
+                lambda: leases.retire_worker(self.storage.engine, self.heart.worker),
                 RETIRE_S,
                 lambda: time.monotonic() > until,
             )
         except (OutageError, *DATABASE_ERRORS):
             self.say("the store does not answer; this worker will be shown as lost")
 
-    def _persist(self, operation: Callable[[], Result]) -> Result:
+    def _retry_store(self, operation: Callable[[], Result]) -> Result:
         return retry_while_unavailable(operation, self.patience.outage_s, self.stopping)
 
 
@@ -283,23 +285,23 @@ class WorkerProcess:
     told: Interruption = field(default_factory=Interruption)
     worker: Worker | None = None
 
-    def ends(self) -> bool:
+    def is_ending(self) -> bool:
         """Return whether the process was told to end."""
         return bool(self.told)
 
-    def leave(self, name: str) -> None:
+    def order_hand_back(self, name: str) -> None:
         """Have the trial in hand handed back, from the thread that hears signals."""
         if self.worker is not None:
-            self.worker.heart.leave(f"{name} came")
+            self.worker.heart.order_hand_back(f"{name} came")
 
-    def abandon(self) -> bool:
+    def hand_back_without_run(self) -> bool:
         """Return the same without the training, which does not return; whether nothing is in hand any more."""
-        return self.worker is None or self.worker.heart.abandon()
+        return self.worker is None or self.worker.heart.hand_back_without_run()
 
 
 @contextmanager
-def life() -> Iterator[WorkerProcess]:
+def worker_process() -> Iterator[WorkerProcess]:
     """Run a worker's process: signals are handled from the beginning, while the store is still waited for."""
     process = WorkerProcess()
-    with interruptible(process.leave, process.abandon) as process.told:
+    with interruptible(process.order_hand_back, process.hand_back_without_run) as process.told:
         yield process

@@ -37,7 +37,7 @@ def constrained(config: Config, arrays: Arrays, state: bytes | None) -> Any:
 def made(folder: Path, trials: int, train: Any = constrained) -> tuple[RDBStorage, optuna.Study]:
     storage = store.connect(f"sqlite:///{folder}/sweeps.db", create=True)
     overrides = [f"budget.trials={trials}", "budget.steps=8", "space.activation=selu"]
-    space = file.parse(TINY, overrides)
+    space = file.parse_space(TINY, overrides)
     study = store.create_study(storage, space, TINY, overrides)
     fakes.work(storage, study, train)
     return storage, study

@@ -78,7 +78,7 @@ def graded(config: Config, arrays: Arrays) -> Generator[Reading, None, None]:
 def base(tmp_path: Path) -> tuple[RDBStorage, optuna.Study, Space]:
     """A finished study of twelve trials, the first twelve of a grid."""
     storage = store.connect(f"sqlite:///{tmp_path}/sweeps.db", create=True)
-    space = file.parse(BASE)
+    space = file.parse_space(BASE)
     study = store.create_study(storage, space, BASE, [])
     assert fakes.work(storage, study, graded) == 12
     return storage, study, space
@@ -88,7 +88,7 @@ def confirmed(storage: RDBStorage, study: optuna.Study, space: Space, scale: str
     """The study of one scale, run."""
     chosen = candidates.choose("base", ranking.ranked_of(study, space), 3, 3)
     text = candidates.study_text(space, chosen, seeds, candidates.scale(scale, space))
-    again = store.create_study(storage, file.parse(text), text, [])
+    again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, graded)
     return again
 
@@ -204,7 +204,7 @@ def test_neighbours_in_rank_and_ranks_that_decide_nothing_are_said_to_be_so(
     assert "others spaced over the ranks" in confirmation.lines(found)[-1]
     few = candidates.choose("base", ranking.ranked_of(study, space), 6, 0)
     text = candidates.study_text(space, few, 1, candidates.scale("budget.steps=3 budget.report_interval=3", space))
-    fakes.work(storage, store.create_study(storage, file.parse(text), text, []), graded)
+    fakes.work(storage, store.create_study(storage, file.parse_space(text), text, []), graded)
     optuna.delete_study(study_name="base-confirm-1x", storage=storage)
     found = confirmation.confirmation(storage, study)
     assert found is not None
@@ -240,4 +240,4 @@ def test_a_scale_that_makes_no_sense_is_refused(
 
 def test_without_a_full_table_there_is_no_full_scale() -> None:
     with pytest.raises(InputError, match=r"no \[full\] table"):
-        candidates.scale("full", file.parse(fakes.TINY))
+        candidates.scale("full", file.parse_space(fakes.TINY))

@@ -12,7 +12,7 @@ from sweeps.analysis import ranking
 from sweeps.analysis.summary import Finished
 from sweeps.space import file
 
-SPACE = file.parse(TINY)
+SPACE = file.parse_space(TINY)
 RUN = Finished(
     number=0,
     fate="learned",
@@ -58,7 +58,7 @@ def test_a_dead_run_counts_with_its_last_look_and_an_outranked_one_not_at_all() 
 
 
 def test_where_less_is_better_the_least_is_first() -> None:
-    space = file.parse(TINY, ["study.objective=loss"])
+    space = file.parse_space(TINY, ["study.objective=loss"])
     runs = [run(0, "relu", 2.0), run(1, "selu", 1.0)]
     assert [each.mean for each in ranking.ranked(space, runs)] == [1.0, 2.0]
 

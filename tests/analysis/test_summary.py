@@ -13,7 +13,7 @@ from sweeps.analysis import summary as summaries
 from sweeps.space import file
 from sweeps.space.space import Space
 
-SPACE = file.parse(TINY, ["budget.trials=8", "budget.steps=100", "space.constraint.choices=['none','unit_norm']"])
+SPACE = file.parse_space(TINY, ["budget.trials=8", "budget.steps=100", "space.constraint.choices=['none','unit_norm']"])
 
 
 def trial(
@@ -68,7 +68,7 @@ def test_counts_steps_and_best() -> None:
 
 
 def test_the_best_of_a_loss_is_the_lowest() -> None:
-    space = file.parse(TINY, ["study.objective=loss"])
+    space = file.parse_space(TINY, ["study.objective=loss"])
     summary = summaries.summarise(space, TRIALS)
     assert summary.best is not None
     assert summary.best.value == 0.1

@@ -31,7 +31,7 @@ def sweeps(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def study(tmp_path: Path) -> Path:
     """A folder with a store that holds the tiny study, untouched."""
     storage = store.connect(f"sqlite:///{tmp_path}/sweeps.db", create=True)
-    store.create_study(storage, file.parse(TINY), TINY, [])
+    store.create_study(storage, file.parse_space(TINY), TINY, [])
     return tmp_path
 
 

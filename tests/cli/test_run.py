@@ -114,7 +114,7 @@ def test_the_next_commands_work_as_they_are_printed(
 
 
 def test_the_next_commands_keep_what_was_set_and_show_no_password() -> None:
-    space = file.parse(TINY)
+    space = file.parse_space(TINY)
     url = "postgresql+psycopg://me:secret@host/db"
     overrides = ["budget.trials=4", "study.name=a b"]
     shown = next_commands(url, space, Path("my space.toml"), overrides=overrides, artifacts=None, learned=False)
@@ -128,7 +128,12 @@ def test_the_next_commands_show_no_password_of_a_file(monkeypatch: pytest.Monkey
     (tmp_path / "secret").write_text("postgresql+psycopg://me:secret@host/db\n")
     monkeypatch.setenv("SWEEPS_STORAGE_FILE", str(tmp_path / "secret"))
     shown = next_commands(
-        store.url(None), file.parse(TINY), Path("tiny.toml"), overrides=[], artifacts="s3://bucket/x", learned=True
+        store.url(None),
+        file.parse_space(TINY),
+        Path("tiny.toml"),
+        overrides=[],
+        artifacts="s3://bucket/x",
+        learned=True,
     )
     assert "confirm tiny --artifacts s3://bucket/x" in shown
     assert "me:secret" not in shown

@@ -27,14 +27,14 @@ from sweeps.store.tables import State, WorkerRow
 def storage(tmp_path: Path) -> Any:
     """A store with a study, and three workers: one trains, one idles, one has been silent for long."""
     opened = store.connect(f"sqlite:///{tmp_path}/sweeps.db", create=True)
-    store.create_study(opened, file.parse(fakes.TINY), fakes.TINY, [])
+    store.create_study(opened, file.parse_space(fakes.TINY), fakes.TINY, [])
     training, _, silent = (
-        leases.register(opened.engine, Process(f"node{number}", "elsewhere", 10 + number, 1.0), "GPU:0", "0.1")
+        leases.register_worker(opened.engine, Process(f"node{number}", "elsewhere", 10 + number, 1.0), "GPU:0", "0.1")
         for number in range(3)
     )
-    claim = leases.claim(opened.engine, training, 1, 4)
+    claim = leases.claim_trial(opened.engine, training, 1, 4)
     assert claim is not None
-    leases.beat(opened.engine, training, Beat(claim, 120, 34.567), Batch())
+    leases.send_beat(opened.engine, training, Beat(claim, 120, 34.567), Batch())
     with opened.engine.begin() as db:
         db.execute(update(WorkerRow).where(WorkerRow.worker_id == silent).values(seen=WorkerRow.seen - 200))
     yield opened
@@ -71,7 +71,7 @@ def test_machines_get_the_same(storage: Any, tmp_path: Path) -> None:
 
 def test_what_started_a_worker_is_shown_where_any_says_so(storage: Any, tmp_path: Path) -> None:
     assert "job" not in shown(status.render_status(status.read_status(storage, None)))
-    leases.register(storage.engine, Process("node9", "elsewhere", 19, 1.0), "", "0.1", "local tiny")
+    leases.register_worker(storage.engine, Process("node9", "elsewhere", 19, 1.0), "", "0.1", "local tiny")
     current = status.read_status(storage, None)
     lines = shown(status.render_status(current)).splitlines()
     assert next(line for line in lines if "node9" in line).rstrip(" │").endswith("local tiny")
@@ -79,7 +79,7 @@ def test_what_started_a_worker_is_shown_where_any_says_so(storage: Any, tmp_path
 
 
 def test_a_paused_study_says_so_and_how_many_trials_wait(storage: Any) -> None:
-    claim = leases.claim(storage.engine, 1, 1, 4)
+    claim = leases.claim_trial(storage.engine, 1, 1, 4)
     assert claim is not None
     leases.hand_back(storage.engine, 1, claim, Batch())
     queue.set_state(storage.engine, 1, State.PAUSED)
@@ -94,7 +94,7 @@ def test_it_is_watched_until_nothing_is_left_to_do(storage: Any) -> None:
     def wait(_: float) -> None:
         seen.append(status.read_status(storage, "tiny").studies[0].summary.done)
         if len(seen) == 2:
-            leases.retire(storage.engine, 1)
+            leases.retire_worker(storage.engine, 1)
             fakes.work(storage, store.load_study(storage, "tiny"), fakes.learning)
 
     console = Console(file=io.StringIO(), width=160)
@@ -105,7 +105,7 @@ def test_it_is_watched_until_nothing_is_left_to_do(storage: Any) -> None:
 
 def test_what_is_watched_begins_with_the_workers_and_leaves_room_for_the_studies(storage: Any) -> None:
     for number in range(60):
-        leases.register(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
+        leases.register_worker(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
     console = Console(file=io.StringIO(), width=160, height=30, force_terminal=True)
 
     def wait(_: float) -> None:
@@ -130,6 +130,6 @@ def test_a_store_that_refuses_while_it_is_watched_is_one_line(storage: Any) -> N
 
 def test_many_workers_are_cut_to_a_screen(storage: Any) -> None:
     for number in range(60):
-        leases.register(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
+        leases.register_worker(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
     text = shown(status.render_status(status.read_status(storage, None)))
     assert "and 23 more; --json has all" in text

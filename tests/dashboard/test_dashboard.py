@@ -77,7 +77,7 @@ def make(storage_url: str, name: str = "tiny") -> None:
     """A store with a study of two trials that died."""
     storage = store.connect(storage_url, create=True)
     overrides = ["budget.trials=2", f"study.name={name}"]
-    study = store.create_study(storage, file.parse(fakes.TINY, overrides), fakes.TINY, overrides)
+    study = store.create_study(storage, file.parse_space(fakes.TINY, overrides), fakes.TINY, overrides)
     fakes.work(storage, study, fakes.collapsing)
     storage.engine.dispose()
 
@@ -136,7 +136,7 @@ def test_notes_of_studies_are_written_and_one_that_cannot_be_read_is_left(start:
         make(url, name)
     storage = store.connect(url)
     for number in (1, 2):
-        notes.write(storage.engine, number, None, "### As of 1 of 2 trials")
+        notes.write_note(storage.engine, number, None, "### As of 1 of 2 trials")
     store.load_study(storage, "broken").set_user_attr("space", "of another version")
     storage.engine.dispose()
     dashboard = start()
@@ -165,7 +165,7 @@ def test_a_trial_is_shown_with_its_own_notes_and_artifacts_as_the_dashboard_find
 
     attributes: dict[str, Any] = {}
     for trial_id in (None, 1, 11, 111):
-        attributes |= notes.rewritten({}, trial_id, f"of {trial_id} " * 900)
+        attributes |= notes.changed_attributes({}, trial_id, f"of {trial_id} " * 900)
     for trial_id in (1, 11):
         meta = {"artifact_id": f"a{trial_id}", "filename": "x.png", "mimetype": "image/png", "encoding": None}
         attributes[f"dashboard:artifacts:{trial_id}:a{trial_id}"] = json.dumps(meta)

@@ -43,7 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("pages")
     storage = store.connect(f"sqlite:///{folder}/sweeps.db", create=True)
     overrides = [f"budget.trials={len(RUNS) + 3}", "verdict.control=0"]
-    study = store.create_study(storage, file.parse(TINY, overrides), TINY, overrides)
+    study = store.create_study(storage, file.parse_space(TINY, overrides), TINY, overrides)
     runs = iter([*RUNS.values(), *[fakes.learning] * 3])
     fakes.work(storage, study, lambda config, arrays, state: next(runs)(config, arrays, state), drawn=True)
     fates = [trial.user_attrs["fate"] for trial in study.trials]
@@ -130,7 +130,7 @@ def test_what_a_person_writes_is_saved_and_stays_while_the_note_is_kept_fresh(
         editor = page.locator("textarea").first
         editor.press("Control+End")
         editor.press_sequentially("Look at the **labels**.")
-        notes.write(storage.engine, 1, None, "As of more trials")
+        notes.write_note(storage.engine, 1, None, "As of more trials")
         page.get_by_role("button", name="Save").click()
         expect(page.locator("strong", has_text="labels")).to_be_visible()
         study_notes.refresh(storage, study)

@@ -14,7 +14,7 @@ from sweeps.diagnosis.survey import (
     region,
     supported_changes,
 )
-from sweeps.verdict.shares import fisher, wilson
+from sweeps.verdict.shares import fisher_p_value, wilson_lower
 
 
 def tried(number: int, learned: bool, **values: Value) -> LabeledTrial:
@@ -193,7 +193,10 @@ def test_the_region_that_lives_is_found_with_its_counts() -> None:
     assert rules[0].words.startswith("learning_rate below 0.0")
     assert rules[-1].words.startswith(rules[0].words)
     assert rules[-1].learned == rules[-1].tried
-    bounds = [wilson(sum(each.learned for each in trials), 200), *(wilson(each.learned, each.tried) for each in rules)]
+    bounds = [
+        wilson_lower(sum(each.learned for each in trials), 200),
+        *(wilson_lower(each.learned, each.tried) for each in rules),
+    ]
     assert bounds == sorted(bounds)
     assert rules[-1].tried >= 20
 
@@ -306,7 +309,9 @@ COUNTS = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(lambda pair: (min
 def test_fisher_is_scipys(after: tuple[int, int], before: tuple[int, int]) -> None:
     stats = pytest.importorskip("scipy.stats")
     table = [[after[0], after[1] - after[0]], [before[0], before[1] - before[0]]]
-    assert fisher(*after, *before) == pytest.approx(stats.fisher_exact(table, alternative="greater").pvalue, abs=1e-9)
+    assert fisher_p_value(*after, *before) == pytest.approx(
+        stats.fisher_exact(table, alternative="greater").pvalue, abs=1e-9
+    )
 
 
 @given(COUNTS.filter(lambda pair: pair[1] > 0))
@@ -314,7 +319,7 @@ def test_fisher_is_scipys(after: tuple[int, int], before: tuple[int, int]) -> No
 def test_wilson_is_scipys(counts: tuple[int, int]) -> None:
     stats = pytest.importorskip("scipy.stats")
     interval = stats.binomtest(*counts).proportion_ci(confidence_level=0.95, method="wilson")
-    assert wilson(*counts) == pytest.approx(interval.low, abs=1e-6)
+    assert wilson_lower(*counts) == pytest.approx(interval.low, abs=1e-6)
 
 
 VALUES: st.SearchStrategy[dict[str, Value]] = st.fixed_dictionaries(
@@ -344,4 +349,6 @@ def test_whatever_was_tried_the_answers_keep_their_ranges(trials: list[LabeledTr
             assert change.parameter in dead.values
             assert 0 < died <= all_like
             assert died * all_changed > died_changed * all_like
-            assert change.p == fisher(all_changed - died_changed, all_changed, all_like - died, all_like) <= 0.005
+            assert (
+                change.p == fisher_p_value(all_changed - died_changed, all_changed, all_like - died, all_like) <= 0.005
+            )

@@ -78,7 +78,7 @@ def check_a_trial(sweeps: Callable[..., Container], url: str, artifacts: Path) -
     """A real one, with TensorFlow; it dies, so that its picture is drawn and kept. Then the pool is told to end."""
     overrides = ["budget.trials=1", "space.activation=sigmoid", "space.learning_rate=0.9", "space.constraint=none"]
     storage = store.connect(url, create=True)
-    study = store.create_study(storage, file.parse(fakes.TINY, overrides), fakes.TINY, overrides)
+    study = store.create_study(storage, file.parse_space(fakes.TINY, overrides), fakes.TINY, overrides)
     process = sweeps("worker").start()
     try:
         until(lambda: any(trial.state.is_finished() for trial in study.get_trials()), process)

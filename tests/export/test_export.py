@@ -107,7 +107,7 @@ Made = tuple[RDBStorage, optuna.Study, Space]
 def made(url: str, text: str = BASE) -> Made:
     """A finished study."""
     storage = store.connect(url, create=True)
-    space = file.parse(text)
+    space = file.parse_space(text)
     study = store.create_study(storage, space, text, [])
     fakes.work(storage, study, graded)
     return storage, study, space
@@ -124,7 +124,7 @@ def confirmed(base: Made, scale: str, seconds: float, seeds: int = 3) -> optuna.
     storage, study, space = base
     chosen = candidates.choose("base", ranking.ranked_of(study, space), 4, 0)
     text = candidates.study_text(space, chosen, seeds, candidates.scale(scale, space))
-    again = store.create_study(storage, file.parse(text), text, [])
+    again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, upside_down)
     numbers = "SELECT trial_id FROM trials WHERE study_id = :study"
     change = f"UPDATE trial_user_attributes SET value_json = :s WHERE key = 'seconds' AND trial_id IN ({numbers})"
@@ -210,7 +210,7 @@ def test_a_single_candidate_that_ran_again_is_known_too(base: Made) -> None:
     storage, study, space = base
     last = ranking.ranked_of(study, space)[3]
     text = candidates.study_text(space, [last], 2, candidates.scale("1", space))
-    again = store.create_study(storage, file.parse(text), text, [])
+    again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, graded)
     chosen, lines = select.best(storage, study, space, 2)
     assert [each.trial.number for each in chosen] == [last.trials[0].number, learners(study)[0]]
@@ -247,7 +247,7 @@ def test_a_trial_by_its_number_may_be_dead_but_must_have_been_trained(base: Made
     study.ask()
     with pytest.raises(InputError, match=r"trial 6 of 'base' has not ended, or was given up"):
         select.numbered(study, space, [6])
-    failed = store.create_study(storage, file.parse(PLAIN), PLAIN, [])
+    failed = store.create_study(storage, file.parse_space(PLAIN), PLAIN, [])
 
     def no_data(config: object, holdout_images: int) -> Arrays:
         raise OSError("no such file")
@@ -255,7 +255,7 @@ def test_a_trial_by_its_number_may_be_dead_but_must_have_been_trained(base: Made
     with pytest.raises(Exception, match="trials in a row failed"):
         fakes.work(storage, failed, graded, no_data)
     with pytest.raises(InputError, match=r"trial 0 of 'plain' never got as far as its data: OSError: no such file"):
-        select.numbered(failed, file.parse(PLAIN), [0])
+        select.numbered(failed, file.parse_space(PLAIN), [0])
 
 
 # The command; it says so if it held what is heavy.

@@ -206,7 +206,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
     storage = store.connect(url, create=True)
     trials = {}
     for text in (IMAGES, TABLE):
-        space = file.parse(text)
+        space = file.parse_space(text)
         study = store.create_study(storage, space, text, [])
         fakes.work(storage, study, train, load)
         numbers = [word for trial in study.trials for word in ("--trial", str(trial.number))]

@@ -19,16 +19,16 @@ PLACES = Path(__file__).parents[2] / "search_spaces"
 
 def made(folder: Path, *overrides: str) -> Any:
     storage = store.connect(f"sqlite:///{folder}/sweeps.db", create=True)
-    space = file.parse(TINY, list(overrides))
+    space = file.parse_space(TINY, list(overrides))
     return storage, store.create_study(storage, space, TINY, list(overrides))
 
 
 def note_of(storage: Any, study: Any) -> str:
-    return notes.body(storage.get_study_system_attrs(study._study_id), None)
+    return notes.note_text(storage.get_study_system_attrs(study._study_id), None)
 
 
 def test_before_its_first_trial_it_says_what_is_asked_and_what_it_truncates() -> None:
-    space, _ = file.read(PLACES / "places365_grey_cnn.toml")
+    space, _ = file.read_space(PLACES / "places365_grey_cnn.toml")
     note = study_notes.text(7, space, [])
     assert note.startswith("## Why does deep SELU on grey Places365 stay at 1 of 365, and what rescues it?")
     assert "### As of 0 of 60 trials" in note
@@ -39,11 +39,11 @@ def test_before_its_first_trial_it_says_what_is_asked_and_what_it_truncates() ->
 
 
 def test_where_less_is_better_and_in_regression_it_says_so() -> None:
-    space = file.parse(TINY, ["study.objective=loss"])
+    space = file.parse_space(TINY, ["study.objective=loss"])
     note = study_notes.text(1, space, [])
     assert "compared by the hold-out loss: the less the better" in note
     assert "with a minus before it since less is better here: 0 is chance" in note
-    prices, _ = file.read(PLACES / "snn_boston_housing.toml")
+    prices, _ = file.read_space(PLACES / "snn_boston_housing.toml")
     note = study_notes.text(1, prices, [])
     assert "Chance is predicting the mean." in note
     assert "Intermediate values are R^2: 0 is chance" in note

@@ -36,12 +36,12 @@ def make(tmp_path: Path) -> Make:
     def made(train: Any, *overrides: str, load: Load = fakes.load, drawn: bool = False) -> tuple[FrozenTrial, str]:
         storage = store.connect(f"sqlite:///{tmp_path}/sweeps.db", create=True)
         all_of = ["budget.trials=1", *overrides]
-        study = store.create_study(storage, file.parse(TINY, all_of), TINY, all_of)
+        study = store.create_study(storage, file.parse_space(TINY, all_of), TINY, all_of)
         fakes.work(storage, study, train, load, drawn=drawn)
         (trial,) = study.get_trials()
         attributes = storage.get_study_system_attrs(study._study_id)
         storage.engine.dispose()
-        return trial, notes.body(attributes, trial._trial_id)
+        return trial, notes.note_text(attributes, trial._trial_id)
 
     return made
 
@@ -134,8 +134,8 @@ from sweeps import store
 from sweeps.space import file as space_file
 from sweeps.worker.worker import Worker
 storage = store.connect("sqlite:///sweeps.db", create=True)
-study = store.create_study(storage, space_file.parse(fakes.TINY, ["budget.trials=1"]), fakes.TINY, ["budget.trials=1"])
-Worker(storage, fakes.collapsing, fakes.load, fakes.never, None, fakes.QUICK).serve(["tiny"])
+study = store.create_study(storage, space_file.parse_space(fakes.TINY, ["budget.trials=1"]), fakes.TINY, ["budget.trials=1"])
+Worker(storage, fakes.collapsing, fakes.load, fakes.never, None, fakes.QUICK).serve_studies(["tiny"])
 assert study.trials[0].user_attrs["autopsy_cause"]
 assert "traceback" not in study.trials[0].user_attrs
 assert not {"matplotlib", "optuna_dashboard"} & set(sys.modules)

@@ -28,14 +28,14 @@ STATES = {"learned": TrialState.COMPLETE, "failed": TrialState.FAIL, store.INTER
 
 def space(*overrides: str) -> Space:
     """Of activation, constraint, learning rate; `overrides` as `--set` takes them."""
-    return file.parse(TEXT, list(overrides))
+    return file.parse_space(TEXT, list(overrides))
 
 
 def trial(fate: str, of: Space, values: Mapping[str, Any] | None = None, **noted: Any) -> FrozenTrial:
     """A finished trial; what is noted of it replaces the usual."""
     drawn = {"activation": "relu", "constraint": "none", "learning_rate": 0.002, "batch_size": 32, **(values or {})}
     state, top1 = STATES.get(fate, TrialState.PRUNED), 0.5 if fate == "learned" else 0.1
-    config = of.config(drawn, noted.pop("seed", 0))
+    config = of.make_config(drawn, noted.pop("seed", 0))
     known = {"top1": top1, "top5": 0.9, "loss": 2.0, "gain": 1 - 2.0 / 2.3, "chance_top1": 0.1, "seconds": 1.5}
     attributes: dict[str, Any] = {"fate": fate, "reason": f"{fate}, so it is", "steps": STEPS}
     attributes |= {"config": config.to_json(), **known, **noted}

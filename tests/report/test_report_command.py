@@ -21,9 +21,9 @@ OVERRIDES = ["budget.trials=9", "budget.steps=8"]
 def fill(storage_url: str) -> None:
     """A study of nine finished trials, and one that has not begun."""
     storage = store.connect(storage_url, create=True)
-    study = store.create_study(storage, file.parse(fakes.TINY, OVERRIDES), fakes.TINY, OVERRIDES)
+    study = store.create_study(storage, file.parse_space(fakes.TINY, OVERRIDES), fakes.TINY, OVERRIDES)
     fakes.work(storage, study, fakes.learning)
-    store.create_study(storage, file.parse(fakes.TINY, ["study.name=empty"]), fakes.TINY, ["study.name=empty"])
+    store.create_study(storage, file.parse_space(fakes.TINY, ["study.name=empty"]), fakes.TINY, ["study.name=empty"])
     storage.engine.dispose()
 
 

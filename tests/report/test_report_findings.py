@@ -136,7 +136,7 @@ def test_survival_is_the_share_of_runs_that_were_longer(found: Findings) -> None
 
 
 def test_with_epochs_lengths_are_epochs_whatever_the_batch() -> None:
-    epochs = file.parse(EPOCHS, ["space.batch_size=[32, 128]"])
+    epochs = file.parse_space(EPOCHS, ["space.batch_size=[32, 128]"])
     trials = [
         trial("at chance", epochs, {"batch_size": size}, seed=size, steps=steps) for size, steps in ((32, 16), (128, 4))
     ]
@@ -321,7 +321,7 @@ def test_every_objective_is_told_in_its_own_terms(of: Space, words: str) -> None
 
 
 def test_of_a_regression_chance_is_nought_and_there_is_no_top_1() -> None:
-    numbers = file.parse(NUMBERS)
+    numbers = file.parse_space(NUMBERS)
     none = {"top1": None, "top5": None, "chance_top1": None}
     trials = [
         trial(

@@ -133,7 +133,7 @@ def test_the_answer_the_maps_and_every_trial_are_there_without_the_script(text: 
 
 
 def test_what_users_wrote_is_text_and_nothing_else() -> None:
-    evil = file.parse(
+    evil = file.parse_space(
         "[study]\nname = '''" + EVIL + "'''\nquestion = '''" + EVIL + "'''\n"
         "[budget]\ntrials = 2\nsteps = 100\nreport_interval = 20\n"
         "[space]\nactivation = 'relu'\nlearning_rate = [0.1, 0.2]\n"

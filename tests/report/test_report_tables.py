@@ -32,7 +32,7 @@ ODD = "=cmd|' /C calc'!A0"
 def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Material, list[FrozenTrial], dict[int, list[Reading]]]:
     """A study that a worker made, as a report gathers it, and as Optuna and the store have it."""
     storage = store.connect(f"sqlite:///{tmp_path_factory.mktemp('stored')}/sweeps.db", create=True)
-    study = store.create_study(storage, space_file.parse(fakes.TINY, OVERRIDES), fakes.TINY, OVERRIDES)
+    study = store.create_study(storage, space_file.parse_space(fakes.TINY, OVERRIDES), fakes.TINY, OVERRIDES)
     fakes.work(storage, study, fakes.learning)
     trials = study.get_trials(deepcopy=False)
     study_id = store.id_of(storage, study)

@@ -1,5 +1,7 @@
 """Optuna's engines by name: what each draws is a function of the study and the slot."""
 
+from dataclasses import replace
+
 import optuna
 import pytest
 from fakes import TINY
@@ -7,6 +9,7 @@ from optuna.trial import TrialState
 
 from sweeps.errors import InputError
 from sweeps.space import file, samplers
+from sweeps.space.parameters import Case, Choices, Parameter
 from sweeps.space.space import Space
 
 NO_RANGES = ["space.learning_rate=[1e-3, 1e-2]"]
@@ -16,9 +19,9 @@ def three_trials(space: Space, order: tuple[int, ...] = (0, 1, 2)) -> dict[int, 
     study = optuna.create_study(direction=space.direction)
     params = {}
     for slot in order:
-        study.sampler = samplers.sampler(space, slot)
+        study.sampler = samplers.make_sampler(space, slot)
         trial = study.ask()
-        space.draw(trial)
+        space.draw_values(trial)
         params[slot] = trial.params
         study.tell(trial, 0.1)
     return params
@@ -37,18 +40,18 @@ def test_every_sampler_draws_the_same_from_the_same_history(name: str) -> None:
         *options.get(name, []),
         *(NO_RANGES if name in ("GridSampler", "BruteForceSampler") else []),
     ]
-    space = file.parse(TINY, overrides)
+    space = file.parse_space(TINY, overrides)
     assert three_trials(space) == three_trials(space)
 
 
 def test_what_a_slot_draws_at_random_does_not_depend_on_the_order_of_the_slots() -> None:
-    space = file.parse(TINY)
+    space = file.parse_space(TINY)
     assert three_trials(space) == three_trials(space, (2, 0, 1))
 
 
 @pytest.mark.parametrize("name", ["GridSampler", "BruteForceSampler"])
 def test_a_grid_gives_each_combination_once_whatever_the_order_and_then_starts_again(name: str) -> None:
-    space = file.parse(
+    space = file.parse_space(
         TINY,
         [
             f"sampler.name={name}",
@@ -65,19 +68,37 @@ def test_a_grid_gives_each_combination_once_whatever_the_order_and_then_starts_a
     assert seen[18:] == seen[:18]
 
 
+def test_a_grid_is_listed_once_for_all_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = ["sampler.name=GridSampler", "space.learning_rate=[0.011, 0.012, 0.013]"]
+    first = three_trials(file.parse_space(TINY, overrides))
+    draws: list[Space] = []
+    monkeypatch.setattr(samplers, "_enumerate_grid", draws.append)
+    assert three_trials(file.parse_space(TINY, overrides)) == first
+    assert not draws
+
+
+def test_grids_of_equal_values_of_another_type_are_not_mixed_up() -> None:
+    space = file.parse_space(TINY, ["sampler.name=GridSampler", *NO_RANGES])
+    for values in ((1, 2), (1.0, 2.0)):
+        parameter = Parameter("learning_rate", (Case(Choices(values)),))
+        trials = three_trials(replace(space, parameters=(parameter,)))
+        assert {type(trial["learning_rate"]) for trial in trials.values()} == {type(values[0])}
+
+
 def test_a_grid_that_is_too_large_is_refused() -> None:
     overrides = ["sampler.name=BruteForceSampler", "space.learning_rate=1e-3"]
     with pytest.raises(InputError, match=r"sampler.name: BruteForceSampler tries every combination"):
-        file.parse(TINY, [*overrides, "space.batch_size={low=1, high=1000000000}"])
+        file.parse_space(TINY, [*overrides, "space.batch_size={low=1, high=1000000000}"])
 
 
 def test_tpe_is_set_for_conditions_and_many_workers_unless_the_file_says_otherwise() -> None:
-    space = file.parse(TINY, ["sampler.name=TPESampler"])
-    tpe = samplers.sampler(space, 0)
+    space = file.parse_space(TINY, ["sampler.name=TPESampler"])
+    tpe = samplers.make_sampler(space, 0)
     assert isinstance(tpe, optuna.samplers.TPESampler)
     assert (tpe._multivariate, tpe._group, tpe._constant_liar) == (True, True, True)
-    alone = file.parse(TINY, ["sampler.name=TPESampler", "sampler.constant_liar=false", "sampler.n_startup_trials=3"])
-    assert samplers.sampler(alone, 0)._constant_liar is False  # type: ignore[attr-defined]
+    overrides = ["sampler.name=TPESampler", "sampler.constant_liar=false", "sampler.n_startup_trials=3"]
+    alone = file.parse_space(TINY, overrides)
+    assert samplers.make_sampler(alone, 0)._constant_liar is False  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", samplers.PRUNERS)
@@ -87,16 +108,16 @@ def test_every_pruner_by_name_looks_at_a_run(name: str) -> None:
         "PatientPruner": ["pruner.patience=1", "pruner.wrapped_pruner={name='MedianPruner'}"],
         "ThresholdPruner": ["pruner.lower=0.0"],
     }
-    space = file.parse(TINY, [f"pruner.name={name}", *options.get(name, [])])
-    study = optuna.create_study(direction="maximize", pruner=samplers.pruner(space))
+    space = file.parse_space(TINY, [f"pruner.name={name}", *options.get(name, [])])
+    study = optuna.create_study(direction="maximize", pruner=samplers.make_pruner(space))
     trial = study.ask()
     trial.report(0.5, 2)
     assert trial.should_prune() in (True, False)
 
 
 def test_a_pruner_ends_the_worse_half() -> None:
-    space = file.parse(TINY, ["pruner.name=MedianPruner", "pruner.n_startup_trials=1"])
-    study = optuna.create_study(direction="maximize", pruner=samplers.pruner(space))
+    space = file.parse_space(TINY, ["pruner.name=MedianPruner", "pruner.n_startup_trials=1"])
+    study = optuna.create_study(direction="maximize", pruner=samplers.make_pruner(space))
     first = study.ask()
     first.report(0.5, 2)
     study.tell(first, 0.5, state=TrialState.COMPLETE)

@@ -41,14 +41,14 @@ def test_its_first_comment_has_question_command_and_what_to_expect(file: Path) -
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_it_is_valid_and_asks_a_question(file: Path) -> None:
-    space, _ = space_file.read(file)
+    space, _ = space_file.read_space(file)
     assert space.name == file.stem
     assert space.question.endswith("?")
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if "[full]" in file.read_text()], ids=lambda file: file.stem)
 def test_at_full_size_every_choice_is_valid_too(file: Path) -> None:
-    space, _ = space_file.read(file)
+    space, _ = space_file.read_space(file)
     configs = [space.at_full_size(config) for config in space.rehearsals()]
     assert {config.model.width for config in configs} == {64}
     assert all(config.data.image_size >= 224 and config.steps > 10_000 for config in configs)
@@ -150,7 +150,7 @@ def test_every_choice_of_it_is_trained_and_a_trial_ends(
 ) -> None:
     overrides, text = settings(name, tmp_path), (ROOT / "search_spaces" / f"{name}.toml").read_text()
     monkeypatch.chdir(tmp_path)
-    space = space_file.parse(text, overrides)
+    space = space_file.parse_space(text, overrides)
     from sweeps.nn.datasets import load
     from sweeps.nn.train import train
 

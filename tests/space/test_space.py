@@ -28,12 +28,12 @@ dropout = [
 ]
 batch_size = [16, 32]
 """
-SPACE = file.parse(TINY.split("[space]")[0] + CONDITIONS)
+SPACE = file.parse_space(TINY.split("[space]")[0] + CONDITIONS)
 
 
 def drawn(seed: int) -> dict[str, object]:
     study = optuna.create_study(sampler=RandomSampler(seed=seed))
-    return dict(SPACE.draw(study.ask()))
+    return dict(SPACE.draw_values(study.ask()))
 
 
 def test_rehearsals_try_every_choice_and_both_ends_of_every_range_under_each_condition() -> None:
@@ -67,14 +67,14 @@ def test_what_is_drawn_obeys_every_condition(seed: int) -> None:
 
 
 def test_a_config_is_a_function_of_values_and_slot() -> None:
-    values = SPACE.draw(optuna.create_study(sampler=RandomSampler(seed=1)).ask())
-    assert SPACE.config(values, 3) == SPACE.config(values, 3)
-    assert SPACE.config(values, 3).seed != SPACE.config(values, 4).seed
-    assert SPACE.config(values, 3).model_copy(update={"seed": 0}) == SPACE.config(values, 4).model_copy(
+    values = SPACE.draw_values(optuna.create_study(sampler=RandomSampler(seed=1)).ask())
+    assert SPACE.make_config(values, 3) == SPACE.make_config(values, 3)
+    assert SPACE.make_config(values, 3).seed != SPACE.make_config(values, 4).seed
+    assert SPACE.make_config(values, 3).model_copy(update={"seed": 0}) == SPACE.make_config(values, 4).model_copy(
         update={"seed": 0}
     )
     with pytest.raises(ValidationError):
-        SPACE.config({**values, "batch_size": -1}, 0)
+        SPACE.make_config({**values, "batch_size": -1}, 0)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10**6))

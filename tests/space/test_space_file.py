@@ -65,7 +65,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("override", "key", "words"), MISTAKES, ids=[mistake for mistake, _, _ in MISTAKES])
 def test_a_mistake_is_one_line_that_names_file_key_and_mend(tiny: str, override: str, key: str, words: str) -> None:
     with pytest.raises(SpaceError) as caught:
-        file.parse(tiny, [override], "tiny.toml")
+        file.parse_space(tiny, [override], "tiny.toml")
     assert str(caught.value).count("\n") == 0
     assert str(caught.value).startswith(f"tiny.toml: {key}: ")
     assert words in str(caught.value)
@@ -75,18 +75,18 @@ def test_a_mistake_is_one_line_that_names_file_key_and_mend(tiny: str, override:
 def test_conditions_in_a_circle_are_named(tiny: str) -> None:
     circle = ["space.activation={choices=['relu','selu'],when={constraint='none'}}"]
     with pytest.raises(SpaceError, match="conditions in a circle: activation, constraint"):
-        file.parse(tiny, circle)
+        file.parse_space(tiny, circle)
 
 
 def test_a_missing_table_is_named() -> None:
     with pytest.raises(SpaceError, match=r"study: this table is missing; add \[study\]"):
-        file.parse("[space]\nactivation = 'relu'\n")
+        file.parse_space("[space]\nactivation = 'relu'\n")
 
 
 @pytest.mark.parametrize("override", ["trials=6", "budget.trials", ".=3", "budget..trials=6"])
 def test_an_override_of_another_form_says_how_to_write_it(tiny: str, override: str) -> None:
     with pytest.raises(SpaceError, match=r"write it as table\.key=value"):
-        file.parse(tiny, [override])
+        file.parse_space(tiny, [override])
 
 
 def test_files_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_files_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> None:
         ("", "cannot be read"),
     ]:
         with pytest.raises(SpaceError, match=words) as caught:
-            file.read(tmp_path / name)
+            file.read_space(tmp_path / name)
         assert "\n" not in str(caught.value)
 
 
@@ -110,7 +110,7 @@ def test_overrides_change_values_and_bare_words_are_strings(tiny: str) -> None:
         "space.optimizer=['adam', 'sgd']",
         "space.model.width=[4, 8]",
     ]
-    space = file.parse(tiny, overrides)
+    space = file.parse_space(tiny, overrides)
     assert (space.budget.trials, space.name) == (6, "other name")
     domains = {parameter.name: parameter.cases[0].domain for parameter in space.parameters}
     assert domains["optimizer"] == Choices(("adam", "sgd"))
@@ -119,10 +119,10 @@ def test_overrides_change_values_and_bare_words_are_strings(tiny: str) -> None:
 
 
 def test_more_trials_or_another_question_leave_the_digest_and_anything_else_changes_it(tiny: str) -> None:
-    digest = file.parse(tiny).digest()
-    assert file.parse(tiny, ["budget.trials=40", "study.question=Why?"]).digest() == digest
+    digest = file.parse_space(tiny).digest()
+    assert file.parse_space(tiny, ["budget.trials=40", "study.question=Why?"]).digest() == digest
     for other in ("budget.steps=8", "space.batch_size=16", "data.noise=0.1", "sampler.name=TPESampler"):
-        assert file.parse(tiny, [other]).digest() != digest
+        assert file.parse_space(tiny, [other]).digest() != digest
 
 
 def test_adadelta_has_a_learning_rate_range_of_its_own(tiny: str) -> None:
@@ -130,38 +130,38 @@ def test_adadelta_has_a_learning_rate_range_of_its_own(tiny: str) -> None:
         "space.optimizer=['adam', 'adadelta']",
         "space.learning_rate=[{low=1e-3,high=1.0,log=true,when={optimizer='adadelta'}},{low=1e-4,high=1e-2,log=true}]",
     ]
-    space = file.parse(tiny, overrides)
+    space = file.parse_space(tiny, overrides)
     common = {"activation": "relu"}
-    drawn = space.draw(FixedTrial({**common, "optimizer": "adadelta", "learning_rate[optimizer=adadelta]": 0.9}))
+    drawn = space.draw_values(FixedTrial({**common, "optimizer": "adadelta", "learning_rate[optimizer=adadelta]": 0.9}))
     assert drawn["learning_rate"] == 0.9
-    drawn = space.draw(FixedTrial({**common, "optimizer": "adam", "learning_rate": 5e-4}))
+    drawn = space.draw_values(FixedTrial({**common, "optimizer": "adam", "learning_rate": 5e-4}))
     assert drawn["learning_rate"] == 5e-4
 
 
 def test_alpha_dropout_goes_with_selu_and_plain_dropout_with_the_rest(tiny: str) -> None:
-    space = file.parse(
+    space = file.parse_space(
         tiny,
         ["space.dropout=[{choices=['none','alpha_dropout'],when={activation='selu'}},{choices=['none','dropout']}]"],
     )
     common = {"learning_rate": 1e-3, "constraint": "none"}
     selu = FixedTrial({**common, "activation": "selu", "dropout[activation=selu]": "alpha_dropout"})
     relu = FixedTrial({**common, "activation": "relu", "dropout": "dropout"})
-    assert space.draw(selu)["dropout"] == "alpha_dropout"
-    assert space.draw(relu)["dropout"] == "dropout"
-    assert space.draw(relu)["constraint"] == "none"
+    assert space.draw_values(selu)["dropout"] == "alpha_dropout"
+    assert space.draw_values(relu)["dropout"] == "dropout"
+    assert space.draw_values(relu)["constraint"] == "none"
 
 
 @pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "NSGAIISampler", "NSGAIIISampler", "CmaEsSampler"])
 def test_every_sampler_is_taken_by_name(tiny: str, sampler: str) -> None:
-    assert file.parse(tiny, [f"sampler.name={sampler}"]).sampler["name"] == sampler
+    assert file.parse_space(tiny, [f"sampler.name={sampler}"]).sampler["name"] == sampler
 
 
 def test_a_pruner_within_a_pruner_is_made(tiny: str) -> None:
     wrapped = "pruner.wrapped_pruner={name='MedianPruner', n_startup_trials=3}"
-    space = file.parse(tiny, ["pruner.name=PatientPruner", "pruner.patience=2", wrapped])
-    assert isinstance(samplers.pruner(space), optuna.pruners.PatientPruner)
+    space = file.parse_space(tiny, ["pruner.name=PatientPruner", "pruner.patience=2", wrapped])
+    assert isinstance(samplers.make_pruner(space), optuna.pruners.PatientPruner)
     with pytest.raises(SpaceError, match="pruner: HyperbandPruner refuses"):
-        file.parse(tiny, ["pruner.name=HyperbandPruner", "pruner.reduction_factor=1"])
+        file.parse_space(tiny, ["pruner.name=HyperbandPruner", "pruner.reduction_factor=1"])
 
 
 SCALARS = st.one_of(
@@ -233,7 +233,7 @@ def quoted(text: object) -> str:
 def test_no_document_gets_more_than_an_error_of_ours(document: dict[str, object]) -> None:
     text = "\n".join(f"{quoted(key)} = {toml(value)}" for key, value in document.items())
     try:
-        file.parse(text)
+        file.parse_space(text)
     except SpaceError as exc:
         assert exc.problems  # noqa: PT017  nothing else may be raised; a valid document is fine too
 
@@ -241,13 +241,13 @@ def test_no_document_gets_more_than_an_error_of_ours(document: dict[str, object]
 @given(st.text(max_size=200))
 def test_no_text_gets_more_than_an_error_of_ours(text: str) -> None:
     with pytest.raises(SpaceError):
-        file.parse(text)
+        file.parse_space(text)
 
 
 @given(KEYS, KEYS, st.one_of(SCALARS, DOCUMENTS))
 def test_no_override_gets_more_than_an_error_of_ours(table: str, key: str, value: object) -> None:
     try:
-        file.parse(TINY, [f"{table}.{key}={toml(value)}"])
+        file.parse_space(TINY, [f"{table}.{key}={toml(value)}"])
     except SpaceError as exc:
         assert exc.problems  # noqa: PT017
 
@@ -261,21 +261,21 @@ budget = { epochs = 3, epoch_images = 512 }
 
 
 def test_a_recipe_at_full_size_has_the_sizes_of_the_file_and_the_values_of_the_trial() -> None:
-    space = file.parse(TINY + FULL)
+    space = file.parse_space(TINY + FULL)
     values: dict[str, Scalar] = {"activation": "selu", "constraint": "standardize_unit"}
     values |= {"learning_rate": 0.004, "batch_size": 32}
-    config = space.config(values, 3)
+    config = space.make_config(values, 3)
     full = space.at_full_size(config)
     assert (full.data.image_size, full.data.classes, full.data.images, full.data.seed) == (64, 20, 1024, 0)
     assert (full.model.width, full.model.stages, full.model.convolutions, full.model.dense_units) == (32, 1, 2, 16)
     assert (full.steps, full.report_interval, full.holdout_images) == (48, 16, 64)  # 512 images in batches of 32
     same = {"data", "model", "steps", "report_interval"}
     assert full.model_dump(exclude=same) == config.model_dump(exclude=same)
-    assert file.parse(TINY).at_full_size(config) == config
+    assert file.parse_space(TINY).at_full_size(config) == config
 
 
 def test_the_full_size_may_change_while_a_study_runs() -> None:
-    assert file.parse(TINY + FULL).digest() == file.parse(TINY).digest()
+    assert file.parse_space(TINY + FULL).digest() == file.parse_space(TINY).digest()
 
 
 @pytest.mark.parametrize(
@@ -293,14 +293,16 @@ def test_the_full_size_may_change_while_a_study_runs() -> None:
 )
 def test_mistakes_in_the_full_size_are_named(override: str, key: str, words: str) -> None:
     with pytest.raises(SpaceError) as caught:
-        file.parse(TINY + FULL, [override], "x.toml")
+        file.parse_space(TINY + FULL, [override], "x.toml")
     assert f"x.toml: {key}" in str(caught.value)
     assert words in str(caught.value)
 
 
 def test_a_replicate_is_a_seed_and_a_candidate_a_name() -> None:
-    space = file.parse(TINY, ["space.replicate=[0, 1]", "space.candidate=[27, 3]", "study.confirms=other"])
+    space = file.parse_space(TINY, ["space.replicate=[0, 1]", "space.candidate=[27, 3]", "study.confirms=other"])
     values: dict[str, Scalar] = {"activation": "relu", "learning_rate": 0.004, "batch_size": 32}
-    seeds = [space.config({**values, "candidate": 27, "replicate": r}, slot).seed for slot, r in enumerate([0, 1, 0])]
+    seeds = [
+        space.make_config({**values, "candidate": 27, "replicate": r}, slot).seed for slot, r in enumerate([0, 1, 0])
+    ]
     assert seeds[0] == seeds[2] != seeds[1]
     assert space.confirms == "other"

@@ -32,7 +32,7 @@ from sweeps.readings import Reading
 from sweeps.store import engines, processes, reaper
 from sweeps.store.leases import Retries
 from sweeps.worker.heartbeat import Patience
-from sweeps.worker.worker import Worker, life
+from sweeps.worker.worker import Worker, worker_process
 
 PR_SET_PDEATHSIG = 1
 LONG_TEXT = 100_000  # characters of an error's text: more than a TEXT of MariaDB takes
@@ -177,14 +177,14 @@ class Fake:
 def work(plan: Plan, storage_url: str) -> int:
     """A worker's life, as `sweeps worker` has it; how many trials it finished."""
     fake = Fake(plan)
-    with fakes.sketched(), life() as this:
-        opened = store.connect(storage_url, wait_s=plan.wait_s, giving_up=this.ends)
+    with fakes.sketched(), worker_process() as this:
+        opened = store.connect(storage_url, wait_s=plan.wait_s, giving_up=this.is_ending)
         if plan.freeze:
             freeze(opened.engine, plan.freeze, fake)
         place = store.artifacts(storage_url, plan.artifacts or None)
-        done = lambda: this.ends() or (this.worker is not None and this.worker.finished >= plan.most)  # noqa: E731
+        done = lambda: this.is_ending() or (this.worker is not None and this.worker.finished >= plan.most)  # noqa: E731
         this.worker = Worker(opened, fake.train, fake.load, done, place, plan.patience())
-        return this.worker.serve([plan.study] if plan.study else [], exit_when_idle=plan.exit_when_idle)
+        return this.worker.serve_studies([plan.study] if plan.study else [], exit_when_idle=plan.exit_when_idle)
 
 
 def freeze(engine: Engine, start: str, fake: Fake) -> None:

@@ -47,7 +47,7 @@ class View:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        options = engines.options(engines.parsed(url))
+        options = engines.engine_options(engines.parse_url(url))
         connect_args = options["connect_args"]
         self.engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=connect_args)
 

@@ -22,11 +22,14 @@ def begun(storage_url: str) -> None:
     """A store whose study has two of its four trials, and a third in the hands of a worker that was not told."""
     storage = store.connect(storage_url, create=True)
     two = ["budget.trials=2"]
-    study = store.create_study(storage, file.parse(fakes.TINY, two), fakes.TINY, two)
+    study = store.create_study(storage, file.parse_space(fakes.TINY, two), fakes.TINY, two)
     fakes.work(storage, study, fakes.learning)
-    store.record_space(study, file.parse(fakes.TINY), fakes.TINY, [])
+    store.record_space(study, file.parse_space(fakes.TINY), fakes.TINY, [])
     ended = replace(this_process(), born=1.0)
-    assert leases.claim(storage.engine, leases.register(storage.engine, ended, "CPU", "0.1"), 1, 4) is not None
+    assert (
+        leases.claim_trial(storage.engine, leases.register_worker(storage.engine, ended, "CPU", "0.1"), 1, 4)
+        is not None
+    )
     storage.engine.dispose()
 
 

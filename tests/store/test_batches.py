@@ -15,7 +15,7 @@ from sweeps import store
 from sweeps.readings import ChannelVitals, Reading
 from sweeps.space import file
 from sweeps.store import leases
-from sweeps.store.batches import Batch, pack, unpack
+from sweeps.store.batches import Batch, pack_reading, unpack_reading
 from sweeps.store.processes import this_process
 from sweeps.store.trials import Trials
 
@@ -25,8 +25,8 @@ USER = {"fate": "learned", "steps": 8, "nested": {"a": [1, None, "ü'\"\\"]}, "l
 
 
 def ours(storage: Any) -> None:
-    worker = leases.register(storage.engine, this_process(), "", "")
-    claim = leases.claim(storage.engine, worker, 1, 4)
+    worker = leases.register_worker(storage.engine, this_process(), "", "")
+    claim = leases.claim_trial(storage.engine, worker, 1, 4)
     assert claim is not None
     params = {
         "learning_rate": (RATE.to_internal_repr(0.01), distribution_to_json(RATE)),
@@ -34,8 +34,8 @@ def ours(storage: Any) -> None:
     }
     batch = Batch(params=params, user_attrs=USER, system_attrs={"constraints:dead": -1.0}, reports=REPORTS)
     for _ in range(2):  # what is delivered twice is there once
-        leases.beat(storage.engine, worker, leases.Beat(claim, 8, 1.0), batch)
-    leases.finish(storage.engine, worker, claim, Batch(), TrialState.COMPLETE, 0.75)
+        leases.send_beat(storage.engine, worker, leases.Beat(claim, 8, 1.0), batch)
+    leases.finish_trial(storage.engine, worker, claim, Batch(), TrialState.COMPLETE, 0.75)
 
 
 def optunas(study: optuna.Study) -> None:
@@ -58,7 +58,7 @@ def comparable(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
 
 def test_optuna_reads_the_same_from_our_rows_as_from_its_own(url: str) -> None:
     storage = store.connect(url, create=True)
-    store.create_study(storage, file.parse(fakes.TINY), fakes.TINY, [])
+    store.create_study(storage, file.parse_space(fakes.TINY), fakes.TINY, [])
     ours(storage)
     plain = optuna.storages.RDBStorage(url)
     study = optuna.load_study(study_name="tiny", storage=plain)
@@ -74,7 +74,7 @@ def test_optuna_reads_the_same_from_our_rows_as_from_its_own(url: str) -> None:
         assert after is not None
         assert abs((after - before).total_seconds()) < 60
     read = Trials(1)
-    first, again = read.read(storage.engine), read.read(storage.engine)
+    first, again = read.read_trials(storage.engine), read.read_trials(storage.engine)
     for mine, optunas_own in zip(first, (one, other), strict=True):
         assert comparable(mine) == comparable(optunas_own), "we read what Optuna reads"
     assert all(before is after for before, after in zip(first, again, strict=True)), "a finished trial is read once"
@@ -96,7 +96,7 @@ def test_a_trial_of_twelve_parameters_and_twenty_reports_takes_fewer_than_sixty_
     }
     overrides = sorted(more)
     storage = store.connect(url, create=True)
-    space = file.parse(fakes.TINY, overrides)
+    space = file.parse_space(fakes.TINY, overrides)
     study = store.create_study(storage, space, fakes.TINY, overrides)
     count = 0
 
@@ -125,4 +125,4 @@ def test_readings_come_back_as_they_went_in(loss: float, finite: bool, channels:
     reading: Reading = fakes.reading(7, loss=loss, finite=finite)
     layers = tuple(dataclasses.replace(layer, channels=channels) for layer in reading.layers)
     reading = dataclasses.replace(reading, layers=layers)
-    assert repr(unpack(pack(reading))) == repr(reading), "not a number is not equal to itself"
+    assert repr(unpack_reading(pack_reading(reading))) == repr(reading), "not a number is not equal to itself"

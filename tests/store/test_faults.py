@@ -124,15 +124,17 @@ def test_a_worker_that_wakes_after_its_trial_was_taken_writes_nothing(sqlite: st
         sleeper = crew.start(look_s=0.1, checkpoint_s=1.0)
         until(lambda: "0.ckpt" in crew.checkpoints(), what="a checkpoint")
         sleeper.stop()  # not while it writes one: that would be left over
-        own = leases.register(engine, Process("test", "test", 1, 0.0), "", "")  # for trial 1, kept for the sleeper
-        claim = leases.claim(engine, own, STUDY_ID, 2)
+        own = leases.register_worker(
+            engine, Process("test", "test", 1, 0.0), "", ""
+        )  # for trial 1, kept for the sleeper
+        claim = leases.claim_trial(engine, own, STUDY_ID, 2)
         assert claim is not None
         other = crew.start(most=1)
         while other.runs:
-            leases.beat(engine, own, leases.Beat(claim), Batch())
+            leases.send_beat(engine, own, leases.Beat(claim), Batch())
             time.sleep(0.1)
         assert "trial 0: goes on from step" in other.log()
-        leases.retire(engine, own)
+        leases.retire_worker(engine, own)
         before = view.of_trial(0)
         sleeper.signal(signal.SIGCONT)
         assert sleeper.ended() == 0
@@ -242,7 +244,7 @@ def test_a_store_that_hangs_while_a_checkpoint_is_due_holds_no_training_up(
     patience = Plan(checkpoint_s=0.0).patience()
     worker = Worker(storage, train, fakes.load, fakes.never, str(tmp_path), patience)
     with listening(Engine, "before_cursor_execute", hang), fakes.sketched():
-        assert worker.serve(["tiny"]) == 1
+        assert worker.serve_studies(["tiny"]) == 1
     rescue.cancel()
     storage.engine.dispose()
     assert len(trained) >= 20
@@ -353,11 +355,11 @@ def test_the_password_is_nowhere(fresh_postgres: PostgreSQL, tmp_path: Path, fau
 def test_of_many_trials_that_wait_none_is_trained_twice_at_a_time(sqlite: str, tmp_path: Path) -> None:
     view = make(sqlite, "budget.trials=60", "budget.steps=4")
     engine = store.connect(sqlite).engine
-    made = [leases.register(engine, Process("gone", "gone", 1, 0.0), "", "") for _ in range(60)]
+    made = [leases.register_worker(engine, Process("gone", "gone", 1, 0.0), "", "") for _ in range(60)]
     for worker in made:
-        leases.claim(engine, worker, STUDY_ID, 60)
+        leases.claim_trial(engine, worker, STUDY_ID, 60)
     for worker in made:
-        leases.retire(engine, worker)
+        leases.retire_worker(engine, worker)
     engine.dispose()
     assert view.states() == ["WAITING"] * 60
     with Crew(sqlite, tmp_path / "crew", Plan(look_s=0.01)) as crew:
@@ -389,11 +391,11 @@ def test_to_hand_back_twice_takes_nothing_from_the_next(sqlite: str) -> None:
     """The answer to the first was lost on the way."""
     view = make(sqlite, "budget.trials=1")
     engine = store.connect(sqlite).engine
-    first, second = (leases.register(engine, Process(name, name, 1, 0.0), "", "") for name in "ab")
-    claim = leases.claim(engine, first, STUDY_ID, 1)
+    first, second = (leases.register_worker(engine, Process(name, name, 1, 0.0), "", "") for name in "ab")
+    claim = leases.claim_trial(engine, first, STUDY_ID, 1)
     assert claim is not None
     leases.hand_back(engine, first, claim, Batch())
-    assert leases.claim(engine, second, STUDY_ID, 1) is not None
+    assert leases.claim_trial(engine, second, STUDY_ID, 1) is not None
     leases.hand_back(engine, first, claim, Batch())
     assert view.slots()[0]["worker_id"] == second
     assert view.states() == ["RUNNING"]
@@ -403,20 +405,20 @@ def test_to_hand_back_twice_takes_nothing_from_the_next(sqlite: str) -> None:
 def test_what_was_handed_back_cannot_be_written_to(sqlite: str) -> None:
     make(sqlite, "budget.trials=1")
     engine = store.connect(sqlite).engine
-    first = leases.register(engine, Process("a", "a", 1, 0.0), "", "")
-    claim = leases.claim(engine, first, STUDY_ID, 1)
+    first = leases.register_worker(engine, Process("a", "a", 1, 0.0), "", "")
+    claim = leases.claim_trial(engine, first, STUDY_ID, 1)
     assert claim is not None
     leases.hand_back(engine, first, claim, Batch())
     with pytest.raises(LostLeaseError):
-        leases.finish(engine, first, claim, Batch(), TrialState.COMPLETE, 0.5)
+        leases.finish_trial(engine, first, claim, Batch(), TrialState.COMPLETE, 0.5)
     engine.dispose()
 
 
 def test_a_trial_handed_back_while_its_study_is_stopped_is_given_up(postgres: PostgreSQL) -> None:
     view = make(postgres.database("race"), "budget.trials=1")
     engine = store.connect(view.url).engine
-    worker = leases.register(engine, Process("a", "a", 1, 0.0), "", "")
-    claim = leases.claim(engine, worker, STUDY_ID, 1)
+    worker = leases.register_worker(engine, Process("a", "a", 1, 0.0), "", "")
+    claim = leases.claim_trial(engine, worker, STUDY_ID, 1)
     assert claim is not None
     stopping = threading.Thread(target=queue.set_state, args=(engine, STUDY_ID, State.STOPPED))
 

@@ -48,7 +48,7 @@ class Store(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="sweeps-invariants-"))
         if not TEMPLATE.exists():
             made = store.connect(f"sqlite:///{TEMPLATE}", create=True)
-            store.create_study(made, file.parse(fakes.TINY), fakes.TINY, [])
+            store.create_study(made, file.parse_space(fakes.TINY), fakes.TINY, [])
             made.engine.dispose()
         shutil.copy(TEMPLATE, self.folder / "store.db")
         self.storage = store.connect(f"sqlite:///{self.folder}/store.db")
@@ -64,14 +64,14 @@ class Store(RuleBasedStateMachine):
 
     @rule(target=hands)
     def hire(self) -> Hand:
-        return Hand(leases.register(self.engine, Process("node", "elsewhere", 1, 1.0), "", ""))
+        return Hand(leases.register_worker(self.engine, Process("node", "elsewhere", 1, 1.0), "", ""))
 
     @rule(hand=hands)
     def claim(self, hand: Hand) -> None:
         if hand.claim is not None:
             return
         try:
-            hand.claim = leases.claim(self.engine, hand.number, 1, self.budget)
+            hand.claim = leases.claim_trial(self.engine, hand.number, 1, self.budget)
         except LostLeaseError:
             assert hand.number in self.taken
             return
@@ -101,7 +101,7 @@ class Store(RuleBasedStateMachine):
             return
         number, step = hand.claim.number, hand.step
         batch = Batch(readings={step: fakes.reading(step)}, reports={step: 0.1 * step}, user_attrs={"step": step})
-        if self.written(hand, lambda claim: leases.beat(self.engine, hand.number, Beat(claim, step, 1.0), batch)):
+        if self.written(hand, lambda claim: leases.send_beat(self.engine, hand.number, Beat(claim, step, 1.0), batch)):
             self.readings.setdefault(number, set()).add(step)
             hand.step += 1
 
@@ -111,7 +111,7 @@ class Store(RuleBasedStateMachine):
             return
         number, value = hand.claim.number, 0.5 if state == TrialState.COMPLETE else None
         batch = Batch(user_attrs={"fate": "failed" if state == TrialState.FAIL else "learned"})
-        if self.written(hand, lambda claim: leases.finish(self.engine, hand.number, claim, batch, state, value)):
+        if self.written(hand, lambda claim: leases.finish_trial(self.engine, hand.number, claim, batch, state, value)):
             self.finished[number] = repr(self.trials()[number])
             hand.claim = None
 
@@ -141,7 +141,7 @@ class Store(RuleBasedStateMachine):
 
     @rule(hand=consumes(hands))
     def retire(self, hand: Hand) -> None:
-        leases.retire(self.engine, hand.number)
+        leases.retire_worker(self.engine, hand.number)
         self.note_ends()
 
     @rule(state=st.sampled_from(State))

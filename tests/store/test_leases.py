@@ -25,7 +25,7 @@ from sweeps.space import file
 from sweeps.store import leases, queue
 from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat, Claim, Retries
-from sweeps.store.processes import Process, runs, this_machine, this_process
+from sweeps.store.processes import Process, is_running, this_machine, this_process
 from sweeps.store.reaper import Reaper
 from sweeps.store.tables import State, WorkerRow
 
@@ -36,7 +36,7 @@ ELSEWHERE = Process("node7", "another boot", 77, 1.0)
 def storage(url: str) -> Any:
     """A store with the tiny study, of four trials."""
     opened = store.connect(url, create=True)
-    store.create_study(opened, file.parse(fakes.TINY), fakes.TINY, [])
+    store.create_study(opened, file.parse_space(fakes.TINY), fakes.TINY, [])
     yield opened
     opened.engine.dispose()
 
@@ -45,17 +45,17 @@ def storage(url: str) -> Any:
 def lite(tmp_path: Path) -> Any:
     """The same on SQLite alone, for what no database decides."""
     opened = store.connect(f"sqlite:///{tmp_path}/lite.db", create=True)
-    store.create_study(opened, file.parse(fakes.TINY), fakes.TINY, [])
+    store.create_study(opened, file.parse_space(fakes.TINY), fakes.TINY, [])
     yield opened
     opened.engine.dispose()
 
 
 def hired(storage: RDBStorage, process: Process = ELSEWHERE) -> int:
-    return leases.register(storage.engine, process, "GPU", "0.1")
+    return leases.register_worker(storage.engine, process, "GPU", "0.1")
 
 
 def claimed(storage: RDBStorage, worker: int, trials: int = 4) -> Claim:
-    found = leases.claim(storage.engine, worker, 1, trials)
+    found = leases.claim_trial(storage.engine, worker, 1, trials)
     assert found is not None
     return found
 
@@ -73,10 +73,10 @@ def test_slots_are_claimed_in_order_until_the_budget_is_given_out(storage: RDBSt
     worker = [hired(storage) for _ in range(3)]
     claims = [claimed(storage, each, 2) for each in worker[:2]]
     assert [(claim.slot, claim.number, claim.fresh) for claim in claims] == [(0, 0, True), (1, 1, True)]
-    assert leases.claim(storage.engine, worker[2], 1, 2) is None
+    assert leases.claim_trial(storage.engine, worker[2], 1, 2) is None
     assert states(storage) == ["RUNNING"] * 2
-    leases.finish(storage.engine, worker[0], claims[0], Batch(), TrialState.COMPLETE, 0.5)
-    assert leases.claim(storage.engine, worker[2], 1, 2) is None, "a finished slot is never given back"
+    leases.finish_trial(storage.engine, worker[0], claims[0], Batch(), TrialState.COMPLETE, 0.5)
+    assert leases.claim_trial(storage.engine, worker[2], 1, 2) is None, "a finished slot is never given back"
 
 
 def test_a_claim_whose_answer_was_lost_is_given_again(storage: RDBStorage) -> None:
@@ -99,9 +99,9 @@ def test_a_trial_that_is_handed_back_is_the_next_to_be_claimed(storage: RDBStora
 def claim_all(url: str, trials: int) -> list[int]:
     opened = store.connect(url)
     worker, found = hired(opened, this_process()), []
-    while (claim := leases.claim(opened.engine, worker, 1, trials)) is not None:
+    while (claim := leases.claim_trial(opened.engine, worker, 1, trials)) is not None:
         found.append(claim.number)
-        leases.finish(opened.engine, worker, claim, Batch(), TrialState.COMPLETE, 0.0)
+        leases.finish_trial(opened.engine, worker, claim, Batch(), TrialState.COMPLETE, 0.0)
     opened.engine.dispose()
     return found
 
@@ -135,14 +135,14 @@ def test_a_worker_that_was_taken_for_dead_can_write_nothing(storage: RDBStorage)
     assert again.number == claim.number
     before, batch = everything(storage), Batch(user_attrs={"late": 1}, reports={2: 0.5}, readings={2: fakes.reading(2)})
     for late in (
-        lambda: leases.beat(storage.engine, slow, Beat(claim, 2, 1.0), batch),
-        lambda: leases.finish(storage.engine, slow, claim, batch, TrialState.COMPLETE, 0.9),
+        lambda: leases.send_beat(storage.engine, slow, Beat(claim, 2, 1.0), batch),
+        lambda: leases.finish_trial(storage.engine, slow, claim, batch, TrialState.COMPLETE, 0.9),
         lambda: leases.hand_back(storage.engine, slow, claim, batch),
-        lambda: leases.claim(storage.engine, slow, 1, 4),
+        lambda: leases.claim_trial(storage.engine, slow, 1, 4),
     ):
         with pytest.raises(LostLeaseError):
             late()
-    leases.retire(storage.engine, slow)
+    leases.retire_worker(storage.engine, slow)
     assert everything(storage) == before
 
 
@@ -151,7 +151,7 @@ def test_a_worker_that_beat_in_the_meantime_is_not_taken_over(storage: RDBStorag
     claim = claimed(storage, worker)
     before = seen(storage, worker)
     time.sleep(0.02)
-    leases.beat(storage.engine, worker, Beat(claim, 0, 0.0), Batch())
+    leases.send_beat(storage.engine, worker, Beat(claim, 0, 0.0), Batch())
     assert leases.take_over(storage.engine, worker, before, Retries()) == 0
     assert states(storage) == ["RUNNING"]
 
@@ -159,7 +159,7 @@ def test_a_worker_that_beat_in_the_meantime_is_not_taken_over(storage: RDBStorag
 def test_a_worker_that_ends_holding_a_trial_gives_it_back(storage: RDBStorage) -> None:
     worker = hired(storage)
     claimed(storage, worker)
-    leases.retire(storage.engine, worker)
+    leases.retire_worker(storage.engine, worker)
     assert states(storage) == ["WAITING"]
 
 
@@ -168,7 +168,7 @@ def die(storage: RDBStorage, step: int | None, retries: Retries) -> None:
     worker = hired(storage)
     claim = claimed(storage, worker, 1)
     readings = {} if step is None else {step: fakes.reading(step)}
-    leases.beat(storage.engine, worker, Beat(claim, 0, 0.0), Batch(readings=readings))
+    leases.send_beat(storage.engine, worker, Beat(claim, 0, 0.0), Batch(readings=readings))
     assert leases.take_over(storage.engine, worker, seen(storage, worker), retries) == 1
 
 
@@ -180,7 +180,7 @@ def test_a_trial_that_kills_its_workers_at_the_same_step_fails_with_the_reason(s
     (trial,) = storage.get_all_trials(1)
     assert (trial.state, trial.user_attrs["fate"]) == (TrialState.FAIL, "failed")
     assert trial.user_attrs["reason"].startswith("its worker ended without a word 3 times at or after step 4: killed")
-    assert leases.claim(storage.engine, hired(storage), 1, 1) is None, "it counts in the budget"
+    assert leases.claim_trial(storage.engine, hired(storage), 1, 1) is None, "it counts in the budget"
 
 
 def test_deaths_between_which_the_trial_got_further_count_only_up_to_the_last_limit(lite: RDBStorage) -> None:
@@ -237,7 +237,7 @@ def test_after_an_outage_the_living_have_time_to_beat_again(lite: RDBStorage) ->
         aged(lite, worker, 300)  # nobody could beat while the store was away
     assert reap(300) == 0
     for worker, claim in zip(workers[:2], claims[:2], strict=True):
-        leases.beat(lite.engine, worker, Beat(claim, 0, 0.0), Batch())
+        leases.send_beat(lite.engine, worker, Beat(claim, 0, 0.0), Batch())
     assert [reap(10), reap(10), reap(10)] == [0, 0, 1]
     assert states(lite) == ["RUNNING", "RUNNING", "WAITING"]
 
@@ -253,8 +253,8 @@ def test_a_watcher_that_slept_itself_begins_anew(lite: RDBStorage) -> None:
 def test_a_process_of_this_machine_that_is_gone_is_taken_over_at_once(lite: RDBStorage) -> None:
     code = (
         "import sys, time; from sweeps import store; from sweeps.store import leases, processes;"
-        "s = store.connect(sys.argv[1]); w = leases.register(s.engine, processes.this_process(), '', '');"
-        "leases.claim(s.engine, w, 1, 4); print('held', flush=True); time.sleep(60)"
+        "s = store.connect(sys.argv[1]); w = leases.register_worker(s.engine, processes.this_process(), '', '');"
+        "leases.claim_trial(s.engine, w, 1, 4); print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, lite.url], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -272,9 +272,9 @@ def test_a_process_of_this_machine_that_is_gone_is_taken_over_at_once(lite: RDBS
 
 def test_a_number_is_another_process_after_a_reboot_or_in_another_container_or_later() -> None:
     me = this_process()
-    assert runs(me.machine, me.pid, me.born)
-    assert not runs(me.machine, me.pid, me.born - 1), "the number was given to a later process"
-    assert runs("another boot", me.pid, me.born - 1), "of other machines nothing is known"
+    assert is_running(me.machine, me.pid, me.born)
+    assert not is_running(me.machine, me.pid, me.born - 1), "the number was given to a later process"
+    assert is_running("another boot", me.pid, me.born - 1), "of other machines nothing is known"
     assert me.machine == this_machine()
     assert me.pid == os.getpid()
 
@@ -283,8 +283,8 @@ def test_paused_studies_give_out_nothing_and_go_on_where_they_were(storage: RDBS
     one, other = hired(storage), hired(storage)
     claim = claimed(storage, one)
     assert queue.set_state(storage.engine, 1, State.PAUSED) == State.ACTIVE
-    assert leases.claim(storage.engine, other, 1, 4) is None
-    assert leases.beat(storage.engine, one, Beat(claim, 0, 0.0), Batch()) == State.PAUSED
+    assert leases.claim_trial(storage.engine, other, 1, 4) is None
+    assert leases.send_beat(storage.engine, one, Beat(claim, 0, 0.0), Batch()) == State.PAUSED
     leases.hand_back(storage.engine, one, claim, Batch())
     assert states(storage) == ["WAITING"]
     assert queue.set_state(storage.engine, 1, State.ACTIVE) == State.PAUSED
@@ -294,7 +294,7 @@ def test_paused_studies_give_out_nothing_and_go_on_where_they_were(storage: RDBS
 def test_a_stopped_study_ends_its_unfinished_trials_and_a_resumed_one_fills_their_slots(storage: RDBStorage) -> None:
     workers = [hired(storage) for _ in range(3)]
     claims = [claimed(storage, worker) for worker in workers]
-    leases.finish(storage.engine, workers[0], claims[0], Batch(), TrialState.COMPLETE, 0.5)
+    leases.finish_trial(storage.engine, workers[0], claims[0], Batch(), TrialState.COMPLETE, 0.5)
     leases.hand_back(storage.engine, workers[1], claims[1], Batch())
     queue.set_state(storage.engine, 1, State.STOPPED)
     assert states(storage) == ["COMPLETE", "FAIL", "RUNNING"]
@@ -304,17 +304,17 @@ def test_a_stopped_study_ends_its_unfinished_trials_and_a_resumed_one_fills_thei
     queue.set_state(storage.engine, 1, State.ACTIVE)
     claims = [claimed(storage, worker) for worker in workers]
     assert [(claim.slot, claim.number, claim.fresh) for claim in claims] == [(1, 3, True), (2, 4, True), (3, 5, True)]
-    assert leases.claim(storage.engine, hired(storage), 1, 4) is None
+    assert leases.claim_trial(storage.engine, hired(storage), 1, 4) is None
 
 
 def test_studies_are_offered_by_priority_then_age(storage: RDBStorage) -> None:
     for name, priority in (("urgent", 5), ("later", 0)):
         overrides = [f"study.name={name}", f"study.priority={priority}"]
-        store.create_study(storage, file.parse(fakes.TINY, overrides), fakes.TINY, overrides)
+        store.create_study(storage, file.parse_space(fakes.TINY, overrides), fakes.TINY, overrides)
     optuna.create_study(storage=storage, study_name="not ours")
-    assert queue.active(storage.engine) == ["urgent", "tiny", "later"]
+    assert queue.active_studies(storage.engine) == ["urgent", "tiny", "later"]
     worker = hired(storage)
-    leases.finish(storage.engine, worker, claimed(storage, worker), Batch(), TrialState.COMPLETE, 0.5)
+    leases.finish_trial(storage.engine, worker, claimed(storage, worker), Batch(), TrialState.COMPLETE, 0.5)
     claimed(storage, worker)
     found = {
         offer.name: (offer.state, offer.priority, offer.done, offer.held)
@@ -322,6 +322,6 @@ def test_studies_are_offered_by_priority_then_age(storage: RDBStorage) -> None:
     }
     assert found == {"urgent": ("active", 5, 0, 0), "tiny": ("active", 0, 1, 1), "later": ("active", 0, 0, 0)}
     queue.set_state(storage.engine, 1, State.PAUSED)
-    assert queue.active(storage.engine) == ["urgent", "later"]
+    assert queue.active_studies(storage.engine) == ["urgent", "later"]
     with pytest.raises(StoreError, match="not made by `sweeps create`"):
         queue.set_state(storage.engine, 4, State.PAUSED)

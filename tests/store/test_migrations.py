@@ -37,13 +37,13 @@ def test_a_store_of_the_first_version_keeps_its_trials_and_readings(url: str) ->
     storage = RDBStorage(url)
     engine = storage.engine
     with engine.connect() as connection:
-        config = migrations._config()
+        config = migrations._alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.execute(text(f"DROP TABLE {migrations.VERSION_TABLE}"))
         connection.commit()
     study = optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
-    store.record_space(study, file.parse(fakes.TINY), fakes.TINY, [])
+    store.record_space(study, file.parse_space(fakes.TINY), fakes.TINY, [])
     study.tell(study.ask(), 0.5)
     study.ask()
     reading = fakes.reading(4, loss=float("nan"))
@@ -74,7 +74,7 @@ OLD_WORKER = (
 def test_a_store_of_the_second_version_keeps_its_workers(url: str) -> None:
     engine = RDBStorage(url).engine
     with engine.connect() as connection:
-        config = migrations._config()
+        config = migrations._alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
         connection.execute(text(OLD_WORKER), {"lost": False})

@@ -32,33 +32,35 @@ def shown(attributes: dict[str, Any], trial_id: int | None) -> str:
 def test_what_is_written_is_shown_and_what_a_person_wrote_stays_below(
     first: str, second: str, theirs: str, trial_id: int | None, long: int
 ) -> None:
-    attributes = notes.rewritten({}, trial_id, first * long)
+    attributes = notes.changed_attributes({}, trial_id, first * long)
     assert shown(attributes, trial_id) == f"{first * long}\n\n{notes.END}\n"
     edited = shown(attributes, trial_id) + theirs
     prefix = "dashboard:" if trial_id is None else f"dashboard:{trial_id}:"
     pieces = range(0, len(edited), 2045)  # as the dashboard cuts them
     attributes = {f"{prefix}note_str:{index}": edited[at : at + 2045] for index, at in enumerate(pieces)}
-    attributes |= {f"{prefix}note_ver": 2, **notes.rewritten({}, 111, "of a trial whose number begins alike")}
+    attributes |= {f"{prefix}note_ver": 2, **notes.changed_attributes({}, 111, "of a trial whose number begins alike")}
     for _ in range(2):
-        attributes |= notes.rewritten(attributes, trial_id, second)
+        attributes |= notes.changed_attributes(attributes, trial_id, second)
         assert shown(attributes, trial_id) == f"{second}\n\n{notes.END}\n" + (f"\n{theirs}\n" if theirs else "")
-        assert notes.body(attributes, trial_id) == shown(attributes, trial_id)
-    assert notes.rewritten(attributes, trial_id, second) == {}
+        assert notes.note_text(attributes, trial_id) == shown(attributes, trial_id)
+    assert notes.changed_attributes(attributes, trial_id, second) == {}
 
 
 @pytest.mark.parametrize("before", [f"## Ours\n\n{OLD}\n\nTheirs.", "Theirs."], ids=["an earlier version's", "none"])
 def test_the_line_of_earlier_versions_is_known_and_a_note_without_one_is_a_persons(before: str) -> None:
     attributes = {"dashboard:5:note_ver": 3, "dashboard:5:note_str:0": before}
-    attributes |= notes.rewritten(attributes, 5, "## New")
+    attributes |= notes.changed_attributes(attributes, 5, "## New")
     assert shown(attributes, 5) == f"## New\n\n{notes.END}\n\nTheirs.\n"
     assert attributes["dashboard:5:note_ver"] == 4
 
 
 def test_long_notes_fit_into_the_smallest_column_of_any_database() -> None:
-    attributes = notes.rewritten({}, 1, "\U0001f600" * 9000)
+    attributes = notes.changed_attributes({}, 1, "\U0001f600" * 9000)
     assert max(len(json.dumps(value)) for value in attributes.values()) < 65_535
     assert shown(attributes, 1).startswith("\U0001f600" * 9000 + "\n")
-    assert len(notes.rewritten({}, 1, "x" * 9000)) == 2, "one piece, and the version: every trial looks through all"
+    assert len(notes.changed_attributes({}, 1, "x" * 9000)) == 2, (
+        "one piece, and the version: every trial looks through all"
+    )
 
 
 def test_a_studys_note_that_changes_while_a_person_edits_it_can_be_saved(tmp_path: Path) -> None:
@@ -66,14 +68,14 @@ def test_a_studys_note_that_changes_while_a_person_edits_it_can_be_saved(tmp_pat
 
     storage = store.connect(f"sqlite:///{tmp_path}/sweeps.db", create=True)
     study_id = optuna.create_study(storage=storage, study_name="x")._study_id
-    notes.write(storage.engine, study_id, None, "1 of 2")
+    notes.write_note(storage.engine, study_id, None, "1 of 2")
     opened = get_note_from_system_attrs(storage.get_study_system_attrs(study_id), None)
-    notes.write(storage.engine, study_id, None, "2 of 2")
+    notes.write_note(storage.engine, study_id, None, "2 of 2")
     now = storage.get_study_system_attrs(study_id)
     assert shown(now, None).startswith("2 of 2")
     assert version_is_incremented(now, None, opened["version"] + 1), "else the dashboard answers 409"
     save_note_with_version(storage, study_id, None, opened["version"] + 1, opened["body"] + "Mine.")
-    notes.write(storage.engine, study_id, None, "2 of 2")
+    notes.write_note(storage.engine, study_id, None, "2 of 2")
     assert shown(storage.get_study_system_attrs(study_id), None) == f"2 of 2\n\n{notes.END}\n\nMine.\n"
     assert notes.of_studies(storage.engine) == {study_id: f"2 of 2\n\n{notes.END}\n\nMine.\n"}
     storage.engine.dispose()
@@ -84,7 +86,7 @@ def test_every_database_keeps_notes(url: str) -> None:
     study_id = optuna.create_study(storage=storage, study_name="x")._study_id
     for said in ("🙂" * 9000, "± `short`"):
         for trial_id in (None, 1, 11):
-            notes.write(storage.engine, study_id, trial_id, said)
+            notes.write_note(storage.engine, study_id, trial_id, said)
         attributes = storage.get_study_system_attrs(study_id)
         assert {shown(attributes, trial_id) for trial_id in (None, 1, 11)} == {f"{said}\n\n{notes.END}\n"}
         assert notes.of_studies(storage.engine) == {study_id: attributes["dashboard:note_str:0"]}
@@ -93,9 +95,9 @@ def test_every_database_keeps_notes(url: str) -> None:
 
 def test_a_trial_that_killed_its_workers_has_a_note_and_what_a_person_wrote_of_it(url: str) -> None:
     storage = store.connect(url, create=True)
-    study = store.create_study(storage, file.parse(TINY), TINY, [])
-    worker = leases.register(storage.engine, this_process(), "", "0")
-    claim = leases.claim(storage.engine, worker, study._study_id, 1)
+    study = store.create_study(storage, file.parse_space(TINY), TINY, [])
+    worker = leases.register_worker(storage.engine, this_process(), "", "0")
+    claim = leases.claim_trial(storage.engine, worker, study._study_id, 1)
     assert claim is not None
     save_note(study.trials[0], study, "Odd.")
     assert leases.take_over(storage.engine, worker, None, leases.Retries(here=1)) == 1

@@ -66,7 +66,7 @@ def test_six_workers_share_two_connections_and_keep_their_time_outs(
     bounced: str, postgres: servers.PostgreSQL, tmp_path: Path
 ) -> None:
     view = make(bounced, "budget.trials=24")
-    engine = sqlalchemy.create_engine(bounced, **engines.options(engines.parsed(bounced)))
+    engine = sqlalchemy.create_engine(bounced, **engines.engine_options(engines.parse_url(bounced)))
     with engine.connect() as db:
         assert db.exec_driver_sql("SHOW statement_timeout").scalar() == "1min"
         assert db.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "30s"

@@ -44,9 +44,9 @@ def test_the_url_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_a_space_is_read_once_for_each_text(url: str) -> None:
-    study = store.create_study(store.connect(url, create=True), file.parse(TINY), TINY, [])
+    study = store.create_study(store.connect(url, create=True), file.parse_space(TINY), TINY, [])
     assert store.space_of(study) is store.space_of(study)
-    store.record_space(study, file.parse(TINY, ["budget.trials=9"]), TINY, ["budget.trials=9"])
+    store.record_space(study, file.parse_space(TINY, ["budget.trials=9"]), TINY, ["budget.trials=9"])
     assert store.space_of(study).budget.trials == 9
 
 
@@ -58,7 +58,7 @@ def test_a_sqlite_store_writes_ahead(url: str, tmp_path: Path) -> None:
 
 
 def test_a_study_carries_its_space_and_optuna_reads_it(url: str) -> None:
-    space = file.parse(TINY, ["budget.trials=7"])
+    space = file.parse_space(TINY, ["budget.trials=7"])
     storage = store.connect(url, create=True)
     store.create_study(storage, space, TINY, ["budget.trials=7"])
     again = store.load_study(store.connect(url), "tiny")
@@ -70,20 +70,20 @@ def test_a_study_carries_its_space_and_optuna_reads_it(url: str) -> None:
 
 
 def test_what_differs_is_told_key_by_key(url: str) -> None:
-    study = store.create_study(store.connect(url, create=True), file.parse(TINY), TINY, [])
-    changed = file.parse(TINY, ["budget.steps=8", "space.batch_size=16", "space.l2=1e-4", "budget.trials=99"])
+    study = store.create_study(store.connect(url, create=True), file.parse_space(TINY), TINY, [])
+    changed = file.parse_space(TINY, ["budget.steps=8", "space.batch_size=16", "space.l2=1e-4", "budget.trials=99"])
     assert store.differences(study, changed) == [
         "budget.steps: 6 in the study, 8 in the file",
         "space.batch_size: 32 in the study, 16 in the file",
         "space.l2: absent in the study, 0.0001 in the file",
     ]
-    assert store.differences(study, file.parse(TINY)) == []
+    assert store.differences(study, file.parse_space(TINY)) == []
 
 
 def test_a_deleted_study_leaves_nothing_to_the_next_of_its_number(url: str) -> None:
     storage = store.connect(url, create=True)
     for _ in range(2):
-        study = store.create_study(storage, file.parse(TINY), TINY, [])
+        study = store.create_study(storage, file.parse_space(TINY), TINY, [])
         assert store.id_of(storage, study) == 1
         assert fakes.work(storage, study, fakes.learning) == 4
         assert len(store.readings(storage.engine, 1, 0)) == 4

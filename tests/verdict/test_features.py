@@ -12,13 +12,13 @@ from looks import look
 
 from sweeps.readings import Reading
 from sweeps.verdict import Chance
-from sweeps.verdict.features import NAMES, features
+from sweeps.verdict.features import NAMES, features_of
 
 CHANCE = Chance(1 / 365, 5 / 365, log(365), 365)
 
 
 def named(readings: list[Reading], budget: int = 500, chance: Chance = CHANCE) -> dict[str, float]:
-    return dict(zip(NAMES, features(readings, budget, chance).tolist(), strict=True))
+    return dict(zip(NAMES, features_of(readings, budget, chance).tolist(), strict=True))
 
 
 def test_a_loss_that_falls_evenly_is_projected_to_the_end() -> None:
@@ -72,12 +72,12 @@ def test_steps_count_as_shares_of_the_budget(factor: int) -> None:
         look(step, 5.9 - 1e-3 * step, hits1=step % 7, signals=(0.4, 0.1 / (step + 1))) for step in (0, 20, 40, 60)
     ]
     scaled = [replace(each, step=each.step * factor) for each in readings]
-    assert np.allclose(features(readings, 500, CHANCE), features(scaled, 500 * factor, CHANCE), equal_nan=True)
+    assert np.allclose(features_of(readings, 500, CHANCE), features_of(scaled, 500 * factor, CHANCE), equal_nan=True)
 
 
 @given(st.lists(st.sampled_from([0.0, nan, float("inf"), 1e30, 5.9]), min_size=1, max_size=8))
 def test_losses_that_are_no_numbers_raise_nothing(losses: list[float]) -> None:
-    assert len(features([look(10 * index, loss) for index, loss in enumerate(losses)], 500, CHANCE)) == len(NAMES)
+    assert len(features_of([look(10 * index, loss) for index, loss in enumerate(losses)], 500, CHANCE)) == len(NAMES)
 
 
 def test_regression_has_no_hits_and_its_gain_is_r_squared() -> None:

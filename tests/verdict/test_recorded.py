@@ -20,14 +20,14 @@ CHANCE = Chance(1 / 365, 5 / 365, log(365), 365)
 def read_one(tmp_path: Path, **values: Any) -> recorded.Recorded:
     path = tmp_path / "runs.jsonl"
     path.write_text(json.dumps({"id": "a", **values}) + "\n")
-    return next(recorded.read(path))
+    return next(recorded.read_runs(path))
 
 
 @pytest.mark.parametrize("name", ["runs.jsonl", "runs.jsonl.gz"])
 def test_a_run_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
     readings = [look(0, 6.1, 2), replace(look(20, 5.5, 40), loss_std=0.5), look(40, nan, 0, finite=False)]
-    recorded.write(tmp_path / name, [recorded.record("a", {"activation": "selu"}, readings, CHANCE)])
-    (run,) = recorded.read(tmp_path / name)
+    recorded.write_runs(tmp_path / name, [recorded.run_to_record("a", {"activation": "selu"}, readings, CHANCE)])
+    (run,) = recorded.read_runs(tmp_path / name)
     assert (run.id, run.budget, run.config, run.chance.classes) == ("a", 40, {"activation": "selu"}, 365)
     assert run.chance.top1 == pytest.approx(1 / 365, rel=1e-3)
     assert [each.step for each in run.readings] == [0, 20, 40]
@@ -97,9 +97,9 @@ def test_the_training_loss_is_the_mean_since_the_look_before(tmp_path: Path) -> 
 
 def test_a_longer_copy_or_a_run_given_up_is_marked(tmp_path: Path) -> None:
     rest = {"task": {"classes": 10, "budget_steps": 4}, "looks": [{"step": 4, "loss": 2.0}]}
-    assert read_one(tmp_path, **rest).whole
-    assert not read_one(tmp_path, **rest, superseded_by="b").whole
-    assert not read_one(tmp_path, **rest, censored=True).whole
+    assert read_one(tmp_path, **rest).is_whole
+    assert not read_one(tmp_path, **rest, superseded_by="b").is_whole
+    assert not read_one(tmp_path, **rest, censored=True).is_whole
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_what_is_no_record_is_named(tmp_path: Path, content: bytes, words: str) 
     path = tmp_path / "runs.jsonl"
     path.write_bytes(content)
     with pytest.raises(InputError, match=words):
-        list(recorded.read(path))
+        list(recorded.read_runs(path))
     with pytest.raises(InputError, match="No such file"):
-        list(recorded.read(tmp_path / "missing.jsonl"))
+        list(recorded.read_runs(tmp_path / "missing.jsonl"))
 
 
 def test_the_same_runs_make_the_same_file(tmp_path: Path) -> None:
-    records = [recorded.record("a", {}, [look(0), look(20)], CHANCE)]
+    records = [recorded.run_to_record("a", {}, [look(0), look(20)], CHANCE)]
     for name in ("one.jsonl.gz", "two.jsonl.gz"):
-        recorded.write(tmp_path / name, records)
+        recorded.write_runs(tmp_path / name, records)
     assert (tmp_path / "one.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()
     assert gzip.decompress((tmp_path / "one.jsonl.gz").read_bytes()).count(b"\n") == 1

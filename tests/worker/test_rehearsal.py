@@ -23,7 +23,7 @@ def test_each_choice_is_trained_for_one_step_on_few_images() -> None:
         yield fakes.reading(0)
         yield fakes.reading(1)
 
-    space = file.parse(TINY, ["budget.holdout_images=500"])
+    space = file.parse_space(TINY, ["budget.holdout_images=500"])
     assert rehearse(space, train, fakes.load, "tiny.toml") == len(seen)
     assert {entry[:2] for entry in seen} == {("relu", "none"), ("selu", "none"), ("selu", "standardize_unit")}
     assert {entry[2:] for entry in seen} == {(1, 64)}
@@ -31,7 +31,7 @@ def test_each_choice_is_trained_for_one_step_on_few_images() -> None:
 
 def test_what_cannot_be_trained_is_one_line_with_the_values() -> None:
     with pytest.raises(SpaceError) as caught:
-        rehearse(file.parse(TINY), fakes.raising, fakes.load, "tiny.toml")
+        rehearse(file.parse_space(TINY), fakes.raising, fakes.load, "tiny.toml")
     line = str(caught.value)
     assert line.startswith("tiny.toml: space: cannot be trained with activation = relu, ")
     assert "constraint = none" in line

@@ -33,7 +33,7 @@ def make(tmp_path: Path) -> Any:
 
     def made(*overrides: str, name: str = "store") -> tuple[Any, optuna.Study]:
         storage = store.connect(f"sqlite:///{tmp_path}/{name}.db", create=True)
-        return storage, store.create_study(storage, file.parse(TINY, overrides), TINY, overrides)
+        return storage, store.create_study(storage, file.parse_space(TINY, overrides), TINY, overrides)
 
     return made
 
@@ -235,11 +235,11 @@ def test_in_economy_mode_a_run_that_is_not_among_the_best_is_outranked_not_dead(
 
 def pool(storage: Any, train: Any) -> int:
     """A worker without a study, which ends when there is nothing to do."""
-    return Worker(storage, train, fakes.load, never, None, fakes.QUICK).serve((), exit_when_idle=True)
+    return Worker(storage, train, fakes.load, never, None, fakes.QUICK).serve_studies((), exit_when_idle=True)
 
 
 def named(storage: Any, *overrides: str) -> optuna.Study:
-    return store.create_study(storage, file.parse(TINY, overrides), TINY, overrides)
+    return store.create_study(storage, file.parse_space(TINY, overrides), TINY, overrides)
 
 
 def test_a_pool_serves_studies_by_priority_and_those_made_later(make: Any) -> None:
@@ -291,13 +291,13 @@ def test_an_attempt_that_breaks_off_counts_as_a_death_and_blames_no_study(
     make: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     storage, study = make("budget.trials=1")
-    monkeypatch.setattr(attempt.Attempt, "_trained", lambda *_: no_input())
+    monkeypatch.setattr(attempt.Attempt, "_train", lambda *_: no_input())
     for state in (TrialState.WAITING, TrialState.WAITING, TrialState.FAIL):
         worker = Worker(storage, fakes.learning, fakes.load, never, None, fakes.QUICK)
         with pytest.raises(InputError, match="of the attempt's own"):
-            worker._one([])
+            worker._attempt_one_trial([])
         assert "is left" not in capsys.readouterr().err
-        assert not worker.heart.holds
+        assert not worker.heart.holds_trial
         assert [trial.state for trial in study.trials] == [state]
 
 
@@ -321,7 +321,7 @@ def test_a_run_is_closed_however_its_attempt_ends(make: Any, monkeypatch: pytest
 
     worker = Worker(storage, train, fakes.load, never, None, fakes.QUICK)
     with pytest.raises(LostLeaseError):
-        worker._one([])
+        worker._attempt_one_trial([])
     assert len(closed) == 1
     assert study.trials[0].state == TrialState.WAITING
 
@@ -368,7 +368,7 @@ def test_a_checkpoint_is_written_while_a_look_takes_long(make: Any, tmp_path: Pa
         return Long(fakes.learning(config, arrays, None).readings, state)
 
     place = str(tmp_path / "place")
-    assert Worker(storage, train, fakes.load, never, place, patience).serve(["tiny"]) == 1
+    assert Worker(storage, train, fakes.load, never, place, patience).serve_studies(["tiny"]) == 1
     assert found[0] == 1
     left = [path for path in (Path(place) / "checkpoints").rglob("*") if path.is_file()]
     assert not left, "none is left once the trial has ended"

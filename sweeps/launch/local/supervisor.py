@@ -12,7 +12,7 @@ from types import FrameType
 from sweeps.launch.job import INTERRUPTED
 from sweeps.launch.local import worker_processes
 from sweeps.launch.local.devices import DeviceAssignment
-from sweeps.worker.shutdown import SAME_S, SIGNALS, handled
+from sweeps.worker.shutdown import SAME_S, SIGNALS, signals_handled
 
 POLL_S = 0.2
 # From the death of a worker until another one is started; doubled with each death.
@@ -55,7 +55,7 @@ class ReceivedSignals:
 def receive_signals() -> Iterator[ReceivedSignals]:
     """Count the signals that ask this process to leave within the block, instead of ending the process."""
     signals = ReceivedSignals()
-    with handled(SIGNALS, signals.count_signal):
+    with signals_handled(SIGNALS, signals.count_signal):
         yield signals
 
 
