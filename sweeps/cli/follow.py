@@ -25,11 +25,11 @@ from sweeps.store import queue
 from sweeps.store.reaper import Reaper
 from sweeps.store.retry import OUTAGE_S, retry_while_unavailable
 from sweeps.store.tables import State
-from sweeps.worker.shutdown import signals_handled
+from sweeps.worker.shutdown import SUPERVISOR_S, signals_handled
 
 POLL_S = 0.5
 STOPPING_POLL_S = 0.1
-PATIENCE_S = 60.0  # from asking workers to stop until they are killed: longer than the longest evaluation
+PATIENCE_S = 60.0  # for which a store that is away is waited
 INTERRUPTED_BY_USER = 130  # the exit code that shells give to a command that Ctrl-C ended
 BAR_WIDTH = 32  # columns
 
@@ -182,13 +182,13 @@ def _replace_lost_workers(workers: LocalWorkers, reaper: Reaper) -> None:
 
 
 def _end_workers(workers: LocalWorkers, stop: StopRequests, progress: StudyProgress, live: Live) -> None:
-    """Let workers hand their trials back; kill them after a second signal, or after `PATIENCE_S`."""
+    """Let workers hand their trials back; kill them after a second signal, or after `SUPERVISOR_S`."""
     note = ""
     if stop.count:
         note = "stopping: checkpoints are being written; Ctrl-C again to stop now"
         workers.ask_to_stop()
     count_before = stop.count
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + SUPERVISOR_S
     while workers.any_running() and stop.count == count_before and time.monotonic() < deadline:
         live.update(progress.render_bar(note))
         time.sleep(STOPPING_POLL_S)

@@ -32,6 +32,7 @@ from sweeps.launch.slurm import (
     submit_job,
 )
 from sweeps.store import engines
+from sweeps.worker.shutdown import LAUNCHER_S
 
 PartitionOption = Annotated[str | None, typer.Option(help="Slurm's partition.", show_default=False)]
 TimeOption = Annotated[
@@ -75,7 +76,7 @@ def slurm(
     constraint: ConstraintOption = None,
     cpus: CpusOption = 1,
     memory: MemoryOption = None,
-    warning: WarningOption = 60,
+    warning: WarningOption = int(LAUNCHER_S),
     extra: ExtraOption = None,
     setup: SetupOption = None,
     image: ImageOption = None,

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from sweeps.errors import InputError, SweepsError, one_line
 from sweeps.launch.job import INTERRUPTED, Job, digest_store
+from sweeps.worker.shutdown import LAUNCHER_S
 
 POLL_S = 1.0
-LEAVE_S = 60.0  # from asking workers to leave until their jobs are cancelled
 ANSWER_S = 60.0
 LOGS = "sweeps-logs"
 RUNTIMES = ("apptainer", "pyxis")
@@ -42,7 +42,7 @@ class SlurmResources:
     constraint: str | None = None
     cpus_per_worker: int = 1
     memory_per_worker: str | None = None
-    warning_s: int = 60
+    warning_s: int = int(LAUNCHER_S)
     extra: tuple[str, ...] = ()
 
 
@@ -314,10 +314,10 @@ def cancel_tasks(name: str, say: Callable[[str], None], wait: Callable[[float], 
     _cancel("--me", f"--name={name}", "--state=PENDING")
     _cancel("--me", f"--name={name}", "--state=RUNNING", "--batch", "--signal=TERM")
     say(f"{len(tasks)} in the queue: workers are handing their trials back")
-    deadline = time.monotonic() + LEAVE_S
+    deadline = time.monotonic() + LAUNCHER_S
     while remaining := list_tasks([name], mine=True):
         if time.monotonic() > deadline:
-            say(f"{len(remaining)} left after {LEAVE_S:.0f} s: Slurm ends them")
+            say(f"{len(remaining)} left after {LAUNCHER_S:.0f} s: Slurm ends them")
             _cancel("--me", f"--name={name}")
             break
         if any(task.state == "PENDING" for task in remaining):

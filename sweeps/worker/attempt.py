@@ -231,6 +231,8 @@ class Attempt:
         """Write a checkpoint; one that cannot be written is no reason to end a run that may learn."""
         if self.checkpoints is None or self.run is None or self.config is None:
             return False
+        heart = self.means.heart
+        heart.saving = True
         try:
             content = Checkpoint(self.config.to_json(), self.step, tuple(self.readings), self.run.state())
             self.checkpoints.save(self.claim.number, content)
@@ -239,7 +241,8 @@ class Attempt:
             self.storage.set_trial_user_attr(self.claim.trial_id, store.NO_CHECKPOINT, one_line(exc)[:LONGEST])
             return False
         finally:
-            self.means.heart.record_checkpoint()
+            heart.saving = False
+            heart.record_checkpoint()
         return True
 
     def _hand_back(self) -> None:

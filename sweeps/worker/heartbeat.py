@@ -21,10 +21,10 @@ from sweeps.store.reaper import GRACE_S, Reaper
 from sweeps.store.retry import DATABASE_ERRORS, retry_while_unavailable
 from sweeps.store.tables import State
 from sweeps.store.worker_storage import WorkerStorage
+from sweeps.worker.shutdown import STORE_S
 
 WATCHED_BEATS = 2.5  # a silent worker is watched for so long before it is taken for dead
 LOCK_S = 1.0  # for a delivery under way
-LEAVING_S = 4.0  # the store is waited for by a worker that was told to end: Slurm and Kubernetes kill after 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class Heartbeat:
         order: what is to be done with the trial in hand; asked for between two pulls of readings.
         why: in words, where that is not to go on.
         checkpoint_due: whether it is time for one.
+        saving: whether a checkpoint is being written.
     """
 
     def __init__(self, storage: RDBStorage, worker: int, patience: Patience) -> None:
@@ -87,6 +88,7 @@ class Heartbeat:
         self.order = Order.GO_ON
         self.why = ""
         self.checkpoint_due = False
+        self.saving = False
         self._engine = storage.engine
         # The thread's own: a server has few connections, and this one is needed for a moment at each beat.
         self._aside = engines.without_pool(storage)
@@ -239,7 +241,7 @@ class Heartbeat:
         return True
 
     def _stops_waiting(self) -> bool:
-        return 0.0 < self._leaving < time.monotonic() - LEAVING_S
+        return 0.0 < self._leaving < time.monotonic() - STORE_S
 
     def _make_beat(self, work: Work | None) -> Beat:
         if work is not None:

@@ -294,8 +294,12 @@ class WorkerProcess:
         if self.worker is not None:
             self.worker.heart.order_hand_back(f"{name} came")
 
+    def is_saving(self) -> bool:
+        """Return whether a checkpoint is being written."""
+        return self.worker is not None and self.worker.heart.saving
+
     def hand_back_without_run(self) -> bool:
-        """Return the same without the training, which does not return; whether nothing is in hand any more."""
+        """Hand the trial back although its training does not return; return whether no trial is held any more."""
         return self.worker is None or self.worker.heart.hand_back_without_run()
 
 
@@ -303,5 +307,5 @@ class WorkerProcess:
 def worker_process() -> Iterator[WorkerProcess]:
     """Run a worker's process: signals are handled from the beginning, while the store is still waited for."""
     process = WorkerProcess()
-    with interruptible(process.order_hand_back, process.hand_back_without_run) as process.told:
+    with interruptible(process.order_hand_back, process.hand_back_without_run, process.is_saving) as process.told:
         yield process

@@ -106,7 +106,7 @@ sys.exit("they never began")
 def test_a_worker_that_does_not_leave_is_killed(
     crew: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(supervisor, "SUPERVISOR_S", 0.5)
     deaf = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); "
     deaf += "open(sys.argv[1], 'a').write('began'); time.sleep(60)"
     with supervisor.receive_signals() as signals:

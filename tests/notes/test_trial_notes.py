@@ -134,7 +134,8 @@ from sweeps import store
 from sweeps.space import file as space_file
 from sweeps.worker.worker import Worker
 storage = store.connect("sqlite:///sweeps.db", create=True)
-study = store.create_study(storage, space_file.parse_space(fakes.TINY, ["budget.trials=1"]), fakes.TINY, ["budget.trials=1"])
+space = space_file.parse_space(fakes.TINY, ["budget.trials=1"])
+study = store.create_study(storage, space, fakes.TINY, ["budget.trials=1"])
 Worker(storage, fakes.collapsing, fakes.load, fakes.never, None, fakes.QUICK).serve_studies(["tiny"])
 assert study.trials[0].user_attrs["autopsy_cause"]
 assert "traceback" not in study.trials[0].user_attrs

@@ -20,10 +20,11 @@ from yaml import YAMLError
 
 from sweeps.errors import InputError, SweepsError, one_line
 from sweeps.launch.job import count_noun
-from sweeps.launch.kubernetes.manifest import LEAVE_S, SECRET_KEY
+from sweeps.launch.kubernetes.manifest import SECRET_KEY
+from sweeps.worker.shutdown import POD_S
 
 POLL_S = 1.0
-PATIENCE_S = LEAVE_S + 60.0  # a kubelet kills a pod that has not ended by itself, and then has to report it
+PATIENCE_S = POD_S + 60.0  # a kubelet kills a pod that has not ended by itself, and then has to report it
 TIMEOUT_S = (10.0, 60.0)  # to connect, to answer
 # Status codes of HTTP.
 NOT_FOUND = 404

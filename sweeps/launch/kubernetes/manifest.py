@@ -13,12 +13,12 @@ from sweeps.launch.job import INTERRUPTED, Job
 from sweeps.launch.kubernetes import pod_options
 from sweeps.launch.kubernetes.pod_options import SCRATCH, SECRET_FOLDER, Mount, PodOptions
 from sweeps.logs import FORMAT_VARIABLE
+from sweeps.worker.shutdown import POD_S
 
 UNUSABLE = 2  # the exit code of workers whose input somebody has to correct
 # An index may fail when a node runs out of memory, or a store is away for a quarter of an hour. Kubernetes doubles the
 # wait between starts up to six minutes: twenty failures in a row take two hours; a pool's have to last for weeks.
 FAILURES_PER_INDEX = 20
-LEAVE_S = 75  # from SIGTERM to SIGKILL: longer than a supervisor waits for its workers
 KEPT_S = 24 * 3600  # how long a job that has ended can be inspected
 SECRET_KEY = "url"
 SCRATCH_SIZE = "10Gi"  # room for the data sets that Keras fetches
@@ -113,7 +113,7 @@ def _pod_spec(job: Job, options: PodOptions) -> dict[str, Any]:
     }
     return {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": LEAVE_S,
+        "terminationGracePeriodSeconds": int(POD_S),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": _security_context(access.user),

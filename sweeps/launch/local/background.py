@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO
 
 from sweeps.errors import InputError, SweepsError
+from sweeps.worker.shutdown import CANCEL_S
 
 POLL_S = 0.2
-PATIENCE_S = 90.0  # longer than a supervisor waits for its workers
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def cancel_supervisors(name: str) -> int:
     for number in asked:
         logger.info("asking process %d to end", number)
         os.kill(number, signal.SIGTERM)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + CANCEL_S
     while remaining := [number for number in running_supervisors(name) if number in asked]:
         if time.monotonic() > deadline:
             number = remaining[0]

@@ -12,14 +12,13 @@ from types import FrameType
 from sweeps.launch.job import INTERRUPTED
 from sweeps.launch.local import worker_processes
 from sweeps.launch.local.devices import DeviceAssignment
-from sweeps.worker.shutdown import SAME_S, SIGNALS, signals_handled
+from sweeps.worker.shutdown import SAME_S, SIGNALS, SUPERVISOR_S, signals_handled
 
 POLL_S = 0.2
 # From the death of a worker until another one is started; doubled with each death.
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 300.0
 LIVED_S = 60.0  # a worker that lived for so long did not die of its start
-PATIENCE_S = 60.0  # from asking workers to leave until they are killed: longer than any checkpoint
 # How a worker ends by itself, after which it is not started again.
 NOTHING_LEFT = 0
 FAILING = 1  # trials keep failing
@@ -159,7 +158,7 @@ class Supervisor:
             logger.info("leaving now")
         else:
             logger.info("%s came: workers are handing their trials back", signals.name)
-            self._deadline = now + PATIENCE_S
+            self._deadline = now + SUPERVISOR_S
         self._requests = signals.times
         self._send_signal(signal.SIGTERM)
 
