@@ -10,7 +10,6 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
-FORMAT_VARIABLE = "SWEEPS_LOG_FORMAT"
 LogFormat = Literal["text", "json"]
 # In "scheme://user:password@host" and in "...?password=...&...": messages come from drivers and clients too.
 PASSWORD_IN_URL = re.compile(r"(?P<before>[a-zA-Z][\w+.-]*://[^\s:/@]*:)[^\s@]+(?P<after>@)")

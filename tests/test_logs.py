@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sweeps import logs
+from sweeps.environment import LOG_FORMAT_VARIABLE
 
 logger = logging.getLogger("sweeps.test")
 
@@ -77,7 +78,7 @@ def test_a_url_without_a_password_is_left_as_it_is() -> None:
 
 def test_a_worker_that_cannot_start_says_so_in_json(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sweeps", "worker", "tiny"]
-    environment = {**os.environ, logs.FORMAT_VARIABLE: "json"}
+    environment = {**os.environ, LOG_FORMAT_VARIABLE: "json"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     values = json.loads(done.stderr)

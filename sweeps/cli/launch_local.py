@@ -23,6 +23,7 @@ from sweeps.cli.launch_options import (
     require_studies,
 )
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
+from sweeps.environment import JOB_VARIABLE
 from sweeps.errors import InputError
 from sweeps.launch.job import Job, count_noun
 from sweeps.launch.local import background
@@ -87,7 +88,7 @@ def local(
 
 def _supervise(job: Job, devices: list[DeviceAssignment], environment: dict[str, str], *, exit_when_idle: bool) -> int:
     """Keep workers running in the foreground; return the exit code."""
-    environment.setdefault("SWEEPS_JOB", f"local {job.name}")  # a cluster has named its own job
+    environment.setdefault(JOB_VARIABLE, f"local {job.name}")  # a cluster has named its own job
     arguments = []
     if exit_when_idle:
         arguments.append("--exit-when-idle")

@@ -21,6 +21,7 @@ from sweeps.cli.launch_options import (
     require_studies,
 )
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
+from sweeps.environment import ARTIFACTS_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_VARIABLE
 from sweeps.errors import InputError
 from sweeps.launch.job import Job, count_noun, parse_gpu_share
 from sweeps.launch.local.worker_processes import worker_environment
@@ -136,13 +137,13 @@ def slurm(
 def _export_lines(job: Job, storage_url: str, artifacts: str | None, log_format: log_output.LogFormat) -> list[str]:
     """Return the lines of bash that set what a submission takes from the environment, without a password."""
     if store.masked(storage_url) == storage_url:
-        lines = [f"export SWEEPS_STORAGE={shlex.quote(storage_url)}"]
+        lines = [f"export {STORAGE_VARIABLE}={shlex.quote(storage_url)}"]
     else:
         lines = [f"# SWEEPS_STORAGE, or the file that SWEEPS_STORAGE_FILE names, has to hold the URL of {job.store}"]
     if artifacts is not None:
-        lines.append(f"export SWEEPS_ARTIFACTS={shlex.quote(artifacts)}")
+        lines.append(f"export {ARTIFACTS_VARIABLE}={shlex.quote(artifacts)}")
     if log_format != "text":
-        lines.append(f"export {log_output.FORMAT_VARIABLE}={log_format}")
+        lines.append(f"export {LOG_FORMAT_VARIABLE}={log_format}")
     return lines
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sweeps import logs
+from sweeps.environment import LOG_FORMAT_VARIABLE
 
 SpaceArgument = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
 OverridesOption = Annotated[
@@ -37,7 +38,7 @@ LogFormatOption = Annotated[
     logs.LogFormat,
     typer.Option(
         "--log-format",
-        envvar=logs.FORMAT_VARIABLE,
+        envvar=LOG_FORMAT_VARIABLE,
         help="Log lines on stderr: text for people, json for a log collector.",
     ),
 ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweeps import store
+from sweeps.environment import STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
 from sweeps.space.space import Space
 
 
@@ -63,9 +64,9 @@ def delete_command(storage_url: str, study: str) -> str:
     """
     url = shlex.quote(storage_url)
     if _has_password(storage_url):
-        url = f'"${store.VARIABLE}"'
+        url = f'"${STORAGE_VARIABLE}"'
         if _url_is_in_file():
-            url = f'"$(cat "${store.FILE_VARIABLE}")"'
+            url = f'"$(cat "${STORAGE_FILE_VARIABLE}")"'
     return f"{_typed_command('optuna')} delete-study --study-name {shlex.quote(study)} --storage {url}"
 
 
@@ -89,13 +90,13 @@ def _storage_condition(storage_url: str) -> str:
     if not _has_password(storage_url):
         return ""
     if _url_is_in_file():
-        return f", with the file of the store's URL in {store.FILE_VARIABLE}"
-    return f", with the store's URL in {store.VARIABLE}"
+        return f", with the file of the store's URL in {STORAGE_FILE_VARIABLE}"
+    return f", with the store's URL in {STORAGE_VARIABLE}"
 
 
 def _url_is_in_file() -> bool:
     """Return True if the environment names a file that holds the URL."""
-    return bool(os.environ.get(store.FILE_VARIABLE)) and not os.environ.get(store.VARIABLE)
+    return bool(os.environ.get(STORAGE_FILE_VARIABLE)) and not os.environ.get(STORAGE_VARIABLE)
 
 
 def _has_password(storage_url: str) -> bool:

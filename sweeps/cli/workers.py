@@ -12,6 +12,7 @@ from sweeps import logs, store
 from sweeps.artifacts.locations import require_writable
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, StudyArgument
 from sweeps.cli.training import import_training, prepare_device
+from sweeps.environment import JOB_VARIABLE
 from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
 from sweeps.store import engines, queue
 from sweeps.store.tables import State
@@ -46,7 +47,7 @@ def worker(
     logs.configure_logging(log_format)
     storage_url = store.url(storage)
     artifacts_url = store.artifacts(storage_url, artifacts)
-    job = os.environ.get("SWEEPS_JOB", "")
+    job = os.environ.get(JOB_VARIABLE, "")
     with worker_process() as process:
         opened = _wait_for_store(process, storage_url, waits_for_study=not studies and not exit_when_idle)
         if opened is None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeps.environment import JOB_VARIABLE
 from sweeps.errors import InputError, SweepsError, one_line
 from sweeps.launch.job import INTERRUPTED, Job, digest_store
 from sweeps.worker.shutdown import LAUNCHER_S
@@ -144,7 +145,7 @@ def job_script(job: Job, options: SlurmOptions) -> str:
         setup += "export CUDA_VISIBLE_DEVICES=-1\n"
     return f"""#!/bin/bash
 # Workers of sweeps: {job.name}
-{setup}export SWEEPS_JOB="slurm ${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+{setup}export {JOB_VARIABLE}="slurm ${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
 workers={job.workers_per_task}
 if [ "$SLURM_ARRAY_TASK_ID" -eq {job.tasks - 1} ]; then workers={job.workers_of_last_task}; fi
 passed_on= warned= interrupted= code=127

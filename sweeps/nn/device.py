@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from sweeps.environment import GPU_MEMORY_VARIABLE
 from sweeps.nn import hushed
 
 
@@ -27,7 +28,7 @@ def prepare() -> None:
     tf.config.experimental.enable_op_determinism()
     with hushed():
         for gpu in tf.config.list_physical_devices("GPU"):
-            _share(gpu, os.environ.get("SWEEPS_GPU_MEMORY_MIB"))
+            _share(gpu, os.environ.get(GPU_MEMORY_VARIABLE))
         tf.config.list_logical_devices()
 
 

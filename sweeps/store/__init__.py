@@ -12,8 +12,6 @@ from sweeps.store.readings import finished_readings as finished_readings
 from sweeps.store.readings import readings as readings
 from sweeps.store.readings import readings_of_each as readings_of_each
 from sweeps.store.studies import DEFAULT_URL as DEFAULT_URL
-from sweeps.store.studies import FILE_VARIABLE as FILE_VARIABLE
-from sweeps.store.studies import VARIABLE as VARIABLE
 from sweeps.store.studies import artifacts as artifacts
 from sweeps.store.studies import confirming as confirming
 from sweeps.store.studies import connect as connect

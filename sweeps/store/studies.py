@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from sqlalchemy import Engine, select
 
+from sweeps.environment import ARTIFACTS_VARIABLE, STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
 from sweeps.errors import InputError, NoStoreError, StoreError, did_you_mean
 from sweeps.space import file as space_file
 from sweeps.space.space import Space
@@ -23,10 +24,6 @@ from sweeps.store.attributes import CONFIRMS, QUESTION, SPACE_OVERRIDES, SPACE_S
 from sweeps.store.batches import table_of
 
 DEFAULT_URL = "sqlite:///sweeps.db"
-
-
-VARIABLE = "SWEEPS_STORAGE"
-FILE_VARIABLE = "SWEEPS_STORAGE_FILE"
 
 
 def url(given: str | None) -> str:
@@ -38,12 +35,12 @@ def url(given: str | None) -> str:
         InputError: both variables are set.
         StoreError: the file cannot be read, or is empty.
     """
-    name = os.environ.get(VARIABLE)
-    file = os.environ.get(FILE_VARIABLE)
+    name = os.environ.get(STORAGE_VARIABLE)
+    file = os.environ.get(STORAGE_FILE_VARIABLE)
     if given:
         return given
     if name and file:
-        raise InputError(f"{VARIABLE} and {FILE_VARIABLE} are both set; unset one of them")
+        raise InputError(f"{STORAGE_VARIABLE} and {STORAGE_FILE_VARIABLE} are both set; unset one of them")
     return name or (_read_url_file(file) if file else DEFAULT_URL)
 
 
@@ -55,9 +52,9 @@ def _read_url_file(file: str) -> str:
             reason = exc.strerror
         else:
             reason = "it is no text"
-        raise StoreError(f"{FILE_VARIABLE}: {file} cannot be read ({reason}); name a file that can") from exc
+        raise StoreError(f"{STORAGE_FILE_VARIABLE}: {file} cannot be read ({reason}); name a file that can") from exc
     if not name:
-        raise StoreError(f"{FILE_VARIABLE}: {file} is empty; write the store's URL into it")
+        raise StoreError(f"{STORAGE_FILE_VARIABLE}: {file} is empty; write the store's URL into it")
     return name
 
 
@@ -121,7 +118,7 @@ def artifacts(storage_url: str, given: str | None = None) -> str | None:
     """
     url = engines.parse_url(storage_url)
     beside = f"{url.database}.artifacts" if engines.is_sqlite(url) else None
-    return given or os.environ.get("SWEEPS_ARTIFACTS") or beside
+    return given or os.environ.get(ARTIFACTS_VARIABLE) or beside
 
 
 def create_study(storage: RDBStorage, space: Space, text: str, overrides: Sequence[str]) -> optuna.Study:

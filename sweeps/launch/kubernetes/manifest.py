@@ -8,11 +8,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from sweeps.environment import ARTIFACTS_VARIABLE, JOB_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_FILE_VARIABLE
 from sweeps.errors import InputError
 from sweeps.launch.job import INTERRUPTED, Job
 from sweeps.launch.kubernetes import pod_options
 from sweeps.launch.kubernetes.pod_options import SCRATCH, SECRET_FOLDER, Mount, PodOptions
-from sweeps.logs import FORMAT_VARIABLE
 from sweeps.worker.shutdown import POD_S
 
 UNUSABLE = 2  # the exit code of workers whose input somebody has to correct
@@ -194,17 +194,17 @@ def _environment_variables(job: Job, options: PodOptions) -> list[dict[str, Any]
     def field_of_pod(name: str, path: str) -> dict[str, Any]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
-    fixed = {"SWEEPS_STORAGE_FILE": f"{SECRET_FOLDER}/{SECRET_KEY}", "HOME": SCRATCH}
+    fixed = {STORAGE_FILE_VARIABLE: f"{SECRET_FOLDER}/{SECRET_KEY}", "HOME": SCRATCH}
     if options.artifacts is not None:
-        fixed["SWEEPS_ARTIFACTS"] = escape_variables(options.artifacts)
+        fixed[ARTIFACTS_VARIABLE] = escape_variables(options.artifacts)
     if options.log_format != "text":
-        fixed[FORMAT_VARIABLE] = options.log_format
+        fixed[LOG_FORMAT_VARIABLE] = options.log_format
     if not job.workers_per_gpu:
         fixed["CUDA_VISIBLE_DEVICES"] = "-1"  # some nodes show their GPUs to every container
     return [
         field_of_pod("POD_NAMESPACE", "metadata.namespace"),
         field_of_pod("POD_NAME", "metadata.name"),
-        {"name": "SWEEPS_JOB", "value": "kubernetes $(POD_NAMESPACE)/$(POD_NAME)"},
+        {"name": JOB_VARIABLE, "value": "kubernetes $(POD_NAMESPACE)/$(POD_NAME)"},
         *({"name": name, "value": value} for name, value in fixed.items()),
     ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pynvml
 
+from sweeps.environment import GPU_MEMORY_VARIABLE
 from sweeps.errors import InputError
 
 MOST_WORKERS = 8  # by default, without GPUs: each holds a TensorFlow of .5-1 GB
@@ -33,7 +34,7 @@ class DeviceAssignment:
         if self.gpu:
             variables["CUDA_VISIBLE_DEVICES"] = self.gpu
         if self.memory_mib is not None:
-            variables["SWEEPS_GPU_MEMORY_MIB"] = str(self.memory_mib)
+            variables[GPU_MEMORY_VARIABLE] = str(self.memory_mib)
         return variables
 
 

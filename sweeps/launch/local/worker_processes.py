@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from sweeps import logs
+from sweeps.environment import ARTIFACTS_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
 from sweeps.errors import WorkerError
 from sweeps.launch.local.devices import DeviceAssignment, assign_devices, visible_gpus
 
@@ -33,12 +34,12 @@ def worker_environment(storage_url: str, artifacts: str | None, log_format: logs
     A store that a file names stays in that file: an environment may be kept where others read it.
     """
     variables = dict(os.environ)
-    if not _file_contains(variables.get("SWEEPS_STORAGE_FILE"), storage_url):
-        variables.pop("SWEEPS_STORAGE_FILE", None)
-        variables["SWEEPS_STORAGE"] = storage_url
+    if not _file_contains(variables.get(STORAGE_FILE_VARIABLE), storage_url):
+        variables.pop(STORAGE_FILE_VARIABLE, None)
+        variables[STORAGE_VARIABLE] = storage_url
     if artifacts is not None:
-        variables["SWEEPS_ARTIFACTS"] = artifacts
-    variables[logs.FORMAT_VARIABLE] = log_format
+        variables[ARTIFACTS_VARIABLE] = artifacts
+    variables[LOG_FORMAT_VARIABLE] = log_format
     return variables
 
 
