@@ -44,18 +44,18 @@ def refresh(storage: RDBStorage, study: Study) -> None:
 def write(storage: RDBStorage, study: Study, trials: Sequence[FrozenTrial]) -> None:
     """Write the note of a study from its trials, in the order of their numbers."""
     study_id = store.id_of(storage, study)
-    parts = [text(study_id, store.space_of(study), trials), *_file(study.user_attrs)]
-    notes.write_note(storage.engine, study_id, None, "\n\n".join(parts))
+    space = store.space_of(study)
+    parts = [text(study_id, space, trials)]
+    parts.extend(_file(study.user_attrs))
+    finished = summaries.summarise(space, trials).done
+    notes.write_study_note(storage.engine, study_id, "\n\n".join(parts), finished)
 
 
 def stale(storage: RDBStorage) -> list[tuple[int, str]]:
     """Return the studies of sweeps, number and name, whose notes tell of fewer or more trials than have finished."""
-    known = notes.of_studies(storage.engine)
-    return [
-        (offer.study_id, offer.name)
-        for offer in queue.queued_studies(storage.engine)
-        if _heading(offer.done) not in known.get(offer.study_id, "")
-    ]
+    finished = notes.finished_in_notes(storage.engine)
+    studies = queue.queued_studies(storage.engine)
+    return [(study.study_id, study.name) for study in studies if finished.get(study.study_id) != study.done]
 
 
 def text(study_id: int, space: Space, trials: Sequence[FrozenTrial]) -> str:
@@ -65,14 +65,10 @@ def text(study_id: int, space: Space, trials: Sequence[FrozenTrial]) -> str:
     return "\n\n".join(line for part in parts for line in part)
 
 
-def _heading(done: int) -> str:
-    return f"### As of {done:,} of "
-
-
 def _standing(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
     if space.question:
         yield f"## {space.question}"
-    yield f"{_heading(summary.done)}{summary.trials:,} trials"
+    yield f"### As of {summary.done:,} of {summary.trials:,} trials"
     counts = [f"| {fate} | {summary.fates.get(fate, 0):,} | {GAP}{MEANINGS[fate]} |" for fate in FATES]
     yield "\n".join([f"| fate | {GAP}trials | {GAP}meaning |", "|:--|--:|:--|", *counts])
     if summary.steps_saved:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, select
 from sweeps.store.batches import put_rows, table_of, writing_transaction
 
 ATTRIBUTES = table_of(models.StudySystemAttributeModel)
+FINISHED_IN_NOTE = "sweeps:note_finished"  # a study's system attribute: how many finished trials its note tells of
 END = "*`sweeps` rewrites what stands above; what is written below this line stays.*"
 # As above, or as earlier versions wrote it.
 LINE = re.compile(r"\*`sweeps(?: autopsy)?` rewrites what stands above; what is written below this line stays\.\*")
@@ -65,6 +66,14 @@ def write_note(engine: Engine, study_id: int, trial_id: int | None, ours: str) -
         put_note(db, study_id, trial_id, ours)
 
 
+def write_study_note(engine: Engine, study_id: int, ours: str, finished: int) -> None:
+    """Have a study's note say `ours`, and record how many finished trials it tells of."""
+    with writing_transaction(engine) as db:
+        put_note(db, study_id, None, ours)
+        row = {"study_id": study_id, "key": FINISHED_IN_NOTE, "value_json": json.dumps(finished)}
+        put_rows(db, ATTRIBUTES, [row], ("study_id", "key"))
+
+
 def put_note(db: Connection, study_id: int, trial_id: int | None, ours: str) -> None:
     """Write a note inside a transaction."""
     found = db.execute(
@@ -81,12 +90,12 @@ def note_conditions(study_id: int, trial_id: int | None) -> Iterator[ColumnEleme
     yield ATTRIBUTES.c.key.like(f"{_key_prefix(trial_id)}note%")
 
 
-def of_studies(engine: Engine) -> dict[int, str]:
-    """Return the beginning of each study's own note, by the study's id."""
+def finished_in_notes(engine: Engine) -> dict[int, int]:
+    """Return how many finished trials each study's own note tells of, by the study's id; of those that say so."""
     query = select(ATTRIBUTES.c.study_id, ATTRIBUTES.c.value_json)
     with engine.connect() as db:
-        rows = db.execute(query.where(ATTRIBUTES.c.key == f"{_key_prefix(None)}note_str:0")).all()
-    return {study_id: str(json.loads(value)) for study_id, value in rows}
+        rows = db.execute(query.where(ATTRIBUTES.c.key == FINISHED_IN_NOTE)).all()
+    return {study_id: int(json.loads(value)) for study_id, value in rows}
 
 
 def _version_and_pieces(attributes: Mapping[str, Any], trial_id: int | None) -> tuple[int, list[str]]:

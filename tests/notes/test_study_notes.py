@@ -6,6 +6,7 @@ from typing import Any
 
 import fakes
 import pytest
+import sqlalchemy
 from fakes import TINY
 
 from sweeps import store
@@ -91,6 +92,10 @@ def test_a_note_is_stale_while_it_tells_of_other_trials_than_have_finished(tmp_p
     fakes.work(storage, study, fakes.learning)
     assert study_notes.stale(storage) == []
     before = storage.get_study_system_attrs(study._study_id)
+    forget = "DELETE FROM study_system_attributes WHERE key = 'sweeps:note_finished'"
+    with storage.engine.begin() as db:
+        db.execute(sqlalchemy.text(forget))  # as a version before left the store
+    assert study_notes.stale(storage) == [(1, "tiny")]
     study_notes.refresh(storage, study)
     assert storage.get_study_system_attrs(study._study_id) == before
     storage.engine.dispose()
