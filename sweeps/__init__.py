@@ -27,9 +27,9 @@ def load(path: str | PathLike[str], *, as_trained: bool = False, images: Any = N
     Raises:
         sweeps.errors.InputError: the file is no recipe, or images are needed.
     """
-    from sweeps.export.document import read  # noqa: PLC0415  `import sweeps` stays light
+    from sweeps.export.document import read_document  # noqa: PLC0415  `import sweeps` stays light
 
-    document = read(Path(path))
+    document = read_document(Path(path))
     from sweeps.nn.export import load as build  # noqa: PLC0415
 
     return build(document.trained if as_trained else document.recipe, document.input_shape, images)

@@ -1,6 +1,6 @@
 """`python -m sweeps` is the `sweeps` command; workers are started this way, whatever the PATH holds."""
 
-from sweeps.cli.app import main
+from sweeps_command import main
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,7 @@ import sys
 
 DISTRIBUTION = "optuna-sweeps"
 OTHER = "sweeps"
+OTHERS_FILE = "sweeps/bayes_search.py"  # theirs alone
 
 
 def main() -> None:
@@ -34,9 +35,6 @@ def main() -> None:
 
 
 def other_is_installed() -> bool:
-    """Return whether the other distribution has a file where our package begins."""
-    try:
-        files = importlib.metadata.files(OTHER) or []
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return any(file.as_posix() == "sweeps/__init__.py" for file in files)
+    """Return whether the other distribution is installed; an old development install of ours has the same name."""
+    files = (file for other in importlib.metadata.distributions(name=OTHER) for file in other.files or ())
+    return any(file.as_posix() == OTHERS_FILE for file in files)

@@ -34,6 +34,28 @@ def test_every_module_says_what_it_is_and_is_named_after_what_it_holds() -> None
         assert file.stem not in ("utils", "helpers", "base", "constants", "types", "common", "misc"), file
 
 
+# Private names of Optuna's objects that sweeps needs, and the only modules that may touch them.
+PRIVATE_NAMES = {"_study_id", "_trial_id", "_storage", "_version_manager", "_rdb"}
+MAY_TOUCH_OPTUNA = {"sweeps/optuna_private.py"}
+MAY_TOUCH_THE_DASHBOARD = {"sweeps/dashboard/application.py"}
+
+
+def test_only_one_module_each_touches_what_is_private_to_optuna_and_its_dashboard() -> None:
+    for file in FILES:
+        name = file.relative_to(ROOT).as_posix()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in PRIVATE_NAMES:
+                own = isinstance(node.value, ast.Name) and node.value.id == "self"
+                assert own or name in MAY_TOUCH_OPTUNA, f"{name}:{node.lineno}"
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                before = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                for module in (f"{before}{alias.name}" for alias in node.names):
+                    package, *parts = module.split(".")
+                    if any(part.startswith("_") for part in parts):
+                        assert package != "optuna" or name in MAY_TOUCH_OPTUNA, f"{name}:{node.lineno}"
+                        assert package != "optuna_dashboard" or name in MAY_TOUCH_THE_DASHBOARD, f"{name}:{node.lineno}"
+
+
 @pytest.mark.parametrize("command", ["--help", "status", "export --help", "launch --help", "dashboard --help"])
 def test_light_commands_import_nothing_heavy(command: str, tmp_path: Path) -> None:
     code = (

@@ -7,7 +7,7 @@ from math import atanh, sqrt, tanh
 from scipy.special import ndtri
 from scipy.stats import kendalltau
 
-from sweeps.analysis.statistics import deviation, half_width
+from sweeps.analysis.statistics import compute_deviation, half_width
 
 FEWEST = 5  # candidates, below which the interval of tau is not defined
 ROUNDING = 1e-12  # of values, below which differences between them differ by rounding alone
@@ -36,7 +36,7 @@ class Candidate:
     @property
     def spread(self) -> float | None:
         """Standard deviation (n - 1) over the seeds; None of a single run."""
-        return deviation(self.values.values())
+        return compute_deviation(self.values.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Rank:
     done: int
     trials: int
 
-    def place(self, number: int) -> int:
+    def get_place(self, number: int) -> int:
         """Return a candidate's rank, from 1."""
         return 1 + [candidate.number for candidate in self.candidates].index(number)
 
@@ -111,7 +111,7 @@ class Lead:
         return self.low is not None and self.low > 0
 
 
-def agreement(rank: Rank, reference: Rank, better: int) -> Agreement | None:
+def measure_agreement(rank: Rank, reference: Rank, better: int) -> Agreement | None:
     """Compare the ranks of the candidates that both studies have run; return None where these are fewer than two.
 
     Args:
@@ -125,13 +125,13 @@ def agreement(rank: Rank, reference: Rank, better: int) -> Agreement | None:
         return None
     order = list(ours)
     tau = float(kendalltau([ours[n] for n in order], [theirs[n] for n in order]).statistic)
-    low, high = _interval(tau, len(order)) if len(order) >= FEWEST else (None, None)
+    low, high = _compute_interval(tau, len(order)) if len(order) >= FEWEST else (None, None)
     chosen = max(order, key=lambda n: better * ours[n])
     regret = max(better * theirs[n] for n in order) - better * theirs[chosen]
     return Agreement(rank.study, len(order), tau, low, high, regret, rank.seconds)
 
 
-def lead(reference: Rank, better: int) -> Lead | None:
+def measure_lead(reference: Rank, better: int) -> Lead | None:
     """Return the best against the next, in the replicates that both have; None where there is one candidate only."""
     if len(reference.candidates) < 2:
         return None
@@ -146,11 +146,11 @@ def lead(reference: Rank, better: int) -> Lead | None:
     largest = max(abs(candidate.values[seed]) for candidate in (best, following) for seed in both)
     if max(differences) - min(differences) <= ROUNDING * largest:
         return Lead(best.number, following.number, middle, None, None, n)
-    half = half_width(deviation(differences) or 0.0, n)
+    half = half_width(compute_deviation(differences) or 0.0, n)
     return Lead(best.number, following.number, middle, middle - half, middle + half, n)
 
 
-def _interval(tau: float, n: int) -> tuple[float, float]:
+def _compute_interval(tau: float, n: int) -> tuple[float, float]:
     most = 1 - 2 / (n * (n - 1))
     z = atanh(max(-most, min(most, tau)))
     half = float(ndtri(0.975)) * sqrt(0.437 / (n - 4))

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from sweeps import store
 from sweeps.diagnosis import survey
-from sweeps.diagnosis.autopsy import Autopsy, autopsy
+from sweeps.diagnosis.autopsy import Autopsy, make_autopsy
 from sweeps.readings import Reading
 from sweeps.verdict import Chance, Fate
 from sweeps.verdict.shares import wilson_lower
@@ -50,33 +50,33 @@ class Survey:
         return {**asdict(self), "interactions": pairs}
 
 
-def tried(trials: Iterable[FrozenTrial]) -> list[survey.LabeledTrial]:
+def list_tried(trials: Iterable[FrozenTrial]) -> list[survey.LabeledTrial]:
     """Return the finished trials that tell something; outranked, failed and interrupted ones do not."""
     return [
-        _tried(trial)
+        _make_tried(trial)
         for trial in trials
         if trial.state.is_finished() and trial.user_attrs.get(store.FATE, store.INTERRUPTED) not in LEFT_OUT
     ]
 
 
-def examine(storage: RDBStorage, study: Study, number: int) -> Autopsy:
+def examine_trial(storage: RDBStorage, study: Study, number: int) -> Autopsy:
     """Return the autopsy of a trial, with what the study knows as of now.
 
     Raises:
         StoreError: no such trial, or it left no readings.
     """
     readings, _ = store.finished_readings(storage, study, number)
-    return examined(readings, study.get_trials(deepcopy=False), number)
+    return make_trial_autopsy(readings, study.get_trials(deepcopy=False), number)
 
 
-def examined(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
+def make_trial_autopsy(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
     """Return the autopsy of one of these trials, all those of its study, with its readings, at least one."""
     trial = trials[number]
     config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
-    known = tried(trials)
+    known = list_tried(trials)
     dead = trial.user_attrs.get(store.FATE) != Fate.LEARNED
-    changes = survey.supported_changes(_tried(trial), known) if dead and known else []
-    return autopsy(
+    changes = survey.supported_changes(_make_tried(trial), known) if dead and known else []
+    return make_autopsy(
         readings,
         chance_of(trial, trials),
         str(trial.user_attrs.get(store.FATE, store.INTERRUPTED)),
@@ -106,7 +106,7 @@ def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
 
 def look_over(study: Study) -> Survey:
     """Return what all finished trials of a study say together about dying and learning."""
-    return looked_over(study.study_name, tried(study.get_trials(deepcopy=False)))
+    return looked_over(study.study_name, list_tried(study.get_trials(deepcopy=False)))
 
 
 def looked_over(name: str, known: Sequence[survey.LabeledTrial]) -> Survey:
@@ -117,19 +117,19 @@ def looked_over(name: str, known: Sequence[survey.LabeledTrial]) -> Survey:
         return Survey(*counts, f"{len(known)} finished trials say too little; {FEWEST} are the fewest")
     if learned in (0, len(known)):
         return Survey(*counts, f"{'all' if learned else 'none'} of {len(known)} trials learned: nothing to compare")
-    found = (survey.deciders(known), survey.interactions(known), survey.region(known))
+    found = (survey.rank_deciders(known), survey.find_interactions(known), survey.find_region(known))
     return Survey(*counts, "", *map(tuple, found))  # type: ignore[arg-type]
 
 
-def render(survey: Survey) -> RenderableType:
+def render_survey(survey: Survey) -> RenderableType:
     """Return a survey for a terminal."""
     head = Text(f"{survey.study}: {survey.learned} of {survey.trials} trials learned", "bold")
     if survey.note:
         return Text(f"{survey.study}: {survey.note}")
-    return Group(head, *_lines(survey))
+    return Group(head, *_list_lines(survey))
 
 
-def _lines(survey: Survey) -> Iterator[RenderableType]:
+def _list_lines(survey: Survey) -> Iterator[RenderableType]:
     table = Table("hyperparameter", "decides", "most learned where")
     for decider in survey.deciders:
         table.add_row(decider.name, f"{decider.importance:.0%}", decider.best)
@@ -150,7 +150,7 @@ def _lines(survey: Survey) -> Iterator[RenderableType]:
         yield Text("no condition singles out where runs live")
 
 
-def _tried(trial: FrozenTrial) -> survey.LabeledTrial:
+def _make_tried(trial: FrozenTrial) -> survey.LabeledTrial:
     fate = str(trial.user_attrs.get(store.FATE, store.INTERRUPTED))
     values = {name: value for name, value in trial.params.items() if value is not None}
     return survey.LabeledTrial(trial.number, values, fate, fate == Fate.LEARNED)

@@ -33,7 +33,7 @@ class Scale:
     changes: Mapping[str, Mapping[str, Any]]
 
 
-def choose(study: str, configurations: Sequence[Ranked], top: int, middle: int) -> list[Ranked]:
+def choose_candidates(study: str, configurations: Sequence[Ranked], top: int, middle: int) -> list[Ranked]:
     """Return the best learners, and others evenly spaced over the ranks of the rest, the last included: ranks are
     compared.
 
@@ -49,7 +49,7 @@ def choose(study: str, configurations: Sequence[Ranked], top: int, middle: int) 
     return best + [rest[index] for index in sorted(set(chosen.tolist()))]
 
 
-def scale(text: str, space: Space) -> Scale:
+def apply_scale(text: str, space: Space) -> Scale:
     """Return what `--scale` says: `full`, a factor on the steps (or epochs), or `table.key=value` several times.
 
     Raises:
@@ -60,7 +60,7 @@ def scale(text: str, space: Space) -> Scale:
             raise InputError(f"--scale full: study {space.name!r} has no [full] table; say sizes with table.key=value")
         return Scale("full", space.tables["full"])
     if re.fullmatch(r"\d+(\.\d+)?", text) and float(text) > 0:
-        return Scale(f"{float(text):g}x", {"budget": _longer(space, float(text))})
+        return Scale(f"{float(text):g}x", {"budget": _multiply_budget(space, float(text))})
     changes: dict[str, dict[str, Any]] = {}
     for override in text.split():
         table, _, key = override.partition("=")[0].partition(".")
@@ -101,20 +101,20 @@ def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) ->
         },
         "budget": tables["budget"] | {"trials": len(chosen) * seeds, "seed": _other_seed(space.budget.seed)},
         "sampler": {"name": "GridSampler"},
-        "space": {"candidate": labels, "replicate": list(range(seeds)), **_fixed(space, chosen, labels)},
+        "space": {"candidate": labels, "replicate": list(range(seeds)), **_fix_values(space, chosen, labels)},
     }
     text = tomli_w.dumps(tables)
     file.parse_space(text, (), f"--scale {at.label}")
     return text
 
 
-def asked(space: Space) -> tuple[list[int], int]:
+def count_candidates(space: Space) -> tuple[list[int], int]:
     """Return the candidates of a study that confirms another, and how many seeds each has."""
     values = {p.name: p.cases[0].domain.values for p in space.parameters if p.name in LABELS}
     return [int(label) for label in values["candidate"]], len(values["replicate"])
 
 
-def _longer(space: Space, factor: float) -> dict[str, int]:
+def _multiply_budget(space: Space, factor: float) -> dict[str, int]:
     """Return steps and the interval between readings, or epochs, times the factor."""
     budget = space.budget
     if budget.epochs:
@@ -126,7 +126,7 @@ def _other_seed(seed: int) -> int:
     return (seed + 1) % 2**63
 
 
-def _fixed(space: Space, chosen: Sequence[Ranked], labels: Sequence[int]) -> dict[str, Any]:
+def _fix_values(space: Space, chosen: Sequence[Ranked], labels: Sequence[int]) -> dict[str, Any]:
     """Return the [space] table: values that all candidates share, and the others as cases of the candidate."""
     values: dict[str, Any] = {}
     for parameter in space.parameters:

@@ -21,11 +21,11 @@ from sweeps.analysis.agreement import (
     Candidate,
     Lead,
     Rank,
-    agreement,
-    lead,
+    measure_agreement,
+    measure_lead,
 )
 from sweeps.analysis.ranking import Ranked, Rerun
-from sweeps.analysis.summary import drawn, shown
+from sweeps.analysis.summary import format_objective, get_drawn_values
 from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
 
@@ -57,45 +57,47 @@ class Confirmation:
         return self.ranks[-1]
 
 
-def confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
+def read_confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     """Return what the studies that ran candidates of this one again say; None where no run of them has finished yet."""
     space = store.space_of(study)
     reruns = [
-        (its, ranking.rerun(its, own_study.get_trials(deepcopy=False)))
-        for own_study, its in ranking.confirmations(storage, study.study_name)
+        (its, ranking.collect_reruns(its, own_study.get_trials(deepcopy=False)))
+        for own_study, its in ranking.list_confirmations(storage, study.study_name)
     ]
     reruns = [(its, rerun) for its, rerun in reruns if rerun.candidates]
     if not reruns:
         return None
-    scales = sorted((_rank(its, own_rerun) for its, own_rerun in reruns), key=lambda each: each.seconds)
+    scales = sorted((_make_rank(its, own_rerun) for its, own_rerun in reruns), key=lambda each: each.seconds)
     again = {candidate.number for scale in scales for candidate in scale.candidates}
     configurations = ranking.ranked_of(study, space)
-    own = _own(study, space, configurations, again)
+    own = _rank_own(study, space, configurations, again)
     ranks = (*([own] if own.candidates else []), *scales)
     better = space.measure.sign
-    agreements = [agreement(rank, ranks[-1], better) for rank in ranks[:-1]]
+    agreements = [measure_agreement(rank, ranks[-1], better) for rank in ranks[:-1]]
     return Confirmation(
         study.study_name,
         space.objective,
         better,
         ranks,
         tuple(own_agreement for own_agreement in agreements if own_agreement is not None),
-        lead(ranks[-1], better),
+        measure_lead(ranks[-1], better),
         tuple(
-            (this_rerun.study, why) for _, this_rerun in reruns if (why := ranking.weakness(configurations, this_rerun))
+            (this_rerun.study, why)
+            for _, this_rerun in reruns
+            if (why := ranking.describe_weakness(configurations, this_rerun))
         ),
         len(again) < len(configurations)
         and all(configuration.trials[0].number in again for configuration in configurations[: len(again)]),
     )
 
 
-def _own(study: Study, space: Space, configurations: Sequence[Ranked], again: set[int]) -> Rank:
+def _rank_own(study: Study, space: Space, configurations: Sequence[Ranked], again: set[int]) -> Rank:
     """Return the study that is confirmed: each candidate with all its runs there."""
     own_configurations = [configuration for configuration in configurations if configuration.trials[0].number in again]
     candidates = tuple(
         Candidate(
             this_configuration.trials[0].number,
-            drawn(space, this_configuration.trials[0]),
+            get_drawn_values(space, this_configuration.trials[0]),
             dict(enumerate(this_configuration.values)),
             this_configuration.learned,
         )
@@ -105,22 +107,24 @@ def _own(study: Study, space: Space, configurations: Sequence[Ranked], again: se
     return Rank(study.study_name, 1, candidates, ranking.mean_seconds(runs), len(runs), len(runs))
 
 
-def _rank(space: Space, again: Rerun) -> Rank:
+def _make_rank(space: Space, again: Rerun) -> Rank:
     candidates = []
     for number, configuration in again.candidates.items():
         seeds = [again.replicates[trial.number] for trial in configuration.trials]
         values = dict(zip(seeds, configuration.values, strict=True))
-        candidates.append(Candidate(number, drawn(space, configuration.trials[0]), values, configuration.learned))
+        candidates.append(
+            Candidate(number, get_drawn_values(space, configuration.trials[0]), values, configuration.learned)
+        )
     asked = next((len(p.cases[0].domain.values) for p in space.parameters if p.name == "replicate"), 1)
     return Rank(again.study, asked, tuple(candidates), again.seconds, len(again.replicates), space.budget.trials)
 
 
-def render(confirmation: Confirmation) -> RenderableType:
+def render_confirmation(confirmation: Confirmation) -> RenderableType:
     """Return a confirmation for a terminal."""
-    return Group(_table(confirmation), *(Text(line) for line in lines(confirmation)))
+    return Group(_make_table(confirmation), *(Text(line) for line in describe_confirmation(confirmation)))
 
 
-def lines(confirmation: Confirmation) -> list[str]:
+def describe_confirmation(confirmation: Confirmation) -> list[str]:
     """Return what a confirmation says, in sentences."""
     reference = confirmation.reference
     said = []
@@ -144,7 +148,7 @@ def _lead_line(confirmation: Confirmation, lead: Lead) -> str:
         unit = " points"
     else:
         unit = ""
-    gap = _gap(confirmation, lead.difference)
+    gap = _format_gap(confirmation, lead.difference)
     of = f"candidate {lead.best} is ahead of candidate {lead.following} by {gap}{unit}"
     if lead.low is None or lead.high is None:
         if lead.seeds < 2:
@@ -152,8 +156,8 @@ def _lead_line(confirmation: Confirmation, lead: Lead) -> str:
         else:
             seeds = f"the same gap for each of {lead.seeds} seeds"
         return f"{of}; with {seeds} nobody can say whether that is more than noise."
-    low = _gap(confirmation, lead.low)
-    high = _gap(confirmation, lead.high)
+    low = _format_gap(confirmation, lead.low)
+    high = _format_gap(confirmation, lead.high)
     if lead.beyond_noise:
         word = "more than"
     else:
@@ -161,17 +165,17 @@ def _lead_line(confirmation: Confirmation, lead: Lead) -> str:
     return f"{of} (95 % interval {low} to {high}{unit}, {lead.seeds} seeds): {word} their noise."
 
 
-def _gap(confirmation: Confirmation, difference: float) -> str:
+def _format_gap(confirmation: Confirmation, difference: float) -> str:
     """Return a difference of the objective; of shares in percentage points."""
     if confirmation.objective in PERCENT:
         return f"{100 * difference:.2f}"
-    return shown(confirmation.objective, difference)
+    return format_objective(confirmation.objective, difference)
 
 
 def _agreement_line(confirmation: Confirmation, agreement: Agreement) -> str:
     reference = confirmation.reference
     head = f"{agreement.study} against {reference.study}: Kendall's tau {agreement.tau:.2f}"
-    loss = _gap(confirmation, agreement.regret) + (" points" if confirmation.objective in PERCENT else "")
+    loss = _format_gap(confirmation, agreement.regret) + (" points" if confirmation.objective in PERCENT else "")
     if agreement.regret > 0:
         regret = f"its best loses {loss} there"
     else:
@@ -189,7 +193,7 @@ def _agreement_line(confirmation: Confirmation, agreement: Agreement) -> str:
     return f"{head} {interval}: {word}; {regret}; {cost}."
 
 
-def _table(confirmation: Confirmation) -> Table:
+def _make_table(confirmation: Confirmation) -> Table:
     """Return a row per candidate in the order of the reference, a column per scale."""
     name = OBJECTIVES[confirmation.objective].title
     table = Table("candidate", title=f"{confirmation.study}: {name}, mean ± standard deviation over seeds (rank)")
@@ -203,19 +207,19 @@ def _table(confirmation: Confirmation) -> Table:
     for candidate in confirmation.reference.candidates:
         table.add_row(
             str(candidate.number),
-            *(_cell(confirmation, rank, candidate.number) for rank in confirmation.ranks),
+            *(_format_cell(confirmation, rank, candidate.number) for rank in confirmation.ranks),
             candidate.words,
         )
     table.title_justify = "left"
     return table
 
 
-def _cell(confirmation: Confirmation, rank: Rank, number: int) -> str:
+def _format_cell(confirmation: Confirmation, rank: Rank, number: int) -> str:
     candidate = next((own_candidate for own_candidate in rank.candidates if own_candidate.number == number), None)
     if candidate is None:
         return ""
     if candidate.spread is not None:
-        spread = f" ± {shown(confirmation.objective, candidate.spread)}"
+        spread = f" ± {format_objective(confirmation.objective, candidate.spread)}"
     else:
         spread = ""
     dead = len(candidate.values) - candidate.learned
@@ -223,4 +227,4 @@ def _cell(confirmation: Confirmation, rank: Rank, number: int) -> str:
         of = f", {dead} of {len(candidate.values)} did not learn"
     else:
         of = ""
-    return f"{shown(confirmation.objective, candidate.mean)}{spread} ({rank.place(number)}){of}"
+    return f"{format_objective(confirmation.objective, candidate.mean)}{spread} ({rank.get_place(number)}){of}"

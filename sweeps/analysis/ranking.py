@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from sweeps import store
-from sweeps.analysis.statistics import deviation, half_width
+from sweeps.analysis.statistics import compute_deviation, half_width
 from sweeps.analysis.summary import Finished, finished_trials, value_of
 from sweeps.space.space import Space
 from sweeps.verdict import Fate
@@ -56,7 +56,7 @@ class Ranked:
         """Return how many of the runs learned."""
         return sum(trial.fate == Fate.LEARNED for trial in self.trials)
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
+    def compute_interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
         """Return Student's t interval of the mean over seeds, within the bounds; None with fewer than two runs.
 
         None of a single run, and of equal values: they say nothing of how far seeds differ, and its width would be 0.
@@ -68,25 +68,27 @@ class Ranked:
         return max(self.bounds[0], self.mean - half), min(self.bounds[1], self.mean + half)
 
 
-def ranked(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
+def rank_configurations(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
     """Return the configurations of the trials whose end is known, the best first; of equals the one that was first."""
     runs: dict[str, list[Finished]] = {}
     for trial in trials:
-        if trial.config and trial.fate not in UNKNOWN and score(space, trial) is not None:
+        if trial.config and trial.fate not in UNKNOWN and get_score(space, trial) is not None:
             key = json.dumps({**trial.config, "seed": 0}, sort_keys=True)
             runs.setdefault(key, []).append(trial)
     sign = -space.measure.sign  # the best first
-    return sorted((_ranked(space, run) for run in runs.values()), key=lambda configuration: sign * configuration.mean)
+    return sorted(
+        (_rank_trials(space, run) for run in runs.values()), key=lambda configuration: sign * configuration.mean
+    )
 
 
-def score(space: Space, trial: Finished) -> float | None:
+def get_score(space: Space, trial: Finished) -> float | None:
     """Return the objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
     if trial.value is not None:
         return trial.value
     return space.measure.read_trial(trial)
 
 
-def confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
+def list_confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
     """Return the studies that ran candidates of this one again, in the order in which they were made."""
     studies = [store.load_study(storage, name) for name in store.confirming(storage, study)]
     made = [(own_study, store.space_of(own_study)) for own_study in studies if store.SPACE_TEXT in own_study.user_attrs]
@@ -114,36 +116,36 @@ class Rerun:
     finished: int
 
 
-def rerun(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
+def collect_reruns(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
     """Return the candidates' runs in a study that confirms another."""
     finished = finished_trials(trials)
     by_number = {trial.number: trial for trial in trials}
-    configurations = ranked(space, finished)
+    configurations = rank_configurations(space, finished)
     runs = [trial for configuration in configurations for trial in configuration.trials]
     return Rerun(
         study=space.name,
         candidates={
-            _label(space, by_number[own_configuration.trials[0].number], "candidate"): own_configuration
+            _get_label(space, by_number[own_configuration.trials[0].number], "candidate"): own_configuration
             for own_configuration in configurations
         },
-        replicates={trial.number: _label(space, by_number[trial.number], "replicate") for trial in runs},
+        replicates={trial.number: _get_label(space, by_number[trial.number], "replicate") for trial in runs},
         seconds=mean_seconds(runs),
         finished=len(finished),
     )
 
 
-def deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
+def find_deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
     """Return the study of reruns whose ranks count instead of the study's own; None where there is none.
 
     The one whose runs took longest of those that are surer than the study, the later one of equals; None if none is.
     """
-    surer = [rerun for rerun in reruns if rerun.candidates and not weakness(own, rerun)]
+    surer = [rerun for rerun in reruns if rerun.candidates and not describe_weakness(own, rerun)]
     if surer:
         return max(reversed(surer), key=lambda own_rerun: own_rerun.seconds)
     return None
 
 
-def weakness(own: Sequence[Ranked], again: Rerun) -> str:
+def describe_weakness(own: Sequence[Ranked], again: Rerun) -> str:
     """Return why ranks of candidates that were run again are no surer than the study's own; empty where they are.
 
     Runs that are larger in something say more; those that are only truncated more say less, and one more run of the
@@ -173,10 +175,10 @@ def mean_seconds(trials: Sequence[Finished]) -> float:
 
 def ranked_of(study: Study, space: Space) -> list[Ranked]:
     """Return the configurations of a study, the best first."""
-    return ranked(space, finished_trials(study.get_trials(deepcopy=False)))
+    return rank_configurations(space, finished_trials(study.get_trials(deepcopy=False)))
 
 
-def _label(space: Space, trial: FrozenTrial, name: str) -> int:
+def _get_label(space: Space, trial: FrozenTrial, name: str) -> int:
     """Return a trial's `candidate` or `replicate`; a single value is none that Optuna is asked for. 0 where it has
     none.
     """
@@ -184,8 +186,8 @@ def _label(space: Space, trial: FrozenTrial, name: str) -> int:
     return int(trial.params.get(name, only))
 
 
-def _ranked(space: Space, trials: Sequence[Finished]) -> Ranked:
-    values = tuple(value for trial in trials if (value := score(space, trial)) is not None)
+def _rank_trials(space: Space, trials: Sequence[Finished]) -> Ranked:
+    values = tuple(value for trial in trials if (value := get_score(space, trial)) is not None)
     mean = sum(values) / len(values)
     config = {name: value for name, value in trials[0].config.items() if name != "seed"}
-    return Ranked(config, tuple(trials), values, mean, deviation(values), space.measure.bounds)
+    return Ranked(config, tuple(trials), values, mean, compute_deviation(values), space.measure.bounds)

@@ -6,7 +6,7 @@ from math import sqrt
 from scipy.special import stdtrit
 
 
-def deviation(values: Collection[float]) -> float | None:
+def compute_deviation(values: Collection[float]) -> float | None:
     """Standard deviation (n - 1); None of a single value."""
     n = len(values)
     if n < 2:

@@ -102,10 +102,10 @@ class Summary:
 
 def finished_trials(trials: Iterable[FrozenTrial]) -> list[Finished]:
     """Return the trials that count in the budget, in the order of their numbers."""
-    return [_finished(trial) for trial in trials if trial.state.is_finished() and not _interrupted(trial)]
+    return [_is_finished(trial) for trial in trials if trial.state.is_finished() and not _is_interrupted(trial)]
 
 
-def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
+def summarise_trials(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
     """Return what the trials of a study say, taken together."""
     done = finished_trials(trials)
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
@@ -122,7 +122,7 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         done=len(done),
         running=len(running),
         waiting=sum(trial.state == TrialState.WAITING for trial in trials),
-        given_up=sum(map(_interrupted, trials)),
+        given_up=sum(map(_is_interrupted, trials)),
         fates=dict(Counter(trial.fate for trial in done)),
         steps_run=steps_run,
         steps_saved=sum(trial.config["steps"] - trial.steps for trial in stopped),
@@ -130,9 +130,9 @@ def summarise(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         would_stop_learned=sum(trial.fate == Fate.LEARNED for trial in spared),
         step_share=min(1.0, (len(done) + under_way) / budget.trials),
         chance_top1=next((t.user_attrs[store.CHANCE_TOP1] for t in trials if store.CHANCE_TOP1 in t.user_attrs), None),
-        best=_best(space, done),
-        against=_against(space),
-        learned_of_tried=_learned_of_tried(done, _against(space)),
+        best=_describe_best(space, done),
+        against=_choose_other(space),
+        learned_of_tried=_learned_of_tried(done, _choose_other(space)),
     )
 
 
@@ -154,9 +154,9 @@ def best_line(space: Space, summary: Summary) -> Text:
     if summary.best is None or summary.best.value is None or not summary.fates.get(Fate.LEARNED):
         return Text("best: none yet" + (": nothing learned" if summary.done else ""))
     return Text.assemble(
-        f"best: {OBJECTIVES[summary.objective].title} {shown(summary.objective, summary.best.value)}, ",
-        f"trial {summary.best.number}{_reached(space, summary.best)}: ",
-        (drawn(space, summary.best), "bold"),
+        f"best: {OBJECTIVES[summary.objective].title} {format_objective(summary.objective, summary.best.value)}, ",
+        f"trial {summary.best.number}{_describe_best_step(space, summary.best)}: ",
+        (get_drawn_values(space, summary.best), "bold"),
     )
 
 
@@ -175,11 +175,11 @@ def trial_line(space: Space, trial: Finished) -> Text:
     return Text.assemble(
         f"{trial.number:4d}  ",
         (f"{trial.fate:10s}", COLOURS.get(Fate(trial.fate), "red") if trial.fate in set(Fate) else "red"),
-        f"  {accuracy}  {loss}  step {trial.steps:<5d} {drawn(space, trial)}",
+        f"  {accuracy}  {loss}  step {trial.steps:<5d} {get_drawn_values(space, trial)}",
     )
 
 
-def render(space: Space, summary: Summary) -> RenderableType:
+def render_summary(space: Space, summary: Summary) -> RenderableType:
     """Return the whole summary for a terminal."""
     head = Text(f"{summary.study}: {summary.done} of {summary.trials} trials", "bold")
     if summary.running:
@@ -201,11 +201,11 @@ def render(space: Space, summary: Summary) -> RenderableType:
     if summary.learned_of_tried:
         columns = len({column for _, column in summary.learned_of_tried})
         lines.append(Text("learned / tried" + (f", by {summary.against.replace('_', ' ')}" if columns > 1 else "")))
-        lines.append(_table(summary))
+        lines.append(_make_table(summary))
     return Group(*lines)
 
 
-def drawn(space: Space, trial: Finished) -> str:
+def get_drawn_values(space: Space, trial: Finished) -> str:
     """Return the values of the parameters that the space varies, without those that had no say."""
     words = []
     for parameter in space.parameters:
@@ -229,7 +229,7 @@ def value_of(config: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _table(summary: Summary) -> Table:
+def _make_table(summary: Summary) -> Table:
     activations = sorted({activation for activation, _ in summary.learned_of_tried})
     columns = sorted({column for _, column in summary.learned_of_tried}, key=lambda c: (c != "none", c))
     table = Table("activation")
@@ -241,11 +241,11 @@ def _table(summary: Summary) -> Table:
     return table
 
 
-def _interrupted(trial: FrozenTrial) -> bool:
+def _is_interrupted(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and trial.user_attrs.get(store.FATE) != store.FAILED
 
 
-def _finished(trial: FrozenTrial) -> Finished:
+def _is_finished(trial: FrozenTrial) -> Finished:
     attributes = trial.user_attrs
     return Finished(
         number=trial.number,
@@ -267,7 +267,7 @@ def _finished(trial: FrozenTrial) -> Finished:
     )
 
 
-def _best(space: Space, done: Sequence[Finished]) -> Finished | None:
+def _describe_best(space: Space, done: Sequence[Finished]) -> Finished | None:
     sign = space.measure.sign
     return max(
         (trial for trial in done if trial.value is not None),
@@ -276,7 +276,7 @@ def _best(space: Space, done: Sequence[Finished]) -> Finished | None:
     )
 
 
-def _reached(space: Space, best: Finished) -> str:
+def _describe_best_step(space: Space, best: Finished) -> str:
     """Return where its own best value was, if that was before its end."""
     if best.best_value is None or best.best_step in (None, best.steps):
         return ""
@@ -284,10 +284,10 @@ def _reached(space: Space, best: Finished) -> str:
         where = f"epoch {best.best_epoch:.3g}"
     else:
         where = f"step {best.best_step}"
-    return f" (its best {shown(space.objective, best.best_value)} at {where})"
+    return f" (its best {format_objective(space.objective, best.best_value)} at {where})"
 
 
-def _against(space: Space) -> str:
+def _choose_other(space: Space) -> str:
     """Return the constraint if the space varies it, else the first other choice among names, else the constraint after
     all.
     """
@@ -312,7 +312,7 @@ def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str,
     return counts
 
 
-def shown(objective: str, value: float) -> str:
+def format_objective(objective: str, value: float) -> str:
     """Return a value of an objective for people."""
     if objective not in OBJECTIVES:  # a recipe edited by hand
         return f"{value:.4g}"

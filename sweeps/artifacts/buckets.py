@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sweeps.errors import InputError, one_line
 
 if TYPE_CHECKING:
-    from optuna.artifacts._protocol import ArtifactStore
+    from sweeps.optuna_private import ArtifactStore
 
 BUCKETS = {"s3": "boto3", "gs": "google-cloud-storage"}  # scheme: the package that knows it
 CLIENTS = {"boto3", "botocore", "google", "requests", "s3transfer", "urllib3"}  # whose errors may be quoted

@@ -16,7 +16,7 @@ from sweeps.errors import InputError, one_line
 from sweeps.files import sync_file, sync_folder
 
 if TYPE_CHECKING:
-    from optuna.artifacts._protocol import ArtifactStore
+    from sweeps.optuna_private import ArtifactStore
 
 PARTIAL = ".partial-"  # how the name of a file starts that is being written
 WRITTEN = "write a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"

@@ -71,9 +71,9 @@ def confirm(
         follow_study(opened, confirming, local_workers, progress_console)
     if create:
         return
-    result = confirmation.confirmation(opened, loaded)
+    result = confirmation.read_confirmation(opened, loaded)
     if result is not None:
-        stdout_console().print(confirmation.render(result), soft_wrap=False)
+        stdout_console().print(confirmation.render_confirmation(result), soft_wrap=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ def _plan_confirmation(
     space = store.space_of(study)
     if space.confirms:
         raise InputError(f"{space.name!r} confirms {space.confirms!r}; confirm that one, with another --scale")
-    scales = [candidates.scale(option, space) for option in scale_options]
-    chosen = candidates.choose(space.name, ranking.ranked_of(study, space), top, middle)
+    scales = [candidates.apply_scale(option, space) for option in scale_options]
+    chosen = candidates.choose_candidates(space.name, ranking.ranked_of(study, space), top, middle)
     texts = [candidates.study_text(space, chosen, seeds, scale) for scale in scales]
     trials = [trial for configuration in chosen for trial in configuration.trials]
     seconds = ranking.mean_seconds(trials)
@@ -122,9 +122,9 @@ def _open_confirming_study(opened: RDBStorage, text: str, storage_url: str, cost
     if existing is None:
         existing = _create_confirming_study(text, storage_url)
     else:
-        wanted_labels, wanted_seeds = candidates.asked(space)
+        wanted_labels, wanted_seeds = candidates.count_candidates(space)
         space = store.space_of(existing)
-        labels, seeds = candidates.asked(space)
+        labels, seeds = candidates.count_candidates(space)
         if len(wanted_labels) != len(labels) or wanted_seeds != seeds:
             raise InputError(
                 f"study {space.name!r} is there, with {len(labels)} candidates and {seeds} seeds, not "
@@ -143,6 +143,6 @@ def _create_confirming_study(text: str, storage_url: str) -> Study:
 
 
 def _describe_runs(space: Space) -> str:
-    labels, seeds = candidates.asked(space)
+    labels, seeds = candidates.count_candidates(space)
     names = ", ".join(map(str, labels))
     return f"candidates {names}, {count_noun(seeds, 'seed')}, {space.budget.trials} runs of {space.budget.length}"

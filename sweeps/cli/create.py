@@ -58,7 +58,7 @@ def open_study_of_file(path: Path, overrides: Sequence[str], storage_url: str) -
         rehearse_in_own_process(path, overrides)
         storage = store.connect(storage_url, create=True)
         study = store.create_study(storage, space, text, overrides)
-        study_notes.refresh(storage, study)
+        study_notes.refresh_note(storage, study)
         return OpenedStudy(storage, study, is_new=True)
     if differences := store.differences(existing.study, space):
         raise StoreError(
@@ -69,7 +69,7 @@ def open_study_of_file(path: Path, overrides: Sequence[str], storage_url: str) -
         store.record_space(existing.study, space, text, overrides)
         study_id = store.id_of(existing.storage, existing.study)
         queue.prioritize(existing.storage.engine, study_id, space.priority)
-        study_notes.refresh(existing.storage, existing.study)
+        study_notes.refresh_note(existing.storage, existing.study)
     return existing
 
 

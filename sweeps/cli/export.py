@@ -105,11 +105,11 @@ def export(
     if top and trial:
         raise InputError("--top K takes the best, --trial N those that you name: take one of them")
     if branch is None:
-        folder.check(to)
+        folder.check_folder(to)
     selection = Selection(top or 1, trial or [])
     exported = _make_files(study, selection, form, storage, module=module, full_size=full or [])
     if branch is None:
-        plan = folder.write(to, exported.files, force=force)
+        plan = folder.write_folder(to, exported.files, force=force)
         _print_plan(plan, exported, lambda name: str(to / name))
         return
     _commit_to_branch(to, branch, exported, force=force)
@@ -186,7 +186,7 @@ def _print_plan(plan: Plan, exported: Exported, format_path: Callable[[str], str
 
 
 def _commit_to_branch(to: Path, branch: str, exported: Exported, *, force: bool) -> None:
-    commit = branches.commit(to, branch, exported.files, _commit_message(exported), force=force)
+    commit = branches.commit_files(to, branch, exported.files, _commit_message(exported), force=force)
     _print_plan(commit.plan, exported, lambda name: f"{commit.place}{name}")
     if commit.sha:
         print(f"committed {commit.sha[:9]} to {branch}, on {commit.parent}")
@@ -213,7 +213,7 @@ def _check_export(path: Path, storage: str | None) -> None:
     """
     storage_url = store.url(storage)
     with engines.translate_database_errors(storage_url):
-        checks = verify.check(path, verify.find_in(storage_url))
+        checks = verify.check_export(path, verify.find_in(storage_url))
     results = {True: "ok", False: "DIFFERS", None: "-"}
     for check in checks:
         print(f"{results[check.fine]:8} {check.name}: {check.words}")

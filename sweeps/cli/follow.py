@@ -67,13 +67,13 @@ def follow_study(
             _end_workers(workers, stop, progress, live)
             retry_while_unavailable(reaper.reap, PATIENCE_S)
     retry_while_unavailable(progress.update, PATIENCE_S)
-    retry_while_unavailable(lambda: study_notes.refresh(storage, study), PATIENCE_S)
+    retry_while_unavailable(lambda: study_notes.refresh_note(storage, study), PATIENCE_S)
     if stop.count:
-        console.print(summaries.render(space, progress.summary))
+        console.print(summaries.render_summary(space, progress.summary))
         console.print("stopped; the same command goes on where this one left off")
         raise typer.Exit(INTERRUPTED_BY_USER)
     if state == State.STOPPED:
-        console.print(summaries.render(space, progress.summary))
+        console.print(summaries.render_summary(space, progress.summary))
         raise StoreError(f"study {space.name!r} was stopped; `sweeps resume` goes on with it")
     workers.remove_logs()
     return space, progress.summary
@@ -124,7 +124,7 @@ class StudyProgress:
     def update(self, *, quiet: bool = False) -> int:
         """Read the store and print the trials that have finished since; return how many did."""
         trials = self.study.get_trials(deepcopy=False)
-        self.summary = summaries.summarise(self.space, trials)
+        self.summary = summaries.summarise_trials(self.space, trials)
         if self.share_at_start is None:
             self.share_at_start = self.summary.step_share
         new_trials = [trial for trial in summaries.finished_trials(trials) if trial.number not in self.shown]

@@ -43,14 +43,14 @@ def autopsy(
     """Say why a finished trial died and what the study's other trials support; rewrite its note in the dashboard."""
     opened = store.connect(store.url(storage))
     loaded = store.load_study(opened, study)
-    result = autopsies.examine(opened, loaded, trial)
+    result = autopsies.examine_trial(opened, loaded, trial)
     if to is not None:
         from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
 
         readings, _ = store.finished_readings(opened, loaded, trial)
         plots.draw_autopsy(readings, result.chance, f"{study}, trial {trial}: {result.cause}", to)
-    trial_notes.write(opened, loaded, trial, result)
-    print(result.markdown())
+    trial_notes.write_trial_note(opened, loaded, trial, result)
+    print(result.to_markdown())
 
 
 def survey(
@@ -64,4 +64,4 @@ def survey(
     if as_json:
         print(json.dumps(result.to_dict(), indent=2))
         return
-    stdout_console().print(autopsies.render(result))
+    stdout_console().print(autopsies.render_survey(result))

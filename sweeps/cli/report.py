@@ -15,9 +15,9 @@ from sweeps.cli.options import StorageOption, StudyArgument
 from sweeps.errors import InputError
 from sweeps.report import findings, tables
 from sweeps.report import text as report_text
-from sweeps.report.files import require_ours, require_writable, whole
+from sweeps.report.files import replace_file, require_ours, require_writable
 from sweeps.report.findings import Findings
-from sweeps.report.material import Material, material
+from sweeps.report.material import Material, read_material
 from sweeps.store import engines
 
 DEFAULT_PAGE = Path("report.html")
@@ -93,18 +93,18 @@ def _write_report(study: str, storage: str | None, page: Path | None, table_path
         stderr_console().status("reading the trials") as progress,
     ):
         loaded = store.load_study(opened, study)
-        source = material(opened, loaded)
+        source = read_material(opened, loaded)
         _write_tables(source, table_paths, progress)
         progress.update("analysing them")
-        study_findings = findings.find(source)
+        study_findings = findings.find_results(source)
         remarks: list[str] = []
-        confirmed = confirmation.confirmation(opened, loaded)
+        confirmed = confirmation.read_confirmation(opened, loaded)
         if confirmed is not None:
-            remarks = confirmation.lines(confirmed)
+            remarks = confirmation.describe_confirmation(confirmed)
         if page is not None:
             _write_page(study_findings, page, remarks)
     if page is None:
-        results.print(report_text.render(study_findings, remarks))
+        results.print(report_text.render_text(study_findings, remarks))
         _print_paths(table_paths.values(), sys.stderr)
     else:
         _print_paths([page], sys.stdout)
@@ -133,6 +133,6 @@ def _count_on(progress: Status, trials: int) -> Callable[[int], None]:
 def _write_page(study_findings: Findings, path: Path, remarks: Sequence[str]) -> None:
     from sweeps.report import page as report_page  # noqa: PLC0415  matplotlib, which --text does without
 
-    content = report_page.render(study_findings, remarks)
-    with whole(path, "-o") as partial:
+    content = report_page.render_page(study_findings, remarks)
+    with replace_file(path, "-o") as partial:
         partial.write_text(content, encoding="utf-8")

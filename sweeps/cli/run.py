@@ -42,7 +42,7 @@ def run(
     opened = open_study_of_file(path, overrides or [], storage_url)
     space = store.space_of(opened.study)
     Reaper(opened.storage.engine).reap()
-    remaining = space.budget.trials - summaries.summarise(space, opened.study.get_trials(deepcopy=False)).done
+    remaining = space.budget.trials - summaries.summarise_trials(space, opened.study.get_trials(deepcopy=False)).done
     progress_console = stderr_console()
     beginning = "created" if opened.is_new else "going on with"
     progress_console.print(f"{beginning} study {space.name!r} in {store.masked(storage_url)}", markup=False)
@@ -50,7 +50,7 @@ def run(
     local_workers = LocalWorkers(space.name, storage_url, count, artifacts)
     space, summary = follow_study(opened.storage, opened.study, local_workers, progress_console)
     result_console = stdout_console()
-    result_console.print(summaries.render(space, summary))
+    result_console.print(summaries.render_summary(space, summary))
     next_commands = suggestions.next_commands(
         storage_url,
         space,

@@ -129,7 +129,9 @@ def read_status(storage: RDBStorage, study: str | None) -> Status:
         if study in (None, queued.name):
             loaded = store.load_study(storage, queued.name)
             space = store.space_of(loaded)
-            studies.append(StudyStatus(queued, space, summaries.summarise(space, loaded.get_trials(deepcopy=False))))
+            studies.append(
+                StudyStatus(queued, space, summaries.summarise_trials(space, loaded.get_trials(deepcopy=False)))
+            )
     return _add_slurm_states(tuple(studies), tuple(workers.workers_seen(storage.engine)), store.absolute(storage.url))
 
 
@@ -189,7 +191,7 @@ def _render_studies(current: Status) -> list[RenderableType]:
     for study in current.studies:
         if study.queued.state != State.ACTIVE:
             lines.append(Text(f"{study.queued.name} is {study.queued.state}", "yellow"))
-        lines.append(summaries.render(study.space, study.summary))
+        lines.append(summaries.render_summary(study.space, study.summary))
     if not current.studies:
         lines.append(Text("no study of sweeps in this store"))
     lines += [Text(line) for line in slurm.summarise_tasks(current.tasks)]

@@ -14,11 +14,12 @@ from optuna.trial import FrozenTrial
 
 from sweeps.artifacts import locations
 from sweeps.errors import InputError, one_line
+from sweeps.optuna_private import trial_id_of
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from optuna.artifacts._protocol import ArtifactStore
+    from sweeps.optuna_private import ArtifactStore
 
 LOOPBACK_NAMES = ("localhost", "[::1]", "")
 
@@ -99,7 +100,7 @@ class PerTrialSerializer:
         if getattr(self._cache, "attributes", None) is not attributes:
             self._cache.attributes = attributes
             self._cache.by_trial = group_attributes_by_trial(attributes)
-        return self._serialize(study_id, trial, self._cache.by_trial.get(trial._trial_id, {}))
+        return self._serialize(study_id, trial, self._cache.by_trial.get(trial_id_of(trial), {}))
 
 
 def group_attributes_by_trial(attributes: Mapping[str, Any]) -> dict[int, dict[str, Any]]:

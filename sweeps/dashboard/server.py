@@ -148,8 +148,8 @@ def _update_notes(storage: RDBStorage, shown: DashboardStorage) -> Iterator[None
 
 
 def _write_stale_notes(storage: RDBStorage, shown: DashboardStorage, ended: threading.Event) -> None:
-    for study_id, name in study_notes.stale(storage):
+    for study_id, name in study_notes.list_stale(storage):
         if ended.is_set():
             return
         with suppress(SweepsError, KeyError):  # the study was deleted, or belongs to a newer version
-            study_notes.write(storage, store.load_study(storage, name), shown.whole_trials(study_id))
+            study_notes.write_study_note(storage, store.load_study(storage, name), shown.whole_trials(study_id))

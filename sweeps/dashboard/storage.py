@@ -6,11 +6,10 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from optuna.storages import RDBStorage
-from optuna.storages._cached_storage import _CachedStorage
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import store
+from sweeps.optuna_private import CachedStorage, FrozenStudy, trial_id_of
 
 # The page of a trial shows six lines of its attributes and then scrolls: the most wanted come first.
 FIRST = (
@@ -44,7 +43,7 @@ MOST_BROKEN_CHARACTERS = 20  # of a value whose spaces may stay: the table of tr
 NO_BREAK_SPACE = "\u00a0"
 
 
-class DashboardStorage(_CachedStorage):
+class DashboardStorage(CachedStorage):
     """Optuna's storage, whose trials have their attributes in order and cut.
 
     A caller that takes copies of trials, such as the dashboard's download of a CSV file, gets them whole.
@@ -82,12 +81,12 @@ class DashboardStorage(_CachedStorage):
 
     def _cut_trial(self, trial: FrozenTrial) -> FrozenTrial:
         """Return a trial with its attributes in order and cut: the same object each time for a finished trial."""
-        cached = self._whole_and_shown.get(trial._trial_id)
+        cached = self._whole_and_shown.get(trial_id_of(trial))
         if cached is not None and cached[0] is trial:
             return cached[1]
         shown = copy.copy(trial)
         shown.user_attrs = order_attributes(trial.user_attrs)
-        self._whole_and_shown[trial._trial_id] = (trial, shown)
+        self._whole_and_shown[trial_id_of(trial)] = (trial, shown)
         return shown
 
 

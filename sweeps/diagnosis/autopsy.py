@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import isfinite, isnan
 from typing import Any
 
-from sweeps.diagnosis.causes import Cause, may_help, seen
-from sweeps.diagnosis.findings import Findings, LayerFindings, find
+from sweeps.diagnosis.causes import Cause, describe_cause, may_help
+from sweeps.diagnosis.findings import Findings, LayerFindings, find_symptoms
 from sweeps.diagnosis.survey import Change
 from sweeps.readings import Reading
 from sweeps.verdict.chance import Chance
@@ -62,7 +62,7 @@ class Autopsy:
             return next(own_layer for own_layer in layers if own_layer.vitals.saturated >= SATURATED)
         return self.findings.first_lost
 
-    def attributes(self) -> dict[str, Any]:
+    def to_attributes(self) -> dict[str, Any]:
         """Return flat, plain values for the trial's user attributes, without unknown or infinite ones, which JSON
         lacks.
         """
@@ -82,7 +82,7 @@ class Autopsy:
             "autopsy_supported": [change.words for change in self.changes] or None,
             **{f"autopsy_{name}": value for name, value in _worst_layers(findings).items()},
         }
-        return {name: value for name, value in map(_plain, values.items()) if value is not None}
+        return {name: value for name, value in map(_convert_to_plain, values.items()) if value is not None}
 
     def _died_at(self, layer: LayerFindings | None) -> int | None:
         """Return where that layer lost its signal; else the last look, which showed the mechanism, if there is one."""
@@ -92,36 +92,36 @@ class Autopsy:
             return self.findings.last_step
         return None
 
-    def markdown(self, picture: str = "") -> str:
+    def to_markdown(self, picture: str = "") -> str:
         """Return the note for a person, about 40 lines: the cause, what happened, the layers, and what may help.
 
         Args:
             picture: Markdown of one, to be shown after the cause.
         """
         shown = ["", picture] if picture else []
-        head = [f"## Autopsy: {self.cause}", *self.opening(), *shown, "", "### What happened"]
-        head += [f"- {line}" for line in (self.reason, *self.happened()) if line]
+        head = [f"## Autopsy: {self.cause}", *self.describe_death(), *shown, "", "### What happened"]
+        head += [f"- {line}" for line in (self.reason, *self.describe_events()) if line]
         if self.cause is Cause.NONE:
             tail = []
         else:
             tail = ["", "### What this study supports", *self._supports()]
         rows = max(FEWEST_ROWS, MOST_LINES - len(head) - len(tail) - 5)
-        return "\n".join([*head, *_table(self.findings, rows), *tail])
+        return "\n".join([*head, *_make_layer_table(self.findings, rows), *tail])
 
-    def opening(self) -> Iterator[str]:
+    def describe_death(self) -> Iterator[str]:
         """Yield what was seen, and what this study's trials support or else may help, a sentence each."""
         culprit = self.culprit
         step = culprit.lost_at if culprit and self.cause is Cause.SIGNAL_LOST else None
-        text = seen(self.cause, culprit.name if culprit else "", step)
+        text = describe_cause(self.cause, culprit.name if culprit else "", step)
         yield f"{text[0].upper()}{text[1:]}."
         if self.changes:
             yield f"In this study, {self.changes[0].words}."
         elif advice := may_help(self.cause, self.has):
             yield f"{advice[0].upper()}{advice[1:]}."
 
-    def happened(self) -> Iterator[str]:
+    def describe_events(self) -> Iterator[str]:
         """Yield what was out of order, or well, one line each; nothing of what is not known."""
-        return _happened(self)
+        return _describe_events(self)
 
     def _supports(self) -> Iterator[str]:
         if not self.changes:
@@ -132,7 +132,7 @@ class Autopsy:
             yield f"\nBeyond this study: {advice}."
 
 
-def autopsy(
+def make_autopsy(
     readings: Sequence[Reading],
     chance: Chance,
     fate: str,
@@ -150,12 +150,12 @@ def autopsy(
         activation: of the hidden layers, if known.
         has: values of the run's config: advice to do what it did already is left out.
     """
-    findings = find(readings, chance)
-    cause = _cause(readings, chance, fate, findings)
+    findings = find_symptoms(readings, chance)
+    cause = _find_cause(readings, chance, fate, findings)
     return Autopsy(cause, fate, reason, chance, findings, activation, tuple(changes), frozenset(has))
 
 
-def _cause(readings: Sequence[Reading], chance: Chance, fate: str, findings: Findings) -> Cause:
+def _find_cause(readings: Sequence[Reading], chance: Chance, fate: str, findings: Findings) -> Cause:
     if fate == Fate.DIVERGED or not findings.finite:
         return Cause.DIVERGED
     if fate == Fate.LEARNED or (fate not in (*FLAWED, Fate.FROZEN) and is_learner(readings, chance)):
@@ -192,7 +192,7 @@ def _worst_layers(findings: Findings) -> dict[str, Any]:
     return values
 
 
-def _plain(item: tuple[str, Any]) -> tuple[str, Any]:
+def _convert_to_plain(item: tuple[str, Any]) -> tuple[str, Any]:
     """Return a number as people read it, or as Python's where it is NumPy's; None where JSON has no word for it."""
     name, value = item
     if value is None or isinstance(value, str | list | int):
@@ -200,7 +200,7 @@ def _plain(item: tuple[str, Any]) -> tuple[str, Any]:
     return name, float(f"{value:.6g}") if isfinite(value) else None
 
 
-def _happened(result: Autopsy) -> Iterator[str]:
+def _describe_events(result: Autopsy) -> Iterator[str]:
     findings = result.findings
     if (first := findings.first_lost) and first.lost_at is not None:
         yield (
@@ -209,7 +209,7 @@ def _happened(result: Autopsy) -> Iterator[str]:
         )
     elif isfinite(findings.signal):
         yield f"signal: no layer fell below a hundredth of its own highest; that of the logits is {findings.signal:.2g}"
-    yield from _loss(result)
+    yield from _describe_loss(result)
     if layer := findings.most_dead:
         yield f"dead units: {f'{layer.vitals.dead:.0%} of {layer.name}, the most' if layer.vitals.dead else 'none'}"
     if layer := findings.most_saturated:
@@ -217,16 +217,16 @@ def _happened(result: Autopsy) -> Iterator[str]:
     if layer := findings.most_off_unit:
         away = f"mean {layer.vitals.mean:.2g}, standard deviation {layer.vitals.std:.2g}"
         yield f"activations farthest from mean 0 and standard deviation 1: {layer.name} with {away}"
-    yield from _domain(result)
+    yield from _describe_domain(result)
     if isfinite(findings.gradient_ratio):
-        ratio = f"{findings.gradient_ratio:.2g}{_gradient(findings)}"
+        ratio = f"{findings.gradient_ratio:.2g}{_describe_gradient(findings)}"
         yield f"gradient norm of the first layer over that of the last: {ratio}"
     if isfinite(findings.update_ratio):
         usual = f"about {USUAL_UPDATE:g} is usual"
         yield f"largest change of a kernel in the last step: {findings.update_ratio:.2g} of its norm ({usual})"
 
 
-def _gradient(findings: Findings) -> str:
+def _describe_gradient(findings: Findings) -> str:
     if findings.gradient_ratio < VANISHING:
         return " (vanishing towards the input)"
     if findings.gradient_ratio > EXPLODING:
@@ -234,7 +234,7 @@ def _gradient(findings: Findings) -> str:
     return ""
 
 
-def _loss(result: Autopsy) -> Iterator[str]:
+def _describe_loss(result: Autopsy) -> Iterator[str]:
     findings = result.findings
     guess = result.chance.loss
     at = result.findings.best_step
@@ -259,7 +259,7 @@ def _loss(result: Autopsy) -> Iterator[str]:
         yield text
 
 
-def _domain(result: Autopsy) -> Iterator[str]:
+def _describe_domain(result: Autopsy) -> Iterator[str]:
     layer = result.findings.least_in_domain
     if layer is None or (weights := layer.vitals.weights) is None or isnan(weights.in_domain):
         return
@@ -274,7 +274,7 @@ def _domain(result: Autopsy) -> Iterator[str]:
     )
 
 
-def _table(findings: Findings, most: int) -> list[str]:
+def _make_layer_table(findings: Findings, most: int) -> list[str]:
     """Return the layers, thinned out evenly to at most `most` rows; the first that lost its signal always stays."""
     if not findings.layers:
         return []
@@ -300,25 +300,25 @@ def _table(findings: Findings, most: int) -> list[str]:
     )
     heading = f"### Layers at step {findings.step}" + (f" ({len(rows)} of {count})" if len(rows) < count else "")
     lines = ["", heading, f"| {' | '.join(columns)} |", f"|---{'|--:' * (len(columns) - 1)}|"]
-    return [*lines, *(f"| {' | '.join(_cells(own_layer))} |" for own_layer in rows)]
+    return [*lines, *(f"| {' | '.join(_make_cells(own_layer))} |" for own_layer in rows)]
 
 
-def _cells(layer: LayerFindings) -> list[str]:
+def _make_cells(layer: LayerFindings) -> list[str]:
     vitals = layer.vitals
     numbers = (vitals.mean, vitals.std)
     shares = (vitals.dead, vitals.saturated, layer.in_domain)
     return [
         layer.name,
-        _number(vitals.signal),
-        _number(layer.highest),
+        _format_number(vitals.signal),
+        _format_number(layer.highest),
         "" if layer.lost_at is None else str(layer.lost_at),
-        *(_number(value) for value in numbers),
+        *(_format_number(value) for value in numbers),
         *("" if isnan(share) else f"{share:.0%}" for share in shares),
-        *(_number(value) for value in (vitals.gradient_norm, vitals.update_ratio)),
+        *(_format_number(value) for value in (vitals.gradient_norm, vitals.update_ratio)),
     ]
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     if isnan(value):
         return ""
     return f"{value:.2g}"

@@ -54,7 +54,7 @@ MAY_HELP: dict[Cause, tuple[Option, ...]] = {
 }
 
 
-def seen(cause: Cause, layer: str = "", step: int | None = None) -> str:
+def describe_cause(cause: Cause, layer: str = "", step: int | None = None) -> str:
     """Return the cause as one clause.
 
     Args:

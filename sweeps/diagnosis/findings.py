@@ -90,22 +90,22 @@ class Findings:
     @property
     def most_dead(self) -> LayerFindings | None:
         """Layer before the logits with the largest share of dead units; None where it is known of none."""
-        return self._worst(lambda layer: layer.vitals.dead, BEFORE_LOGITS)
+        return self._find_worst(lambda layer: layer.vitals.dead, BEFORE_LOGITS)
 
     @property
     def most_saturated(self) -> LayerFindings | None:
         """Layer with the largest share of outputs at the flat ends of its activation."""
-        return self._worst(lambda layer: layer.vitals.saturated)
+        return self._find_worst(lambda layer: layer.vitals.saturated)
 
     @property
     def least_in_domain(self) -> LayerFindings | None:
         """Layer before the logits with the fewest units in the domain of Theorem 1."""
-        return self._worst(lambda layer: -layer.in_domain, BEFORE_LOGITS)
+        return self._find_worst(lambda layer: -layer.in_domain, BEFORE_LOGITS)
 
     @property
     def most_off_unit(self) -> LayerFindings | None:
         """Layer before the logits whose mean and standard deviation are farthest from 0 and 1."""
-        return self._worst(lambda layer: layer.off_unit, BEFORE_LOGITS)
+        return self._find_worst(lambda layer: layer.off_unit, BEFORE_LOGITS)
 
     @property
     def signal(self) -> float:
@@ -114,23 +114,23 @@ class Findings:
             return self.layers[-1].vitals.signal
         return nan
 
-    def _worst(self, key: Callable[[LayerFindings], float], among: slice = slice(None)) -> LayerFindings | None:
+    def _find_worst(self, key: Callable[[LayerFindings], float], among: slice = slice(None)) -> LayerFindings | None:
         """Return the one with the highest value, the nearest to the input among equals."""
         return max((layer for layer in self.layers[among] if not isnan(key(layer))), key=key, default=None)
 
 
-def find(readings: Sequence[Reading], chance: Chance) -> Findings:
+def find_symptoms(readings: Sequence[Reading], chance: Chance) -> Findings:
     """Return the findings on a run.
 
     Args:
         readings: all looks, at least one, in the order of their steps.
     """
-    reading = _examined(readings)
+    reading = _select_examined(readings)
     measured = [own_reading for own_reading in readings if own_reading.measured]
     gains = [(chance.skill_score(this_reading.loss), this_reading.step) for this_reading in measured]
     known = [(gain, step) for gain, step in gains if isfinite(gain)]
     best = max(known, key=lambda pair: (pair[0], -pair[1]), default=(nan, readings[-1].step))
-    layers = tuple(_layer(layer, readings) for layer in reading.layers)
+    layers = tuple(_examine_layer(layer, readings) for layer in reading.layers)
     norms = [layer.gradient_norm for layer in reading.layers] or [nan]
     return Findings(
         step=reading.step,
@@ -162,13 +162,13 @@ def lost_at(steps: Sequence[int], signals: Sequence[float]) -> int | None:
     return None
 
 
-def _examined(readings: Sequence[Reading]) -> Reading:
+def _select_examined(readings: Sequence[Reading]) -> Reading:
     watched = [reading for reading in readings if reading.layers]
     sound = [own_reading for own_reading in watched if all(isfinite(layer.signal) for layer in own_reading.layers)]
     return (sound or watched or readings)[-1]
 
 
-def _layer(vitals: LayerVitals, readings: Sequence[Reading]) -> LayerFindings:
+def _examine_layer(vitals: LayerVitals, readings: Sequence[Reading]) -> LayerFindings:
     pairs = [
         (reading.step, layer.signal) for reading in readings for layer in reading.layers if layer.name == vitals.name
     ]

@@ -55,17 +55,17 @@ def draw_vitals(readings: Sequence[Reading], title: str, path: Path) -> None:
     panels = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True).ravel()
     steps = [reading.step for reading in readings]
     for index, (panel, name) in enumerate(zip(panels, names, strict=False)):
-        _panel(panel, steps, readings, index)
+        _draw_panel(panel, steps, readings, index)
         panel.set_title(name, fontsize=9)
     for panel in panels[len(names) :]:
         panel.set_visible(False)
     for panel in panels[max(0, len(names) - COLUMNS) : len(names)]:
         panel.set_xlabel("step")
         panel.tick_params(labelbottom=True)
-    handles = [panels[0].plot([], [], color=colour, label=label)[0] for colour, label in _legend(readings)]
+    handles = [panels[0].plot([], [], color=colour, label=label)[0] for colour, label in _draw_legend(readings)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     figure.suptitle(title, fontsize=10)
-    _save(figure, path)
+    _save_figure(figure, path)
 
 
 def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: Path) -> None:
@@ -90,7 +90,7 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
     signals_left = left + 2 * CURVES + gap + 0.2 + names_width
     signals_width = WIDTH - signals_left - 0.95
     losses, scores, signals, scale = (
-        _placed(figure, start, bottom, width, top)
+        _place_panel(figure, start, bottom, width, top)
         for start, width in (
             (left, CURVES),
             (left + CURVES + gap, CURVES),
@@ -98,10 +98,10 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
             (signals_left + signals_width + 0.1, 0.15),
         )
     )
-    _losses(losses, readings, chance)
-    _scores(scores, readings, chance)
+    _draw_losses(losses, readings, chance)
+    _draw_scores(scores, readings, chance)
     draw_signals(signals, scale, readings, names)
-    ends = _edges([reading.step for reading in readings])[[0, -1]]
+    ends = _compute_edges([reading.step for reading in readings])[[0, -1]]
     for panel in (losses, scores, signals):
         panel.set_xlim(*ends)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -109,16 +109,16 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
         panel.title.set_fontsize(9)
         panel.tick_params(labelsize=8)
     figure.text(0.5, 1 - 0.06 / figure.get_figheight(), "\n".join(lines), ha="center", va="top", fontsize=9)
-    _save(figure, path)
+    _save_figure(figure, path)
 
 
-def _placed(figure: Figure, left: float, bottom: float, width: float, top: float) -> Axes:
+def _place_panel(figure: Figure, left: float, bottom: float, width: float, top: float) -> Axes:
     """Return a panel, all in inches; `top` is what stays free above it."""
     height = figure.get_figheight()
     return figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, (height - bottom - top) / height))
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save_figure(figure: Figure, path: Path) -> None:
     figure.set_dpi(DPI)
     try:
         if path.suffix == ".png":
@@ -129,27 +129,29 @@ def _save(figure: Figure, path: Path) -> None:
         raise InputError(f"{path}: {getattr(exc, 'strerror', None) or exc}; give --to a .png, .svg or .pdf") from exc
 
 
-def _losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
+def _draw_losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
     steps = [reading.step for reading in readings]
     for colour, name, values in (
         (ORANGE, "training", [last_reading.train_loss for last_reading in readings]),
         (BLUE, "hold-out", [own_reading.loss for own_reading in readings]),
     ):
-        panel.plot(steps, _finite(values), color=colour, label=name, marker=".", markersize=4)
-        if np.nanmax(_finite(values), initial=0) > WIDE * chance.loss:
+        panel.plot(steps, _mask_infinite(values), color=colour, label=name, marker=".", markersize=4)
+        if np.nanmax(_mask_infinite(values), initial=0) > WIDE * chance.loss:
             panel.set_yscale("log")
     _chance_line(panel, chance.loss)
     panel.set_title("loss" + (", nats" if chance.classes else ", mean squared error"))
 
 
-def _scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
+def _draw_scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
     if chance.classes:
-        values = _finite([100 * last_reading.top1 for last_reading in readings])
+        values = _mask_infinite([100 * last_reading.top1 for last_reading in readings])
         level = 100 * chance.top1
         panel.set_title("hold-out top-1, %")
         panel.set_ylim(0, max(5 * level, 1.1 * np.nanmax(values, initial=0)) if level > 0 else None)
     else:
-        values = np.maximum(_finite([chance.skill_score(own_reading.loss) for own_reading in readings]), LEAST_R2)
+        values = np.maximum(
+            _mask_infinite([chance.skill_score(own_reading.loss) for own_reading in readings]), LEAST_R2
+        )
         level = 0.0
         panel.set_title(f"hold-out R^2 (drawn as {LEAST_R2:g} where below)")
         panel.set_ylim(1.05 * LEAST_R2, 1)
@@ -174,20 +176,20 @@ def draw_signals(panel: Axes, scale: Axes, readings: Sequence[Reading], names: S
         scale.set_visible(False)
         return
     found = [{layer.name: layer.signal for layer in last_reading.layers} for last_reading in measured]
-    rows = np.array([_finite([values.get(name, np.nan) for values in found]) for name in names])
+    rows = np.array([_mask_infinite([values.get(name, np.nan) for values in found]) for name in names])
     lowest = np.log10(max(LEAST_SIGNAL, min(1e-3, float(np.nanmin(rows, initial=1)))))
     shown = np.ma.masked_invalid(np.log10(np.maximum(rows, 10**lowest)))
-    edges = _edges([own_reading.step for own_reading in measured])
+    edges = _compute_edges([own_reading.step for own_reading in measured])
     rows_edges = np.arange(len(names) + 1)  # as an image even in a vector format: it may have thousands of cells
     panel.pcolormesh(edges, rows_edges, shown, cmap=colormaps["cividis"], vmin=lowest, vmax=0, rasterized=True)
     panel.set_facecolor("lightgrey")  # what is no number
     shown_names = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in names]
     panel.set_yticks(np.arange(len(names)) + 0.5, shown_names)
     panel.invert_yaxis()
-    _scale(scale, lowest, f"signal{' (grey: not a number)' if np.isnan(rows).any() else ''}")
+    _draw_scale(scale, lowest, f"signal{' (grey: not a number)' if np.isnan(rows).any() else ''}")
 
 
-def _scale(panel: Axes, lowest: float, label: str) -> None:
+def _draw_scale(panel: Axes, lowest: float, label: str) -> None:
     """Draw the scale of colours from 10^lowest to 1, with marks at some powers of ten."""
     shades = np.linspace(lowest, 0, 256)[:, np.newaxis]
     panel.imshow(shades, cmap=colormaps["cividis"], aspect="auto", origin="lower", extent=(0, 1, lowest, 0))
@@ -200,7 +202,7 @@ def _scale(panel: Axes, lowest: float, label: str) -> None:
     panel.tick_params(labelsize=8)
 
 
-def _edges(steps: Sequence[int]) -> NDArray[np.float64]:
+def _compute_edges(steps: Sequence[int]) -> NDArray[np.float64]:
     """Return the edges of cells: half-way between readings; the outer edges are as far out as the inner ones are in."""
     if len(steps) == 1:
         return np.array([steps[0] - 0.5, steps[0] + 0.5])
@@ -208,20 +210,20 @@ def _edges(steps: Sequence[int]) -> NDArray[np.float64]:
     return np.concatenate([[2 * steps[0] - middles[0]], middles, [2 * steps[-1] - middles[-1]]])
 
 
-def _finite(values: Sequence[float]) -> NDArray[np.float64]:
+def _mask_infinite(values: Sequence[float]) -> NDArray[np.float64]:
     """Return what is no finite number is not drawn."""
     array = np.array(values, np.float64)
     return np.where(np.isfinite(array), array, np.nan)
 
 
-def _legend(readings: Sequence[Reading]) -> list[tuple[str, str]]:
+def _draw_legend(readings: Sequence[Reading]) -> list[tuple[str, str]]:
     if readings[0].layers[0].channels is None:
         return [(BLUE, "mean of the layer"), (GREEN, "standard deviation")]
     each = "of each channel"
     return [(ORANGE, f"maximum {each}"), (BLUE, f"minimum {each}"), (GREEN, f"standard deviation {each}")]
 
 
-def _panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index: int) -> None:
+def _draw_panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index: int) -> None:
     layers = [reading.layers[index] for reading in readings]
     channels = [layer.channels for layer in layers]
     if any(channel is None for channel in channels):
@@ -229,11 +231,11 @@ def _panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index
         panel.plot(steps, [layer.std for layer in layers], color=GREEN)
         return
     for colour, name in ((ORANGE, "maximum"), (BLUE, "minimum"), (GREEN, "std")):
-        lines = _lines(channels, name)
+        lines = _stack_channels(channels, name)
         panel.plot(steps, lines, color=colour, linewidth=0.7, alpha=max(0.15, min(0.8, 8 / lines.shape[1])))
     panel.set_yscale("symlog", linthresh=1.0)  # channels that explode, and those that die, in one picture
 
 
-def _lines(channels: Sequence[ChannelVitals | None], name: str) -> NDArray[np.float64]:
+def _stack_channels(channels: Sequence[ChannelVitals | None], name: str) -> NDArray[np.float64]:
     """Return one row per reading, (steps, channels), with NaN where there is no number."""
-    return _finite([getattr(channel, name) for channel in channels])
+    return _mask_infinite([getattr(channel, name) for channel in channels])

@@ -11,7 +11,7 @@ from math import ceil, isfinite, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.diagnosis.information import Floats, Mask, information, share_of
+from sweeps.diagnosis.information import Floats, Mask, measure_information, share_of
 from sweeps.verdict.shares import fisher_p_value, wilson_lower
 
 Value = str | int | float | bool
@@ -84,64 +84,72 @@ class _Parameter:
     gaps: Mask
     numbers: Floats | None  # None for categories
 
-    def conditions(self) -> list[Condition]:
+    def list_conditions(self) -> list[Condition]:
         return [(f"{self.name} {level}", self.codes == code) for code, level in enumerate(self.levels)]
 
 
-def deciders(trials: Sequence[LabeledTrial]) -> list[Decider]:
+def rank_deciders(trials: Sequence[LabeledTrial]) -> list[Decider]:
     """Return the hyperparameters by how much each decides alone; empty where all trials learned, or none.
 
     Importance is mutual information with the outcome (Cover & Thomas, Elements of Information Theory, 2.3) less its
     mean over 200 permutations of the outcome, over the outcome's entropy. Numbers are cut at quantiles into at most 4
     bins. A conditional parameter also knows what switches it on, and shares the importance of that.
     """
-    learned, parameters = _coded(trials)
+    learned, parameters = _encode_trials(trials)
     return [
-        Decider(parameter.name, share, _best(parameter, learned)) for share, parameter in _ranked(parameters, learned)
+        Decider(parameter.name, share, _find_best_condition(parameter, learned))
+        for share, parameter in _rank_parameters(parameters, learned)
     ]
 
 
-def interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tuple[str, str, float]]:
+def find_interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tuple[str, str, float]]:
     """Return at most `top` pairs that decide what neither does alone, with their share in (0, 1] of the outcome's
     entropy.
 
     The information of the pair less that of both (McGill 1954, Multivariate information transmission), corrected as in
-    `deciders`; it must be above that of all 200 permutations.
+    `rank_deciders`; it must be above that of all 200 permutations.
     """
-    learned, parameters = _coded(trials)
-    alone = [(parameter, information(parameter.codes, learned)) for _, parameter in _ranked(parameters, learned)]
+    learned, parameters = _encode_trials(trials)
+    alone = [
+        (parameter, measure_information(parameter.codes, learned))
+        for _, parameter in _rank_parameters(parameters, learned)
+    ]
     found = []
     for (one, of_one), (other, of_other) in combinations(alone, 2):
-        beyond = information(one.codes * len(other.levels) + other.codes, learned) - of_one - of_other
+        beyond = measure_information(one.codes * len(other.levels) + other.codes, learned) - of_one - of_other
         if (share := share_of(beyond, learned)) > 0 and beyond[0] > beyond[1:].max() + 1e-12:  # rounding
             found.append((one.name, other.name, share))
     return sorted(found, key=lambda pair: -pair[2])[:top]
 
 
-def region(trials: Sequence[LabeledTrial]) -> list[Rule]:
+def find_region(trials: Sequence[LabeledTrial]) -> list[Rule]:
     """Return the region that lives: up to three conditions, each rule with those before it; empty where none helps.
 
     Each is the one that raises `wilson` of the learned share most, with at least 5 trials and a tenth of all in it.
     """
-    learned, parameters = _coded(trials)
+    learned, parameters = _encode_trials(trials)
     fewest = max(FEWEST, ceil(FEWEST_SHARE * len(trials)))
     inside = np.ones(len(trials), dtype=bool)
     own_name = ""
     rules = list[Rule]()
     while len(rules) < CONDITIONS:
         options = [
-            (text, inside & mask) for parameter in parameters for text, mask in _conditions(parameter, inside, learned)
+            (text, inside & mask)
+            for parameter in parameters
+            for text, mask in _list_conditions(parameter, inside, learned)
         ]
         allowed = [(text, mask) for text, mask in options if np.count_nonzero(mask) >= fewest]
-        text, mask = max(allowed, key=lambda option: wilson_lower(*_counts(option[1], learned)), default=("", inside))
-        if wilson_lower(*_counts(mask, learned)) <= wilson_lower(*_counts(inside, learned)):
+        text, mask = max(
+            allowed, key=lambda option: wilson_lower(*_count_learned(option[1], learned)), default=("", inside)
+        )
+        if wilson_lower(*_count_learned(mask, learned)) <= wilson_lower(*_count_learned(inside, learned)):
             break
         inside = mask
         if own_name:
             own_name = f"{own_name} and {text}"
         else:
             own_name = text
-        rules.append(Rule(own_name, *_counts(inside, learned)))
+        rules.append(Rule(own_name, *_count_learned(inside, learned)))
     return [rule for rule in rules if 2 * rule.learned > rule.tried]
 
 
@@ -153,53 +161,53 @@ def supported_changes(dead: LabeledTrial, trials: Sequence[LabeledTrial], most: 
     """
     row = [*(trial.number for trial in trials), dead.number].index(dead.number)
     rows = [*trials, dead][: max(row + 1, len(trials))]
-    (learned, parameters), counted = _coded(rows), np.arange(len(rows)) < len(trials)
-    ranked = [own_parameter for share, own_parameter in _ranked(parameters, learned) if share > 0]
+    (learned, parameters), counted = _encode_trials(rows), np.arange(len(rows)) < len(trials)
+    ranked = [own_parameter for share, own_parameter in _rank_parameters(parameters, learned) if share > 0]
     values: dict[tuple[str, str], Change] = {}
     for parameter in parameters:
         others = [other for other in ranked if other is not parameter]
-        for direction, now, then in _moves(parameter, row):
-            groups = _groups(others, row, counted & then[1], counted)
-            changes = [_change(parameter.name, shared, now, then, learned) for shared in groups]
-            change = _supported(changes)
+        for direction, now, then in _list_moves(parameter, row):
+            groups = _list_groups(others, row, counted & then[1], counted)
+            changes = [_make_change(parameter.name, shared, now, then, learned) for shared in groups]
+            change = _choose_supported(changes)
             key = (parameter.name, direction)
             if change and (key not in values or change.p < values[key].p):
                 values[key] = change
     return sorted(values.values(), key=lambda change: change.p)[:most]
 
 
-def _counts(mask: Mask, learned: Mask) -> tuple[int, int]:
+def _count_learned(mask: Mask, learned: Mask) -> tuple[int, int]:
     return int(learned[mask].sum()), int(mask.sum())
 
 
-def _coded(trials: Sequence[LabeledTrial]) -> tuple[Mask, list[_Parameter]]:
+def _encode_trials(trials: Sequence[LabeledTrial]) -> tuple[Mask, list[_Parameter]]:
     """Return which trials learned, and the parameters with more than one value, in the order in which trials name
     them.
     """
     names = dict.fromkeys(name for trial in trials for name in trial.values)
-    coded = [_parameter(name, [own_trial.values.get(name) for own_trial in trials]) for name in names]
+    coded = [_encode_parameter(name, [own_trial.values.get(name) for own_trial in trials]) for name in names]
     return np.array([this_trial.learned for this_trial in trials], dtype=bool), [
         parameter for parameter in coded if len(parameter.levels) > 2
     ]
 
 
-def _parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
+def _encode_parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
     present = [value for value in column if value is not None]
     gaps = np.array([value is None for value in column])
     numbers = None
     if all(isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) for value in present):
         numbers = np.array([np.nan if value is None else float(value) for value in column])
-        edges = _edges(numbers, BINS)
+        edges = _choose_edges(numbers, BINS)
         codes = np.searchsorted(edges, numbers, side="right")
         bounds = [None, *edges, None]
-        levels = [_range(numbers[codes == code], *bounds[code : code + 2]) for code in range(len(edges) + 1)]
+        levels = [_describe_range(numbers[codes == code], *bounds[code : code + 2]) for code in range(len(edges) + 1)]
     else:
         levels = sorted({str(value) for value in present})
         codes = np.array([0 if value is None else levels.index(str(value)) for value in column])
     return _Parameter(name, (*levels, "absent"), np.where(gaps, len(levels), codes), gaps, numbers)
 
 
-def _edges(numbers: Floats, bins: int) -> list[float]:
+def _choose_edges(numbers: Floats, bins: int) -> list[float]:
     """Return edges between the values nearest to the quantiles, or between all, with the fewest digits that separate
     them.
     """
@@ -220,7 +228,7 @@ def _edges(numbers: Floats, bins: int) -> list[float]:
     return edges
 
 
-def _range(inside: Floats, low: float | None, high: float | None) -> str:
+def _describe_range(inside: Floats, low: float | None, high: float | None) -> str:
     """Return the words for numbers between two edges; the number itself where there is only one."""
     values = np.unique(inside[~np.isnan(inside)])
     if len(values) == 1:
@@ -232,68 +240,71 @@ def _range(inside: Floats, low: float | None, high: float | None) -> str:
     return f"from {low:.10g} to {high:.10g}"
 
 
-def _ranked(parameters: Sequence[_Parameter], learned: Mask) -> list[tuple[float, _Parameter]]:
+def _rank_parameters(parameters: Sequence[_Parameter], learned: Mask) -> list[tuple[float, _Parameter]]:
     """Return the parameters by importance; none where all trials learned, or none."""
     if learned.all() or not learned.any():
         return []
-    shares = [(share_of(information(parameter.codes, learned), learned), parameter) for parameter in parameters]
+    shares = [(share_of(measure_information(parameter.codes, learned), learned), parameter) for parameter in parameters]
     return sorted(shares, key=lambda pair: -pair[0])
 
 
-def _best(parameter: _Parameter, learned: Mask) -> str:
-    groups = [(text, learned[mask]) for text, mask in parameter.conditions() if mask.any()]
+def _find_best_condition(parameter: _Parameter, learned: Mask) -> str:
+    groups = [(text, learned[mask]) for text, mask in parameter.list_conditions() if mask.any()]
     own_name, group = max(groups, key=lambda each: (each[1].mean(), len(each[1])))
     return f"{own_name}: {group.sum()} of {len(group)} learned"
 
 
-def _sides(name: str, numbers: Floats, bins: int) -> Iterator[tuple[Condition, Condition]]:
+def _list_sides(name: str, numbers: Floats, bins: int) -> Iterator[tuple[Condition, Condition]]:
     """Below and above each edge of a number."""
-    for edge in _edges(numbers, bins):
+    for edge in _choose_edges(numbers, bins):
         low = numbers < edge
         high = numbers >= edge
-        yield (f"{name} {_range(numbers[low], None, edge)}", low), (f"{name} {_range(numbers[high], edge, None)}", high)
+        yield (
+            (f"{name} {_describe_range(numbers[low], None, edge)}", low),
+            (f"{name} {_describe_range(numbers[high], edge, None)}", high),
+        )
 
 
-def _conditions(parameter: _Parameter, inside: Mask, learned: Mask) -> Iterator[Condition]:
+def _list_conditions(parameter: _Parameter, inside: Mask, learned: Mask) -> Iterator[Condition]:
     """Yield each category and the best ones together, or both sides of each edge of a number and being absent."""
     name = parameter.name
     codes = parameter.codes
     levels = parameter.levels
     if parameter.numbers is not None:
-        yield from (side for sides in _sides(name, parameter.numbers, CUTS) for side in sides)
-        yield parameter.conditions()[-1]
+        yield from (side for sides in _list_sides(name, parameter.numbers, CUTS) for side in sides)
+        yield parameter.list_conditions()[-1]
         return
-    yield from parameter.conditions()
+    yield from parameter.list_conditions()
     by_share = sorted(np.unique(codes[inside]), key=lambda code: -learned[inside & (codes == code)].mean())
     for best in (by_share[:count] for count in range(2, len(by_share))):
         yield f"{name} {' or '.join(levels[code] for code in best)}", np.isin(codes, best)
 
 
-def _moves(parameter: _Parameter, row: int) -> Iterator[tuple[str, Condition, Condition]]:
+def _list_moves(parameter: _Parameter, row: int) -> Iterator[tuple[str, Condition, Condition]]:
     """Yield (direction, condition before, condition after), but none to or from an absent value: that is another
     parameter's doing.
     """
     if parameter.gaps[row]:
         return
     if parameter.numbers is not None:
-        for low, high in _sides(parameter.name, parameter.numbers, BINS):
+        for low, high in _list_sides(parameter.name, parameter.numbers, BINS):
             yield ("up", low, high) if low[1][row] else ("down", high, low)
     else:
-        now = parameter.conditions()[parameter.codes[row]]
-        yield from ((then[0], now, then) for then in parameter.conditions()[:-1] if not then[1][row])
+        now = parameter.list_conditions()[parameter.codes[row]]
+        yield from ((then[0], now, then) for then in parameter.list_conditions()[:-1] if not then[1][row])
 
 
-def _groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: Mask) -> list[list[Condition]]:
+def _list_groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: Mask) -> list[list[Condition]]:
     """Return what the row shares with trials like it, the most alike first: two others, one, none that the change
     switches.
     """
     possible = [other for other in others if np.any(moved & (other.gaps == other.gaps[row]))][:2]
-    shared = [("", counted), *(parameter.conditions()[parameter.codes[row]] for parameter in possible)]
+    shared = [("", counted), *(parameter.list_conditions()[parameter.codes[row]] for parameter in possible)]
     groups = [shared[:count] for count in range(len(shared), 0, -1)]
     return [group for group in groups if np.all([mask for _, mask in group], axis=0).sum() >= ALIKE or len(group) == 1]
 
 
-def _supported(changes: Sequence[Change]) -> Change | None:
+def _choose_supported(changes: Sequence[Change]) -> Change | None:
     """Return the first that is beyond chance, unless it is of no use to runs more alike."""
     for change in changes:
         (died, all_like), (died_changed, all_changed) = change.like_dead, change.changed
@@ -304,9 +315,9 @@ def _supported(changes: Sequence[Change]) -> Change | None:
     return None
 
 
-def _change(name: str, shared: Sequence[Condition], now: Condition, then: Condition, learned: Mask) -> Change:
+def _make_change(name: str, shared: Sequence[Condition], now: Condition, then: Condition, learned: Mask) -> Change:
     alike = np.all([mask for _, mask in shared], axis=0)
-    (lived, before), (saved, after) = (_counts(alike & mask, learned) for _, mask in (now, then))
+    (lived, before), (saved, after) = (_count_learned(alike & mask, learned) for _, mask in (now, then))
     own = " and ".join(text for text, _ in (*shared, now) if text)
     own_name = f"of {before} runs with {own}, {before - lived} died; with {then[0]}, {after - saved} of {after}"
     return Change(

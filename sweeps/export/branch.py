@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.errors import InputError, SweepsError
-from sweeps.export.plan import File, Plan, plan
+from sweeps.export.plan import File, Plan, make_plan
 
 # Where git looks is said here, not by a hook or a shell that this runs in.
 ELSEWHERE = (
@@ -53,18 +53,18 @@ class Tree:
     git: Path
     prefix: str
 
-    def run(self, *arguments: str, stdin: bytes = b"", index: str = "") -> bytes:
+    def run_git(self, *arguments: str, stdin: bytes = b"", index: str = "") -> bytes:
         """Return what a git command prints.
 
         Raises:
             InputError: git is not installed, or the command fails.
         """
-        done = self.attempt(*arguments, stdin=stdin, index=index)
+        done = self.try_git(*arguments, stdin=stdin, index=index)
         if done.returncode:
-            raise InputError(f"git {arguments[0]}: {_words(done.stderr)}")
+            raise InputError(f"git {arguments[0]}: {_summarise_error(done.stderr)}")
         return done.stdout
 
-    def attempt(self, *arguments: str, stdin: bytes = b"", index: str = "") -> subprocess.CompletedProcess[bytes]:
+    def try_git(self, *arguments: str, stdin: bytes = b"", index: str = "") -> subprocess.CompletedProcess[bytes]:
         """Return the end of a git command."""
         kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         values = {**kept, "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"} | ({"GIT_INDEX_FILE": index} if index else {})
@@ -75,7 +75,9 @@ class Tree:
             raise InputError("--commit needs git, which is not installed here") from exc
 
 
-def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Sequence[str], *, force: bool) -> Commit:
+def commit_files(
+    folder: Path, branch: str, wanted: Mapping[str, File], message: Sequence[str], *, force: bool
+) -> Commit:
     """Commit files and their manifest to a branch of the repository that a folder lies in, or would lie in.
 
     A branch that is not there yet starts at HEAD. A branch that moves meanwhile is left as it is.
@@ -85,9 +87,9 @@ def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Seque
             refuses.
         SweepsError: the branch has moved meanwhile.
     """
-    tree = _tree(folder)
+    tree = _find_tree(folder)
     ref = f"refs/heads/{branch}"
-    if branch.startswith("-") or branch == "HEAD" or tree.attempt("check-ref-format", ref).returncode:
+    if branch.startswith("-") or branch == "HEAD" or tree.try_git("check-ref-format", ref).returncode:
         raise InputError(f"--commit {branch}: is no name of a branch")
     if taken := _checked_out(tree, ref):
         raise InputError(
@@ -97,15 +99,15 @@ def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Seque
     tip = _commit_of(tree, ref)
     head = _commit_of(tree, "HEAD")
     base = tip or head
-    files = _files(tree, base, wanted) if base else {}
+    files = _list_files(tree, base, wanted) if base else {}
 
     def there(name: str) -> bytes | None:
         if name in files:
-            return tree.run("cat-file", "blob", files[name])
+            return tree.run_git("cat-file", "blob", files[name])
         return None
 
     place = f"{branch}:{tree.prefix}"
-    own_plan = plan(wanted, there, place, force=force)
+    own_plan = make_plan(wanted, there, place, force=force)
     if tip:
         parent = f"its tip {tip[:9]}"
     else:
@@ -115,16 +117,16 @@ def commit(folder: Path, branch: str, wanted: Mapping[str, File], message: Seque
             parent = "nothing: the repository is empty"
     if not own_plan.files:
         return Commit(own_plan, place, "", parent)
-    sha = _commit(tree, base, own_plan.files, message)
-    done = tree.attempt("update-ref", "-m", "sweeps export", ref, sha, tip)
+    sha = _make_commit(tree, base, own_plan.files, message)
+    done = tree.try_git("update-ref", "-m", "sweeps export", ref, sha, tip)
     if done.returncode:
         if _commit_of(tree, ref) != tip:
             raise SweepsError(f"branch {branch!r} has moved meanwhile, and was left as it is; export again")
-        raise InputError(f"--commit {branch}: {_words(done.stderr)}")
+        raise InputError(f"--commit {branch}: {_summarise_error(done.stderr)}")
     return Commit(own_plan, place, sha, parent)
 
 
-def _tree(folder: Path) -> Tree:
+def _find_tree(folder: Path) -> Tree:
     """Return where a folder lies in its repository.
 
     Raises:
@@ -133,14 +135,14 @@ def _tree(folder: Path) -> Tree:
     folder = folder.resolve()
     nearest = next(path for path in (folder, *folder.parents) if path.is_dir())
     git = Tree(nearest, "")
-    done = git.attempt("rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--absolute-git-dir")
+    done = git.try_git("rev-parse", "--is-bare-repository", "--is-inside-work-tree", "--absolute-git-dir")
     if done.returncode:
-        raise InputError(f"{folder}: --commit: {_words(done.stderr)}; name a folder in a git repository")
+        raise InputError(f"{folder}: --commit: {_summarise_error(done.stderr)}; name a folder in a git repository")
     bare, inside, git_dir = done.stdout.decode(errors="surrogateescape").splitlines()
     if bare == "true":
         top = Path(git_dir)
     elif inside == "true":
-        top = Path(os.fsdecode(git.run("rev-parse", "--show-toplevel").rstrip(b"\n")))
+        top = Path(os.fsdecode(git.run_git("rev-parse", "--show-toplevel").rstrip(b"\n")))
     else:
         raise InputError(f"{folder}: --commit: inside of git's own folder; name a folder of the repository's files")
     relative = folder.relative_to(top.resolve()).as_posix()
@@ -149,7 +151,7 @@ def _tree(folder: Path) -> Tree:
 
 def _checked_out(tree: Tree, ref: str) -> str:
     """Return the working tree that a branch is checked out in, if any."""
-    for block in os.fsdecode(tree.run("worktree", "list", "--porcelain")).split("\n\n"):
+    for block in os.fsdecode(tree.run_git("worktree", "list", "--porcelain")).split("\n\n"):
         lines = block.splitlines()
         if f"branch {ref}" in lines:
             return lines[0].removeprefix("worktree ")
@@ -158,10 +160,10 @@ def _checked_out(tree: Tree, ref: str) -> str:
 
 def _commit_of(tree: Tree, name: str) -> str:
     """Return the commit that a name stands for; empty where it stands for none."""
-    return tree.attempt("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.decode().strip()
+    return tree.try_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.decode().strip()
 
 
-def _files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
+def _list_files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
     """Return the files of the folder in a commit, with their blobs.
 
     Raises:
@@ -170,11 +172,11 @@ def _files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
     parts = tree.prefix.rstrip("/").split("/") if tree.prefix else []
     for count in range(1, len(parts) + 1):
         name = "/".join(parts[:count])
-        kind = tree.attempt("cat-file", "-t", f"{base}:{name}").stdout.strip()
+        kind = tree.try_git("cat-file", "-t", f"{base}:{name}").stdout.strip()
         if kind not in (b"tree", b""):
             raise InputError(f"--commit: {name} is no folder in {base[:9]}; name another with --to")
     values: dict[str, str] = {}
-    for line in tree.run("ls-tree", "-z", "--full-tree", base, *([tree.prefix] if parts else [])).split(b"\0")[:-1]:
+    for line in tree.run_git("ls-tree", "-z", "--full-tree", base, *([tree.prefix] if parts else [])).split(b"\0")[:-1]:
         about, _, path = line.partition(b"\t")
         _, kind, sha = about.split()
         name = os.fsdecode(path).removeprefix(tree.prefix)
@@ -185,26 +187,26 @@ def _files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str]:
     return values
 
 
-def _commit(tree: Tree, base: str, files: Mapping[str, bytes | None], message: Sequence[str]) -> str:
+def _make_commit(tree: Tree, base: str, files: Mapping[str, bytes | None], message: Sequence[str]) -> str:
     """Return a commit with these files put over those of another, or removed from it, which no branch knows yet."""
     with tempfile.TemporaryDirectory() as temporary:
         index = str(Path(temporary) / "index")
-        tree.run("read-tree", *([base] if base else ["--empty"]), index=index)
+        tree.run_git("read-tree", *([base] if base else ["--empty"]), index=index)
         lines = []
         for name, content in files.items():
             if content is None:
                 about = b"0 " + b"0" * len(base)  # git's word for a file to be removed
             else:
-                about = b"100644 " + tree.run("hash-object", "-w", "--stdin", stdin=content).strip()
+                about = b"100644 " + tree.run_git("hash-object", "-w", "--stdin", stdin=content).strip()
             lines.append(about + b"\t" + os.fsencode(f"{tree.prefix}{name}") + b"\0")
-        tree.run("update-index", "--add", "-z", "--index-info", stdin=b"".join(lines), index=index)
-        written = tree.run("write-tree", index=index).decode().strip()
+        tree.run_git("update-index", "--add", "-z", "--index-info", stdin=b"".join(lines), index=index)
+        written = tree.run_git("write-tree", index=index).decode().strip()
     parent = ["-p", base] if base else []
     text = "\n".join(message).encode()
-    return tree.run("commit-tree", written, *parent, stdin=text).decode().strip()
+    return tree.run_git("commit-tree", written, *parent, stdin=text).decode().strip()
 
 
-def _words(stderr: bytes) -> str:
+def _summarise_error(stderr: bytes) -> str:
     """Return what git says, as one line: what is fatal, if it says so."""
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]

@@ -53,18 +53,18 @@ class Document:
         """Return the shape of the trial's inputs."""
         return tuple(self.provenance["input_shape"])
 
-    def tables(self) -> dict[str, Any]:
+    def to_tables(self) -> dict[str, Any]:
         """Return plain values, in the order of a file."""
         values = {"version": VERSION, "recipe": self.recipe.model_dump(), "truncation": dict(self.truncation)}
         return {**values, "provenance": dict(self.provenance), "results": dict(self.results)}
 
-    def text(self, form: Format, head: Sequence[str]) -> str:
+    def to_text(self, form: Format, head: Sequence[str]) -> str:
         """Return the content of a file.
 
         Args:
             head: lines that come first as comments, which JSON has none of.
         """
-        tables = self.tables()
+        tables = self.to_tables()
         if form == "json":
             return json.dumps(tables, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         comments = "".join(f"# {UNSEEN.sub(' ', line)}".rstrip() + "\n" for line in head)
@@ -74,8 +74,8 @@ class Document:
         return f"{comments}\n{tomli_w.dumps(tables)}"
 
     @classmethod
-    def of(cls, tables: Any, source: str) -> Self:
-        """Return the inverse of `tables`.
+    def from_tables(cls, tables: Any, source: str) -> Self:
+        """Read a document from plain values, as `to_tables` returns them.
 
         Raises:
             InputError: these are no tables of a recipe; the message names the key.
@@ -93,7 +93,7 @@ class Document:
         shape = parts["provenance"].get("input_shape")
         if not isinstance(shape, list) or len(shape) not in (1, 3) or not all(type(side) is int for side in shape):
             raise InputError(f"{source}: provenance.input_shape: write [height, width, channels], or [columns]")
-        found = cls(_recipe(tables["recipe"], source), **parts)
+        found = cls(_parse_recipe(tables["recipe"], source), **parts)
         try:
             _ = found.trained
         except (ValidationError, KeyError, TypeError) as exc:
@@ -105,14 +105,14 @@ class Document:
         return found
 
 
-def truncation(recipe: Config, trained: Config) -> dict[str, Any]:
+def list_truncation(recipe: Config, trained: Config) -> dict[str, Any]:
     """Return the fields in which a trial's config differs from its recipe at full size, with the trial's values."""
-    full = _flat(recipe.model_dump())
-    own = _flat(trained.model_dump())
+    full = _flatten_tables(recipe.model_dump())
+    own = _flatten_tables(trained.model_dump())
     return {name: value for name, value in own.items() if full[name] != value}
 
 
-def read(path: Path) -> Document:
+def read_document(path: Path) -> Document:
     """Return the recipe in a file.
 
     Raises:
@@ -130,10 +130,10 @@ def read(path: Path) -> Document:
         else:
             own_name = "it is not UTF-8"
         raise InputError(f"{path}: cannot be read ({own_name})") from exc
-    return parse(text, FORMATS[path.suffix], str(path))
+    return parse_document(text, FORMATS[path.suffix], str(path))
 
 
-def parse(text: str, form: Format, source: str) -> Document:
+def parse_document(text: str, form: Format, source: str) -> Document:
     """Return the recipe in a file's content.
 
     Raises:
@@ -149,10 +149,10 @@ def parse(text: str, form: Format, source: str) -> Document:
                 tables = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as exc:
         raise InputError(f"{source}: not {form.upper()}: {one_line(exc)}") from exc
-    return Document.of(tables, source)
+    return Document.from_tables(tables, source)
 
 
-def _recipe(table: Mapping[str, Any], source: str) -> Config:
+def _parse_recipe(table: Mapping[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(table)
     except ValidationError as exc:
@@ -168,7 +168,7 @@ def _recipe(table: Mapping[str, Any], source: str) -> Config:
         raise InputError(f"{source}: {place}: {wrong}") from exc
 
 
-def _flat(tables: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in tables.items():
         values |= (

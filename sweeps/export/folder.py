@@ -11,29 +11,29 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from sweeps.errors import InputError
-from sweeps.export.plan import File, Plan, plan
+from sweeps.export.plan import File, Plan, make_plan
 from sweeps.files import sync_folder, write_new
 
 PARTIAL = ".export-"  # how the names of folders start that hold what is being written
 
 
-def write(folder: Path, wanted: Mapping[str, File], *, force: bool) -> Plan:
+def write_folder(folder: Path, wanted: Mapping[str, File], *, force: bool) -> Plan:
     """Write files and their manifest into a folder, which is made if it is not there; remove those they replace.
 
     Raises:
         InputError: files that are there differ, or the folder cannot be written; nothing was changed.
     """
     try:
-        with _held(folder):
-            own_plan = plan(wanted, lambda name: read(folder, name), str(folder), force=force)
+        with _lock_folder(folder):
+            own_plan = make_plan(wanted, lambda name: read_file(folder, name), str(folder), force=force)
             if own_plan.files:
-                _write(folder, own_plan.files)
+                _write_files(folder, own_plan.files)
     except OSError as exc:
         raise _unwritable(folder, exc) from exc
     return own_plan
 
 
-def check(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """See whether a folder can be made, if it is not there, before anything costly is done to fill it.
 
     Raises:
@@ -50,7 +50,7 @@ def check(folder: Path) -> None:
         raise _unwritable(folder, exc) from exc
 
 
-def read(folder: Path, name: str) -> bytes | None:
+def read_file(folder: Path, name: str) -> bytes | None:
     """Return the content of a file of a folder; None where there is none.
 
     Raises:
@@ -66,7 +66,7 @@ def _unwritable(folder: Path, exc: OSError) -> InputError:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _lock_folder(folder: Path) -> Iterator[None]:
     """Keep other exports out of a folder that is there, where its file system has locks.
 
     Raises:
@@ -91,7 +91,7 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(opened)
 
 
-def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
+def _write_files(folder: Path, files: Mapping[str, bytes | None]) -> None:
     """Into a new folder by giving it its name at last; into one that is there file by file, undone if one fails."""
     new = not folder.exists()
     made = [parent for parent in folder.parents if not parent.exists()] if new else []
@@ -106,7 +106,7 @@ def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
         if new:
             partial.rename(folder)
         else:
-            _move(partial, folder, files)
+            _move_files(partial, folder, files)
         sync_folder(folder.parent if new else folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -115,7 +115,7 @@ def _write(folder: Path, files: Mapping[str, bytes | None]) -> None:
                 path.rmdir()
 
 
-def _move(partial: Path, folder: Path, files: Mapping[str, bytes | None]) -> None:
+def _move_files(partial: Path, folder: Path, files: Mapping[str, bytes | None]) -> None:
     """Give files their names or remove them, one after the other; if one fails, the others get back what was there."""
     moved: list[str] = []
     before = {name: partial / f"before-{name}" for name in files if (folder / name).exists()}

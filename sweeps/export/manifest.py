@@ -28,19 +28,19 @@ class Entry:
     store: str
 
 
-def digest(content: bytes) -> str:
+def compute_digest(content: bytes) -> str:
     """Return the sha256 of a file's content."""
     return hashlib.sha256(content).hexdigest()
 
 
-def text(entries: Mapping[str, Entry]) -> str:
+def format_manifest(entries: Mapping[str, Entry]) -> str:
     """Return the content of a manifest; nothing in it is of the moment."""
     files = {name: asdict(entries[name]) for name in sorted(entries)}
     return json.dumps({"version": VERSION, "sweeps": __version__, "files": files}, indent=2, ensure_ascii=False) + "\n"
 
 
-def parse(content: bytes, source: str) -> dict[str, Entry]:
-    """Return the inverse of `text`.
+def parse_manifest(content: bytes, source: str) -> dict[str, Entry]:
+    """Read a manifest from its content, as `format_manifest` writes it.
 
     Raises:
         InputError: it is no manifest of an export.
@@ -49,10 +49,10 @@ def parse(content: bytes, source: str) -> dict[str, Entry]:
         tables = json.loads(content)
         if tables["version"] != VERSION:
             raise InputError(f"{source}: version {tables['version']!r} is unknown; this sweeps reads {VERSION}")
-        return {str(name): _entry(**entry) for name, entry in tables["files"].items()}
+        return {str(name): _make_entry(**entry) for name, entry in tables["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise InputError(f"{source}: is no manifest of an export") from exc
 
 
-def _entry(sha256: str, study: str, trial: int, store: str) -> Entry:
+def _make_entry(sha256: str, study: str, trial: int, store: str) -> Entry:
     return Entry(str(sha256), str(study), int(trial), str(store))

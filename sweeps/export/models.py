@@ -33,7 +33,7 @@ class Built:
     module: str | None
 
 
-def build(recipes: Sequence[tuple[Document, Sequence[str] | None]]) -> list[Built | str]:
+def describe_models(recipes: Sequence[tuple[Document, Sequence[str] | None]]) -> list[Built | str]:
     """Return what the models of recipes are like, in their order; in words, of one that cannot be built, why.
 
     Args:
@@ -70,10 +70,10 @@ def build(recipes: Sequence[tuple[Document, Sequence[str] | None]]) -> list[Buil
         else:
             killed = ""
         raise SweepsError(f"the models could not be built{killed}: {arguments[0][:LAST_WORDS]}")
-    return [str(load["error"]) if "error" in load else _built(load) for load in json.loads(done.stdout)]
+    return [str(load["error"]) if "error" in load else _describe_model(load) for load in json.loads(done.stdout)]
 
 
-def _built(values: dict[str, Any]) -> Built:
+def _describe_model(values: dict[str, Any]) -> Built:
     others = ("model", "no_model", "because", "module")
     facts = {key: value for key, value in values.items() if key not in others}
     return Built(facts, *(values[key] for key in others))

@@ -35,7 +35,7 @@ class Plan:
     states: Mapping[str, State]
 
 
-def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where: str, *, force: bool) -> Plan:
+def make_plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where: str, *, force: bool) -> Plan:
     """Compare what is to be exported with what is there.
 
     A configuration's files share their stem. Where one of them is not what the manifest notes, those of that stem that
@@ -50,7 +50,7 @@ def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where
     Raises:
         InputError: files differ that are there, or are to be removed; the message says why.
     """
-    noted = _noted(there, where, force)
+    noted = _read_noted(there, where, force)
     states: dict[str, State] = {}
     problems: dict[str, list[str]] = {}
     for name, file in wanted.items():
@@ -58,12 +58,12 @@ def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where
         same = content == file.content
         states[name] = "new" if content is None else "unchanged" if same else "overwritten"
         if content is not None and not same and not force:
-            problems.setdefault(_difference(content, noted.get(name), file.entry), []).append(name)
+            problems.setdefault(_describe_difference(content, noted.get(name), file.entry), []).append(name)
     lines = [f"{where}: {', '.join(names)}: {text}; --force overwrites" for text, names in problems.items()]
     left = {name: content for name in noted if name not in wanted and (content := there(name)) is not None}
-    removed = _replaced(left, wanted, noted)
+    removed = _list_replaced(left, wanted, noted)
     if removed and not force:
-        edited = [name for name in removed if manifest.digest(left[name]) != noted[name].sha256]
+        edited = [name for name in removed if manifest.compute_digest(left[name]) != noted[name].sha256]
         if edited:
             own_name = f"{REPLACED}, and edited since ({', '.join(edited)})"
         else:
@@ -78,56 +78,58 @@ def plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where
         name: file.content for name, file in wanted.items() if states[name] != "unchanged"
     }
     files |= dict.fromkeys(removed)
-    listed = manifest.text(entries).encode()
+    listed = manifest.format_manifest(entries).encode()
     if files or there(manifest.NAME) != listed:
         files[manifest.NAME] = listed
     return Plan(files, states)
 
 
-def _noted(there: Callable[[str], bytes | None], where: str, force: bool) -> dict[str, Entry]:
+def _read_noted(there: Callable[[str], bytes | None], where: str, force: bool) -> dict[str, Entry]:
     content = there(manifest.NAME)
     if content is None:
         return {}
     try:
-        return manifest.parse(content, f"{where}: {manifest.NAME}")
+        return manifest.parse_manifest(content, f"{where}: {manifest.NAME}")
     except InputError as exc:
         if force:
             return {}
         raise InputError(f"{exc}; --force overwrites it") from exc
 
 
-def _replaced(left: Iterable[str], wanted: Mapping[str, File], noted: Mapping[str, Entry]) -> list[str]:
+def _list_replaced(left: Iterable[str], wanted: Mapping[str, File], noted: Mapping[str, Entry]) -> list[str]:
     """Return files of earlier exports that are not wanted now, of configurations that have changed.
 
     Where one rank is another trial's by now, the others of that ranking, which nobody asked for, are not what they were
     either. A manifest may be written by anybody: files elsewhere are never among them.
     """
     same = {name for name, file in wanted.items() if name in noted and noted[name].sha256 == file.entry.sha256}
-    changed = {_stem(name) for name in wanted if name not in same}
-    passed = [name for name, file in wanted.items() if name in noted and _trial(noted[name]) != _trial(file.entry)]
-    outdated = any(RANKED.fullmatch(_stem(name)) for name in passed)
+    changed = {_get_stem(name) for name in wanted if name not in same}
+    passed = [
+        name for name, file in wanted.items() if name in noted and _get_trial(noted[name]) != _get_trial(file.entry)
+    ]
+    outdated = any(RANKED.fullmatch(_get_stem(name)) for name in passed)
     return [
         name
         for name in left
-        if "/" not in name and (_stem(name) in changed or (outdated and RANKED.fullmatch(_stem(name))))
+        if "/" not in name and (_get_stem(name) in changed or (outdated and RANKED.fullmatch(_get_stem(name))))
     ]
 
 
-def _trial(entry: Entry) -> tuple[str, int]:
+def _get_trial(entry: Entry) -> tuple[str, int]:
     return entry.study, entry.trial
 
 
-def _stem(name: str) -> str:
+def _get_stem(name: str) -> str:
     """Return what a configuration's files share: best of best.toml and best.model.json."""
     return name.partition(".")[0]
 
 
-def _difference(content: bytes, noted: Entry | None, now: Entry) -> str:
+def _describe_difference(content: bytes, noted: Entry | None, now: Entry) -> str:
     """Return why a file is not what it is to be."""
     if noted is None:
         return "there already, and not of an export"
-    if manifest.digest(content) != noted.sha256:
+    if manifest.compute_digest(content) != noted.sha256:
         return "edited since the export"
-    if _trial(noted) != _trial(now):
+    if _get_trial(noted) != _get_trial(now):
         return f"of trial {noted.trial} of {noted.study!r}, and now it would be trial {now.trial} of {now.study!r}"
     return "would be written otherwise now"

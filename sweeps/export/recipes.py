@@ -9,11 +9,11 @@ from optuna import Study
 from pydantic import ValidationError
 
 from sweeps import store
-from sweeps.analysis.summary import shown, value_of
+from sweeps.analysis.summary import format_objective, value_of
 from sweeps.config import Config
 from sweeps.errors import InputError, validation_reason
 from sweeps.export import manifest, models
-from sweeps.export.document import Document, Format, truncation
+from sweeps.export.document import Document, Format, list_truncation
 from sweeps.export.manifest import Entry
 from sweeps.export.plan import File
 from sweeps.export.select import ExportedTrial, Runs
@@ -51,7 +51,7 @@ def files(
         InputError: a recipe cannot be had at full size, or cannot be built.
     """
     drafts = [_draft(study, space, own_trial) for own_trial in chosen]
-    built = models.build([(draft, about(draft) if module else None) for draft in drafts])
+    built = models.describe_models([(draft, about(draft) if module else None) for draft in drafts])
     values: dict[str, File] = {}
     if space.full is not None:
         names = []
@@ -63,12 +63,12 @@ def files(
         document = _complete(draft, made)
         names += [f"{trial.name}: {note}" for note in document.provenance.get("notes", []) if note not in names]
         names += [f"{trial.name}: {made.because}"] if made.because else []
-        texts = {f"{trial.name}.{form}": document.text(form, head(document, f"{trial.name}.{form}"))}
+        texts = {f"{trial.name}.{form}": document.to_text(form, head(document, f"{trial.name}.{form}"))}
         texts |= {f"{trial.name}.model.json": made.model} if made.model is not None else {}
         texts |= {f"{trial.name}.py": made.module} if made.module is not None else {}
         for name, text in texts.items():
             content = text.encode()
-            entry = Entry(manifest.digest(content), space.name, trial.trial.number, store_url)
+            entry = Entry(manifest.compute_digest(content), space.name, trial.trial.number, store_url)
             values[name] = File(content, entry)
     return values, names
 
@@ -143,7 +143,7 @@ def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
     names = (store.DATA_DIGEST, store.INPUT_SHAPE, store.GPU, store.VERSIONS)
     provenance |= {name: chosen.attributes[name] for name in names if name in chosen.attributes}
     provenance |= {"notes": notes} if notes else {}
-    return Document(recipe, truncation(recipe, trained), provenance, _results(space, chosen))
+    return Document(recipe, list_truncation(recipe, trained), provenance, _results(space, chosen))
 
 
 def _results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _runs(runs: Runs) -> dict[str, Any]:
         "mean": ranked.mean,
         "values": list(ranked.values),
     }
-    interval = ranked.interval()
+    interval = ranked.compute_interval()
     if ranked.spread is None or interval is None:
         return values
     return values | {"spread": ranked.spread, "low": interval[0], "high": interval[1]}
@@ -193,4 +193,4 @@ def _shown(results: Mapping[str, Any], value: float, name: str | None = None) ->
             text = OBJECTIVES[objective].title
     else:
         text = name
-    return f"{text} {shown(objective, value)}".strip()
+    return f"{text} {format_objective(objective, value)}".strip()

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from sweeps import store
 from sweeps.analysis import ranking
 from sweeps.analysis.ranking import Ranked, Rerun
-from sweeps.analysis.summary import Finished, finished_trials, shown
+from sweeps.analysis.summary import Finished, finished_trials, format_objective
 from sweeps.errors import InputError
 from sweeps.space.space import Space
 from sweeps.verdict import Fate
@@ -61,7 +61,7 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
         InputError: nothing learned.
     """
     trials = study.get_trials(deepcopy=False)
-    configurations = ranking.ranked(space, finished_trials(trials))
+    configurations = ranking.rank_configurations(space, finished_trials(trials))
     own = [configuration for configuration in configurations if configuration.learned]
     if not own:
         done = len(finished_trials(trials))
@@ -70,9 +70,9 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
             "--trial N exports a trial all the same"
         )
     reruns = _reruns(storage, space)
-    confirmed = ranking.deciding(configurations, reruns)
+    confirmed = ranking.find_deciding(configurations, reruns)
     runs = _in_order(own, confirmed, space.name)
-    weak = [(rerun.study, why) for rerun in reruns if (why := ranking.weakness(configurations, rerun))]
+    weak = [(rerun.study, why) for rerun in reruns if (why := ranking.describe_weakness(configurations, rerun))]
     lines = [f"{name!r} does not decide: {why}" for name, why in weak]
     lines += _lines(space, confirmed, own, runs[:count])
     if not runs:
@@ -114,10 +114,10 @@ def _chosen(
             f"trial {trial.number} of {space.name!r} says nothing of its inputs: a version of sweeps trained it that "
             "did not note them; run the study again"
         )
-    value = ranking.score(space, trial)
+    value = ranking.get_score(space, trial)
     text = f"trial {trial.number}: {trial.fate}"
     if value is not None:
-        text += f", {space.measure.title} {shown(space.objective, value)}"
+        text += f", {space.measure.title} {format_objective(space.objective, value)}"
     if trial.fate == Fate.LEARNED:
         dead = ""
     else:
@@ -149,8 +149,8 @@ def _in_order(own: Sequence[Ranked], confirmed: Rerun | None, study: str) -> lis
 def _reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
     """Return the studies that ran candidates again, those of which some run has finished."""
     reruns = [
-        ranking.rerun(its, study.get_trials(deepcopy=False))
-        for study, its in ranking.confirmations(storage, space.name)
+        ranking.collect_reruns(its, study.get_trials(deepcopy=False))
+        for study, its in ranking.list_confirmations(storage, space.name)
     ]
     return [rerun for rerun in reruns if rerun.candidates]
 
@@ -183,8 +183,9 @@ def _lines(
 
 
 def _mean(space: Space, configuration: Ranked) -> str:
-    interval = configuration.interval()
-    text = f"{space.measure.title} {shown(space.objective, configuration.mean)}"
+    interval = configuration.compute_interval()
+    text = f"{space.measure.title} {format_objective(space.objective, configuration.mean)}"
     if interval is None:
         return text
-    return f"{text} (95 % interval {shown(space.objective, interval[0])} to {shown(space.objective, interval[1])})"
+    low, high = (format_objective(space.objective, end) for end in interval)
+    return f"{text} (95 % interval {low} to {high})"

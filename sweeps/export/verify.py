@@ -12,7 +12,7 @@ from sweeps.analysis import ranking
 from sweeps.analysis.summary import finished_trials
 from sweeps.errors import InputError, SweepsError
 from sweeps.export import folder, manifest, models, recipes
-from sweeps.export.document import FORMATS, Document, parse
+from sweeps.export.document import FORMATS, Document, parse_document
 from sweeps.export.manifest import Entry
 
 # The study of a name in the store, or why there is none to compare with.
@@ -32,7 +32,7 @@ class Check:
     words: str
 
 
-def check(path: Path, find: Find) -> list[Check]:
+def check_export(path: Path, find: Find) -> list[Check]:
     """Compare an export with its manifest, with what this code makes of it, and with the store.
 
     Raises:
@@ -40,32 +40,32 @@ def check(path: Path, find: Find) -> list[Check]:
         SweepsError: the models could not be built.
     """
     try:
-        content = folder.read(path, manifest.NAME)
+        content = folder.read_file(path, manifest.NAME)
     except OSError as exc:
         raise InputError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
     if content is None:
         raise InputError(f"{path}: no export is there; `sweeps export STUDY --to {path}` writes one")
-    entries = manifest.parse(content, str(path / manifest.NAME))
-    contents = {name: _read(path, name) for name in entries}
-    checks = [_unedited(name, entries[name], contents[name]) for name in entries]
+    entries = manifest.parse_manifest(content, str(path / manifest.NAME))
+    contents = {name: _read_file(path, name) for name in entries}
+    checks = [_check_digest(name, entries[name], contents[name]) for name in entries]
     documents: dict[str, Document] = {}
     for name, own_content in contents.items():
         if _is_recipe(name) and own_content is not None:
             try:
-                documents[name] = parse(own_content.decode(errors="replace"), FORMATS[Path(name).suffix], name)
+                documents[name] = parse_document(own_content.decode(errors="replace"), FORMATS[Path(name).suffix], name)
             except InputError as exc:
                 checks.append(Check(name, False, str(exc).removeprefix(f"{name}: ")))
-    for name, built in _rebuilt(documents, contents).items():
-        checks += _compared(name, documents[name], built, contents)
-        checks.append(_stored(name, documents[name], find))
+    for name, built in _build_models(documents, contents).items():
+        checks += _compare_model(name, documents[name], built, contents)
+        checks.append(_compare_with_store(name, documents[name], find))
     return checks
 
 
-def _read(path: Path, name: str) -> bytes | None:
+def _read_file(path: Path, name: str) -> bytes | None:
     """Return a file of the folder itself; a manifest may be written by anybody."""
     try:
         if Path(name).name == name:
-            return folder.read(path, name)
+            return folder.read_file(path, name)
         return None
     except OSError:
         return None
@@ -75,14 +75,16 @@ def _is_recipe(name: str) -> bool:
     return Path(name).suffix in FORMATS and not name.endswith(".model.json")
 
 
-def _unedited(name: str, entry: Entry, content: bytes | None) -> Check:
+def _check_digest(name: str, entry: Entry, content: bytes | None) -> Check:
     if content is None:
         return Check(name, False, "cannot be read, or is not there any more")
-    same = manifest.digest(content) == entry.sha256
+    same = manifest.compute_digest(content) == entry.sha256
     return Check(name, same, "as it was exported" if same else "edited since the export")
 
 
-def _rebuilt(documents: Mapping[str, Document], contents: Mapping[str, bytes | None]) -> dict[str, models.Built | str]:
+def _build_models(
+    documents: Mapping[str, Document], contents: Mapping[str, bytes | None]
+) -> dict[str, models.Built | str]:
     """Return what this code builds of each recipe, or why it cannot."""
     wanted: dict[str, tuple[Document, list[str] | None]] = {}
     values: dict[str, models.Built | str] = {}
@@ -92,10 +94,10 @@ def _rebuilt(documents: Mapping[str, Document], contents: Mapping[str, bytes | N
             wanted[name] = (document, None if module is None else recipes.about(document))
         except (KeyError, TypeError, ValueError) as exc:
             values[name] = f"its provenance or results are incomplete: {exc}"
-    return values | dict(zip(wanted, models.build(list(wanted.values())), strict=True))
+    return values | dict(zip(wanted, models.describe_models(list(wanted.values())), strict=True))
 
 
-def _compared(
+def _compare_model(
     name: str, document: Document, built: models.Built | str, contents: Mapping[str, bytes | None]
 ) -> Iterable[Check]:
     """Yield what this code builds of a recipe, against what the export says."""
@@ -122,7 +124,7 @@ def _compared(
     return checks
 
 
-def _stored(name: str, document: Document, find: Find) -> Check:
+def _compare_with_store(name: str, document: Document, find: Find) -> Check:
     """Return what the store says of the trial."""
     number = document.provenance.get("trial")
     study = str(document.provenance.get("study"))
@@ -132,16 +134,16 @@ def _stored(name: str, document: Document, find: Find) -> Check:
     trials = own_study.get_trials(deepcopy=False)
     if not isinstance(number, int) or not 0 <= number < len(trials):
         return Check(name, False, f"the store has no trial {number} of {study!r}")
-    other = _differences(own_study, trials[number], document)
+    other = _list_differences(own_study, trials[number], document)
     return Check(name, not other, "; ".join(other) or f"the store says the same of trial {number} of {study!r}")
 
 
-def _differences(study: Study, trial: FrozenTrial, document: Document) -> list[str]:
+def _list_differences(study: Study, trial: FrozenTrial, document: Document) -> list[str]:
     digest = trial.user_attrs.get(store.CONFIG_DIGEST)
     noted = document.provenance.get(store.CONFIG_DIGEST)
-    values = [ranking.score(store.space_of(study), finished_trial) for finished_trial in finished_trials([trial])] or [
-        None
-    ]
+    values = [
+        ranking.get_score(store.space_of(study), finished_trial) for finished_trial in finished_trials([trial])
+    ] or [None]
     other = []
     if digest != noted:
         other.append(f"its config_digest is {noted}, in the store {digest}")

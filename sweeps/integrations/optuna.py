@@ -9,6 +9,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.optuna_private import storage_of, trial_id_of
 from sweeps.readings import Reading
 from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, calibrated_limit, is_control
 from sweeps.verdict.chance import Chance
@@ -90,8 +91,8 @@ class DeadRunPruner(optuna.pruners.BasePruner):
                 f"{type(self._pruner).__name__} would stop the best; minimise the loss, or use DeadRunPruner without it"
             )
         if verdict := self._verdict(study, trial):
-            study._storage.set_trial_user_attr(trial._trial_id, FATE, str(verdict.fate))
-            study._storage.set_trial_user_attr(trial._trial_id, REASON, verdict.reason)
+            storage_of(study).set_trial_user_attr(trial_id_of(trial), FATE, str(verdict.fate))
+            storage_of(study).set_trial_user_attr(trial_id_of(trial), REASON, verdict.reason)
             return True
         if self._pruner is None or self._is_control(study, trial):
             return False
@@ -142,10 +143,10 @@ def keep_reading(trial: optuna.trial.BaseTrial, reading: Reading, steps: int) ->
         steps: of this trial as a whole, which overrule the pruner's: they may depend on the batch size.
     """
     if isinstance(trial, optuna.Trial):
-        trial.storage.set_trial_system_attr(trial._trial_id, STEPS, steps)
+        trial.storage.set_trial_system_attr(trial_id_of(trial), STEPS, steps)
         # As text: JSON has no NaN.
         text = json.dumps(reading.to_dict())
-        trial.storage.set_trial_system_attr(trial._trial_id, f"{READING}{reading.step}", text)
+        trial.storage.set_trial_system_attr(trial_id_of(trial), f"{READING}{reading.step}", text)
 
 
 def kept_readings(trial: FrozenTrial) -> list[Reading]:
@@ -166,7 +167,7 @@ def kept_readings(trial: FrozenTrial) -> list[Reading]:
 def reason_to_stop(trial: optuna.trial.BaseTrial) -> str:
     """Return why the judge has stopped a trial; empty where it was another pruner."""
     if isinstance(trial, optuna.Trial) and isinstance(trial.study.pruner, DeadRunPruner):
-        return str(trial.storage.get_trial(trial._trial_id).user_attrs.get(REASON, ""))
+        return str(trial.storage.get_trial(trial_id_of(trial)).user_attrs.get(REASON, ""))
     return ""
 
 

@@ -32,40 +32,40 @@ MEANINGS = {
 GAP = "\u2002\u2002"  # between the columns of a table, which the dashboard sets tight
 
 
-def refresh(storage: RDBStorage, study: Study) -> None:
+def refresh_note(storage: RDBStorage, study: Study) -> None:
     """Have a study's note say how it stands; what a person wrote below it stays.
 
     Raises:
         StoreError: the study was not made by sweeps.
     """
-    write(storage, study, Trials(store.id_of(storage, study)).read_trials(storage.engine))
+    write_study_note(storage, study, Trials(store.id_of(storage, study)).read_trials(storage.engine))
 
 
-def write(storage: RDBStorage, study: Study, trials: Sequence[FrozenTrial]) -> None:
+def write_study_note(storage: RDBStorage, study: Study, trials: Sequence[FrozenTrial]) -> None:
     """Write the note of a study from its trials, in the order of their numbers."""
     study_id = store.id_of(storage, study)
     space = store.space_of(study)
-    parts = [text(study_id, space, trials)]
-    parts.extend(_file(study.user_attrs))
-    finished = summaries.summarise(space, trials).done
+    parts = [make_study_note(study_id, space, trials)]
+    parts.extend(_quote_file(study.user_attrs))
+    finished = summaries.summarise_trials(space, trials).done
     notes.write_study_note(storage.engine, study_id, "\n\n".join(parts), finished)
 
 
-def stale(storage: RDBStorage) -> list[tuple[int, str]]:
+def list_stale(storage: RDBStorage) -> list[tuple[int, str]]:
     """Return the studies of sweeps, number and name, whose notes tell of fewer or more trials than have finished."""
     finished = notes.finished_in_notes(storage.engine)
     studies = queue.queued_studies(storage.engine)
     return [(study.study_id, study.name) for study in studies if finished.get(study.study_id) != study.done]
 
 
-def text(study_id: int, space: Space, trials: Sequence[FrozenTrial]) -> str:
+def make_study_note(study_id: int, space: Space, trials: Sequence[FrozenTrial]) -> str:
     """Return how a study stands and how it is to be read, in Markdown; the same for the same finished trials."""
-    summary = summaries.summarise(space, trials)
-    parts = (_standing(study_id, space, summary), _compared(space, trials), _how_to_read(space))
+    summary = summaries.summarise_trials(space, trials)
+    parts = (_describe_state(study_id, space, summary), _describe_comparison(space, trials), _how_to_read(space))
     return "\n\n".join(line for part in parts for line in part)
 
 
-def _standing(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
+def _describe_state(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
     if space.question:
         yield f"## {space.question}"
     yield f"### As of {summary.done:,} of {summary.trials:,} trials"
@@ -78,18 +78,20 @@ def _standing(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
         learned = f"{summary.would_stop_learned} of them learned"
         yield f"Controls, which are never stopped, that would have been: {summary.would_stop}; {learned}."
     if (best := summary.best) is not None and best.value is not None and summary.fates.get(Fate.LEARNED):
-        value = f"{space.measure.title} {summaries.shown(space.objective, best.value)}"
+        value = f"{space.measure.title} {summaries.format_objective(space.objective, best.value)}"
         page = f"/dashboard/studies/{study_id}/trials?numbers={best.number}"
-        yield f"Best: {value}, [trial {best.number}]({page}): `{summaries.drawn(space, best)}`"
+        yield f"Best: {value}, [trial {best.number}]({page}): `{summaries.get_drawn_values(space, best)}`"
 
 
-def _compared(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
+def _describe_comparison(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
     if space.direction == "maximize":
         better = "more"
     else:
         better = "less"
     yield "### What is compared"
-    lines = [f"Trials are compared by {space.measure.definition}: the {better} the better. {_chance(space, trials)}"]
+    lines = [
+        f"Trials are compared by {space.measure.definition}: the {better} the better. {_find_chance(space, trials)}"
+    ]
     data = space.data
     if space.data.path:
         where = f" ({space.data.path})"
@@ -99,16 +101,19 @@ def _compared(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
         what = f"{data.classes:,} classes"
     else:
         what = "numbers to be predicted"
-    lines += [f"Budget: {_budget(space.budget)}.", f"Data: {data.source}{where}, {what}, {data.images:,} to train on."]
+    lines += [
+        f"Budget: {_format_budget(space.budget)}.",
+        f"Data: {data.source}{where}, {what}, {data.images:,} to train on.",
+    ]
     if space.confirms:
         lines.append(f"It runs candidates of `{space.confirms}` again.")
     yield "\n".join(f"* {line}" for line in lines)
-    if rows := list(_truncated(space)):
+    if rows := list(_list_truncated(space)):
         yield "It is a truncation of something larger:"
         yield "\n".join([f"| | {GAP}here | {GAP}in full |", "|:--|--:|--:|", *rows])
 
 
-def _chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
+def _find_chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
     """Return what guessing scores, as the workers counted it; before that, as far as the file tells."""
     known = next((trial for trial in trials if store.GAIN in trial.user_attrs), None)
     if known is not None:
@@ -124,22 +129,22 @@ def _chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
     return f"Guessing is right once in {space.data.classes:,} times where classes are equally frequent."
 
 
-def _budget(budget: Budget) -> str:
+def _format_budget(budget: Budget) -> str:
     name = f"{budget.steps:,} steps, a look every {budget.report_interval:,}"
     if budget.epochs:
         name = f"{budget.epochs:,} epochs of {budget.epoch_images:,} images, a look after each"
     return f"{budget.trials:,} trials of {name}, at {budget.holdout_images:,} hold-out images"
 
 
-def _truncated(space: Space) -> Iterator[str]:
+def _list_truncated(space: Space) -> Iterator[str]:
     """Yield rows of a table: what is smaller here than at full size."""
     for name, table in space.tables.get("full", {}).items():
         for key, full in table.items():
             here = getattr(getattr(space, name), key)
-            yield f"| {name}.{key} | {_grouped(here) if here else ''} | {_grouped(full)} |"
+            yield f"| {name}.{key} | {_group_digits(here) if here else ''} | {_group_digits(full)} |"
 
 
-def _grouped(value: object) -> str:
+def _group_digits(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
@@ -169,7 +174,7 @@ def _how_to_read(space: Space) -> Iterator[str]:
     yield "\n".join(f"* {line}" for line in lines)
 
 
-def _file(attributes: Mapping[str, Any]) -> Iterator[str]:
+def _quote_file(attributes: Mapping[str, Any]) -> Iterator[str]:
     """Yield the search space as the person wrote it, and what was set otherwise."""
     yield "### Search space"
     if overrides := attributes[store.SPACE_OVERRIDES]:

@@ -16,12 +16,13 @@ from optuna.trial import FrozenTrial, Trial
 from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.diagnosis.autopsy import Autopsy
+from sweeps.optuna_private import study_id_of, trial_id_of
 from sweeps.readings import Reading
 from sweeps.store import notes
 from sweeps.store.worker_storage import WorkerStorage
 
 if TYPE_CHECKING:
-    from optuna.artifacts._protocol import ArtifactStore
+    from sweeps.optuna_private import ArtifactStore
 
 PICTURE = "trial.png"
 PICTURES = (PICTURE, "autopsy.png")  # as earlier versions named it
@@ -29,7 +30,7 @@ MOST_TRACED = 2000  # characters of a traceback's end, which says what went wron
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
-def keep(
+def keep_note(
     storage: WorkerStorage, trial: Trial, readings: Sequence[Reading], dead: bool, artifacts: "ArtifactStore | None"
 ) -> None:
     """Write the note of a trial that is about to end and, where there is a place for it, draw its picture.
@@ -41,67 +42,67 @@ def keep(
     Raises:
         OSError: the picture cannot be written; the note is.
     """
-    study_id = trial.study._study_id
-    own = storage.get_trial(trial._trial_id)
+    study_id = study_id_of(trial.study)
+    own = storage.get_trial(trial_id_of(trial))
     before = storage.note_attributes(
-        own._trial_id
+        trial_id_of(own)
     )  # what may fail for want of a store comes before what cannot be undone
     autopsy = None
     if dead and readings:
-        autopsy = autopsies.examined(readings, storage.get_all_trials(study_id, deepcopy=False), own.number)
-        for name, value in autopsy.attributes().items():
+        autopsy = autopsies.make_trial_autopsy(readings, storage.get_all_trials(study_id, deepcopy=False), own.number)
+        for name, value in autopsy.to_attributes().items():
             trial.set_user_attr(name, value)
     try:
         if artifacts is not None and readings:
-            _draw(storage, trial, own, readings, artifacts)
+            _draw_picture(storage, trial, own, readings, artifacts)
     finally:
-        own_name = text(study_id, own, autopsy)
-        for name, value in notes.changed_attributes(before, own._trial_id, own_name).items():
+        own_name = make_trial_note(study_id, own, autopsy)
+        for name, value in notes.changed_attributes(before, trial_id_of(own), own_name).items():
             storage.set_study_system_attr(study_id, name, value)
 
 
-def write(storage: RDBStorage, study: Study, number: int, autopsy: Autopsy) -> None:
+def write_trial_note(storage: RDBStorage, study: Study, number: int, autopsy: Autopsy) -> None:
     """Write the note of a finished trial anew, with an autopsy; what a person wrote below it stays."""
     study_id = store.id_of(storage, study)
     trial = study.get_trials(deepcopy=False)[number]
-    notes.write_note(storage.engine, study_id, trial._trial_id, text(study_id, trial, autopsy))
+    notes.write_note(storage.engine, study_id, trial_id_of(trial), make_trial_note(study_id, trial, autopsy))
 
 
-def text(study_id: int, trial: FrozenTrial, autopsy: Autopsy | None) -> str:
+def make_trial_note(study_id: int, trial: FrozenTrial, autopsy: Autopsy | None) -> str:
     """Return a trial's note: its autopsy, else what became of it; then its picture, config, and what it was trained
     with.
     """
     attributes = trial.user_attrs
-    picture = _shown(study_id, trial)
+    picture = _link_picture(study_id, trial)
     if autopsy:
-        opening = [autopsy.markdown(picture)]
+        opening = [autopsy.to_markdown(picture)]
     else:
-        opening = list(_outcome(trial, picture))
-    return _spaced("\n\n".join([*opening, *_recipe(attributes)]))
+        opening = list(_describe_outcome(trial, picture))
+    return _widen_tables("\n\n".join([*opening, *_quote_recipe(attributes)]))
 
 
-def _spaced(markdown: str) -> str:
+def _widen_tables(markdown: str) -> str:
     """Return the same with room between the columns of tables, which the dashboard sets tight: before names in the
     head.
     """
     return re.sub(r"^\|.*\|(?=\n\|-)", lambda head: head[0].replace(" | ", " | \u2002\u2002"), markdown, flags=re.M)
 
 
-def _outcome(trial: FrozenTrial, picture: str) -> Iterator[str]:
+def _describe_outcome(trial: FrozenTrial, picture: str) -> Iterator[str]:
     attributes = trial.user_attrs
     yield f"## {str(attributes.get(store.FATE, store.INTERRUPTED)).capitalize()}"
     if reason := str(attributes.get(store.REASON, "")):
         yield SPECIAL.sub(r"\\\1", reason)
     if picture:
         yield picture
-    if rows := list(_scores(trial)):
+    if rows := list(_list_scores(trial)):
         step = attributes.get(store.STEPS, 0)
         yield "\n".join([f"| hold-out set | at step {step:,} | guessing |", "|---|--:|--:|", *rows])
     if trace := str(attributes.get(store.TRACEBACK, ""))[-MOST_TRACED:]:
-        yield f"### Traceback\n{_fenced('text', trace)}"
+        yield f"### Traceback\n{_fence_code('text', trace)}"
 
 
-def _scores(trial: FrozenTrial) -> Iterator[str]:
+def _list_scores(trial: FrozenTrial) -> Iterator[str]:
     """Yield rows of a table: what the last reading measured, and what guessing scores."""
     values = trial.user_attrs
     chance = autopsies.chance_of(trial, ())
@@ -119,11 +120,11 @@ def _scores(trial: FrozenTrial) -> Iterator[str]:
         yield f"| {'information gain' if chance.classes else 'R^2'} | {values[store.GAIN]:.3f} | 0 |"
 
 
-def _recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
+def _quote_recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
     config = json.loads(attributes.get(store.CONFIG, "{}"))
     if config:
         digest = attributes.get(store.CONFIG_DIGEST)
-        yield f"### Config{f' {digest}' if digest else ''}\n{_fenced('toml', tomli_w.dumps(config).strip())}"
+        yield f"### Config{f' {digest}' if digest else ''}\n{_fence_code('toml', tomli_w.dumps(config).strip())}"
     where = [str(attributes[name]) for name in (store.HOST, store.GPU) if attributes.get(name)]
     if store.SECONDS in attributes:
         where.append(f"{attributes[store.SECONDS]:,.1f} s")
@@ -137,14 +138,14 @@ def _recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
         yield "### Trained on\n" + "  \n".join(lines)
 
 
-def _fenced(language: str, content: str) -> str:
+def _fence_code(language: str, content: str) -> str:
     """Return a block of code, whatever is in it."""
     longest = max((len(ticks) for ticks in re.findall("`+", content)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{content}\n{fence}"
 
 
-def _draw(
+def _draw_picture(
     storage: WorkerStorage, trial: Trial, own: FrozenTrial, readings: Sequence[Reading], artifacts: "ArtifactStore"
 ) -> None:
     from optuna.artifacts import upload_artifact  # noqa: PLC0415  imports every client that is installed
@@ -158,11 +159,11 @@ def _draw(
         upload_artifact(artifact_store=artifacts, file_path=str(path), study_or_trial=trial, storage=storage)
 
 
-def _shown(study_id: int, trial: FrozenTrial) -> str:
+def _link_picture(study_id: int, trial: FrozenTrial) -> str:
     """Return the trial's picture in Markdown, at its address in the dashboard; empty where there is none."""
     for name, value in trial.system_attrs.items():
         meta = json.loads(value) if name.startswith("artifacts:") else None
         if meta and meta["filename"] in PICTURES:
-            address = f"/artifacts/{study_id}/{trial._trial_id}/{meta['artifact_id']}"
+            address = f"/artifacts/{study_id}/{trial_id_of(trial)}/{meta['artifact_id']}"
             return f"![Curves and signals: shown where the dashboard is given the place of artifacts]({address})"
     return ""

@@ -7,45 +7,45 @@ from collections.abc import Iterator
 from math import isfinite
 
 from sweeps import store
-from sweeps.analysis.summary import shown
+from sweeps.analysis.summary import format_objective
 from sweeps.report.best import SEEDS, Confirming, Standing
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count
-from sweeps.report.words import name_of, percent
+from sweeps.report.words import format_percent, name_of
 
 LEAST_IMPORTANCE = 0.01  # share of the outcome's entropy, below which a hyperparameter is not named
 MOST_NAMED = 3
 
 
-def answer(findings: Findings) -> list[str]:
+def write_answer(findings: Findings) -> list[str]:
     """Return the sentences of the paragraph."""
     if not findings.summary.done:
-        return [f"No trial has finished yet: nothing can be said. {_standing(findings)}".strip()]
+        return [f"No trial has finished yet: nothing can be said. {_describe_state(findings)}".strip()]
     if findings.judged.tried == 0:
-        return [*_nothing_judged(findings), *_unfinished(findings)]
+        return [*_nothing_judged(findings), *_count_unfinished(findings)]
     sentences = [
-        *_learned(findings),
-        *_unfinished(findings),
-        *_best(findings),
-        *_decides(findings),
-        *_lives(findings),
-        *stopping(findings),
+        *_describe_learning(findings),
+        *_count_unfinished(findings),
+        *_describe_best(findings),
+        *_describe_deciders(findings),
+        *_describe_region(findings),
+        *describe_stopping(findings),
     ]
     return [sentence for sentence in sentences if sentence]
 
 
-def stopping(findings: Findings) -> list[str]:
+def describe_stopping(findings: Findings) -> list[str]:
     """Return what stopping runs early has saved, and what it may have lost."""
-    return [*_saved(findings), *_controls(findings)]
+    return [*_describe_savings(findings), *_describe_controls(findings)]
 
 
-def between(findings: Findings, ends: tuple[float, float]) -> str:
+def format_interval(findings: Findings, ends: tuple[float, float]) -> str:
     """Return an interval of the objective."""
-    low, high = (shown(findings.summary.objective, end) for end in ends)
+    low, high = (format_objective(findings.summary.objective, end) for end in ends)
     return f"{low} to {high}"
 
 
-def sureness(findings: Findings, standing: Standing) -> str:
+def describe_certainty(findings: Findings, standing: Standing) -> str:
     """Return the interval of a configuration's mean, and of what; empty where nothing tells."""
     if standing.interval is None:
         return ""
@@ -53,13 +53,13 @@ def sureness(findings: Findings, standing: Standing) -> str:
         name = "over seeds"
     else:
         name = f"over the {standing.over} alone"
-    return f"95 % interval {between(findings, standing.interval)} {name}"
+    return f"95 % interval {format_interval(findings, standing.interval)} {name}"
 
 
 def learned_of(count: Count) -> str:
     """Return how many learned, as `3 of 4 (95 % interval 30% to 95%)`."""
     low, high = count.interval
-    return f"{count.learned:,} of {count.tried:,} (95 % interval {percent(low)} to {percent(high)})"
+    return f"{count.learned:,} of {count.tried:,} (95 % interval {format_percent(low)} to {format_percent(high)})"
 
 
 def best_title(findings: Findings) -> str:
@@ -69,7 +69,7 @@ def best_title(findings: Findings) -> str:
     return "Configurations, none of which learned"
 
 
-def guessing(findings: Findings) -> str:
+def describe_chance(findings: Findings) -> str:
     """Return what guessing scores in the objective, as the end of a sentence; empty where it is not known."""
     objective = findings.summary.objective
     chance = findings.chance
@@ -77,20 +77,20 @@ def guessing(findings: Findings) -> str:
         return "where guessing has 0"
     level = {"top1": chance.top1, "loss": chance.loss}.get(objective, float("nan"))
     if isfinite(level):
-        return f"where guessing has {shown(objective, level)}"
+        return f"where guessing has {format_objective(objective, level)}"
     return ""
 
 
-def _standing(findings: Findings) -> str:
+def _describe_state(findings: Findings) -> str:
     summary = findings.summary
     parts = [(summary.running, "running"), (summary.waiting, "waiting for a worker"), (summary.given_up, "given up")]
     return "; ".join(f"{count:,} {word}" for count, word in parts if count)
 
 
-def _unfinished(findings: Findings) -> Iterator[str]:
+def _count_unfinished(findings: Findings) -> Iterator[str]:
     summary = findings.summary
     if summary.done < summary.trials:
-        if text := _standing(findings):
+        if text := _describe_state(findings):
             standing = f" ({text})"
         else:
             standing = ""
@@ -111,21 +111,21 @@ def _nothing_judged(findings: Findings) -> Iterator[str]:
         yield f"{findings.outranked:,} were stopped because others were better; {unknown}."
 
 
-def _learned(findings: Findings) -> Iterator[str]:
+def _describe_learning(findings: Findings) -> Iterator[str]:
     judged = findings.judged
-    yield f"Of {judged.tried:,} runs {judged.learned:,} learned ({percent(judged.share)})."
+    yield f"Of {judged.tried:,} runs {judged.learned:,} learned ({format_percent(judged.share)})."
     left_out = [(findings.outranked, "outranked"), (findings.summary.fates.get(store.FAILED, 0), "failed")]
     text = " and ".join(f"{count:,} {word}" for count, word in left_out if count)
     if text:
         yield f"Not counted: {text}."
 
 
-def _best(findings: Findings) -> Iterator[str]:
+def _describe_best(findings: Findings) -> Iterator[str]:
     if not findings.standings:
         return
     best = findings.standings[0]
     name = name_of(findings.summary.objective)
-    if text := guessing(findings):
+    if text := describe_chance(findings):
         guess = f", {text}"
     else:
         guess = ""
@@ -134,11 +134,11 @@ def _best(findings: Findings) -> Iterator[str]:
     else:
         runs = f"mean of {len(best.trials)} seeds"
     own_name = best.words or "the only configuration"
-    if text := sureness(findings, best):
+    if text := describe_certainty(findings, best):
         sure = f", {text}"
     else:
         sure = ""
-    value = shown(findings.summary.objective, best.mean)
+    value = format_objective(findings.summary.objective, best.mean)
     if findings.judged.learned:
         yield f"Best in {name}: {own_name}, {value} ({runs}{sure}){guess}."
         if not best.learned:
@@ -149,13 +149,13 @@ def _best(findings: Findings) -> Iterator[str]:
         else:
             end = "lowest"
         yield f"No configuration learned; the {end} {name} was {value} ({own_name}; {runs}{sure}){guess}."
-    again = [(each, there) for each in findings.confirming if (there := each.of(best)) is not None]
-    yield from (_again(findings, each, there) for each, there in again)
+    again = [(each, there) for each in findings.confirming if (there := each.find_origin(best)) is not None]
+    yield from (_describe_confirmation(findings, each, there) for each, there in again)
     if not again and findings.judged.learned:
-        yield _alone(findings, best)
+        yield _warn_of_selection(findings, best)
 
 
-def _alone(findings: Findings, best: Standing) -> str:
+def _warn_of_selection(findings: Findings, best: Standing) -> str:
     """Return the reader's caution, where no other study ran it again: the best of many is better than it will be."""
     once = len(best.trials) == 1
     many = findings.configurations > 1
@@ -171,11 +171,11 @@ def _alone(findings: Findings, best: Standing) -> str:
     return ""
 
 
-def _again(findings: Findings, confirming: Confirming, standing: Standing) -> str:
+def _describe_confirmation(findings: Findings, confirming: Confirming, standing: Standing) -> str:
     rank = f"rank {standing.rank} of {len(confirming.standings)}"
     runs = f"{len(standing.values)} seed{'s' if len(standing.values) > 1 else ''} of {confirming.length}"
-    value = shown(findings.summary.objective, standing.mean)
-    if text := sureness(findings, standing):
+    value = format_objective(findings.summary.objective, standing.mean)
+    if text := describe_certainty(findings, standing):
         sure = f", {text}"
     else:
         sure = ""
@@ -184,7 +184,7 @@ def _again(findings: Findings, confirming: Confirming, standing: Standing) -> st
     ahead = confirming.standings[0]
     if ahead is standing:
         return found_there
-    value = shown(findings.summary.objective, ahead.mean)
+    value = format_objective(findings.summary.objective, ahead.mean)
     if confirming.decides and ahead.learned:
         first = "First there, and in an export,"
     else:
@@ -192,7 +192,7 @@ def _again(findings: Findings, confirming: Confirming, standing: Standing) -> st
     return f"{found_there} {first} is trial {ahead.candidate}: {ahead.words}, {value}."
 
 
-def _decides(findings: Findings) -> Iterator[str]:
+def _describe_deciders(findings: Findings) -> Iterator[str]:
     survey = findings.survey
     if survey.note:
         yield f"What decides between dying and learning cannot be said: {survey.note}."
@@ -202,15 +202,15 @@ def _decides(findings: Findings) -> Iterator[str]:
         yield "None of the hyperparameters alone went with learning beyond what chance would give."
     else:
         first, *others = named
-        then = " and ".join(f"{own_decider.name} ({percent(own_decider.importance)})" for own_decider in others)
-        alone = f"which alone explains {percent(first.importance)} of the outcome's entropy"
+        then = " and ".join(f"{own_decider.name} ({format_percent(own_decider.importance)})" for own_decider in others)
+        alone = f"which alone explains {format_percent(first.importance)} of the outcome's entropy"
         yield f"Learning went most with {first.name}, {alone}{f'; then with {then}' if then else ''}."
     if survey.interactions:
         one, other, share = survey.interactions[0]
-        yield f"Together {one} and {other} explain another {percent(share)}."
+        yield f"Together {one} and {other} explain another {format_percent(share)}."
 
 
-def _lives(findings: Findings) -> Iterator[str]:
+def _describe_region(findings: Findings) -> Iterator[str]:
     survey = findings.survey
     if survey.note or not (
         survey.interactions or any(decider.importance >= LEAST_IMPORTANCE for decider in survey.deciders)
@@ -224,19 +224,19 @@ def _lives(findings: Findings) -> Iterator[str]:
     yield "These conditions are the best of many that were looked at: try them on new trials."
 
 
-def _saved(findings: Findings) -> Iterator[str]:
+def _describe_savings(findings: Findings) -> Iterator[str]:
     summary = findings.summary
     budget = summary.steps_run + summary.steps_saved
     if summary.steps_saved:
         yield (
             f"Stopping runs early saved {summary.steps_saved:,} of {budget:,} steps "
-            f"({percent(summary.steps_saved / budget)})."
+            f"({format_percent(summary.steps_saved / budget)})."
         )
     else:
         yield "No steps were saved: no run was stopped early, so that stopping has lost none either."
 
 
-def _controls(findings: Findings) -> Iterator[str]:
+def _describe_controls(findings: Findings) -> Iterator[str]:
     controls = findings.controls
     if not controls.runs:
         if not findings.summary.steps_saved:

@@ -6,8 +6,8 @@ from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.analysis.ranking import Ranked, deciding, rerun
-from sweeps.analysis.summary import drawn
+from sweeps.analysis.ranking import Ranked, collect_reruns, find_deciding
+from sweeps.analysis.summary import get_drawn_values
 from sweeps.readings import Reading
 from sweeps.space.space import Space
 from sweeps.verdict import Chance
@@ -57,14 +57,14 @@ class Confirming:
     standings: tuple[Standing, ...]
     decides: bool
 
-    def of(self, standing: Standing) -> Standing | None:
+    def find_origin(self, standing: Standing) -> Standing | None:
         """Return where a configuration of the study that is confirmed came; None if it was not run again."""
         return next(
             (own_standing for own_standing in self.standings if own_standing.candidate in standing.trials), None
         )
 
 
-def standings(
+def list_standings(
     space: Space, configurations: Sequence[Ranked], last: Mapping[int, Reading], chance: Chance
 ) -> list[Standing]:
     """Return the first configurations of a ranking.
@@ -73,12 +73,14 @@ def standings(
         last: of trials by number, their last looks; the interval of a single run comes from it.
     """
     return [
-        _standing(space, index, configuration, drawn(space, configuration.trials[0]), last, chance, None)
+        _make_standing(
+            space, index, configuration, get_drawn_values(space, configuration.trials[0]), last, chance, None
+        )
         for index, configuration in enumerate(configurations[:MOST], 1)
     ]
 
 
-def confirming(
+def list_confirming(
     space: Space, own: Sequence[Ranked], again: Sequence[tuple[Space, Sequence[FrozenTrial]]]
 ) -> Iterator[Confirming]:
     """Yield the rankings of studies that confirm one.
@@ -87,12 +89,12 @@ def confirming(
         own: the configurations of that one; what its parameters are called there, they are called here.
         again: the studies that confirm it, with their trials.
     """
-    values = {trial.number: drawn(space, trial) for configuration in own for trial in configuration.trials}
-    reruns = [(its, rerun(its, trials)) for its, trials in again]
-    counts = deciding(own, [this_rerun for _, this_rerun in reruns])
+    values = {trial.number: get_drawn_values(space, trial) for configuration in own for trial in configuration.trials}
+    reruns = [(its, collect_reruns(its, trials)) for its, trials in again]
+    counts = find_deciding(own, [this_rerun for _, this_rerun in reruns])
     for its, own_rerun in reruns:
         standings = [
-            _standing(its, index, ranked, values.get(candidate, ""), {}, None, candidate)
+            _make_standing(its, index, ranked, values.get(candidate, ""), {}, None, candidate)
             for index, (candidate, ranked) in enumerate(own_rerun.candidates.items(), 1)
         ]
         yield Confirming(
@@ -100,7 +102,7 @@ def confirming(
         )
 
 
-def _standing(
+def _make_standing(
     space: Space,
     index: int,
     configuration: Ranked,
@@ -109,7 +111,7 @@ def _standing(
     chance: Chance | None,
     candidate: int | None,
 ) -> Standing:
-    over_seeds = configuration.interval()
+    over_seeds = configuration.compute_interval()
     only = configuration.trials[0]
     over_holdout = None
     if over_seeds is None and chance is not None and only.number in last:
@@ -123,12 +125,12 @@ def _standing(
         learned=configuration.learned,
         mean=configuration.mean,
         spread=configuration.spread,
-        interval=_within(space.measure.bounds, over_seeds or over_holdout),
+        interval=_clip_interval(space.measure.bounds, over_seeds or over_holdout),
         over=SEEDS if over_seeds else HOLDOUT if over_holdout else "",
     )
 
 
-def _within(bounds: tuple[float, float], interval: tuple[float, float] | None) -> tuple[float, float] | None:
+def _clip_interval(bounds: tuple[float, float], interval: tuple[float, float] | None) -> tuple[float, float] | None:
     return interval and (max(bounds[0], interval[0]), min(bounds[1], interval[1]))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from sweeps.analysis import autopsies
-from sweeps.analysis.summary import Finished, drawn
+from sweeps.analysis.summary import Finished, get_drawn_values
 from sweeps.diagnosis.autopsy import Autopsy
 from sweeps.readings import Reading
 from sweeps.report.material import Readings
@@ -32,22 +32,22 @@ class Death:
     readings: tuple[Reading, ...]
 
 
-def deaths(
+def choose_deaths(
     space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], readings: Readings
 ) -> Iterator[Death]:
     """Yield an example of each kind that occurred and left readings."""
     for fate in KINDS:
         runs = [run for run in finished if run.fate == fate]
-        ordered, why = _usual(runs, trials)
+        ordered, why = _choose_usual_runs(runs, trials)
         for run in ordered[:MOST_TRIED]:
             measured = next((own_readings for _, own_readings in readings([run.number])), [])
             if measured:
-                autopsy = autopsies.examined(measured, trials, run.number)
-                yield Death(fate, len(runs), run.number, drawn(space, run), why, autopsy, tuple(measured))
+                autopsy = autopsies.make_trial_autopsy(measured, trials, run.number)
+                yield Death(fate, len(runs), run.number, get_drawn_values(space, run), why, autopsy, tuple(measured))
                 break
 
 
-def _usual(runs: Sequence[Finished], trials: Sequence[FrozenTrial]) -> tuple[list[Finished], str]:
+def _choose_usual_runs(runs: Sequence[Finished], trials: Sequence[FrozenTrial]) -> tuple[list[Finished], str]:
     """Return the runs of the most usual cause, the one of median length first; and why it is the first."""
     if len(runs) < 2:
         return list(runs), "the only run with this fate"

@@ -17,7 +17,7 @@ from sweeps.report.best import Standing
 from sweeps.report.deaths import Death
 from sweeps.report.findings import Findings
 from sweeps.report.runs import Curve, Curves, Survival, unit_of
-from sweeps.report.words import name_of, printable
+from sweeps.report.words import name_of, remove_unprintable
 from sweeps.verdict import Fate
 
 WIDE = 8.6  # inches: as wide as the page's text, so that letters are as large as its own
@@ -47,7 +47,7 @@ COLUMNS = 3
 TALLEST = 12.0  # inches of a map of layers
 
 
-def best(findings: Findings) -> str:
+def draw_best(findings: Findings) -> str:
     """Return the values of the best configurations, each run a ring, means with their intervals."""
     standings = findings.standings
     percent = findings.space.measure.unit == "%"
@@ -61,13 +61,13 @@ def best(findings: Findings) -> str:
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, 0.28 * len(standings) + 0.9), layout="constrained")
         panel = figure.subplots()
-        view = _view(
+        view = _choose_view(
             [value for own_standing in standings for value in own_standing.values if own_standing.learned or not lived],
             bounds,
         )
         panel.set_xlim(*(scale * end for end in view))
         for standing in standings:
-            _standing(panel, standing, scale, view)
+            _draw_standing(panel, standing, scale, view)
         panel.set_yticks([standing.rank for standing in standings])
         panel.set_ylim(len(standings) + 0.6, 0.4)
         panel.set_ylabel("rank")
@@ -76,12 +76,12 @@ def best(findings: Findings) -> str:
         panel.set_axisbelow(True)
         return figure
 
-    return svg.element(
+    return svg.render_svg(
         draw, "best", f"{name_of(findings.summary.objective)} of the best configurations with their intervals"
     )
 
 
-def _view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[float, float]:
+def _choose_view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[float, float]:
     """Return the ends of an axis on which these values are told apart; what is beyond is beyond."""
     low = min(values)
     high = max(values)
@@ -89,7 +89,7 @@ def _view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[float, 
     return max(bounds[0], low - margin), min(bounds[1], high + margin)
 
 
-def _standing(panel: Axes, standing: Standing, scale: float, view: tuple[float, float]) -> None:
+def _draw_standing(panel: Axes, standing: Standing, scale: float, view: tuple[float, float]) -> None:
     at = standing.rank
     if standing.interval is not None:
         low, high = (scale * end for end in standing.interval)
@@ -105,7 +105,7 @@ def _standing(panel: Axes, standing: Standing, scale: float, view: tuple[float, 
             panel.plot([scale * edge], [at], sign, color="black" if far else BLUE, ms=5, clip_on=False)
 
 
-def survival(findings: Findings) -> str:
+def draw_survival(findings: Findings) -> str:
     """Return the share of runs that still train, over steps, by fate."""
 
     def draw() -> Figure:
@@ -114,7 +114,7 @@ def survival(findings: Findings) -> str:
         longest = max(own_survival.ends[-1] for own_survival in findings.survival)
         for index, survival in enumerate(findings.survival):
             # The first are the widest: lines that lie on each other are all seen.
-            _survivors(panel, survival, longest, 1.4 + 0.7 * (len(findings.survival) - 1 - index))
+            _draw_survivors(panel, survival, longest, 1.4 + 0.7 * (len(findings.survival) - 1 - index))
         panel.set_ylim(-2, 105)
         panel.set_xlim(0, longest * 1.01 if longest else 1)
         panel.set_xlabel(unit_of(findings.space))
@@ -122,10 +122,10 @@ def survival(findings: Findings) -> str:
         panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3.4)
         return figure
 
-    return svg.element(draw, "survival", "Share of the runs of each fate that still train, over the length of a run")
+    return svg.render_svg(draw, "survival", "Share of the runs of each fate that still train, over the length of a run")
 
 
-def _survivors(panel: Axes, survival: Survival, longest: float, width: float) -> None:
+def _draw_survivors(panel: Axes, survival: Survival, longest: float, width: float) -> None:
     """Draw the runs that trained to the end of the longest run and did not die."""
     pairs = [(x, share) for x, share in zip(survival.ends, survival.shares, strict=True) if x < longest]
     x = [0.0, *(x for x, _ in pairs), longest]
@@ -141,7 +141,7 @@ def _survivors(panel: Axes, survival: Survival, longest: float, width: float) ->
     )
 
 
-def curves(findings: Findings) -> str:
+def draw_curves(findings: Findings) -> str:
     """Draw the hold-out loss over the length of a run, a panel per fate, and the score of those that learned."""
     shown = findings.curves
     learners = [own_curves for own_curves in shown if own_curves.fate == Fate.LEARNED]
@@ -151,12 +151,12 @@ def curves(findings: Findings) -> str:
         rows = -(-count // COLUMNS)
         figure = Figure(figsize=(WIDE, 2.3 * rows + 0.2), layout="constrained")
         panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-        top = _highest(shown, findings.chance.loss)
+        top = _choose_upper_end(shown, findings.chance.loss)
         for panel, curves in zip(panels, shown, strict=False):
-            _losses(panel, curves, findings.chance.loss, top)
+            _draw_losses(panel, curves, findings.chance.loss, top)
         for panel in panels[len(shown) : count]:
-            _scores(panel, learners[0], findings)
-        if _points(shown):
+            _draw_scores(panel, learners[0], findings)
+        if _count_points(shown):
             longest = max(x for this_curves in shown for curve in this_curves.drawn for x in curve.x)
         else:
             longest = 1
@@ -169,14 +169,14 @@ def curves(findings: Findings) -> str:
         return figure
 
     title = "Hold-out loss over the length of a run, by fate; and the score of those that learned"
-    return svg.element(draw, "curves", title)
+    return svg.render_svg(draw, "curves", title)
 
 
-def _points(shown: Sequence[Curves]) -> bool:
+def _count_points(shown: Sequence[Curves]) -> bool:
     return any(curve.x for curves in shown for curve in curves.drawn)
 
 
-def _highest(shown: Sequence[Curves], chance: float) -> float:
+def _choose_upper_end(shown: Sequence[Curves], chance: float) -> float:
     """Return the upper end of the axis: not far above guessing, where that is known and some run is not far from it."""
     losses = [loss for curves in shown for curve in curves.drawn for loss in curve.loss if isfinite(loss)]
     if losses:
@@ -190,13 +190,13 @@ def _highest(shown: Sequence[Curves], chance: float) -> float:
     return ABOVE * known
 
 
-def _losses(panel: Axes, curves: Curves, chance: float, top: float) -> None:
+def _draw_losses(panel: Axes, curves: Curves, chance: float, top: float) -> None:
     colour = COLOURS.get(curves.fate, GREY)
     style = LINES.get(curves.fate, "-")
     for curve in curves.drawn:
         losses = [min(loss, top) for loss in curve.loss]
-        panel.plot(curve.x, losses, color=colour, linestyle=style, linewidth=0.8, alpha=_faint(curves))
-        _end(panel, curve, losses, colour)
+        panel.plot(curve.x, losses, color=colour, linestyle=style, linewidth=0.8, alpha=_choose_opacity(curves))
+        _draw_end(panel, curve, losses, colour)
     if isfinite(chance):
         panel.axhline(chance, color="black", linestyle=":", linewidth=1.2)
     panel.set_ylim(min(0.0, *(float(np.nanmin([0.0, *curve.loss])) for curve in curves.drawn)), top * 1.02)
@@ -208,17 +208,17 @@ def _losses(panel: Axes, curves: Curves, chance: float, top: float) -> None:
     panel.set_title(f"{curves.fate} ({of})")
 
 
-def _end(panel: Axes, curve: Curve, values: Sequence[float], colour: str) -> None:
+def _draw_end(panel: Axes, curve: Curve, values: Sequence[float], colour: str) -> None:
     known = [(x, y) for x, y in zip(curve.x, values, strict=True) if isfinite(y)]
     if known:
         panel.plot(*known[-1], ".", color=colour, ms=4, clip_on=False)
 
 
-def _faint(curves: Curves) -> float:
+def _choose_opacity(curves: Curves) -> float:
     return max(0.35, min(0.9, 8 / len(curves.drawn)))
 
 
-def _scores(panel: Axes, curves: Curves, findings: Findings) -> None:
+def _draw_scores(panel: Axes, curves: Curves, findings: Findings) -> None:
     classes = findings.chance.classes > 0
     if findings.chance.classes:
         chance = findings.chance.top1
@@ -230,8 +230,8 @@ def _scores(panel: Axes, curves: Curves, findings: Findings) -> None:
         scale = 1
     for curve in curves.drawn:
         values = [scale * value for value in curve.score]
-        panel.plot(curve.x, values, color=BLUE, linewidth=0.8, alpha=_faint(curves))
-        _end(panel, curve, values, BLUE)
+        panel.plot(curve.x, values, color=BLUE, linewidth=0.8, alpha=_choose_opacity(curves))
+        _draw_end(panel, curve, values, BLUE)
     if isfinite(chance):
         panel.axhline(scale * chance, color="black", linestyle=":", linewidth=1.2)
     panel.set_ylim(0 if classes else -0.2, None if classes else 1)
@@ -239,15 +239,15 @@ def _scores(panel: Axes, curves: Curves, findings: Findings) -> None:
     panel.set_title("learned: " + ("top-1" if classes else "R²"))
 
 
-def layers(death: Death, key: str) -> str:
+def draw_layers(death: Death, key: str) -> str:
     """Return the signal of each layer of a run that died, over its steps."""
     names = [layer.name for layer in max(death.readings, key=lambda reading: len(reading.layers)).layers]
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, min(TALLEST, 0.17 * len(names) + 1.1)), layout="constrained")
         panel, scale = figure.subplots(1, 2, width_ratios=(50, 1))
-        draw_signals(panel, scale, death.readings, [printable(name) for name in names])
+        draw_signals(panel, scale, death.readings, [remove_unprintable(name) for name in names])
         panel.set_xlabel("steps")
         return figure
 
-    return svg.element(draw, key, f"Signal of each layer of trial {death.number} over its steps")
+    return svg.render_svg(draw, key, f"Signal of each layer of trial {death.number} over its steps")

@@ -21,13 +21,13 @@ def require_writable(path: Path, option: str) -> None:
         raise InputError(f"{option} {path}: is a folder; name a file in it")
     if path.exists() and not path.is_file():
         raise InputError(f"{option} {path}: is no ordinary file; name one")
-    with whole(path, option) as partial:
+    with replace_file(path, option) as partial:
         partial.touch()
         partial.unlink()
 
 
 @contextmanager
-def whole(path: Path, option: str) -> Iterator[Path]:
+def replace_file(path: Path, option: str) -> Iterator[Path]:
     """Give a name beside `path` to write a file to; at the end it replaces what was at `path`.
 
     Raises:

@@ -11,15 +11,15 @@ from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.analysis import summary as summaries
 from sweeps.analysis.autopsies import Survey
-from sweeps.analysis.ranking import ranked
+from sweeps.analysis.ranking import rank_configurations
 from sweeps.analysis.summary import Finished, Summary
 from sweeps.readings import Reading
 from sweeps.report import best, runs
 from sweeps.report.best import Confirming, Standing
-from sweeps.report.deaths import Death, deaths
-from sweeps.report.levels import Count, Grid, Levels, Run, grid, in_play, levels, varied
+from sweeps.report.deaths import Death, choose_deaths
+from sweeps.report.levels import Count, Grid, Levels, Run, count_grid, count_levels, in_play, list_varied
 from sweeps.report.material import Material
-from sweeps.report.rows import Table, table
+from sweeps.report.rows import Table, make_rows
 from sweeps.report.runs import Curves, FateRow, Survival
 from sweeps.space.space import Space
 from sweeps.verdict import Chance, Fate, is_control
@@ -87,19 +87,21 @@ class Findings:
     ran: tuple[tuple[str, str], ...]
 
 
-def find(made_of: Material) -> Findings:
+def find_results(made_of: Material) -> Findings:
     """Return the findings on a study."""
     space = made_of.space
     trials = made_of.trials
     finished = summaries.finished_trials(trials)
-    known = _runs(space, trials, finished)
-    summary = summaries.summarise(space, trials)
-    chance = _chance(space, trials, finished)
-    configurations = ranked(space, finished)
+    known = _select_runs(space, trials, finished)
+    summary = summaries.summarise_trials(space, trials)
+    chance = _find_chance(space, trials, finished)
+    configurations = rank_configurations(space, finished)
     chosen = runs.to_be_drawn(space, finished)
-    read = _read(made_of, chosen, [configuration.trials[0].number for configuration in configurations[: best.MOST]])
+    read = _read_readings(
+        made_of, chosen, [configuration.trials[0].number for configuration in configurations[: best.MOST]]
+    )
     last = {number: readings[-1] for number, readings in read.items()}
-    grids, no_grids = _grids(space, summary.against, known)
+    grids, no_grids = _make_grids(space, summary.against, known)
     return Findings(
         space=space,
         summary=summary,
@@ -107,24 +109,24 @@ def find(made_of: Material) -> Findings:
         judged=Count(sum(run.learned for run in known), len(known)),
         outranked=summary.fates.get(Fate.OUTRANKED, 0),
         configurations=len(configurations),
-        standings=tuple(best.standings(space, configurations, last, chance)),
-        confirming=tuple(best.confirming(space, configurations, made_of.confirming)),
-        survey=autopsies.looked_over(space.name, autopsies.tried(trials)),
+        standings=tuple(best.list_standings(space, configurations, last, chance)),
+        confirming=tuple(best.list_confirming(space, configurations, made_of.confirming)),
+        survey=autopsies.looked_over(space.name, autopsies.list_tried(trials)),
         grids=grids,
         no_grids=no_grids,
-        levels=tuple(levels(parameter, known) for parameter in varied(space)),
-        fates=tuple(runs.fates(space, finished)),
-        survival=tuple(runs.survival(space, finished)),
-        controls=_controls(space, trials, finished),
-        curves=tuple(runs.curves(space, finished, chosen, read, chance)),
-        deaths=tuple(deaths(space, trials, finished, made_of.readings)),
-        failures=tuple(_failures(trials, finished)),
-        table=table(space, trials, finished, regression=not chance.classes),
-        ran=tuple(_ran(space, trials, finished)),
+        levels=tuple(count_levels(parameter, known) for parameter in list_varied(space)),
+        fates=tuple(runs.list_fates(space, finished)),
+        survival=tuple(runs.measure_survival(space, finished)),
+        controls=_count_controls(space, trials, finished),
+        curves=tuple(runs.make_curves(space, finished, chosen, read, chance)),
+        deaths=tuple(choose_deaths(space, trials, finished, made_of.readings)),
+        failures=tuple(_count_failures(trials, finished)),
+        table=make_rows(space, trials, finished, regression=not chance.classes),
+        ran=tuple(_describe_execution(space, trials, finished)),
     )
 
 
-def _runs(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Run]:
+def _select_runs(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Run]:
     """Return the trials that say whether a configuration learns: outranked and failed ones are left out."""
     return [
         Run(in_play(space, run.config, trials[run.number].params), run.fate == Fate.LEARNED)
@@ -133,21 +135,23 @@ def _runs(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finish
     ]
 
 
-def _chance(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Chance:
+def _find_chance(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Chance:
     first = next((trials[run.number] for run in finished if run.config), None)
     if first is not None:
         return autopsies.chance_of(first, trials)
     return Chance(nan, nan, nan, space.data.classes if space.data.task == "classification" else 0)
 
 
-def _read(made_of: Material, chosen: dict[str, list[Finished]], others: Sequence[int]) -> dict[int, list[Reading]]:
+def _read_readings(
+    made_of: Material, chosen: dict[str, list[Finished]], others: Sequence[int]
+) -> dict[int, list[Reading]]:
     numbers = {run.number for some in chosen.values() for run in some} | set(others)
     return dict(made_of.readings(sorted(numbers)))
 
 
-def _grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
+def _make_grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
     """Return the grids of names (activation against others) and of numbers (learning rate and epsilon)."""
-    parameters = {parameter.name: parameter for parameter in varied(space)}
+    parameters = {parameter.name: parameter for parameter in list_varied(space)}
     found = []
     missing = []
     for row, column in (("activation", against), ("learning_rate", "epsilon")):
@@ -155,11 +159,11 @@ def _grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid
             of = f"{row} and {column}".replace("_", " ")
             missing.append(f"of {of}: {' and '.join(fixed)} {'was' if len(fixed) == 1 else 'were'} not varied")
         elif known:
-            found.append(grid(parameters[row], parameters[column], known))
+            found.append(count_grid(parameters[row], parameters[column], known))
     return tuple(found), tuple(missing)
 
 
-def _controls(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Controls:
+def _count_controls(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Controls:
     """Return a slot decides whether its run is a control: nothing else is to, lest they differ from the others."""
     key = f"{space.name}/{space.budget.seed}"
     slots = {run.number: trials[run.number].user_attrs.get(store.SLOT) for run in finished if run.fate != store.FAILED}
@@ -174,7 +178,7 @@ def _controls(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Fi
     return Controls(len(controls), learned, len(spared), wrongly)
 
 
-def _failures(trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Failure]:
+def _count_failures(trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Failure]:
     """Return the most frequent reasons first."""
     failed = [run for run in finished if run.fate == store.FAILED]
     found = []
@@ -185,7 +189,9 @@ def _failures(trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> li
     return found
 
 
-def _ran(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[tuple[str, str]]:
+def _describe_execution(
+    space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]
+) -> list[tuple[str, str]]:
     """Return what was run, where and when."""
     data = space.data
     held_out = f"{space.budget.holdout_images:,} held out"
@@ -199,7 +205,7 @@ def _ran(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finishe
         ("data", f"{data.source}: {kind}, {data.images:,} to train on, {held_out}"),
         ("net", space.model.architecture),
         ("length of a run", space.budget.length),
-        ("varied", ", ".join(parameter.name for parameter in varied(space)) or "nothing: all is fixed"),
+        ("varied", ", ".join(parameter.name for parameter in list_varied(space)) or "nothing: all is fixed"),
         ("sampler, pruner", f"{space.sampler['name']}, {space.pruner['name']}"),
         ("training", f"{seconds / 3600:.2g} hours in all" if seconds >= 3600 else f"{seconds:.0f} seconds in all"),
         ("last trial ended", f"{max(ends):%Y-%m-%d %H:%M}" if ends else ""),

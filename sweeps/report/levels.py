@@ -66,7 +66,7 @@ class Grid:
     cells: Mapping[tuple[int, int], Count]
 
 
-def varied(space: Space) -> list[Parameter]:
+def list_varied(space: Space) -> list[Parameter]:
     """Return the hyperparameters with more than one possible value; not the labels, which decide nothing."""
     return [parameter for parameter in space.parameters if parameter.name not in LABELS and _varies(parameter)]
 
@@ -92,24 +92,24 @@ def in_play(space: Space, config: Mapping[str, Any], params: Mapping[str, Any]) 
     return values
 
 
-def levels(parameter: Parameter, runs: Iterable[Run]) -> Levels:
+def count_levels(parameter: Parameter, runs: Iterable[Run]) -> Levels:
     """Return how many learned at each level that was tried."""
     known = [(run.values[parameter.name], run.learned) for run in runs if parameter.name in run.values]
-    arguments, place = _cut(parameter, [value for value, _ in known])
-    counts = _counts((place[value], learned) for value, learned in known)
+    arguments, place = _assign_levels(parameter, [value for value, _ in known])
+    counts = _count_pairs((place[value], learned) for value, learned in known)
     return Levels(parameter.name, tuple((arguments[code], counts[code]) for code in sorted(counts)))
 
 
-def grid(row: Parameter, column: Parameter, runs: Iterable[Run]) -> Grid:
+def count_grid(row: Parameter, column: Parameter, runs: Iterable[Run]) -> Grid:
     """Return how many learned at each pair of levels; bins between those that were tried are kept, so that axes are
     whole.
     """
     both = [run for run in runs if row.name in run.values and column.name in run.values]
     (rows, row_of), (columns, column_of) = (
-        _cut(parameter, [run.values[parameter.name] for run in both]) for parameter in (row, column)
+        _assign_levels(parameter, [run.values[parameter.name] for run in both]) for parameter in (row, column)
     )
     keys = [((row_of[run.values[row.name]], column_of[run.values[column.name]]), run.learned) for run in both]
-    return Grid(row.name, column.name, tuple(rows), tuple(columns), _counts(keys))
+    return Grid(row.name, column.name, tuple(rows), tuple(columns), _count_pairs(keys))
 
 
 def is_number(parameter: Parameter) -> bool:
@@ -123,7 +123,7 @@ def _varies(parameter: Parameter) -> bool:
     return len(cases) > 1 or len(cases[0].domain.ends()) > 1
 
 
-def _counts(pairs: Iterable[tuple[Any, bool]]) -> dict[Any, Count]:
+def _count_pairs(pairs: Iterable[tuple[Any, bool]]) -> dict[Any, Count]:
     counts: dict[Any, Count] = {}
     for key, learned in pairs:
         old = counts.get(key, Count(0, 0))
@@ -131,27 +131,29 @@ def _counts(pairs: Iterable[tuple[Any, bool]]) -> dict[Any, Count]:
     return counts
 
 
-def _cut(parameter: Parameter, values: Sequence[Scalar]) -> tuple[list[str], dict[Scalar, int]]:
+def _assign_levels(parameter: Parameter, values: Sequence[Scalar]) -> tuple[list[str], dict[Scalar, int]]:
     """Return the words of the levels, in order, and which level each value is in."""
     if is_number(parameter):
         numbers = sorted({float(value) for value in values})
-        edges = _edges(numbers, parameter) if len(numbers) > MOST_LEVELS else []
+        edges = _choose_edges(numbers, parameter) if len(numbers) > MOST_LEVELS else []
         if not edges:
-            return [shown(number) for number in numbers], {value: numbers.index(float(value)) for value in values}
-        arguments = [f"{shown(low)} to {shown(high)}" for low, high in pairwise(edges)]
-        return arguments, {value: _bin(float(value), edges) for value in values}
+            return [format_parameter(number) for number in numbers], {
+                value: numbers.index(float(value)) for value in values
+            }
+        arguments = [f"{format_parameter(low)} to {format_parameter(high)}" for low, high in pairwise(edges)]
+        return arguments, {value: _find_bin(float(value), edges) for value in values}
     known = set(values)
     order = dict.fromkeys(value for case in parameter.cases for value in case.domain.ends() if value in known)
     names = [*order, *sorted(known - set(order), key=str)]
-    return [shown(name) for name in names], {value: names.index(value) for value in values}
+    return [format_parameter(name) for name in names], {value: names.index(value) for value in values}
 
 
-def _bin(value: float, edges: Sequence[float]) -> int:
+def _find_bin(value: float, edges: Sequence[float]) -> int:
     """Return the bin that a value is in; the last also has its upper end."""
     return min(sum(edge <= value for edge in edges), len(edges) - 1) - 1
 
 
-def _edges(numbers: Sequence[float], parameter: Parameter) -> list[float]:
+def _choose_edges(numbers: Sequence[float], parameter: Parameter) -> list[float]:
     """Round numbers that part sorted values into at most `MOST_LEVELS` bins, in log scale where the range has one."""
     low = numbers[0]
     high = numbers[-1]
@@ -171,7 +173,7 @@ def _log_edges(low: float, high: float) -> list[float]:
     finer = [[mark * 10.0**power for power in range(first, last) for mark in marks] for marks in MARKS]
     coarser = ([10.0**power for power in range(first, last + number, number)] for number in range(2, last - first + 2))
     for marks in (*finer, *coarser):
-        edges = _around(marks, low, high)
+        edges = _enclose_values(marks, low, high)
         if len(edges) - 1 <= MOST_LEVELS:
             return edges
     return [low, high]
@@ -182,13 +184,13 @@ def _linear_edges(low: float, high: float) -> list[float]:
     for width in (factor * scale for scale in (power, 10 * power) for factor in NICE):
         start = floor(low / width)
         stop = ceil(high / width)
-        edges = _around([width * count for count in range(start, stop + 2)], low, high)
+        edges = _enclose_values([width * count for count in range(start, stop + 2)], low, high)
         if len(edges) - 1 <= MOST_LEVELS:
             return edges
     return [low, high]
 
 
-def _around(marks: Sequence[float], low: float, high: float) -> list[float]:
+def _enclose_values(marks: Sequence[float], low: float, high: float) -> list[float]:
     """Return those of ascending marks that enclose the values, without digits that only rounding made."""
     rounded = [float(f"{mark:.12g}") for mark in marks]
     start = max(index for index, mark in enumerate(rounded) if mark <= low)
@@ -196,7 +198,7 @@ def _around(marks: Sequence[float], low: float, high: float) -> list[float]:
     return rounded[start : stop + 1]
 
 
-def shown(value: Scalar) -> str:
+def format_parameter(value: Scalar) -> str:
     """Return a value of a hyperparameter for people."""
     if isinstance(value, bool):
         if value:

@@ -30,7 +30,7 @@ class Material:
     confirming: tuple[tuple[Space, Sequence[FrozenTrial]], ...] = ()
 
 
-def material(storage: RDBStorage, study: Study) -> Material:
+def read_material(storage: RDBStorage, study: Study) -> Material:
     """Read a study.
 
     Raises:
@@ -39,7 +39,8 @@ def material(storage: RDBStorage, study: Study) -> Material:
     space = store.space_of(study)
     study_id = store.id_of(storage, study)
     again = [
-        (own_space, store.id_of(storage, its)) for its, own_space in ranking.confirmations(storage, study.study_name)
+        (own_space, store.id_of(storage, its))
+        for its, own_space in ranking.list_confirmations(storage, study.study_name)
     ]
     return Material(
         space,

@@ -11,14 +11,14 @@ import jinja2
 from markupsafe import Markup
 from matplotlib import colormaps
 
-from sweeps.analysis.summary import shown
+from sweeps.analysis.summary import format_objective
 from sweeps.report import figures
-from sweeps.report.answer import answer, best_title, between, learned_of, stopping
+from sweeps.report.answer import best_title, describe_stopping, format_interval, learned_of, write_answer
 from sweeps.report.files import GENERATOR
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count
 from sweeps.report.runs import unit_of
-from sweeps.report.words import name_of, percent, printable
+from sweeps.report.words import format_percent, name_of, remove_unprintable
 from sweeps.verdict import Rules
 from sweeps.version import __version__
 
@@ -28,14 +28,14 @@ MOST_NUMBERS = 6  # of trials that are named in a cell
 SHADES = 10
 
 
-def render(findings: Findings, remarks: Sequence[str] = ()) -> str:
+def render_page(findings: Findings, remarks: Sequence[str] = ()) -> str:
     """Return the page.
 
     Args:
         remarks: paragraphs that follow the tables of confirmations.
     """
-    style = _file("report.css") + _shades()
-    script = _file("report.js")
+    style = _read_file("report.css") + _make_shades()
+    script = _read_file("report.js")
     rows = findings.table.rows
     values = {
         "found": findings,
@@ -44,56 +44,56 @@ def render(findings: Findings, remarks: Sequence[str] = ()) -> str:
         "generator": f"{GENERATOR} {__version__}",
         "style": Markup(style),
         "script": Markup(script),
-        "style_hash": _hash(style),
-        "script_hash": _hash(script),
-        "contents": list(_contents(findings)),
-        "answer": answer(findings),
-        "stopping": stopping(findings),
+        "style_hash": _hash_text(style),
+        "script_hash": _hash_text(script),
+        "contents": list(_list_sections(findings)),
+        "answer": write_answer(findings),
+        "stopping": describe_stopping(findings),
         "objective": name_of(findings.summary.objective),
         "unit": unit_of(findings.space),
         "remarks": remarks,
-        "figures": _figures(findings),
+        "figures": _draw_figures(findings),
         "rows": rows[:MOST_ROWS],
-        "others": _data(rows[MOST_ROWS:MOST_DATA]),
+        "others": _encode_rows(rows[MOST_ROWS:MOST_DATA]),
         "table_fates": list(dict.fromkeys(row[1] for row in rows)),
-        **_captions(findings),
-        "glossary": list(_glossary(findings.space.verdict)),
+        **_make_captions(findings),
+        "glossary": list(_list_definitions(findings.space.verdict)),
     }
-    return _environment(findings).get_template("report.html.j2").render(values)
+    return _make_environment(findings).get_template("report.html.j2").render(values)
 
 
-def _environment(findings: Findings) -> jinja2.Environment:
+def _make_environment(findings: Findings) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_file),
+        loader=jinja2.FunctionLoader(_read_file),
         autoescape=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
+        finalize=lambda value: remove_unprintable(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent,
-        "between": lambda ends: between(findings, ends),
-        "value": lambda value: shown(findings.summary.objective, value),
+        "percent": format_percent,
+        "between": lambda ends: format_interval(findings, ends),
+        "value": lambda value: format_objective(findings.summary.objective, value),
         "words": lambda name: name.replace("_", " "),
-        "few": _few,
+        "few": _join_numbers,
         "learned_of": lambda rule: learned_of(Count(rule.learned, rule.tried)),
     }
     return environment
 
 
-def _figures(findings: Findings) -> dict[str, object]:
+def _draw_figures(findings: Findings) -> dict[str, object]:
     """Return the svg of each kind of figure, or nothing where there is nothing to draw."""
     lived = any(survival.ends[-1] > 0 for survival in findings.survival)
     return {
-        "best": Markup(figures.best(findings)) if findings.standings else "",
-        "survival": Markup(figures.survival(findings)) if lived else "",
-        "curves": Markup(figures.curves(findings)) if findings.curves else "",
-        "deaths": [Markup(figures.layers(death, f"death{n}")) for n, death in enumerate(findings.deaths)],
+        "best": Markup(figures.draw_best(findings)) if findings.standings else "",
+        "survival": Markup(figures.draw_survival(findings)) if lived else "",
+        "curves": Markup(figures.draw_curves(findings)) if findings.curves else "",
+        "deaths": [Markup(figures.draw_layers(death, f"death{n}")) for n, death in enumerate(findings.deaths)],
     }
 
 
-def _contents(findings: Findings) -> Iterator[tuple[str, str]]:
+def _list_sections(findings: Findings) -> Iterator[tuple[str, str]]:
     """Yield the sections that there are: (id, title)."""
     judged = bool(findings.judged.tried)
     sections = (
@@ -111,7 +111,7 @@ def _contents(findings: Findings) -> Iterator[tuple[str, str]]:
     return ((id_, title) for id_, title, there in sections if there)
 
 
-def _captions(findings: Findings) -> dict[str, str]:
+def _make_captions(findings: Findings) -> dict[str, str]:
     summary = findings.summary
     count = len(findings.table.rows)
     if summary.running:
@@ -143,7 +143,7 @@ def _captions(findings: Findings) -> dict[str, str]:
     }
 
 
-def _glossary(rules: Rules) -> Iterator[tuple[str, str]]:
+def _list_definitions(rules: Rules) -> Iterator[tuple[str, str]]:
     """Yield what the words of a report mean."""
     yield (
         "learned",
@@ -163,22 +163,24 @@ def _glossary(rules: Rules) -> Iterator[tuple[str, str]]:
     yield "spread", "standard deviation over seeds"
 
 
-def _few(numbers: Sequence[int]) -> str:
+def _join_numbers(numbers: Sequence[int]) -> str:
     more = len(numbers) - MOST_NUMBERS
     return ", ".join(map(str, numbers[:MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")
 
 
-def _data(rows: Sequence[Sequence[str]]) -> Markup | str:
+def _encode_rows(rows: Sequence[Sequence[str]]) -> Markup | str:
     """Return rows as JSON for a script element; nothing in it can end that element."""
     if not rows:
         return ""
-    text = json.dumps([[printable(cell) for cell in row] for row in rows], ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(
+        [[remove_unprintable(cell) for cell in row] for row in rows], ensure_ascii=False, separators=(",", ":")
+    )
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
 
 
-def _shades() -> str:
+def _make_shades() -> str:
     """Return the style classes c0 to c10: colours of rising lightness, with letters that are readable on them."""
     lines = []
     for step in range(SHADES + 1):
@@ -197,11 +199,11 @@ def _letters(*colour: float) -> str:
     return "#fff"
 
 
-def _hash(text: str) -> str:
+def _hash_text(text: str) -> str:
     """Return a hash as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache
-def _file(name: str) -> str:
+def _read_file(name: str) -> str:
     return (files("sweeps.report") / name).read_text(encoding="utf-8")

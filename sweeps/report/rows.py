@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import store
-from sweeps.analysis.ranking import UNKNOWN, score
+from sweeps.analysis.ranking import UNKNOWN, get_score
 from sweeps.analysis.summary import Finished
-from sweeps.analysis.summary import shown as objective_shown
-from sweeps.report.levels import in_play, is_number, shown, varied
+from sweeps.analysis.summary import format_objective as objective_shown
+from sweeps.report.levels import format_parameter, in_play, is_number, list_varied
 from sweeps.report.words import name_of
 from sweeps.space.space import Space
 
@@ -25,10 +25,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def table(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], regression: bool) -> Table:
+def make_rows(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], regression: bool) -> Table:
     """Return all trials, the best value first, those without one last."""
     known = {run.number: run for run in finished}
-    parameters = varied(space)
+    parameters = list_varied(space)
     names = [parameter.name for parameter in parameters]
     if regression:
         measured = ["loss"]
@@ -40,39 +40,41 @@ def table(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finish
 
     def order(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
         run = known.get(trial.number)
-        value = None if run is None else score(space, run)
+        value = None if run is None else get_score(space, run)
         unsure = run is None or run.fate in UNKNOWN
         return value is None, unsure, sign * (value or 0.0), trial.number
 
     return Table(
         columns=(*columns, *names, "reason"),
         numeric=(True, False, *(True for _ in columns[2:]), *map(is_number, parameters), False),
-        rows=tuple(_row(space, trial, known.get(trial.number), others, names) for trial in sorted(trials, key=order)),
+        rows=tuple(
+            _make_row(space, trial, known.get(trial.number), others, names) for trial in sorted(trials, key=order)
+        ),
     )
 
 
-def _row(
+def _make_row(
     space: Space, trial: FrozenTrial, run: Finished | None, others: Sequence[str], parameters: Sequence[str]
 ) -> tuple[str, ...]:
     if run is None:
         fate = UNFINISHED.get(trial.state, str(trial.state.name).lower())
         blanks = [""] * (len(others) + 3 + len(parameters))
         return str(trial.number), fate, *blanks, str(trial.user_attrs.get(store.REASON, ""))
-    value = score(space, run)
+    value = get_score(space, run)
     values = in_play(space, run.config, trial.params)
     return (
         str(run.number),
         run.fate,
         "" if value is None else objective_shown(space.objective, value),
-        *(_measured(run, name) for name in others),
+        *(_get_measure(run, name) for name in others),
         str(run.steps),
         f"{run.seconds:.1f}",
-        *(shown(values[name]) if name in values else "" for name in parameters),
+        *(format_parameter(values[name]) if name in values else "" for name in parameters),
         run.reason,
     )
 
 
-def _measured(run: Finished, name: str) -> str:
+def _get_measure(run: Finished, name: str) -> str:
     value: float | None = getattr(run, name)
     if value is None:
         return ""

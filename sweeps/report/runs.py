@@ -8,7 +8,7 @@ from statistics import median
 from typing import TypeVar
 
 from sweeps import store
-from sweeps.analysis.ranking import score
+from sweeps.analysis.ranking import get_score
 from sweeps.analysis.summary import FATES, Finished
 from sweeps.readings import Reading
 from sweeps.space.space import Space
@@ -49,7 +49,7 @@ class Survival:
     ends: tuple[float, ...]
     shares: tuple[float, ...]
 
-    def at(self, x: float) -> float:
+    def share_at(self, x: float) -> float:
         """Return the share that trained for longer than x, or to an end at x that all reach."""
         passed = [share for end, share in zip(self.ends, self.shares, strict=True) if end < x]
         if passed:
@@ -83,12 +83,12 @@ def unit_of(space: Space) -> str:
     return "steps"
 
 
-def reached(space: Space, trial: Finished) -> float:
+def measure_length(space: Space, trial: Finished) -> float:
     """Return how long a run trained, in that unit."""
-    return _counted(space, trial, trial.steps)
+    return _count_steps(space, trial, trial.steps)
 
 
-def fates(space: Space, finished: Iterable[Finished]) -> list[FateRow]:
+def list_fates(space: Space, finished: Iterable[Finished]) -> list[FateRow]:
     """Return the fates that occurred, in their usual order."""
     rows = []
     for fate, runs in _by_fate(finished).items():
@@ -97,17 +97,17 @@ def fates(space: Space, finished: Iterable[Finished]) -> list[FateRow]:
             saved = sum(run.config["steps"] - run.steps for run in runs)
         else:
             saved = 0
-        ends = median(reached(space, run) for run in runs)
+        ends = median(measure_length(space, run) for run in runs)
         rows.append(FateRow(fate, len(runs), ends, sum(run.steps for run in runs), saved))
     return rows
 
 
-def survival(space: Space, finished: Iterable[Finished]) -> list[Survival]:
+def measure_survival(space: Space, finished: Iterable[Finished]) -> list[Survival]:
     """Return how many runs of each fate trained how long; failed ones, which trained nothing, are left out."""
     found = []
     for fate, runs in _by_fate(finished).items():
         if fate != store.FAILED:
-            lengths = sorted(reached(space, run) for run in runs)
+            lengths = sorted(measure_length(space, run) for run in runs)
             ends = sorted(set(lengths))
             left = [1 - bisect_right(lengths, end) / len(lengths) for end in ends]
             found.append(Survival(fate, len(runs), tuple(ends), tuple(left)))
@@ -122,14 +122,14 @@ def to_be_drawn(space: Space, finished: Iterable[Finished]) -> dict[str, list[Fi
     sign = -space.measure.sign  # the best first
     for fate, runs in _by_fate(finished).items():
         if fate == Fate.LEARNED:
-            ordered = sorted(runs, key=lambda run: (sign * _score(space, run), run.number))
+            ordered = sorted(runs, key=lambda run: (sign * _get_score(space, run), run.number))
             chosen[fate] = ordered[:MOST_CURVES]
         elif fate != store.FAILED:
-            chosen[fate] = _spaced(runs, MOST_CURVES)
+            chosen[fate] = _thin_out(runs, MOST_CURVES)
     return chosen
 
 
-def curves(
+def make_curves(
     space: Space,
     finished: Sequence[Finished],
     chosen: Mapping[str, Sequence[Finished]],
@@ -144,17 +144,17 @@ def curves(
     counts = {fate: len(runs) for fate, runs in _by_fate(finished).items()}
     found = []
     for fate, runs in chosen.items():
-        drawn = tuple(_curve(space, run, readings[run.number], chance) for run in runs if run.number in readings)
+        drawn = tuple(_make_curve(space, run, readings[run.number], chance) for run in runs if run.number in readings)
         if drawn:
             found.append(Curves(fate, counts[fate], drawn))
     return found
 
 
-def _curve(space: Space, run: Finished, readings: Sequence[Reading], chance: Chance) -> Curve:
-    some = _spaced([reading for reading in readings if reading.measured], MOST_POINTS)
+def _make_curve(space: Space, run: Finished, readings: Sequence[Reading], chance: Chance) -> Curve:
+    some = _thin_out([reading for reading in readings if reading.measured], MOST_POINTS)
     return Curve(
         number=run.number,
-        x=tuple(_counted(space, run, last_reading.step) for last_reading in some),
+        x=tuple(_count_steps(space, run, last_reading.step) for last_reading in some),
         loss=tuple(own_reading.loss if isfinite(own_reading.loss) else nan for own_reading in some),
         score=tuple(
             this_reading.top1 if chance.classes else chance.skill_score(this_reading.loss) for this_reading in some
@@ -162,7 +162,7 @@ def _curve(space: Space, run: Finished, readings: Sequence[Reading], chance: Cha
     )
 
 
-def _counted(space: Space, run: Finished, steps: int) -> float:
+def _count_steps(space: Space, run: Finished, steps: int) -> float:
     if not space.budget.epochs:
         return steps
     if run.config:
@@ -170,8 +170,8 @@ def _counted(space: Space, run: Finished, steps: int) -> float:
     return 0.0
 
 
-def _score(space: Space, run: Finished) -> float:
-    value = score(space, run)
+def _get_score(space: Space, run: Finished) -> float:
+    value = get_score(space, run)
     if value is None:
         return space.measure.worst
     return value
@@ -185,7 +185,7 @@ def _by_fate(finished: Iterable[Finished]) -> dict[str, list[Finished]]:
     return {fate: values[fate] for fate in (*known, *sorted(set(values) - set(known)))}
 
 
-def _spaced(items: Sequence[Item], most: int) -> list[Item]:
+def _thin_out(items: Sequence[Item], most: int) -> list[Item]:
     """Return all items, or so many at equal distances, with the first and the last."""
     if len(items) <= most:
         return list(items)

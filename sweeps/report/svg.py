@@ -36,7 +36,7 @@ DIGITS = re.compile(r"-?\d+\.\d{3,}")  # of coordinates: a hundredth of a point 
 ElementTree.register_namespace("", SVG)
 
 
-def element(draw: Callable[[], Figure], key: str, title: str) -> str:
+def render_svg(draw: Callable[[], Figure], key: str, title: str) -> str:
     """Return a figure as an `svg` element, as wide as there is room.
 
     Args:
@@ -53,21 +53,21 @@ def element(draw: Callable[[], Figure], key: str, title: str) -> str:
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
                 parent.remove(child)
-    _plain(root, key)
+    _simplify_svg(root, key)
     for size in ("width", "height"):
         root.attrib.pop(size)
     root.attrib |= {"role": "img", "aria-label": title, "font-family": FONTS, **INHERITED}
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _plain(root: ElementTree.Element, key: str) -> None:
+def _simplify_svg(root: ElementTree.Element, key: str) -> None:
     """Turn styles into attributes, keep only the ids that are used, make them unique to this figure, and shorten
     numbers.
     """
     for node in root.iter():
         for declaration in node.attrib.pop("style", "").split(";"):
             name, _, value = (part.strip() for part in declaration.partition(":"))
-            node.attrib |= _font(value) if name == "font" else {name: value} if name else {}
+            node.attrib |= _split_font(value) if name == "font" else {name: value} if name else {}
         node.attrib.pop("font-family", None)
         if to := node.attrib.pop(f"{{{XLINK}}}href", ""):
             node.attrib["href"] = to
@@ -86,7 +86,7 @@ def _plain(root: ElementTree.Element, key: str) -> None:
                 node.attrib[name] = " ".join(shorter.split())
 
 
-def _font(shorthand: str) -> dict[str, str]:
+def _split_font(shorthand: str) -> dict[str, str]:
     """Return `bold 10px 'A', sans-serif`, as matplotlib 3.10 writes it, as attributes."""
     size = re.search(r"[\d.]+px", shorthand)
     weight = {"font-weight": "bold"} if re.search(r"\b(bold|[6-9]00)\b", shorthand) else {}

@@ -16,7 +16,7 @@ from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.errors import InputError
 from sweeps.readings import Reading
-from sweeps.report.files import HEAD, whole
+from sweeps.report.files import HEAD, replace_file
 from sweeps.report.material import Material
 from sweeps.space.space import LABELS
 from sweeps.verdict import Chance
@@ -114,8 +114,8 @@ def write_trials(made_of: Material, path: Path, option: str) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    rows = [_trial(made_of.space.name, trial) for trial in made_of.trials]
-    with writing(path, {**TRIAL, **_kinds(rows)}, option) as write:
+    rows = [_make_trial_row(made_of.space.name, trial) for trial in made_of.trials]
+    with open_table(path, {**TRIAL, **_find_kinds(rows)}, option) as write:
         write(rows)
 
 
@@ -137,7 +137,7 @@ def write_looks(
         chance = autopsies.chance_of(trials[0], trials)
     else:
         chance = Chance.balanced(2)
-    with _all([writing(path, table.columns, option) for table, path, option in tables]) as writes:
+    with _open_all([open_table(path, table.columns, option) for table, path, option in tables]) as writes:
         for done, (number, readings) in enumerate(made_of.readings([trial.number for trial in trials]), 1):
             for (table, _, _), write in zip(tables, writes, strict=True):
                 write([row for reading in readings for row in table.rows(name, number, reading, chance)])
@@ -145,7 +145,7 @@ def write_looks(
 
 
 @contextmanager
-def writing(path: Path, columns: Columns, option: str) -> Iterator[Write]:
+def open_table(path: Path, columns: Columns, option: str) -> Iterator[Write]:
     """Write rows to a new file, which takes the place of an old one in the end.
 
     What is absent, None or not a number is an empty cell of CSV, and null in Parquet.
@@ -153,21 +153,26 @@ def writing(path: Path, columns: Columns, option: str) -> Iterator[Write]:
     Raises:
         InputError: the file cannot be written.
     """
-    with whole(path, option) as partial, (_parquet if path.suffix == ".parquet" else _csv)(partial, columns) as write:
+    with (
+        replace_file(path, option) as partial,
+        (_open_parquet if path.suffix == ".parquet" else _open_csv)(partial, columns) as write,
+    ):
         yield write
 
 
 @contextmanager
-def _csv(path: Path, columns: Columns) -> Iterator[Write]:
+def _open_csv(path: Path, columns: Columns) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        yield lambda rows: writer.writerows([_cell(row.get(name), columns[name]) for name in columns] for row in rows)
+        yield lambda rows: writer.writerows(
+            [_format_cell(row.get(name), columns[name]) for name in columns] for row in rows
+        )
 
 
-def _cell(value: Value, kind: type) -> str:
+def _format_cell(value: Value, kind: type) -> str:
     """Return a text that a spreadsheet would run as a formula begins with an apostrophe, which keeps it from that."""
-    known = _known(value, kind)
+    known = _convert_value(value, kind)
     if known is None:
         return ""
     if isinstance(known, bool):
@@ -182,7 +187,7 @@ def _cell(value: Value, kind: type) -> str:
 
 
 @contextmanager
-def _parquet(path: Path, columns: Columns) -> Iterator[Write]:
+def _open_parquet(path: Path, columns: Columns) -> Iterator[Write]:
     import pyarrow  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
 
@@ -201,7 +206,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Write]:
         gathered.clear()
 
     def write(rows: Sequence[Row]) -> None:
-        gathered.extend({name: _known(row.get(name), kind) for name, kind in columns.items()} for row in rows)
+        gathered.extend({name: _convert_value(row.get(name), kind) for name, kind in columns.items()} for row in rows)
         if len(gathered) >= ROWS_OF_A_GROUP:
             flush()
 
@@ -210,7 +215,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Write]:
         flush()
 
 
-def _known(value: Value, kind: type) -> Value:
+def _convert_value(value: Value, kind: type) -> Value:
     """Return a value as a column of this kind holds it; None for what is not there and for NaN."""
     if value is None or (isinstance(value, float) and isnan(value)):
         return None
@@ -223,16 +228,16 @@ def _known(value: Value, kind: type) -> Value:
 
 
 @contextmanager
-def _all(each: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Write]]:
+def _open_all(each: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Write]]:
     """Open several writers, one inside the other."""
     if not each:
         yield []
         return
-    with each[0] as first, _all(each[1:]) as others:
+    with each[0] as first, _open_all(each[1:]) as others:
         yield [first, *others]
 
 
-def _trial(study: str, trial: FrozenTrial) -> dict[str, Value]:
+def _make_trial_row(study: str, trial: FrozenTrial) -> dict[str, Value]:
     config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
     noted = {name: value for name, value in trial.user_attrs.items() if name not in OWN_COLUMNS}
     return {
@@ -242,33 +247,37 @@ def _trial(study: str, trial: FrozenTrial) -> dict[str, Value]:
         "fate": trial.user_attrs.get(store.FATE),
         "reason": trial.user_attrs.get(store.REASON),
         "value": trial.value if trial.values is not None and trial.state.is_finished() else None,
-        "started": _utc(trial.datetime_start),
-        "ended": _utc(trial.datetime_complete),
+        "started": _convert_to_utc(trial.datetime_start),
+        "ended": _convert_to_utc(trial.datetime_complete),
         **{name: trial.params[name] for name in LABELS if name in trial.params},
-        **_flat(config, "config."),
-        **{f"attribute.{name}" if name in TRIAL else name: _plain(value) for name, value in noted.items()},
+        **_flatten_table(config, "config."),
+        **{f"attribute.{name}" if name in TRIAL else name: _convert_to_plain(value) for name, value in noted.items()},
     }
 
 
-def _utc(local: datetime | None) -> datetime | None:
+def _convert_to_utc(local: datetime | None) -> datetime | None:
     """Return a time in UTC; Optuna's times are local and do not say so."""
     return local and local.astimezone(UTC)
 
 
-def _flat(table: Mapping[str, Any], prefix: str) -> dict[str, Value]:
+def _flatten_table(table: Mapping[str, Any], prefix: str) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for name, value in table.items():
-        values |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": _plain(value)}
+        values |= (
+            _flatten_table(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{name}": _convert_to_plain(value)}
+        )
     return values
 
 
-def _plain(value: Any) -> Value:
+def _convert_to_plain(value: Any) -> Value:
     if isinstance(value, str | int | float | None):
         return value
     return json.dumps(value, sort_keys=True)
 
 
-def _kinds(rows: Sequence[Row]) -> dict[str, type]:
+def _find_kinds(rows: Sequence[Row]) -> dict[str, type]:
     """Return the kinds of columns that trials fill as they come: of integers and floats floats, of anything else
     texts.
     """
@@ -278,10 +287,10 @@ def _kinds(rows: Sequence[Row]) -> dict[str, type]:
             kinds = values.setdefault(name, set())
             if value is not None:
                 kinds.add(str if type(value) is int and abs(value) >= LARGEST else type(value))
-    return {name: _kind(kinds) for name, kinds in values.items() if name not in TRIAL}
+    return {name: _merge_kinds(kinds) for name, kinds in values.items() if name not in TRIAL}
 
 
-def _kind(kinds: set[type]) -> type:
+def _merge_kinds(kinds: set[type]) -> type:
     if len(kinds) == 1:
         return next(iter(kinds))
     if kinds == {int, float}:
@@ -289,25 +298,25 @@ def _kind(kinds: set[type]) -> type:
     return str
 
 
-def _look(study: str, number: int, reading: Reading, chance: Chance) -> Iterator[Row]:
+def _make_reading_row(study: str, number: int, reading: Reading, chance: Chance) -> Iterator[Row]:
     names = (*NUMBERS, "step", "count", "finite", *(OF_CLASSES if chance.classes else ()))
     known = {name: getattr(reading, name) for name in names}
     yield {
         "study": study,
         "trial": number,
-        "gain": _number(chance.skill_score(reading.loss)),
+        "gain": _convert_number(chance.skill_score(reading.loss)),
         "signal": reading.signal,
         **known,
     }
 
 
-def _number(value: float) -> float | None:
+def _convert_number(value: float) -> float | None:
     if isfinite(value):
         return value
     return None
 
 
-def _layers(study: str, number: int, reading: Reading, _: Chance) -> Iterator[Row]:
+def _make_layer_rows(study: str, number: int, reading: Reading, _: Chance) -> Iterator[Row]:
     for index, layer in enumerate(reading.layers):
         known = {name: getattr(layer, name) for name in VITALS}
         weights = {name: getattr(layer.weights, name) for name in WEIGHTS} if layer.weights else {}
@@ -315,5 +324,5 @@ def _layers(study: str, number: int, reading: Reading, _: Chance) -> Iterator[Ro
         yield {**where, **known, **weights}
 
 
-LOOKS = Looks(LOOK, _look)
-LAYERS = Looks(LAYER, _layers)
+LOOKS = Looks(LOOK, _make_reading_row)
+LAYERS = Looks(LAYER, _make_layer_rows)

@@ -6,18 +6,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.analysis.summary import COLOURS, shown
-from sweeps.report.answer import answer, best_title, between, learned_of, stopping
+from sweeps.analysis.summary import COLOURS, format_objective
+from sweeps.report.answer import best_title, describe_stopping, format_interval, learned_of, write_answer
 from sweeps.report.best import SEEDS, Standing
 from sweeps.report.findings import Findings
 from sweeps.report.levels import Count, Grid, Levels
 from sweeps.report.runs import unit_of
-from sweeps.report.words import name_of, percent, printable
+from sweeps.report.words import format_percent, name_of, remove_unprintable
 
 BAR = 20  # letters of a share
 
 
-def render(findings: Findings, remarks: Sequence[str] = ()) -> RenderableType:
+def render_text(findings: Findings, remarks: Sequence[str] = ()) -> RenderableType:
     """Return the report.
 
     Args:
@@ -25,43 +25,43 @@ def render(findings: Findings, remarks: Sequence[str] = ()) -> RenderableType:
     """
     summary = findings.summary
     lines: list[RenderableType] = [
-        Text(printable(f"{summary.study}: {summary.done} of {summary.trials} trials"), "bold")
+        Text(remove_unprintable(f"{summary.study}: {summary.done} of {summary.trials} trials"), "bold")
     ]
     if summary.question:
-        lines.append(Text(printable(summary.question), "italic"))
-    lines += [Text(), _text(" ".join(answer(findings)))]
+        lines.append(Text(remove_unprintable(summary.question), "italic"))
+    lines += [Text(), _style_text(" ".join(write_answer(findings)))]
     for title, part in (
-        (best_title(findings).lower(), list(_best(findings, remarks))),
-        ("what decides between dying and learning", list(_decides(findings))),
-        ("learned / tried", list(_maps(findings))),
-        ("fates and steps saved", list(_fates(findings))),
-        ("how runs died: one of each kind", list(_deaths(findings))),
-        ("trials that failed", list(_failures(findings))),
+        (best_title(findings).lower(), list(_render_best(findings, remarks))),
+        ("what decides between dying and learning", list(_render_deciders(findings))),
+        ("learned / tried", list(_render_maps(findings))),
+        ("fates and steps saved", list(_render_fates(findings))),
+        ("how runs died: one of each kind", list(_render_deaths(findings))),
+        ("trials that failed", list(_render_failures(findings))),
     ):
         if part:
             lines += [Text(), Text(title, "bold underline"), *part]
     return Group(*lines)
 
 
-def _text(text: str, style: str = "") -> Text:
-    return Text(printable(text), style)
+def _style_text(text: str, style: str = "") -> Text:
+    return Text(remove_unprintable(text), style)
 
 
-def _best(findings: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
+def _render_best(findings: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
     if findings.standings:
-        yield _standings(findings, findings.standings)
+        yield _render_standings(findings, findings.standings)
         if not all(standing.spread for standing in findings.standings):
             yield Text(
                 "of a single run, or of equal ones, the interval is over the hold-out set alone, not over seeds", "dim"
             )
     for each in findings.confirming:
-        yield _text(f"run again: {each.study}, {each.done} of {each.trials} runs of {each.length}")
+        yield _style_text(f"run again: {each.study}, {each.done} of {each.trials} runs of {each.length}")
         if each.standings:
-            yield _standings(findings, each.standings)
-    yield from map(_text, remarks)
+            yield _render_standings(findings, each.standings)
+    yield from map(_style_text, remarks)
 
 
-def _standings(findings: Findings, standings: Sequence[Standing]) -> Table:
+def _render_standings(findings: Findings, standings: Sequence[Standing]) -> Table:
     spread = any(this_standing.spread is not None for this_standing in standings)
     names = {own_standing.over for own_standing in standings if own_standing.over}
     table = Table("rank")
@@ -72,29 +72,29 @@ def _standings(findings: Findings, standings: Sequence[Standing]) -> Table:
     for standing in standings:
         table.add_row(
             str(standing.rank),
-            _text(standing.words),
-            _runs(standing),
+            _style_text(standing.words),
+            _format_runs(standing),
             f"{standing.learned} / {len(standing.values)}",
-            shown(findings.summary.objective, standing.mean),
-            *([_spread(findings, standing)] if spread else []),
-            _interval(findings, standing, with_over=len(names) > 1),
+            format_objective(findings.summary.objective, standing.mean),
+            *([_format_spread(findings, standing)] if spread else []),
+            _format_interval(findings, standing, with_over=len(names) > 1),
         )
     return table
 
 
-def _spread(findings: Findings, standing: Standing) -> str:
+def _format_spread(findings: Findings, standing: Standing) -> str:
     if standing.spread is None:
         return ""
-    return shown(findings.summary.objective, standing.spread)
+    return format_objective(findings.summary.objective, standing.spread)
 
 
-def _interval(findings: Findings, standing: Standing, *, with_over: bool) -> str:
+def _format_interval(findings: Findings, standing: Standing, *, with_over: bool) -> str:
     if standing.interval is None:
         return ""
-    return between(findings, standing.interval) + (f" over {standing.over}" if with_over else "")
+    return format_interval(findings, standing.interval) + (f" over {standing.over}" if with_over else "")
 
 
-def _runs(standing: Standing) -> str:
+def _format_runs(standing: Standing) -> str:
     """Return the trial, or the first of several; of what was run again the trial that was."""
     if standing.candidate is not None:
         return str(standing.candidate)
@@ -103,54 +103,60 @@ def _runs(standing: Standing) -> str:
     return str(standing.trials[0])
 
 
-def _decides(findings: Findings) -> Iterator[RenderableType]:
+def _render_deciders(findings: Findings) -> Iterator[RenderableType]:
     survey = findings.survey
     if survey.note:
-        yield _text(survey.note)
+        yield _style_text(survey.note)
         return
     table = Table("hyperparameter", "explains", "", "most learned where")
     for decider in survey.deciders:
         bar = "█" * round(BAR * decider.importance)
-        table.add_row(_text(decider.name), percent(decider.importance), Text(bar, "blue"), _text(decider.best))
+        table.add_row(
+            _style_text(decider.name), format_percent(decider.importance), Text(bar, "blue"), _style_text(decider.best)
+        )
     yield table
     for one, other, share in survey.interactions:
-        yield _text(f"together {one} and {other} explain another {percent(share)}, which neither does alone")
+        yield _style_text(
+            f"together {one} and {other} explain another {format_percent(share)}, which neither does alone"
+        )
     for rule in survey.region:
-        yield _text(f"where runs live: {rule.words}: {learned_of(Count(rule.learned, rule.tried))} learned")
+        yield _style_text(f"where runs live: {rule.words}: {learned_of(Count(rule.learned, rule.tried))} learned")
     if survey.region:
         yield Text("the best of many conditions that were looked at: try them on new trials", "dim")
 
 
-def _maps(findings: Findings) -> Iterator[RenderableType]:
-    yield from map(_grid, findings.grids)
-    yield from (_text(f"no map {line}", "dim") for line in findings.no_grids if findings.judged.tried)
-    yield from (_levels(level) for level in findings.levels if level.rows)
+def _render_maps(findings: Findings) -> Iterator[RenderableType]:
+    yield from map(_render_grid, findings.grids)
+    yield from (_style_text(f"no map {line}", "dim") for line in findings.no_grids if findings.judged.tried)
+    yield from (_render_levels(level) for level in findings.levels if level.rows)
 
 
-def _grid(grid: Grid) -> Table:
-    table = Table(title=_text(f"{grid.row} and {grid.column}"), title_justify="left")
-    table.add_column(_text(grid.row))
+def _render_grid(grid: Grid) -> Table:
+    table = Table(title=_style_text(f"{grid.row} and {grid.column}"), title_justify="left")
+    table.add_column(_style_text(grid.row))
     for column in grid.columns:
-        table.add_column(_text(column), justify="right")
+        table.add_column(_style_text(column), justify="right")
     for index, row in enumerate(grid.rows):
         cells = [grid.cells.get((index, column)) for column in range(len(grid.columns))]
-        table.add_row(_text(row), *(f"{cell.learned} / {cell.tried}" if cell else "" for cell in cells))
+        table.add_row(_style_text(row), *(f"{cell.learned} / {cell.tried}" if cell else "" for cell in cells))
     return table
 
 
-def _levels(levels: Levels) -> Table:
+def _render_levels(levels: Levels) -> Table:
     table = Table()
     for name in (levels.name, "learned / tried", "share", "95 % interval"):
-        table.add_column(_text(name))
+        table.add_column(_style_text(name))
     for text, count in levels.rows:
         low, high = count.interval
         bar = "█" * round(BAR * count.share)
         of = f"{count.learned} / {count.tried}"
-        table.add_row(_text(text), of, Text(f"{bar:░<{BAR}}", "blue"), f"{percent(low)} to {percent(high)}")
+        table.add_row(
+            _style_text(text), of, Text(f"{bar:░<{BAR}}", "blue"), f"{format_percent(low)} to {format_percent(high)}"
+        )
     return table
 
 
-def _fates(findings: Findings) -> Iterator[RenderableType]:
+def _render_fates(findings: Findings) -> Iterator[RenderableType]:
     if not findings.fates:
         return
     table = Table("fate", "runs", f"median length, {unit_of(findings.space)}", "steps run", "steps saved")
@@ -160,15 +166,15 @@ def _fates(findings: Findings) -> Iterator[RenderableType]:
     for column in table.columns[1:]:
         column.justify = "right"
     yield table
-    yield from map(_text, stopping(findings))
+    yield from map(_style_text, describe_stopping(findings))
 
 
-def _deaths(findings: Findings) -> Iterator[RenderableType]:
+def _render_deaths(findings: Findings) -> Iterator[RenderableType]:
     for death in findings.deaths:
-        yield _text(f"{death.fate}: trial {death.number} ({death.words}); {death.why}")
-        yield _text("  " + " ".join(death.autopsy.opening()))
+        yield _style_text(f"{death.fate}: trial {death.number} ({death.words}); {death.why}")
+        yield _style_text("  " + " ".join(death.autopsy.describe_death()))
 
 
-def _failures(findings: Findings) -> Iterator[RenderableType]:
+def _render_failures(findings: Findings) -> Iterator[RenderableType]:
     for failure in findings.failures:
-        yield _text(f"{len(failure.trials)} of them, trial {failure.trials[0]} the first: {failure.reason}")
+        yield _style_text(f"{len(failure.trials)} of them, trial {failure.trials[0]} the first: {failure.reason}")

@@ -12,7 +12,7 @@ def name_of(objective: str) -> str:
     return OBJECTIVES[objective].title.replace("^2", "²")
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """Return a share for people: whole percents, but none that makes a few none, or most all."""
     if 0 < share < 0.0005 or 0.9995 < share < 1:
         if share < 0.5:
@@ -23,6 +23,6 @@ def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def printable(text: str) -> str:
+def remove_unprintable(text: str) -> str:
     """Return a text without what neither XML nor a terminal can show."""
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Self
 
-from optuna.storages._rdb import models
 from sqlalchemy import Connection, Engine, Table, TextClause, bindparam, text
 
+from sweeps.optuna_private import models
 from sweeps.readings import Reading
 from sweeps.store.tables import ReadingRow
 

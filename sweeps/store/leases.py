@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Engine, Row, Update, delete, func, insert, select, update
 
 from sweeps.errors import LostLeaseError
+from sweeps.optuna_private import models
 from sweeps.store import notes
 from sweeps.store.attributes import FAILED, FATE, INTERRUPTED, REASON
 from sweeps.store.batches import (

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from math import ceil
 from typing import Any
 
-from optuna.storages._rdb import models
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
+from sweeps.optuna_private import models
 from sweeps.store.batches import put_rows, table_of, writing_transaction
 
 ATTRIBUTES = table_of(models.StudySystemAttributeModel)

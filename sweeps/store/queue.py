@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from optuna.storages._rdb import models
 from sqlalchemy import Engine, case, delete, func, select, update
 
 from sweeps.errors import StoreError
+from sweeps.optuna_private import models
 from sweeps.store.batches import put_rows, table_of, writing_transaction
 from sweeps.store.leases import give_up_waiting, lock_study
 from sweeps.store.tables import ReadingRow, SlotRow, State, StudyRow

@@ -12,11 +12,11 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._rdb import models
 from sqlalchemy import Engine, select
 
 from sweeps.environment import ARTIFACTS_VARIABLE, STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
 from sweeps.errors import InputError, NoStoreError, StoreError, did_you_mean
+from sweeps.optuna_private import check_schema, models
 from sweeps.space import file as space_file
 from sweeps.space.space import Space
 from sweeps.store import engines, migrations, queue, retry
@@ -103,7 +103,7 @@ def _open_storage(storage_url: str, create: bool) -> RDBStorage:
         storage_url, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=not create
     )
     if storage.get_current_version() != storage.get_head_version():
-        storage._version_manager.check_table_schema_compatibility()  # raises, and says what to do
+        check_schema(storage)  # raises, and says what to do
     engines.on_connect(storage.engine)
     try:
         migrations.upgrade_schema(storage.engine)

@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy import ColumnElement, Connection, Engine, select
 
+from sweeps.optuna_private import models, trial_id_of
 from sweeps.store.batches import table_of
 
 TRIALS = table_of(models.TrialModel)
@@ -33,7 +33,7 @@ class Trials:
         with engine.connect() as db:
             for where in self._changed_rows():
                 for trial in _read_trials(db, where):
-                    self._known[trial._trial_id] = trial
+                    self._known[trial_id_of(trial)] = trial
         return sorted(self._known.values(), key=lambda trial: trial.number)
 
     def _changed_rows(self) -> Iterator[ColumnElement[bool]]:

@@ -13,12 +13,11 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Table, select
 
+from sweeps.optuna_private import FrozenStudy, models, trial_id_of
 from sweeps.readings import Reading
 from sweeps.store.batches import Batch, table_of
 from sweeps.store.leases import Claim
@@ -118,11 +117,11 @@ class WorkerStorage(BaseStorage):
         """Return the claimed trial."""
         if self._own is None or template_trial is not None:
             raise RuntimeError("a worker trains trials that it has claimed")
-        return self._own._trial_id
+        return trial_id_of(self._own)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         own = self._own
-        if own is not None and own._trial_id == trial_id:
+        if own is not None and trial_id_of(own) == trial_id:
             return own
         return self._backend.get_trial(trial_id)
 
@@ -157,7 +156,7 @@ class WorkerStorage(BaseStorage):
         return self._backend.get_study_id_from_name(study_name)
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
-        return next(trial._trial_id for trial in self._all_trials() if trial.number == trial_number)
+        return next(trial_id_of(trial) for trial in self._all_trials() if trial.number == trial_number)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         return self._backend.get_all_studies()
@@ -188,7 +187,7 @@ class WorkerStorage(BaseStorage):
         return self._all
 
     def _is_mine(self, trial_id: int) -> FrozenTrial:
-        if self._own is None or self._own._trial_id != trial_id:
+        if self._own is None or trial_id_of(self._own) != trial_id:
             raise RuntimeError("a worker writes to the trial that it has claimed, and to no other")
         return self._own
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from optuna.storages._rdb import models
 from sqlalchemy import Engine, select
 
+from sweeps.optuna_private import models
 from sweeps.store.batches import table_of
 from sweeps.store.reaper import GRACE_S
 from sweeps.store.tables import WorkerRow, now

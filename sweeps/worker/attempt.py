@@ -42,7 +42,7 @@ from sweeps.worker.monitor import (
 from sweeps.worker.protocol import Load, Run, Train
 
 if TYPE_CHECKING:
-    from optuna.artifacts._protocol import ArtifactStore
+    from sweeps.optuna_private import ArtifactStore
 
 LONGEST = 5000  # characters of a reason or a traceback: MariaDB's TEXT takes 65 535 bytes, JSON up to 12 a character
 
@@ -308,7 +308,7 @@ class Attempt:
     def _write_note(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Write what people will see of the trial; whatever goes wrong here, the trial itself is not lost."""
         try:
-            trial_notes.keep(self.storage, trial, outcome.readings, outcome.fate in DEAD, self.means.artifacts)
+            trial_notes.keep_note(self.storage, trial, outcome.readings, outcome.fate in DEAD, self.means.artifacts)
         except DATABASE_ERRORS:
             raise
         except Exception:  # noqa: BLE001

@@ -20,6 +20,7 @@ from sweeps.artifacts.checkpoints import Checkpoints
 from sweeps.artifacts.locations import ArtifactLocation, artifact_location, artifact_store
 from sweeps.errors import InputError, LostLeaseError, OutageError, WorkerError, one_line
 from sweeps.notes import study as study_notes
+from sweeps.optuna_private import STORAGE_LOGGER
 from sweeps.space import samplers
 from sweeps.space.space import Space
 from sweeps.store import engines, leases, queue
@@ -36,7 +37,7 @@ from sweeps.worker.protocol import Load, Train
 from sweeps.worker.shutdown import Interruption, interruptible
 
 if TYPE_CHECKING:
-    from optuna.artifacts._protocol import ArtifactStore
+    from sweeps.optuna_private import ArtifactStore
 
 Result = TypeVar("Result")
 
@@ -119,7 +120,7 @@ class Worker:
             WorkerError: trials of a named study fail one after the other.
         """
         # Optuna quotes whole statements where it meets what is waited out here.
-        logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.ERROR)
+        logging.getLogger(STORAGE_LOGGER).setLevel(logging.ERROR)
         # SQLAlchemy shows a traceback where a connection is lost in a rollback, and makes a new one.
         logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
         self.heart.start()
@@ -209,7 +210,7 @@ class Worker:
                 served.storage.sync_trials()
                 trials = served.storage.get_all_trials(served.study_id, deepcopy=False)
                 if sum(trial.state.is_finished() for trial in trials) >= space.budget.trials:
-                    study_notes.write(self.storage, served.study, trials)
+                    study_notes.write_study_note(self.storage, served.study, trials)
 
     def _die_of_it(self) -> None:
         """Let a trial go as if it had killed this worker: one that always ends its worker must not eat the pool."""

@@ -94,7 +94,7 @@ def test_trials_that_say_nothing_about_life_and_death_are_left_out() -> None:
         trial(6, None, TrialState.RUNNING),
         trial(7, "frozen", TrialState.PRUNED),
     ]
-    assert autopsies.tried(trials) == [
+    assert autopsies.list_tried(trials) == [
         survey.LabeledTrial(0, {"activation": "relu"}, "learned", True),
         survey.LabeledTrial(1, {"activation": "selu"}, "at chance", False),
         survey.LabeledTrial(7, {}, "frozen", False),
@@ -103,19 +103,19 @@ def test_trials_that_say_nothing_about_life_and_death_are_left_out() -> None:
 
 def test_a_dead_trial_is_examined_with_what_the_study_supports(sixteen: Any) -> None:
     _, storage, study = sixteen
-    found = autopsies.examine(storage, study, number_of(study, "collapsed"))
+    found = autopsies.examine_trial(storage, study, number_of(study, "collapsed"))
     assert found.cause is Cause.SIGNAL_LOST
     assert (found.fate, found.activation) == ("collapsed", "selu")
     assert found.reason.startswith("collapsed at step")
     assert found.changes[0].parameter == "constraint"
     assert found.chance.loss == pytest.approx(math.log(10), abs=1e-3)
     assert found.chance.top1 == pytest.approx(7 / 64)
-    assert "with constraint standardize_unit, 0 of" in found.markdown()
+    assert "with constraint standardize_unit, 0 of" in found.to_markdown()
 
 
 def test_a_learner_is_examined_without_changes(sixteen: Any) -> None:
     _, storage, study = sixteen
-    found = autopsies.examine(storage, study, number_of(study, "learned"))
+    found = autopsies.examine_trial(storage, study, number_of(study, "learned"))
     assert (found.cause, found.changes) == (Cause.NONE, ())
 
 
@@ -123,7 +123,7 @@ def test_a_learner_is_examined_without_changes(sixteen: Any) -> None:
 def test_a_trial_without_readings_is_one_line(sixteen: Any, number: int) -> None:
     _, storage, study = sixteen
     with pytest.raises(StoreError, match=f"has no readings of a trial {number}"):
-        autopsies.examine(storage, study, number)
+        autopsies.examine_trial(storage, study, number)
 
 
 def test_chance_is_as_its_worker_counted_it_or_as_another_trials_did(sixteen: Any) -> None:
@@ -140,20 +140,20 @@ def test_chance_is_as_its_worker_counted_it_or_as_another_trials_did(sixteen: An
 
 def test_the_dashboard_reads_the_note_back_and_what_a_person_wrote_stays(tmp_path: Path) -> None:
     storage, study = made(tmp_path, 1, fakes.collapsing)
-    found = autopsies.examine(storage, study, 0)
-    trial_notes.write(storage, study, 0, found)
+    found = autopsies.examine_trial(storage, study, 0)
+    trial_notes.write_trial_note(storage, study, 0, found)
     note = note_of(study, 0)
     assert note.startswith("## Autopsy: ")
-    assert all(line in note for line in found.markdown().splitlines() if not line.startswith("| layer"))
+    assert all(line in note for line in found.to_markdown().splitlines() if not line.startswith("| layer"))
     save_note(study, 0, note + "Mine: look at the labels.\n" + "x" * 5000)
-    trial_notes.write(storage, study, 0, replace(found, reason="so it was"))
+    trial_notes.write_trial_note(storage, study, 0, replace(found, reason="so it was"))
     again = note_of(study, 0)
     assert "so it was" in again
     assert again.count("## Autopsy") == 1
     assert again.endswith("Mine: look at the labels.\n" + "x" * 5000 + "\n")
     # A shorter note leaves nothing of the longer one behind, and the dashboard, which counts versions, goes on.
     save_note(study, 0, "")
-    trial_notes.write(storage, study, 0, found)
+    trial_notes.write_trial_note(storage, study, 0, found)
     assert note_of(study, 0) == note
     attributes = storage.get_study_system_attrs(storage.get_study_id_from_name("tiny"))
     version = attributes[f"dashboard:{study.trials[0]._trial_id}:note_ver"]
@@ -164,7 +164,7 @@ def test_a_note_of_a_persons_own_is_kept_below_ours(tmp_path: Path) -> None:
     storage, study = made(tmp_path, 1, fakes.collapsing)
     save_note(study, 0, "Odd.")
     for _ in range(2):
-        trial_notes.write(storage, study, 0, autopsies.examine(storage, study, 0))
+        trial_notes.write_trial_note(storage, study, 0, autopsies.examine_trial(storage, study, 0))
         assert note_of(study, 0).endswith(f"{notes.END}\n\nOdd.\n")
 
 
@@ -176,7 +176,7 @@ def test_a_worker_keeps_what_a_person_wrote_while_the_trial_ran(tmp_path: Path) 
     storage, study = made(tmp_path, 1, train)
     assert note_of(study, 0).startswith("## Autopsy")
     assert note_of(study, 0).endswith(f"{notes.END}\n\nOdd.\n")
-    assert study.trials[0].user_attrs.items() >= autopsies.examine(storage, study, 0).attributes().items()
+    assert study.trials[0].user_attrs.items() >= autopsies.examine_trial(storage, study, 0).to_attributes().items()
 
 
 def test_a_survey_names_what_decides(sixteen: Any) -> None:
@@ -208,7 +208,7 @@ def test_the_autopsy_command_prints_draws_and_notes(sixteen: Any, tmp_path: Path
     picture = tmp_path / "autopsy.png"
     done = sweeps("autopsy", "tiny", str(number), "--to", str(picture), cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == autopsies.examine(storage, study, number).markdown() + "\n"
+    assert done.stdout == autopsies.examine_trial(storage, study, number).to_markdown() + "\n"
     assert picture.stat().st_size > 10_000
     assert note_of(study, number).startswith(done.stdout.splitlines()[0])
     assert "![Curves and signals" in note_of(study, number), "the worker's picture stays in it"

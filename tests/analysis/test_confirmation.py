@@ -86,8 +86,8 @@ def base(tmp_path: Path) -> tuple[RDBStorage, optuna.Study, Space]:
 
 def confirmed(storage: RDBStorage, study: optuna.Study, space: Space, scale: str, seeds: int = 3) -> optuna.Study:
     """The study of one scale, run."""
-    chosen = candidates.choose("base", ranking.ranked_of(study, space), 3, 3)
-    text = candidates.study_text(space, chosen, seeds, candidates.scale(scale, space))
+    chosen = candidates.choose_candidates("base", ranking.ranked_of(study, space), 3, 3)
+    text = candidates.study_text(space, chosen, seeds, candidates.apply_scale(scale, space))
     again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, graded)
     return again
@@ -98,13 +98,13 @@ def test_the_best_are_run_again_and_others_spaced_over_the_ranks(
 ) -> None:
     _, study, space = base
     found = ranking.ranked_of(study, space)
-    chosen = candidates.choose("base", found, 3, 3)
+    chosen = candidates.choose_candidates("base", found, 3, 3)
     assert chosen[:3] == found[:3]
     assert [found.index(each) for each in chosen[3:]] == [3, 7, 11]
-    assert candidates.choose("base", found, 20, 20) == found
-    assert candidates.choose("base", found, 2, 1) == [*found[:2], found[-1]]
+    assert candidates.choose_candidates("base", found, 20, 20) == found
+    assert candidates.choose_candidates("base", found, 2, 1) == [*found[:2], found[-1]]
     with pytest.raises(InputError, match="no configuration learned"):
-        candidates.choose("base", [], 3, 3)
+        candidates.choose_candidates("base", [], 3, 3)
 
 
 @pytest.mark.parametrize("scale", ["4", "full", "budget.steps=12 budget.report_interval=3 model.width=8"])
@@ -135,10 +135,10 @@ def test_every_run_has_its_candidates_recipe_at_the_scale_and_a_new_seed(
 def test_a_confirming_study_says_what_it_is(base: tuple[RDBStorage, optuna.Study, Space]) -> None:
     storage, study, space = base
     again = confirmed(storage, study, space, "4")
-    assert [(each.study_name, its.confirms) for each, its in ranking.confirmations(storage, "base")] == [
+    assert [(each.study_name, its.confirms) for each, its in ranking.list_confirmations(storage, "base")] == [
         ("base-confirm-4x", "base")
     ]
-    assert ranking.confirmations(storage, "base-confirm-4x") == []
+    assert ranking.list_confirmations(storage, "base-confirm-4x") == []
     tables = tomllib.loads(again.user_attrs[store.SPACE_TEXT])
     assert "pruner" not in tables
     assert tables["space"]["batch_size"] == 32
@@ -148,7 +148,7 @@ def test_a_confirming_study_says_what_it_is(base: tuple[RDBStorage, optuna.Study
 
 def test_nothing_is_said_before_a_run_has_finished(base: tuple[RDBStorage, optuna.Study, Space]) -> None:
     storage, study, _ = base
-    assert confirmation.confirmation(storage, study) is None
+    assert confirmation.read_confirmation(storage, study) is None
 
 
 def test_the_costliest_scale_is_the_reference_and_the_others_are_held_against_it(
@@ -157,7 +157,7 @@ def test_the_costliest_scale_is_the_reference_and_the_others_are_held_against_it
     storage, study, space = base
     for scale in ("1", "4"):
         confirmed(storage, study, space, scale)
-    found = confirmation.confirmation(storage, study)
+    found = confirmation.read_confirmation(storage, study)
     assert found is not None
     assert found.ranks[0].study == "base"
     assert [each.study for each in found.agreements] == [each.study for each in found.ranks[:-1]]
@@ -182,10 +182,10 @@ def storage_trials(storage: RDBStorage, name: str) -> list[optuna.trial.FrozenTr
 def test_it_reads_well(base: tuple[RDBStorage, optuna.Study, Space]) -> None:
     storage, study, space = base
     confirmed(storage, study, space, "4")
-    found = confirmation.confirmation(storage, study)
+    found = confirmation.read_confirmation(storage, study)
     assert found is not None
     console = Console(file=StringIO(), width=200)
-    console.print(confirmation.render(found))
+    console.print(confirmation.render_confirmation(found))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "base-confirm-4x" in text
     assert "3 seeds" in text
@@ -199,16 +199,18 @@ def test_neighbours_in_rank_and_ranks_that_decide_nothing_are_said_to_be_so(
 ) -> None:
     storage, study, space = base
     confirmed(storage, study, space, "1")
-    found = confirmation.confirmation(storage, study)
+    found = confirmation.read_confirmation(storage, study)
     assert found is not None
-    assert "others spaced over the ranks" in confirmation.lines(found)[-1]
-    few = candidates.choose("base", ranking.ranked_of(study, space), 6, 0)
-    text = candidates.study_text(space, few, 1, candidates.scale("budget.steps=3 budget.report_interval=3", space))
+    assert "others spaced over the ranks" in confirmation.describe_confirmation(found)[-1]
+    few = candidates.choose_candidates("base", ranking.ranked_of(study, space), 6, 0)
+    text = candidates.study_text(
+        space, few, 1, candidates.apply_scale("budget.steps=3 budget.report_interval=3", space)
+    )
     fakes.work(storage, store.create_study(storage, file.parse_space(text), text, []), graded)
     optuna.delete_study(study_name="base-confirm-1x", storage=storage)
-    found = confirmation.confirmation(storage, study)
+    found = confirmation.read_confirmation(storage, study)
     assert found is not None
-    assert confirmation.lines(found)[-2:] == [
+    assert confirmation.describe_confirmation(found)[-2:] == [
         "Candidates are neighbours in rank: over all ranks tau would be higher.",
         "base-confirm-steps=3-report_interval=3 does not decide which is exported: its runs are truncated more than "
         "the study's (steps is 3, not 6).",
@@ -231,13 +233,13 @@ def test_a_scale_that_makes_no_sense_is_refused(
     base: tuple[RDBStorage, optuna.Study, Space], scale: str, words: str
 ) -> None:
     _, study, space = base
-    chosen = candidates.choose("base", ranking.ranked_of(study, space), 3, 3)
+    chosen = candidates.choose_candidates("base", ranking.ranked_of(study, space), 3, 3)
     with pytest.raises((InputError, SpaceError)) as caught:
-        candidates.study_text(space, chosen, 2, candidates.scale(scale, space))
+        candidates.study_text(space, chosen, 2, candidates.apply_scale(scale, space))
     assert words in str(caught.value)
     assert "--scale" in str(caught.value)
 
 
 def test_without_a_full_table_there_is_no_full_scale() -> None:
     with pytest.raises(InputError, match=r"no \[full\] table"):
-        candidates.scale("full", file.parse_space(fakes.TINY))
+        candidates.apply_scale("full", file.parse_space(fakes.TINY))

@@ -39,7 +39,7 @@ def run(number: int, activation: str, value: float | None, **changes: object) ->
 
 def test_seeds_of_one_configuration_count_together() -> None:
     runs = [run(0, "relu", 0.9), run(1, "selu", 0.8), run(2, "relu", 0.3), run(3, "selu", 0.7)]
-    first, second = ranking.ranked(SPACE, runs)
+    first, second = ranking.rank_configurations(SPACE, runs)
     assert (first.config["activation"], [trial.number for trial in first.trials]) == ("selu", [1, 3])
     assert first.mean == pytest.approx(0.75)
     assert second.mean == pytest.approx(0.6)
@@ -53,21 +53,21 @@ def test_a_dead_run_counts_with_its_last_look_and_an_outranked_one_not_at_all() 
         run(2, "selu", None, fate="outranked", top1=0.9),
         run(3, "tanh", None, fate="failed", top1=None),
     ]
-    (only,) = ranking.ranked(SPACE, runs)
+    (only,) = ranking.rank_configurations(SPACE, runs)
     assert (only.values, only.learned) == ((0.1, 0.5), 1)
 
 
 def test_where_less_is_better_the_least_is_first() -> None:
     space = file.parse_space(TINY, ["study.objective=loss"])
     runs = [run(0, "relu", 2.0), run(1, "selu", 1.0)]
-    assert [each.mean for each in ranking.ranked(space, runs)] == [1.0, 2.0]
+    assert [each.mean for each in ranking.rank_configurations(space, runs)] == [1.0, 2.0]
 
 
 def test_the_interval_is_students() -> None:
-    one = ranking.ranked(SPACE, [run(0, "relu", 0.5)])[0]
-    assert one.interval() is None
-    three = ranking.ranked(SPACE, [run(n, "relu", value) for n, value in enumerate((0.4, 0.5, 0.6))])[0]
-    low, high = three.interval() or (0, 0)
+    one = ranking.rank_configurations(SPACE, [run(0, "relu", 0.5)])[0]
+    assert one.compute_interval() is None
+    three = ranking.rank_configurations(SPACE, [run(n, "relu", value) for n, value in enumerate((0.4, 0.5, 0.6))])[0]
+    low, high = three.compute_interval() or (0, 0)
     # A table's t of 2 degrees of freedom at 97.5 %: 4.303
     assert low == pytest.approx(0.5 - 4.303 * 0.1 / 3**0.5, abs=1e-4)
     assert high == pytest.approx(1 - low)
@@ -75,18 +75,18 @@ def test_the_interval_is_students() -> None:
 
 @given(st.floats(0, 1), st.integers(2, 9))
 def test_equal_values_are_no_certainty(value: float, seeds: int) -> None:
-    (only,) = ranking.ranked(SPACE, [run(n, "relu", value) for n in range(seeds)])
+    (only,) = ranking.rank_configurations(SPACE, [run(n, "relu", value) for n in range(seeds)])
     assert only.spread == pytest.approx(0.0)
-    assert only.interval() is None
+    assert only.compute_interval() is None
 
 
 def test_no_interval_leaves_what_the_objective_can_be() -> None:
-    (only,) = ranking.ranked(SPACE, [run(0, "relu", 0.1), run(1, "relu", 0.9)])
-    assert only.interval() == (0.0, 1.0)
+    (only,) = ranking.rank_configurations(SPACE, [run(0, "relu", 0.1), run(1, "relu", 0.9)])
+    assert only.compute_interval() == (0.0, 1.0)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
 def test_mean_and_spread_are_the_librarys(values: list[float]) -> None:
-    (only,) = ranking.ranked(SPACE, [run(n, "relu", value) for n, value in enumerate(values)])
+    (only,) = ranking.rank_configurations(SPACE, [run(n, "relu", value) for n, value in enumerate(values)])
     assert only.mean == pytest.approx(mean(values))
     assert only.spread == pytest.approx(stdev(values))

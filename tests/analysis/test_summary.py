@@ -47,12 +47,12 @@ def text(space: Space, trials: list[FrozenTrial]) -> str:
     console = Console(width=100, file=None, record=True, quiet=True)
     with console.capture() as capture:
         console.quiet = False
-        console.print(summaries.render(space, summaries.summarise(space, trials)))
+        console.print(summaries.render_summary(space, summaries.summarise_trials(space, trials)))
     return capture.get()
 
 
 def test_counts_steps_and_best() -> None:
-    summary = summaries.summarise(SPACE, TRIALS)
+    summary = summaries.summarise_trials(SPACE, TRIALS)
     assert (summary.done, summary.running, summary.given_up, summary.trials) == (6, 0, 1, 8)
     assert summary.fates == {"learned": 2, "at chance": 1, "collapsed": 1, "diverged": 1, "failed": 1}
     assert summary.steps_run == 100 + 100 + 100 + 30 + 10
@@ -69,7 +69,7 @@ def test_counts_steps_and_best() -> None:
 
 def test_the_best_of_a_loss_is_the_lowest() -> None:
     space = file.parse_space(TINY, ["study.objective=loss"])
-    summary = summaries.summarise(space, TRIALS)
+    summary = summaries.summarise_trials(space, TRIALS)
     assert summary.best is not None
     assert summary.best.value == 0.1
 
@@ -78,7 +78,7 @@ def test_a_running_trial_counts_by_its_steps() -> None:
     study = optuna.create_study()
     running = study.ask()
     running.report(0.1, 50)
-    summary = summaries.summarise(SPACE, [*TRIALS[:2], *study.trials])
+    summary = summaries.summarise_trials(SPACE, [*TRIALS[:2], *study.trials])
     assert (summary.done, summary.running) == (2, 1)
     assert summary.step_share == (2 * 100 + 50) / 800
 
@@ -102,13 +102,13 @@ def test_an_empty_study_reads_well_too() -> None:
 def test_without_a_learner_no_configuration_is_called_best() -> None:
     dead = trial("at chance", 100, 0.1094)
     assert "best: none yet: nothing learned" in text(SPACE, [dead])
-    kept = summaries.summarise(SPACE, [dead]).best
+    kept = summaries.summarise_trials(SPACE, [dead]).best
     assert kept is not None
     assert kept.value == 0.1094
 
 
 def test_json_holds_the_same() -> None:
-    values = json.loads(json.dumps(summaries.summarise(SPACE, TRIALS).to_dict()))
+    values = json.loads(json.dumps(summaries.summarise_trials(SPACE, TRIALS).to_dict()))
     assert values["learned_of_tried"][0] == {"activation": "selu", "constraint": "unit_norm", "learned": 2, "tried": 2}
     assert values["best"]["config"]["constraint"] == "unit_norm"
 
@@ -119,7 +119,7 @@ def test_controls_that_would_have_been_stopped_show_what_stopping_loses() -> Non
         trial("at chance", 100, 0.1, would_stop_at_step=60),
         trial("learned", 100, 0.5),
     ]
-    summary = summaries.summarise(SPACE, spared)
+    summary = summaries.summarise_trials(SPACE, spared)
     assert (summary.would_stop, summary.would_stop_learned) == (2, 1)
     assert "2 controls would have been stopped; 1 of them learned" in text(SPACE, spared)
     assert "controls" not in text(SPACE, spared[2:])
@@ -127,4 +127,4 @@ def test_controls_that_would_have_been_stopped_show_what_stopping_loses() -> Non
 
 def test_a_trial_stopped_at_chance_saves_steps() -> None:
     stopped = create_trial(state=TrialState.PRUNED, user_attrs=trial("at chance", 40, 0.1).user_attrs)
-    assert summaries.summarise(SPACE, [stopped]).steps_saved == 60
+    assert summaries.summarise_trials(SPACE, [stopped]).steps_saved == 60

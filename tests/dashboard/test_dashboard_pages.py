@@ -133,7 +133,7 @@ def test_what_a_person_writes_is_saved_and_stays_while_the_note_is_kept_fresh(
         notes.write_note(storage.engine, 1, None, "As of more trials")
         page.get_by_role("button", name="Save").click()
         expect(page.locator("strong", has_text="labels")).to_be_visible()
-        study_notes.refresh(storage, study)
+        study_notes.refresh_note(storage, study)
         page.reload()
         expect(page.locator("strong", has_text="labels")).to_be_visible()
         expect(page.get_by_role("heading", name="As of 8 of 8 trials")).to_be_visible()

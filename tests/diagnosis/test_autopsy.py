@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from looks import look
 
-from sweeps.diagnosis.autopsy import Autopsy, autopsy
-from sweeps.diagnosis.causes import MAY_HELP, Cause, may_help, seen
-from sweeps.diagnosis.findings import find, lost_at
+from sweeps.diagnosis.autopsy import Autopsy, make_autopsy
+from sweeps.diagnosis.causes import MAY_HELP, Cause, describe_cause, may_help
+from sweeps.diagnosis.findings import find_symptoms, lost_at
 from sweeps.diagnosis.survey import Change
 from sweeps.readings import IncomingWeights, LayerVitals, Reading
 from sweeps.verdict import Chance
@@ -57,15 +57,15 @@ CHANGE = Change(
 
 def of(cause: Cause, **more: Any) -> Autopsy:
     readings, fate = CASES[cause]
-    return autopsy(readings, CHANCE, fate, "so it was", **more)
+    return make_autopsy(readings, CHANCE, fate, "so it was", **more)
 
 
 @pytest.mark.parametrize("cause", Cause)
 def test_each_kind_of_run_has_its_cause_in_the_note_and_in_the_attributes(cause: Cause) -> None:
     found = of(cause)
     assert found.cause is cause
-    assert found.attributes()["autopsy_cause"] == str(cause)
-    note = found.markdown()
+    assert found.to_attributes()["autopsy_cause"] == str(cause)
+    note = found.to_markdown()
     assert note.startswith(f"## Autopsy: {cause}\n")
     assert "so it was" in note
     assert note.count("\n") < 42
@@ -75,22 +75,22 @@ def test_each_kind_of_run_has_its_cause_in_the_note_and_in_the_attributes(cause:
 
 def test_the_layer_that_lost_the_signal_first_is_named_with_its_step() -> None:
     found = of(Cause.SIGNAL_LOST)
-    attributes = found.attributes()
+    attributes = found.to_attributes()
     assert (attributes["died_in_layer"], attributes["died_at_step"]) == ("logits", 20)
     assert "autopsy_lost_in" not in attributes, "it is named once"
-    assert "lost first in logits at step 20, from 0.3 at its highest to 1e-06" in found.markdown()
-    assert "blind to its input and sure of itself" in found.markdown()
+    assert "lost first in logits at step 20, from 0.3 at its highest to 1e-06" in found.to_markdown()
+    assert "blind to its input and sure of itself" in found.to_markdown()
 
 
 def test_a_run_that_diverged_died_at_its_last_look_and_one_at_chance_died_nowhere() -> None:
-    assert of(Cause.DIVERGED).attributes()["died_at_step"] == 40
+    assert of(Cause.DIVERGED).to_attributes()["died_at_step"] == 40
     for cause in (Cause.CRAWLING, Cause.AT_CHANCE, Cause.NONE):
-        assert not {"died_at_step", "died_in_layer"} & of(cause).attributes().keys()
+        assert not {"died_at_step", "died_in_layer"} & of(cause).to_attributes().keys()
 
 
 def test_of_layers_that_lose_it_at_the_same_look_the_one_nearest_the_input_is_first() -> None:
     readings = [look(0), look(20, signals=(0.5, 1e-4, 1e-5)), look(40, signals=(0.5, 1e-4, 1e-5))]
-    first = find(readings, CHANCE).first_lost
+    first = find_symptoms(readings, CHANCE).first_lost
     assert first is not None
     assert (first.name, first.lost_at, first.highest) == ("conv_2", 20, 0.5)
 
@@ -113,18 +113,18 @@ def test_a_signal_is_lost_when_it_falls_a_hundredfold_for_good(signals: list[flo
 
 
 def test_a_layer_around_which_a_path_leads_is_no_cause() -> None:
-    assert autopsy(run(*alive(), dead=1.0), CHANCE, "at chance", "").cause is Cause.AT_CHANCE
+    assert make_autopsy(run(*alive(), dead=1.0), CHANCE, "at chance", "").cause is Cause.AT_CHANCE
 
 
 def test_a_run_whose_gain_rises_crawls_however_large_its_steps() -> None:
     readings = [look(step, 5.9 - step / 4000) for step in STEPS]
-    assert autopsy(readings, CHANCE, "at chance", "").cause is Cause.CRAWLING
+    assert make_autopsy(readings, CHANCE, "at chance", "").cause is Cause.CRAWLING
 
 
 def test_a_run_that_was_outranked_while_it_learned_has_no_cause_and_a_dead_one_has() -> None:
-    assert autopsy(LEARNED, CHANCE, "outranked", "").cause is Cause.NONE
-    assert autopsy(LOST, CHANCE, "interrupted", "").cause is Cause.SIGNAL_LOST
-    assert autopsy([*LEARNED, *LOST], CHANCE, "collapsed", "").cause is Cause.SIGNAL_LOST
+    assert make_autopsy(LEARNED, CHANCE, "outranked", "").cause is Cause.NONE
+    assert make_autopsy(LOST, CHANCE, "interrupted", "").cause is Cause.SIGNAL_LOST
+    assert make_autopsy([*LEARNED, *LOST], CHANCE, "collapsed", "").cause is Cause.SIGNAL_LOST
 
 
 def test_a_diverged_run_is_examined_where_its_signs_were_finite() -> None:
@@ -135,21 +135,21 @@ def test_a_diverged_run_is_examined_where_its_signs_were_finite() -> None:
 def test_the_domain_of_theorem_1_is_said_to_matter_for_selu_alone() -> None:
     weights = IncomingWeights(omega_mean=0.01, omega_std=1.02, tau_mean=1.1, tau_std=0.3, in_domain=0.06)
     readings = run(*LOST, weights=weights)
-    selu, relu = (autopsy(readings, CHANCE, "at chance", "", activation=each) for each in ("selu", "relu"))
-    assert "6% of conv_2, the fewest, with sums 0.01 ± 1, squares 1.1 ± 0.3" in selu.markdown()
-    assert "made for SELU" not in selu.markdown()
-    assert "made for SELU" in relu.markdown()
-    assert selu.attributes()["autopsy_in_domain_layer"] == "conv_2"
-    assert selu.attributes()["autopsy_omega_std"] == 1.02
+    selu, relu = (make_autopsy(readings, CHANCE, "at chance", "", activation=each) for each in ("selu", "relu"))
+    assert "6% of conv_2, the fewest, with sums 0.01 ± 1, squares 1.1 ± 0.3" in selu.to_markdown()
+    assert "made for SELU" not in selu.to_markdown()
+    assert "made for SELU" in relu.to_markdown()
+    assert selu.to_attributes()["autopsy_in_domain_layer"] == "conv_2"
+    assert selu.to_attributes()["autopsy_omega_std"] == 1.02
 
 
 @pytest.mark.parametrize(("first", "word"), [(1e-4, "vanishing"), (1.0, ""), (1e4, "exploding")])
 def test_gradients_that_vanish_or_explode_are_a_diagnosis(first: float, word: str) -> None:
     layers = tuple(replace(each, gradient_norm=norm) for each, norm in zip(look(0).layers, (first, 1, 1), strict=True))
-    found = autopsy([replace(each, layers=layers) for each in alive()], CHANCE, "at chance", "")
-    line = next(line for line in found.markdown().splitlines() if "gradient norm" in line)
+    found = make_autopsy([replace(each, layers=layers) for each in alive()], CHANCE, "at chance", "")
+    line = next(line for line in found.to_markdown().splitlines() if "gradient norm" in line)
     assert line.endswith(f"({word} towards the input)" if word else ": 1")
-    assert found.attributes()["autopsy_gradient_ratio"] == first
+    assert found.to_attributes()["autopsy_gradient_ratio"] == first
     assert found.cause is Cause.AT_CHANCE
 
 
@@ -162,20 +162,20 @@ def test_gradients_that_vanish_or_explode_are_a_diagnosis(first: float, word: st
     ],
 )
 def test_the_loss_is_held_against_guessing(loss: float, signal: float, words: str) -> None:
-    assert words in autopsy(alive(loss=loss, signals=(0.5, 0.5, signal)), CHANCE, "at chance", "").markdown()
+    assert words in make_autopsy(alive(loss=loss, signals=(0.5, 0.5, signal)), CHANCE, "at chance", "").to_markdown()
 
 
 def test_the_studys_own_changes_come_first() -> None:
-    note = of(Cause.SIGNAL_LOST, changes=[CHANGE]).markdown()
+    note = of(Cause.SIGNAL_LOST, changes=[CHANGE]).to_markdown()
     assert note.splitlines()[2] == f"In this study, {CHANGE.words}."
     assert f"- {CHANGE.words} (p = 0.002, one change of many looked at)" in note
     assert note.index(CHANGE.words) < note.index("may help")
-    assert of(Cause.SIGNAL_LOST, changes=[CHANGE]).attributes()["autopsy_supported"] == [CHANGE.words]
-    assert "Nothing yet" in of(Cause.SIGNAL_LOST).markdown()
+    assert of(Cause.SIGNAL_LOST, changes=[CHANGE]).to_attributes()["autopsy_supported"] == [CHANGE.words]
+    assert "Nothing yet" in of(Cause.SIGNAL_LOST).to_markdown()
 
 
 def test_what_the_run_had_already_is_not_advised() -> None:
-    note = of(Cause.SIGNAL_LOST, has={"selu", "standardize_unit"}).markdown()
+    note = of(Cause.SIGNAL_LOST, has={"selu", "standardize_unit"}).to_markdown()
     assert "standardize_unit" not in note
     assert "A lower learning rate may help, and so may inputs standardized_set or batch normalisation." in note
 
@@ -183,7 +183,7 @@ def test_what_the_run_had_already_is_not_advised() -> None:
 @pytest.mark.parametrize("cause", Cause)
 def test_advice_is_a_possibility_and_every_cause_but_none_has_some(cause: Cause) -> None:
     assert ("may help" in may_help(cause)) == (cause is not Cause.NONE)
-    assert seen(cause, "conv_7", 40)
+    assert describe_cause(cause, "conv_7", 40)
     everything = {name for _, names in MAY_HELP[cause] for name in names}
     assert may_help(cause, everything).startswith(("a lower", "a larger", "more")) == (cause is not Cause.NONE)
 
@@ -191,23 +191,23 @@ def test_advice_is_a_possibility_and_every_cause_but_none_has_some(cause: Cause)
 def test_regression_speaks_of_the_mean() -> None:
     chance = Chance(nan, nan, 1.0, 0)
     readings = [replace(look(step, 1.001), hits1=0, hits5=0) for step in STEPS]
-    found = autopsy(readings, chance, "at chance", "still at chance")
-    assert "it ends by answering the mean" in found.markdown()
-    assert "best R^2" in found.markdown()
+    found = make_autopsy(readings, chance, "at chance", "still at chance")
+    assert "it ends by answering the mean" in found.to_markdown()
+    assert "best R^2" in found.to_markdown()
     assert isnan(found.findings.top1)
 
 
 def test_a_single_look_and_one_without_layers_will_do() -> None:
-    single = autopsy([look(0)], CHANCE, "interrupted", "stopped by hand")
+    single = make_autopsy([look(0)], CHANCE, "interrupted", "stopped by hand")
     assert single.cause is Cause.AT_CHANCE
-    bare = autopsy([replace(look(20), layers=())], CHANCE, "at chance", "")
-    assert "Layers at step" not in bare.markdown()
+    bare = make_autopsy([replace(look(20), layers=())], CHANCE, "at chance", "")
+    assert "Layers at step" not in bare.to_markdown()
     assert bare.culprit is None
 
 
 def test_the_note_of_a_deep_net_keeps_the_layer_that_matters() -> None:
     readings = [look(0, signals=(0.5,) * 60), look(20, signals=(*(0.5,) * 33, *(1e-5,) * 27))]
-    note = autopsy(readings, CHANCE, "at chance", "").markdown()
+    note = make_autopsy(readings, CHANCE, "at chance", "").to_markdown()
     assert "of 60)" in note
     assert "| conv_1 |" in note
     assert "| conv_34 |" in note
@@ -246,8 +246,8 @@ FATES = st.sampled_from(["learned", "at chance", "collapsed", "diverged", "froze
 def test_whatever_was_read_there_is_a_note_and_attributes_that_json_can_say(
     readings: list[Reading], fate: str, chance: Chance
 ) -> None:
-    found = autopsy(sorted(readings, key=lambda each: each.step), chance, fate, "so", has={"relu"})
-    attributes = found.attributes()
+    found = make_autopsy(sorted(readings, key=lambda each: each.step), chance, fate, "so", has={"relu"})
+    attributes = found.to_attributes()
     assert json.loads(json.dumps(attributes, allow_nan=False)) == attributes
     assert all(name.startswith(("autopsy_", "died_")) for name in attributes)
-    assert found.markdown().startswith("## Autopsy: ")
+    assert found.to_markdown().startswith("## Autopsy: ")

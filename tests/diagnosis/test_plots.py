@@ -71,8 +71,8 @@ def test_an_autopsy_names_chance_and_every_layer(tmp_path: Path) -> None:
 
 
 def test_each_look_in_the_map_is_as_wide_as_it_is_far_from_the_next() -> None:
-    assert plots._edges([0, 2, 4, 8, 30]).tolist() == [-1, 1, 3, 6, 19, 41]
-    assert plots._edges([5]).tolist() == [4.5, 5.5]
+    assert plots._compute_edges([0, 2, 4, 8, 30]).tolist() == [-1, 1, 3, 6, 19, 41]
+    assert plots._compute_edges([5]).tolist() == [4.5, 5.5]
 
 
 @pytest.mark.parametrize("name", ["no/folder/x.png", "x.nonsense"])

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sweeps.diagnosis.survey import (
     LabeledTrial,
     Value,
-    deciders,
-    interactions,
-    region,
+    find_interactions,
+    find_region,
+    rank_deciders,
     supported_changes,
 )
 from sweeps.verdict.shares import fisher_p_value, wilson_lower
@@ -60,7 +60,7 @@ def selu_needs_a_constraint(count: int, seed: int = 0) -> list[LabeledTrial]:
 
 
 def test_what_decides_everything_comes_first_and_what_has_no_effect_has_none() -> None:
-    found = deciders(planted(120))
+    found = rank_deciders(planted(120))
     assert found[0].name == "constraint"
     assert found[0].importance > 0.95
     assert {each.name for each in found} == {"constraint", "epsilon", "batch_size", "dropout", "dropout_rate"}
@@ -78,7 +78,7 @@ def test_importance_is_scikit_learns_mutual_information_less_that_of_shuffled_ou
     by_chance = np.mean([mutual_info_score(constraint, rng.permutation(learned)) for _ in range(400)])
     entropy = mutual_info_score(learned, learned)
     expected = (mutual_info_score(constraint, learned) - by_chance) / entropy
-    found = {each.name: each.importance for each in deciders(trials)}
+    found = {each.name: each.importance for each in rank_deciders(trials)}
     assert expected > 0.03
     assert found["constraint"] == pytest.approx(expected, abs=0.003)
 
@@ -93,7 +93,7 @@ def test_a_number_is_cut_into_four_bins_at_its_quartiles() -> None:
     rng = np.random.default_rng(99)
     by_chance = np.mean([mutual_info_score(quarter, rng.permutation(learned)) for _ in range(400)])
     expected = (mutual_info_score(quarter, learned) - by_chance) / mutual_info_score(learned, learned)
-    assert deciders(trials)[0].importance == pytest.approx(expected, abs=0.01)
+    assert rank_deciders(trials)[0].importance == pytest.approx(expected, abs=0.01)
 
 
 def test_without_an_effect_importance_is_small_whatever_the_number_of_categories() -> None:
@@ -102,7 +102,7 @@ def test_without_an_effect_importance_is_small_whatever_the_number_of_categories
         tried(number, bool(rng.random() < 0.3), many=f"choice_{rng.integers(12)}", rate=float(rng.random()))
         for number in range(200)
     ]
-    assert all(each.importance < 0.04 for each in deciders(trials))
+    assert all(each.importance < 0.04 for each in rank_deciders(trials))
 
 
 @pytest.mark.parametrize(
@@ -115,42 +115,42 @@ def test_without_an_effect_importance_is_small_whatever_the_number_of_categories
     ],
 )
 def test_the_best_value_is_told_with_its_counts(good: dict[str, Value], bad: dict[str, Value], best: str) -> None:
-    (found,) = deciders([*runs(10, 1, 0, **good), *runs(10, 8, 10, **bad)])
+    (found,) = rank_deciders([*runs(10, 1, 0, **good), *runs(10, 8, 10, **bad)])
     assert found.best == best
 
 
 def test_the_best_range_of_a_number_is_told_by_the_fewest_digits() -> None:
     rates = [1e-4, 2e-4, 3e-4, 1e-3, 1.8e-3, 2.5e-3, 3e-3, 4e-3, 6e-3, 7e-3, 8e-3, 9e-3, 0.02, 0.03, 0.05, 0.09, 0.1]
     trials = [tried(number, rate < 1e-3, learning_rate=rate) for number, rate in enumerate(rates)]
-    assert deciders(trials)[0].best == "learning_rate below 0.0013: 3 of 4 learned"
+    assert rank_deciders(trials)[0].best == "learning_rate below 0.0013: 3 of 4 learned"
 
 
 def test_being_absent_is_a_category_of_its_own() -> None:
     trials = [*runs(12, 0, 0, dropout="none")]
     trials += [tried(20 + index, False, dropout="alpha", dropout_rate=index / 20) for index in range(12)]
-    rate = next(each for each in deciders(trials) if each.name == "dropout_rate")
+    rate = next(each for each in rank_deciders(trials) if each.name == "dropout_rate")
     assert rate.importance > 0.8
     assert rate.best == "dropout_rate absent: 12 of 12 learned"
 
 
 def test_a_parameter_with_one_value_is_left_out() -> None:
     trials = [*runs(5, 0, 0, optimizer="adam", activation="relu"), *runs(5, 5, 5, optimizer="adam", activation="selu")]
-    assert [each.name for each in deciders(trials)] == ["activation"]
+    assert [each.name for each in rank_deciders(trials)] == ["activation"]
 
 
 @pytest.mark.parametrize("died", [0, 12])
 def test_nothing_is_decided_where_all_end_alike(died: int) -> None:
     trials = [tried(each.number, not died, **each.values) for each in planted(12)]
-    assert deciders(trials) == []
-    assert interactions(trials) == []
-    assert region(trials) == []
+    assert rank_deciders(trials) == []
+    assert find_interactions(trials) == []
+    assert find_region(trials) == []
     assert supported_changes(trials[0], trials) == []
 
 
 def test_no_trials_decide_nothing() -> None:
-    assert deciders([]) == []
-    assert interactions([]) == []
-    assert region([]) == []
+    assert rank_deciders([]) == []
+    assert find_interactions([]) == []
+    assert find_region([]) == []
     assert supported_changes(tried(0, False, rate=1.0), []) == []
 
 
@@ -163,14 +163,14 @@ def test_two_that_decide_only_together_are_a_pair_though_neither_decides_alone()
     for number in range(120):
         left, right, other = (bool(each) for each in rng.integers(2, size=3))
         trials.append(tried(number, left != right, left=left, other=other, right=right))
-    assert all(each.importance < 0.05 for each in deciders(trials))
-    ((*names, share),) = interactions(trials)
+    assert all(each.importance < 0.05 for each in rank_deciders(trials))
+    ((*names, share),) = find_interactions(trials)
     assert set(names) == {"left", "right"}
     assert share > 0.9
 
 
 def test_no_pair_is_named_where_one_parameter_decides_alone() -> None:
-    assert interactions(planted(120)) == []
+    assert find_interactions(planted(120)) == []
 
 
 def test_no_more_pairs_than_asked_for() -> None:
@@ -178,9 +178,9 @@ def test_no_more_pairs_than_asked_for() -> None:
         tried(number, a != b or c != d, a=a, b=b, c=c, d=d)
         for number, (_, a, b, c, d) in enumerate(product(range(10), *[[False, True]] * 4))
     ]
-    pairs = interactions(trials)
+    pairs = find_interactions(trials)
     assert {(one, other) for one, other, _ in pairs} == {("a", "b"), ("c", "d")}
-    assert interactions(trials, top=1) == pairs[:1]
+    assert find_interactions(trials, top=1) == pairs[:1]
 
 
 # region
@@ -188,7 +188,7 @@ def test_no_more_pairs_than_asked_for() -> None:
 
 def test_the_region_that_lives_is_found_with_its_counts() -> None:
     trials = selu_needs_a_constraint(200)
-    rules = region(trials)
+    rules = find_region(trials)
     assert 1 <= len(rules) <= 3
     assert rules[0].words.startswith("learning_rate below 0.0")
     assert rules[-1].words.startswith(rules[0].words)
@@ -205,14 +205,14 @@ def test_several_categories_may_make_a_region() -> None:
     trials = [
         run for index, name in enumerate("abcd") for run in runs(10, 0 if name in "bd" else 10, 10 * index, x=name)
     ]
-    assert [(each.words, each.learned, each.tried) for each in region(trials)] == [("x b or d", 20, 20)]
+    assert [(each.words, each.learned, each.tried) for each in find_region(trials)] == [("x b or d", 20, 20)]
 
 
 def test_a_region_is_no_handful_of_trials() -> None:
     trials = [*runs(4, 0, 0, x="lucky"), *runs(16, 8, 4, x="other")]
-    assert all(each.tried >= 5 for each in region(trials))
+    assert all(each.tried >= 5 for each in find_region(trials))
     many = [*runs(9, 0, 0, x="lucky"), *runs(91, 60, 9, x="other")]
-    assert all(each.tried >= 10 for each in region(many))
+    assert all(each.tried >= 10 for each in find_region(many))
 
 
 # supported changes
@@ -338,11 +338,11 @@ STUDIES = st.lists(st.tuples(VALUES, st.booleans()), min_size=1, max_size=25).ma
 @given(STUDIES)
 @settings(max_examples=40, deadline=None)
 def test_whatever_was_tried_the_answers_keep_their_ranges(trials: list[LabeledTrial]) -> None:
-    found = deciders(trials)
+    found = rank_deciders(trials)
     assert all(0 <= each.importance <= 1 for each in found)
-    assert found == deciders(trials)
-    assert all(0 < share <= 1 for _, _, share in interactions(trials))
-    assert all(5 <= rule.tried <= len(trials) and 0 < rule.learned <= rule.tried for rule in region(trials))
+    assert found == rank_deciders(trials)
+    assert all(0 < share <= 1 for _, _, share in find_interactions(trials))
+    assert all(5 <= rule.tried <= len(trials) and 0 < rule.learned <= rule.tried for rule in find_region(trials))
     for dead in (each for each in trials if not each.learned):
         for change in supported_changes(dead, trials):
             (died, all_like), (died_changed, all_changed) = change.like_dead, change.changed

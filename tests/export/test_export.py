@@ -28,7 +28,7 @@ from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import InputError
 from sweeps.export import recipes, select, verify
-from sweeps.export.document import read
+from sweeps.export.document import read_document
 from sweeps.readings import Reading
 from sweeps.space import file
 from sweeps.space.space import Space
@@ -122,8 +122,8 @@ def base(tmp_path: Path) -> Made:
 def confirmed(base: Made, scale: str, seconds: float, seeds: int = 3) -> optuna.Study:
     """A study that ran the four that learned again; its runs took as long as is said."""
     storage, study, space = base
-    chosen = candidates.choose("base", ranking.ranked_of(study, space), 4, 0)
-    text = candidates.study_text(space, chosen, seeds, candidates.scale(scale, space))
+    chosen = candidates.choose_candidates("base", ranking.ranked_of(study, space), 4, 0)
+    text = candidates.study_text(space, chosen, seeds, candidates.apply_scale(scale, space))
     again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, upside_down)
     numbers = "SELECT trial_id FROM trials WHERE study_id = :study"
@@ -209,7 +209,7 @@ def test_a_longer_run_with_one_seed_decides_and_is_told_in_the_file(base: Made) 
 def test_a_single_candidate_that_ran_again_is_known_too(base: Made) -> None:
     storage, study, space = base
     last = ranking.ranked_of(study, space)[3]
-    text = candidates.study_text(space, [last], 2, candidates.scale("1", space))
+    text = candidates.study_text(space, [last], 2, candidates.apply_scale("1", space))
     again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, graded)
     chosen, lines = select.best(storage, study, space, 2)
@@ -331,7 +331,7 @@ def test_a_file_has_the_recipe_at_full_size_and_what_was_truncated(exported: Exp
     assert (
         "# Its training is 900 steps of 32, 28.8 passes over 1,000; in the trial 6 steps of 32, 0.75 passes" in comment
     )
-    assert read(exported.folder / "out" / "best.toml").trained == Config.model_validate(own)
+    assert read_document(exported.folder / "out" / "best.toml").trained == Config.model_validate(own)
 
 
 def test_the_command_says_what_it_wrote_of_which_trial(exported: Exported) -> None:

@@ -33,7 +33,7 @@ def file(content: str, trial: int = 7) -> File:
 
 
 def write(path: Path, force: bool = False, **contents: str) -> Plan:
-    return folder.write(path, files(**contents), force=force)
+    return folder.write_folder(path, files(**contents), force=force)
 
 
 def found(path: Path) -> dict[str, bytes]:
@@ -66,16 +66,16 @@ def test_exports_add_up_in_one_folder_beside_what_else_is_there(tmp_path: Path) 
     (tmp_path / "README.md").write_text("mine")
     write(tmp_path, best_toml="x")
     assert write(tmp_path, second_toml="y").states == {"second.toml": "new"}
-    assert manifest.parse((tmp_path / "manifest.json").read_bytes(), "").keys() == {"best.toml", "second.toml"}
+    assert manifest.parse_manifest((tmp_path / "manifest.json").read_bytes(), "").keys() == {"best.toml", "second.toml"}
     (tmp_path / "best.toml").unlink()
     write(tmp_path, second_toml="y")
-    assert manifest.parse((tmp_path / "manifest.json").read_bytes(), "").keys() == {"second.toml"}
+    assert manifest.parse_manifest((tmp_path / "manifest.json").read_bytes(), "").keys() == {"second.toml"}
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_what_differs_is_overwritten_by_force_alone(tmp_path: Path) -> None:
     write(tmp_path, edited_toml="a", older_toml="b", kept_toml="c")
-    folder.write(tmp_path, {"other.toml": file("d", trial=3)}, force=False)
+    folder.write_folder(tmp_path, {"other.toml": file("d", trial=3)}, force=False)
     (tmp_path / "edited.toml").write_text("mine")
     (tmp_path / "foreign.toml").write_text("mine too")
     before = found(tmp_path)
@@ -118,7 +118,7 @@ def test_what_is_left_of_a_replaced_configuration_is_removed_by_force_alone(tmp_
     assert done.states == {"best.toml": "overwritten", "best.model.json": "unchanged", "best.py": "removed"}
     after = found(tmp_path)
     assert before.keys() - after.keys() == {"best.py"}
-    listed = manifest.parse(after["manifest.json"], "")
+    listed = manifest.parse_manifest(after["manifest.json"], "")
     assert listed.keys() == {"best.toml", "best.model.json", "second.py", "mine.py"}
 
 
@@ -126,10 +126,10 @@ def test_lower_ranks_of_a_ranking_that_has_changed_do_not_stay(tmp_path: Path) -
     def export(best: int, *others: int, force: bool = False) -> Plan:
         ranks = {"best.toml": best, **{f"best_{rank}.toml": trial for rank, trial in enumerate(others, 2)}}
         files = {name: file(f"trial {trial}", trial=trial) for name, trial in ranks.items()}
-        return folder.write(tmp_path, files, force=force)
+        return folder.write_folder(tmp_path, files, force=force)
 
     export(27, 28, 2)
-    folder.write(tmp_path, {"trial_5.toml": file("dead", trial=5)}, force=False)
+    folder.write_folder(tmp_path, {"trial_5.toml": file("dead", trial=5)}, force=False)
     assert export(27).states == {"best.toml": "unchanged"}, "the others were asked for once, and are what they were"
     with pytest.raises(InputError, match=r"best_2.toml, best_3.toml: of the export that this one replaces; --force"):
         export(28)
@@ -150,7 +150,10 @@ def test_another_format_replaces_what_was_written_in_the_first(tmp_path: Path) -
     done = write(tmp_path, force=True, best_json="a", best_model_json="m")
     assert {name for name, state in done.states.items() if state == "removed"} == {"best.yaml", "best.py"}
     assert found(tmp_path).keys() == {"best.json", "best.model.json", "manifest.json"}
-    assert manifest.parse((tmp_path / "manifest.json").read_bytes(), "").keys() == {"best.json", "best.model.json"}
+    assert manifest.parse_manifest((tmp_path / "manifest.json").read_bytes(), "").keys() == {
+        "best.json",
+        "best.model.json",
+    }
 
 
 def test_a_module_of_the_same_configuration_stays(tmp_path: Path) -> None:
@@ -167,7 +170,7 @@ def test_what_a_forged_manifest_names_elsewhere_is_not_removed(tmp_path: Path) -
     (tmp_path / "precious").write_text("x")
     (tmp_path / "out" / "best.").mkdir(parents=True)
     forged = {"best./../../precious": file("x").entry, "../precious": file("x").entry}
-    (tmp_path / "out" / "manifest.json").write_text(manifest.text(forged))
+    (tmp_path / "out" / "manifest.json").write_text(manifest.format_manifest(forged))
     write(tmp_path / "out", force=True, best_toml="a")
     assert (tmp_path / "precious").read_text() == "x"
 
@@ -176,7 +179,10 @@ def test_an_edit_that_is_what_would_be_written_is_no_reason_to_refuse(tmp_path: 
     write(tmp_path, best_toml="a")
     (tmp_path / "best.toml").write_text("b")
     write(tmp_path, best_toml="b")
-    assert manifest.parse((tmp_path / "manifest.json").read_bytes(), "")["best.toml"].sha256 == sha256(b"b").hexdigest()
+    assert (
+        manifest.parse_manifest((tmp_path / "manifest.json").read_bytes(), "")["best.toml"].sha256
+        == sha256(b"b").hexdigest()
+    )
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"name": "a web app"}', '{"version": 1, "files": {"a": {}}}', "\xff"])
@@ -237,17 +243,17 @@ def test_a_folder_that_cannot_be_written_is_one_line(locked: Path) -> None:
         with pytest.raises(InputError, match=r"cannot be written \(Permission denied\); nothing was changed"):
             write(place, best_toml="x")
     with pytest.raises(InputError, match=r"cannot be written \(Permission denied\); nothing was changed"):
-        folder.check(locked / "new" / "er")
+        folder.check_folder(locked / "new" / "er")
     assert list(locked.iterdir()) == []
 
 
 def test_a_folder_that_can_be_made_is_not_made_by_looking(tmp_path: Path) -> None:
-    folder.check(tmp_path)
-    folder.check(tmp_path / "a" / "b")
+    folder.check_folder(tmp_path)
+    folder.check_folder(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match="Not a directory"):
-        folder.check(tmp_path / "link")
+        folder.check_folder(tmp_path / "link")
 
 
 def test_a_file_where_a_folder_is_to_be_is_one_line(tmp_path: Path) -> None:
@@ -256,7 +262,7 @@ def test_a_file_where_a_folder_is_to_be_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"cannot be written \(Not a directory\)"):
             write(place, best_toml="x")
         with pytest.raises(InputError, match=r"cannot be written \(Not a directory\); nothing was changed$"):
-            folder.check(place)
+            folder.check_folder(place)
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -266,7 +272,7 @@ def test_when_one_file_cannot_have_its_name_none_has(tmp_path: Path) -> None:
     before = found(tmp_path)
     contents = {"a.toml": b"new", "a.py": None, "b.toml": b"new", "c.toml": b"no file can take a folder's name"}
     with pytest.raises(OSError, match=r"directory"):
-        folder._write(tmp_path, contents)
+        folder._write_files(tmp_path, contents)
     assert (found(tmp_path), sorted(each.name for each in tmp_path.iterdir())) == (
         before,
         ["a.py", "a.toml", "c.toml", "manifest.json"],
@@ -321,7 +327,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def commit(path: Path, name: str = "sweeps", force: bool = False, **contents: str) -> branch.Commit:
-    return branch.commit(path, name, files(**contents), ["Export study: trial 7", "", "best"], force=force)
+    return branch.commit_files(path, name, files(**contents), ["Export study: trial 7", "", "best"], force=force)
 
 
 def test_a_commit_adds_the_files_and_touches_neither_tree_nor_index(repository: Path) -> None:
@@ -379,7 +385,7 @@ def test_what_is_left_of_a_replaced_configuration_leaves_the_branch_too(reposito
     assert git(repository, "diff", "--name-status", "--no-renames", first.sha, second.sha).split() == [
         *("D", "best.py", "A", "best.toml", "D", "best.yaml", "M", "manifest.json")
     ]
-    assert manifest.parse(git(repository, "show", "sweeps:manifest.json").encode(), "").keys() == {
+    assert manifest.parse_manifest(git(repository, "show", "sweeps:manifest.json").encode(), "").keys() == {
         *("best.toml", "other.py")
     }
     git(repository, "fsck", "--strict")

@@ -19,7 +19,7 @@ import sweeps
 from sweeps.config import Config
 from sweeps.errors import InputError
 from sweeps.export import recipes
-from sweeps.export.document import FORMATS, Document, Format, parse, read, truncation
+from sweeps.export.document import FORMATS, Document, Format, list_truncation, parse_document, read_document
 
 TRAINED = Config.model_validate(
     {"seed": 3, "learning_rate": 1.0000000000000002e-3, "epsilon": 1e-300, "activation": "selu", "l2": 0.1 + 0.2}
@@ -28,7 +28,7 @@ FULL = Config.model_validate(
     TRAINED.model_dump() | {"steps": 100_000, "model": {"width": 64}, "data": {"image_size": 256, "images": 2_000_000}}
 )
 PROVENANCE = {"study": "a", "trial": 0, "input_shape": [32, 32, 1], "config_digest": TRAINED.digest()}
-DOCUMENT = Document(FULL, truncation(FULL, TRAINED), PROVENANCE, {"fate": "learned", "value": 1 / 3})
+DOCUMENT = Document(FULL, list_truncation(FULL, TRAINED), PROVENANCE, {"fate": "learned", "value": 1 / 3})
 FORMS: tuple[Format, ...] = ("toml", "yaml", "json")
 
 
@@ -46,11 +46,11 @@ def test_what_was_truncated_is_known_with_the_trial_s_values() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_each_format_is_read_back_to_the_last_bit_by_its_own_reader_too(form: Format) -> None:
-    text = DOCUMENT.text(form, ["A comment.", "", "version: 2\u2028version = 2"])
-    assert parse(text, form, "x") == DOCUMENT
+    text = DOCUMENT.to_text(form, ["A comment.", "", "version: 2\u2028version = 2"])
+    assert parse_document(text, form, "x") == DOCUMENT
     readers: dict[Format, Callable[[str], Any]] = {"toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads}
     tables = readers[form](text)
-    assert tables == DOCUMENT.tables()
+    assert tables == DOCUMENT.to_tables()
     assert tables["recipe"]["learning_rate"] == 1.0000000000000002e-3
 
 
@@ -66,7 +66,7 @@ def test_any_numbers_and_any_words_survive_every_format(rate: float, seed: int, 
     recipe = FULL.model_copy(update={"learning_rate": rate, "seed": seed})
     document = replace(DOCUMENT, recipe=recipe, results={"reason": reason, "value": value})
     for form in FORMS:
-        found = parse(document.text(form, [reason]), form, "x")
+        found = parse_document(document.to_text(form, [reason]), form, "x")
         assert (found.recipe, found.results["value"]) == (recipe, value)
         assert math.copysign(1, found.results["value"]) == math.copysign(1, value)
         assert found.results["reason"] == reason
@@ -75,13 +75,13 @@ def test_any_numbers_and_any_words_survive_every_format(rate: float, seed: int, 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_file_is_read_by_its_ending(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"best{suffix}"
-    path.write_text(DOCUMENT.text(FORMATS[suffix], []), encoding="utf-8")
-    assert read(path) == DOCUMENT
+    path.write_text(DOCUMENT.to_text(FORMATS[suffix], []), encoding="utf-8")
+    assert read_document(path) == DOCUMENT
 
 
 def changed(*path: str, value: Any) -> dict[str, Any]:
     """The document's tables with one value changed, or added."""
-    tables: dict[str, Any] = json.loads(json.dumps(DOCUMENT.tables()))
+    tables: dict[str, Any] = json.loads(json.dumps(DOCUMENT.to_tables()))
     place = tables
     for key in path[:-1]:
         place = place[key]

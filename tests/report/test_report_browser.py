@@ -37,7 +37,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {}
     for name, trials in (("few", mixed(SPACE)), ("many", MANY)):
         paths[name] = folder / f"{name}.html"
-        paths[name].write_text(page.render(findings.find(material(SPACE, trials))), encoding="utf-8")
+        paths[name].write_text(page.render_page(findings.find_results(material(SPACE, trials))), encoding="utf-8")
     return paths
 
 

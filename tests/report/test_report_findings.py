@@ -10,7 +10,7 @@ from rich.console import Console
 from studies import STEPS, config_of, looks, material, mixed, space, trial
 
 from sweeps.report import findings, text
-from sweeps.report.answer import answer
+from sweeps.report.answer import write_answer
 from sweeps.report.findings import Controls, Findings
 from sweeps.report.levels import Count
 from sweeps.space import file
@@ -42,17 +42,17 @@ batch_size = 32
 
 @pytest.fixture(scope="module")
 def found() -> Findings:
-    return findings.find(material(SPACE, mixed(SPACE)))
+    return findings.find_results(material(SPACE, mixed(SPACE)))
 
 
 def said(of: Findings) -> str:
-    return " ".join(answer(of))
+    return " ".join(write_answer(of))
 
 
 def shown(of: Findings, *remarks: str) -> str:
     console = Console(width=160, record=True, quiet=False, file=None)
     with console.capture() as capture:
-        console.print(text.render(of, remarks))
+        console.print(text.render_text(of, remarks))
     return capture.get()
 
 
@@ -77,7 +77,9 @@ def test_the_best_is_named_with_chance_and_its_seeds(found: Findings) -> None:
 
 
 def test_of_a_single_run_the_interval_is_of_the_hold_out_set_alone() -> None:
-    found = findings.find(material(SPACE, [trial("learned", SPACE), trial("learned", SPACE, {"activation": "selu"})]))
+    found = findings.find_results(
+        material(SPACE, [trial("learned", SPACE), trial("learned", SPACE, {"activation": "selu"})])
+    )
     last = looks("learned")[-1]
     low, high = found.standings[0].interval or (0, 0)
     share, z = last.hits1 / last.count, 1.959964
@@ -113,7 +115,7 @@ def test_grids_and_levels_are_counts_of_trials(found: Findings) -> None:
 def test_epsilon_has_a_map_where_it_varies() -> None:
     varied = space("space.epsilon={low=1e-8, high=1e-2, log=true}")
     trials = [trial("learned", varied, {"epsilon": 1e-7}), trial("at chance", varied, {"epsilon": 1e-3})]
-    grid = findings.find(material(varied, trials)).grids[1]
+    grid = findings.find_results(material(varied, trials)).grids[1]
     assert (grid.row, grid.column, grid.columns) == ("learning_rate", "epsilon", ("1e-7", "0.001"))
 
 
@@ -132,7 +134,7 @@ def test_survival_is_the_share_of_runs_that_were_longer(found: Findings) -> None
     assert "failed" not in by_fate
     for fate, ends in lengths.items():
         for x in (0, 20, 21, 60, 61, STEPS):
-            assert by_fate[fate].at(x) == pytest.approx(sum(end >= x for end in ends) / len(ends)), (fate, x)
+            assert by_fate[fate].share_at(x) == pytest.approx(sum(end >= x for end in ends) / len(ends)), (fate, x)
 
 
 def test_with_epochs_lengths_are_epochs_whatever_the_batch() -> None:
@@ -140,7 +142,7 @@ def test_with_epochs_lengths_are_epochs_whatever_the_batch() -> None:
     trials = [
         trial("at chance", epochs, {"batch_size": size}, seed=size, steps=steps) for size, steps in ((32, 16), (128, 4))
     ]
-    found = findings.find(material(epochs, trials))
+    found = findings.find_results(material(epochs, trials))
     assert found.fates[0].median_end == 2
     assert found.survival[0].ends == (2,)
 
@@ -148,7 +150,7 @@ def test_with_epochs_lengths_are_epochs_whatever_the_batch() -> None:
 def test_curves_are_of_the_best_learners_and_of_others_over_the_whole_study() -> None:
     trials = [trial("learned", SPACE, seed=n, top1=n / 100) for n in range(40)]
     trials += [trial("at chance", SPACE, seed=100 + n) for n in range(50)]
-    by_fate = {each.fate: each for each in findings.find(material(SPACE, trials)).curves}
+    by_fate = {each.fate: each for each in findings.find_results(material(SPACE, trials)).curves}
     learned, dead = by_fate["learned"], by_fate["at chance"]
     assert [curve.number for curve in learned.drawn] == list(range(39, 9, -1))
     assert (learned.runs, dead.runs, len(dead.drawn)) == (40, 50, 30)
@@ -162,7 +164,7 @@ def test_one_death_of_each_kind_is_the_most_usual(found: Findings) -> None:
     trials = [
         trial("at chance", SPACE, seed=n, steps=20 * (n + 1), autopsy_cause=cause) for n, cause in enumerate(causes)
     ]
-    (death,) = findings.find(material(SPACE, trials)).deaths
+    (death,) = findings.find_results(material(SPACE, trials)).deaths
     assert (death.number, death.runs) == (1, 5)
     assert death.why == "of 5 runs with this fate 3 had the cause “crawling”; of median length among these"
 
@@ -174,18 +176,18 @@ def test_controls_show_what_stopping_would_have_lost() -> None:
         trial("at chance", every, seed=1, slot=1, would_stop_at_step=60),
         trial("learned", every, seed=2, slot=2),
     ]
-    found = findings.find(material(every, trials))
+    found = findings.find_results(material(every, trials))
     assert found.controls == Controls(runs=3, learned=2, would_stop=2, wrongly=1)
     assert (
         "3 runs were controls, which the judge may not stop: it would have stopped 2, and 1 of these learned."
         in said(found)
     )
     none = space("verdict.control=0.0")
-    found = findings.find(material(none, [trial("learned", none, slot=0)]))
+    found = findings.find_results(material(none, [trial("learned", none, slot=0)]))
     assert found.controls == Controls(0, 0, 0, 0)
     assert "control" not in said(found)
     assert "no run was stopped early, so that stopping has lost none either." in said(found)
-    found = findings.find(material(none, [trial("collapsed", none, slot=0, steps=20)]))
+    found = findings.find_results(material(none, [trial("collapsed", none, slot=0, steps=20)]))
     assert "There was no control" in said(found)
 
 
@@ -193,7 +195,7 @@ def test_several_seeds_have_a_mean_and_students_interval() -> None:
     seeds = space("space.replicate=[0, 1, 2]")
     values = [0.4, 0.5, 0.6]
     trials = [trial("learned", seeds, {"replicate": n}, seed=n, top1=value) for n, value in enumerate(values)]
-    (best,) = findings.find(material(seeds, trials)).standings
+    (best,) = findings.find_results(material(seeds, trials)).standings
     assert best.mean == pytest.approx(mean(values))
     assert best.spread == pytest.approx(stdev(values))
     assert best.over == "seeds"
@@ -201,14 +203,14 @@ def test_several_seeds_have_a_mean_and_students_interval() -> None:
     assert low == pytest.approx(0.5 - 4.303 * 0.1 / sqrt(3), abs=1e-4)
     assert high == pytest.approx(1 - low)
     assert "(mean of 3 seeds, 95 % interval 25.16% to 74.84% over seeds)" in said(
-        findings.find(material(seeds, trials))
+        findings.find_results(material(seeds, trials))
     )
 
 
 def test_equal_values_of_seeds_are_no_certainty_and_without_a_learner_nothing_is_best() -> None:
     seeds = space("space.replicate=[0, 1]")
     trials = [trial("at chance", seeds, {"replicate": n}, seed=n, top1=0.1094) for n in range(2)]
-    found = findings.find(material(seeds, trials))
+    found = findings.find_results(material(seeds, trials))
     (only,) = found.standings
     assert (only.spread, only.over) == (0.0, "hold-out set")
     low, high = only.interval or (0, 0)
@@ -244,7 +246,7 @@ def confirming(selu: tuple[float, float] = (0.8, 0.9)) -> Findings:
         for c, a, values in ((0, "relu", (0.6, 0.7)), (1, "selu", selu))
         for r, v in enumerate(values)
     ]
-    return findings.find(material(SPACE, mixed(SPACE), (CONFIRMING, again)))
+    return findings.find_results(material(SPACE, mixed(SPACE), (CONFIRMING, again)))
 
 
 def test_what_was_run_again_is_told_with_its_place_there() -> None:
@@ -252,7 +254,7 @@ def test_what_was_run_again_is_told_with_its_place_there() -> None:
     (again,) = found.confirming
     assert [(place.candidate, place.learned) for place in again.standings] == [(1, 2), (0, 2)]
     assert [place.mean for place in again.standings] == pytest.approx([0.85, 0.65])
-    there = again.of(found.standings[0])
+    there = again.find_origin(found.standings[0])
     assert there is not None
     assert there.candidate == 1
     assert "Run again in tiny-confirm (2 seeds of 100 steps) it came to 85.00%" in said(found)
@@ -273,14 +275,14 @@ def test_the_first_of_those_run_again_is_named_where_it_is_another() -> None:
 
 
 def test_without_a_finished_trial_it_says_so() -> None:
-    found = findings.find(material(SPACE, []))
+    found = findings.find_results(material(SPACE, []))
     assert said(found) == "No trial has finished yet: nothing can be said."
     assert "No trial has finished yet" in shown(found)
 
 
 def test_of_failures_alone_the_reason_is_told() -> None:
     failed = [trial("failed", SPACE, reason=reason, top1=None) for reason in ("no memory", "no memory", "no disk")]
-    found = findings.find(material(SPACE, failed))
+    found = findings.find_results(material(SPACE, failed))
     assert [(each.reason, each.trials) for each in found.failures] == [("no memory", (0, 1)), ("no disk", (2,))]
     assert said(found).startswith(
         "All finished trials failed, so that nothing can be said; the most frequent reason: no memory."
@@ -289,7 +291,7 @@ def test_of_failures_alone_the_reason_is_told() -> None:
 
 
 def test_few_trials_are_said_to_be_too_few() -> None:
-    found = findings.find(material(SPACE, mixed(SPACE)[:3]))
+    found = findings.find_results(material(SPACE, mixed(SPACE)[:3]))
     assert "What decides between dying and learning cannot be said: 3 finished trials say too little" in said(found)
 
 
@@ -315,7 +317,7 @@ def test_every_objective_is_told_in_its_own_terms(of: Space, words: str) -> None
         )
         for n in range(2)
     ]
-    found = findings.find(material(of, trials))
+    found = findings.find_results(material(of, trials))
     assert found.standings[0].trials == (1,)
     assert words in said(found)
 
@@ -336,7 +338,7 @@ def test_of_a_regression_chance_is_nought_and_there_is_no_top_1() -> None:
         )
         for n in range(3)
     ]
-    found = findings.find(material(numbers, trials))
+    found = findings.find_results(material(numbers, trials))
     assert "Best in R²: learning_rate=0.004, 0.2 (trial 2" in said(found)
     assert "where guessing has 0" in said(found)
     assert "top-1" not in " ".join(found.table.columns)

@@ -9,7 +9,7 @@ from studies import space
 
 from sweeps.report import levels as of
 from sweeps.report.levels import Count, Run
-from sweeps.report.words import percent, printable
+from sweeps.report.words import format_percent, remove_unprintable
 from sweeps.space.parameters import Case, Choices, Parameter, Range
 
 RATE = Parameter("learning_rate", (Case(Range(1e-5, 1e-1, log=True)),))
@@ -22,18 +22,18 @@ def runs(name: str, *values: object) -> list[Run]:
 
 
 def test_names_come_in_the_order_of_the_file_and_only_if_they_were_tried() -> None:
-    found = of.levels(NAMES, runs("constraint", "max_norm", "none", "none", "none"))
+    found = of.count_levels(NAMES, runs("constraint", "max_norm", "none", "none", "none"))
     assert found.rows == (("none", Count(1, 3)), ("max_norm", Count(1, 1)))
 
 
 def test_few_numbers_are_levels_of_their_own() -> None:
-    found = of.levels(RATE, runs("learning_rate", 3e-3, 1e-3, 1e-3))
+    found = of.count_levels(RATE, runs("learning_rate", 3e-3, 1e-3, 1e-3))
     assert found.rows == (("0.001", Count(1, 2)), ("0.003", Count(1, 1)))
 
 
 def test_many_numbers_are_binned_in_logs_where_the_range_is() -> None:
     values = [1e-5 * 10 ** (4 * index / 50) for index in range(51)]
-    found = of.levels(RATE, runs("learning_rate", *values))
+    found = of.count_levels(RATE, runs("learning_rate", *values))
     words = [word for word, _ in found.rows]
     assert words[:2] == ["1e-5 to 3e-5", "3e-5 to 1e-4"]
     assert words[-1] == "0.03 to 0.1"
@@ -41,7 +41,7 @@ def test_many_numbers_are_binned_in_logs_where_the_range_is() -> None:
 
 
 def test_a_linear_range_is_binned_evenly_however_near_to_nought_it_begins() -> None:
-    found = of.levels(MOMENTUM, runs("momentum", *(0.0001 + index / 40 for index in range(40))))
+    found = of.count_levels(MOMENTUM, runs("momentum", *(0.0001 + index / 40 for index in range(40))))
     assert [word for word, _ in found.rows] == ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
     assert [count.tried for _, count in found.rows] == [8] * 5
 
@@ -49,7 +49,7 @@ def test_a_linear_range_is_binned_evenly_however_near_to_nought_it_begins() -> N
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=60), st.booleans())
 def test_every_value_is_in_just_one_bin_and_bins_are_few(values: list[float], log: bool) -> None:
     parameter = Parameter("learning_rate", (Case(Range(1e-9, 1e9, log=log)),))
-    found = of.levels(parameter, runs("learning_rate", *values))
+    found = of.count_levels(parameter, runs("learning_rate", *values))
     assert sum(count.tried for _, count in found.rows) == len(values)
     assert len(found.rows) <= max(of.MOST_LEVELS, 1)
 
@@ -57,7 +57,7 @@ def test_every_value_is_in_just_one_bin_and_bins_are_few(values: list[float], lo
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=60))
 def test_a_bin_holds_what_is_between_its_ends(values: list[int]) -> None:
     parameter = Parameter("batch_size", (Case(Range(1, 500, integer=True)),))
-    for words, count in of.levels(parameter, runs("batch_size", *values)).rows:
+    for words, count in of.count_levels(parameter, runs("batch_size", *values)).rows:
         low, _, high = words.partition(" to ")
         last = float(high or low) >= max(values)
         inside = [
@@ -71,7 +71,7 @@ def test_a_grid_keeps_bins_that_nothing_fell_into_out_and_pairs_that_were_not_tr
         Run({"constraint": "none", "learning_rate": 1e-3}, True),
         Run({"constraint": "unit_norm", "learning_rate": 1e-2}, False),
     ]
-    found = of.grid(NAMES, RATE, some)
+    found = of.count_grid(NAMES, RATE, some)
     assert (found.rows, found.columns) == (("none", "unit_norm"), ("0.001", "0.01"))
     assert found.cells == {(0, 0): Count(1, 1), (1, 1): Count(0, 1)}
 
@@ -107,7 +107,7 @@ def test_labels_decide_conditions_and_are_no_hyperparameters() -> None:
     )
     found = of.in_play(confirming, {"constraint": "unit_norm", "learning_rate": 1e-3}, {"candidate": 7, "replicate": 1})
     assert found == {"constraint": "unit_norm", "learning_rate": 1e-3}
-    assert "candidate" not in {parameter.name for parameter in of.varied(confirming)}
+    assert "candidate" not in {parameter.name for parameter in of.list_varied(confirming)}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_labels_decide_conditions_and_are_no_hyperparameters() -> None:
     ],
 )
 def test_values_are_short(value: object, words: str) -> None:
-    assert of.shown(value) == words  # type: ignore[arg-type]
+    assert of.format_parameter(value) == words  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_values_are_short(value: object, words: str) -> None:
     [(0.0, "0%"), (1.0, "100%"), (0.5, "50%"), (0.004, "0.4%"), (0.996, "99.6%"), (1e-5, "<0.1%"), (0.99999, ">99.9%")],
 )
 def test_no_share_is_rounded_to_none_or_all(share: float, words: str) -> None:
-    assert percent(share) == words
+    assert format_percent(share) == words
 
 
 def test_what_no_terminal_can_show_is_replaced() -> None:
-    assert printable("a\x00b\x1b[31mc\ud800d\te\nf") == "a�b�[31mc�d\te\nf"
+    assert remove_unprintable("a\x00b\x1b[31mc\ud800d\te\nf") == "a�b�[31mc�d\te\nf"

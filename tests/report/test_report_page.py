@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 
 def written(made_of: Material, remarks: Iterable[str] = ()) -> str:
-    return page.render(findings.find(made_of), list(remarks))
+    return page.render_page(findings.find_results(made_of), list(remarks))
 
 
 @pytest.fixture(scope="module")
@@ -197,11 +197,11 @@ def test_a_study_of_thousands_keeps_its_bounds_and_hands_all_rows_to_the_script(
     rows = json.loads(others[1])
     assert len(rows) == 700
     assert rows[0][-1] == EVIL
-    assert len(rows[0]) == len(findings.find(material(SPACE, many[:1])).table.columns)
+    assert len(rows[0]) == len(findings.find_results(material(SPACE, many[:1])).table.columns)
 
 
 def test_colours_become_lighter_and_letters_stand_out_from_them() -> None:
-    found = re.findall(r"\.c(\d+) \{ background: #(\w{6}); color: (#\w+); \}", page._shades())
+    found = re.findall(r"\.c(\d+) \{ background: #(\w{6}); color: (#\w+); \}", page._make_shades())
     assert [int(step) for step, _, _ in found] == list(range(11))
 
     def luminance(colour: str) -> float:
@@ -224,29 +224,29 @@ def test_a_figure_is_well_formed_and_keeps_its_texts() -> None:
         panel.legend()
         return figure
 
-    drawn = svg.element(draw, "key", 'what "it" shows <here>')
+    drawn = svg.render_svg(draw, "key", 'what "it" shows <here>')
     root = ElementTree.fromstring(drawn)
     assert "a < b & $c$" in "".join(root.itertext())
     assert root.attrib["aria-label"] == 'what "it" shows <here>'
     assert all(each.startswith("key-") for node in root.iter() if (each := node.attrib.get("id")))
-    assert drawn == svg.element(draw, "key", 'what "it" shows <here>'), "the same figure is the same text"
+    assert drawn == svg.render_svg(draw, "key", 'what "it" shows <here>'), "the same figure is the same text"
 
 
 def test_odd_names_of_layers_are_drawn_as_they_are() -> None:
-    found = findings.find(material(SPACE, [trial("collapsed", SPACE)]))
+    found = findings.find_results(material(SPACE, [trial("collapsed", SPACE)]))
     (death,) = found.deaths
     odd = tuple(
         replace(look, layers=tuple(replace(layer, name="<a>$b^{$ 汉\x01") for layer in look.layers))
         for look in death.readings
     )
-    drawn = figures.layers(replace(death, readings=odd), "odd")
+    drawn = figures.draw_layers(replace(death, readings=odd), "odd")
     assert "<a>$b^{$ 汉�" in "".join(ElementTree.fromstring(drawn).itertext())
 
 
 def test_losses_that_are_no_numbers_leave_gaps() -> None:
-    found = findings.find(material(SPACE, [trial("diverged", SPACE)]))
+    found = findings.find_results(material(SPACE, [trial("diverged", SPACE)]))
     (curves,) = found.curves
     (curve,) = curves.drawn
     broken = replace(curve, loss=(2.3, *[nan] * (len(curve.x) - 1)))
-    drawn = figures.curves(replace(found, curves=(replace(curves, drawn=(broken,)),)))
+    drawn = figures.draw_curves(replace(found, curves=(replace(curves, drawn=(broken,)),)))
     assert "nan" not in drawn.lower()

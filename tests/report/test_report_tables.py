@@ -37,7 +37,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Material, list[Fro
     trials = study.get_trials(deepcopy=False)
     study_id = store.id_of(storage, study)
     return (
-        gathering.material(storage, study),
+        gathering.read_material(storage, study),
         trials,
         {each.number: store.readings(storage.engine, study_id, each.number) for each in trials},
     )
@@ -218,7 +218,7 @@ def test_a_table_that_fails_half_way_leaves_the_old_one_and_nothing_else(ending:
         pass
 
     def cut_off() -> None:
-        with tables.writing(path, tables.TRIAL, "--trials") as write:
+        with tables.open_table(path, tables.TRIAL, "--trials") as write:
             write([{"study": "s", "trial": 1}])
             raise Power
 
