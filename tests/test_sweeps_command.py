@@ -1,18 +1,26 @@
 """The `sweeps` program where the sweep engine of Weights & Biases is installed under our import name."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import sweeps_command
 
-def run(site: Path) -> subprocess.CompletedProcess[str]:
-    """Run `sweeps --version` with a folder of packages before those that are installed."""
+
+def run(site: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run `sweeps --version` with a folder of packages before those that are installed.
+
+    Args:
+        site: the folder.
+        options: of Python.
+    """
     code = "import sys; sys.argv = ['sweeps', '--version']; from sweeps_command import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, *options, "-c", code]
     return subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -39,7 +47,8 @@ def test_the_other_package_is_one_line_that_says_what_to_do(tmp_path: Path) -> N
 def test_what_the_other_package_leaves_of_ours_is_one_line_too(tmp_path: Path) -> None:
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "sweeps" / "__init__.py").touch()
-    done = run(tmp_path)
+    shutil.copytree(Path(sweeps_command.__file__).parent, tmp_path / "sweeps_command")
+    done = run(tmp_path, "-S")  # without what is installed: an editable install of ours would supply the rest
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "pip install --force-reinstall --no-deps optuna-sweeps" in line
