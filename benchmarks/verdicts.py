@@ -1,4 +1,4 @@
-"""Replays recorded runs through the judge and through Optuna's pruners: what each saves, and whom it kills.
+"""Replays recorded runs through the judge and through Optuna's pruners: what each saves, and which learners it stops.
 
     python benchmarks/verdicts.py benchmarks/recordings/*.jsonl.gz
     python benchmarks/verdicts.py my_runs.jsonl --json

@@ -254,7 +254,11 @@ def _describe_loss(result: Autopsy) -> Iterator[str]:
     if abs(findings.loss - guess) <= AT_PRIOR * guess:
         yield f"{text}: it ends by {what}"
     elif findings.loss > guess:
-        yield f"{text}: above it, {'blind to its input and sure of itself' if blind else 'sure of wrong answers'}"
+        if blind:
+            answers = "confident, with the same answer for every input"
+        else:
+            answers = "confident wrong answers"
+        yield f"{text}: above it: {answers}"
     else:
         yield text
 

@@ -107,7 +107,8 @@ def _write_files(folder: Path, files: Mapping[str, bytes | None]) -> None:
             partial.rename(folder)
         else:
             _move_files(partial, folder, files)
-        sync_folder(folder.parent if new else folder)
+        with suppress(OSError):  # all files have their names by now: an export that says that it failed would be wrong
+            sync_folder(folder.parent if new else folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         for path in made:  # those that are in use stay

@@ -33,7 +33,7 @@ def train(config: Config, arrays: Arrays, state: bytes | None = None) -> "Traini
     """Train one trial, with a reading before the first step, after each `report_interval` steps, and at the end.
 
     Args:
-        state: of an earlier run of the trial, which is gone on with; nothing is read before the first pull.
+        state: of an earlier run of the trial, which is resumed; nothing is read before the first pull.
     """
     return Training(config, arrays, state)
 
@@ -97,7 +97,7 @@ class Training:
         """
         if self._closed:
             raise RuntimeError("a closed run has no state")
-        if self._saved is not None:  # not gone on with yet, or nothing is left to do
+        if self._saved is not None:  # not resumed yet, or nothing is left to do
             return self._saved
         if self._trainer is None:
             return State(self._position, 0.0, []).to_bytes(self._config)

@@ -82,7 +82,7 @@ def draw_best(findings: Findings) -> str:
 
 
 def _choose_view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[float, float]:
-    """Return the ends of an axis on which these values are told apart; what is beyond is beyond."""
+    """Return the ends of an axis on which these values can be told apart; values beyond them are cut off."""
     low = min(values)
     high = max(values)
     margin = 0.5 * (high - low) or 0.1 * abs(high) or 0.1

@@ -149,8 +149,6 @@ def _run_from_record(values: Mapping[str, Any]) -> Recorded:
         before = step
         if isfinite(readings[-1].loss):
             loss = readings[-1].loss
-        else:
-            loss = loss
     budget = int(task.get("budget_steps") or before)
     marks = (values.get("superseded_by") is not None, bool(values.get("censored")))
     return Recorded(str(values["id"]), tuple(readings), chance, budget, values.get("config") or {}, *marks)

@@ -179,7 +179,7 @@ class Attempt:
         return follow_run(trial, self.run, setting, self.space, past, self._check_orders)
 
     def _resume_run(self, trial: optuna.Trial, setting: JudgeContext, arrays: Arrays) -> Outcome | None:
-        """Return the trial gone on with, if an earlier worker has left a checkpoint that fits."""
+        """Resume the trial, if an earlier worker has left a checkpoint that fits; return its outcome."""
         checkpoint = self._load_checkpoint(setting.config)
         if checkpoint is not None:
             self._deliver_late(checkpoint.readings)

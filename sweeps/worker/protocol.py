@@ -1,4 +1,4 @@
-"""What a worker asks of training: a run is an iterator of readings that can be interrupted, saved and gone on with."""
+"""What a worker asks of training: a run is an iterator of readings that can be interrupted, saved and resumed."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -79,7 +79,7 @@ def test_the_layer_that_lost_the_signal_first_is_named_with_its_step() -> None:
     assert (attributes["died_in_layer"], attributes["died_at_step"]) == ("logits", 20)
     assert "autopsy_lost_in" not in attributes, "it is named once"
     assert "lost first in logits at step 20, from 0.3 at its highest to 1e-06" in found.to_markdown()
-    assert "blind to its input and sure of itself" in found.to_markdown()
+    assert "confident, with the same answer for every input" in found.to_markdown()
 
 
 def test_a_run_that_diverged_died_at_its_last_look_and_one_at_chance_died_nowhere() -> None:
@@ -157,8 +157,8 @@ def test_gradients_that_vanish_or_explode_are_a_diagnosis(first: float, word: st
     ("loss", "signal", "words"),
     [
         (5.905, 0.5, "it ends by answering the class frequencies"),
-        (6.5, 1e-6, "blind to its input and sure of itself"),
-        (6.5, 0.5, "sure of wrong answers"),
+        (6.5, 1e-6, "confident, with the same answer for every input"),
+        (6.5, 0.5, "confident wrong answers"),
     ],
 )
 def test_the_loss_is_held_against_guessing(loss: float, signal: float, words: str) -> None:
