@@ -130,7 +130,9 @@ class History:
         synced: list[float] = []
         tally = Tally()
         storage = store.connect(self.target.url)
-        with loop.timed(Attempt, "_ask", drawn), loop.timed(WorkerStorage, "hold", synced):
+        ask = loop.timed(Attempt, Attempt._ask_for_values.__name__, drawn)
+        hold = loop.timed(WorkerStorage, WorkerStorage.hold_claim.__name__, synced)
+        with ask, hold:
             loop.ours(storage, tally, trials=asks + 1).serve_studies([self.ours])
         storage.engine.dispose()
         self.target.opened.engine.dispose()
