@@ -105,6 +105,10 @@ def validation_reason(error: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         return f"{quoted(value)} is not among {', '.join(options)}{did_you_mean(value, options)}"
+    if kind == "string_pattern_mismatch" and ":" in error["ctx"]["pattern"]:  # that of an import path
+        return f"{quoted(value)} is no import path; write package.module:function"
+    if kind == "string_pattern_mismatch":  # that of a name
+        return f"{quoted(value)} has a line break or another control character; leave it out"
     if kind == "missing":
         return "is missing; add it"
     if kind == "value_error":

@@ -257,8 +257,8 @@ def _describe_loss(result: Autopsy) -> Iterator[str]:
         if blind:
             answers = "confident, with the same answer for every input"
         else:
-            answers = "confident wrong answers"
-        yield f"{text}: above it: {answers}"
+            answers = "confident of wrong answers"
+        yield f"{text}. The loss is above that of {what}: the net is {answers}"
     else:
         yield text
 

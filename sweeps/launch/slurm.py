@@ -149,7 +149,7 @@ def job_script(job: Job, options: SlurmOptions) -> str:
 workers={job.workers_per_task}
 if [ "$SLURM_ARRAY_TASK_ID" -eq {job.tasks - 1} ]; then workers={job.workers_of_last_task}; fi
 passed_on= warned= interrupted= code=127
-# Signal the supervisor only once: a second signal means to leave at once. Not by SIGTERM: of that srun kills it.
+# Signal the supervisor only once: a second signal means to leave at once. Not by SIGTERM: srun would kill it then.
 pass() {{ interrupted=1; if [ -z "$passed_on" ]; then passed_on=1; kill -USR1 "$supervisor"; fi; }}
 trap 'warned=1; pass' USR1
 trap 'warned=; pass' TERM INT

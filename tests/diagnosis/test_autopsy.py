@@ -158,7 +158,7 @@ def test_gradients_that_vanish_or_explode_are_a_diagnosis(first: float, word: st
     [
         (5.905, 0.5, "it ends by answering the class frequencies"),
         (6.5, 1e-6, "confident, with the same answer for every input"),
-        (6.5, 0.5, "confident wrong answers"),
+        (6.5, 0.5, "confident of wrong answers"),
     ],
 )
 def test_the_loss_is_held_against_guessing(loss: float, signal: float, words: str) -> None:
