@@ -12,26 +12,27 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from sweeps import store
-from sweeps.analysis import summary
-from sweeps.analysis.summary import Finished
+from sweeps.trials import FinishedTrial
 
 
-def net(trial: Finished) -> str:
+def net(trial: FinishedTrial) -> str:
     """Activation and initialiser."""
-    return f"{trial.config['activation']} {trial.config['initializer']}"
+    if trial.config is None:
+        return "none"
+    return f"{trial.config.activation} {trial.config.initializer}"
 
 
-def seconds_to_best(trial: Finished) -> float:
+def seconds_to_best(trial: FinishedTrial) -> float:
     """Time until the look with the best value, as a share of the whole trial's."""
     return trial.seconds * (trial.best_step or 0) / max(trial.steps, 1)
 
 
-def median(trials: Sequence[Finished], what: Callable[[Finished], float | None]) -> float:
+def median(trials: Sequence[FinishedTrial], what: Callable[[FinishedTrial], float | None]) -> float:
     """Over the trials that have a number."""
     return statistics.median([value for trial in trials if (value := what(trial)) is not None] or [float("nan")])
 
 
-def line(trials: Sequence[Finished]) -> list[float]:
+def line(trials: Sequence[FinishedTrial]) -> list[float]:
     """Best value, the epoch of it, seconds until it."""
     return [
         median(trials, lambda t: t.best_value),
@@ -48,8 +49,8 @@ def main() -> None:
     args = parser.parse_args()
     study = store.load_study(store.connect(store.url(args.storage)), args.study)
     objective = store.space_of(study).measure.title
-    trials = summary.finished_trials(study.get_trials(deepcopy=False))
-    nets: dict[str, list[Finished]] = {}
+    trials = store.finished_trials(study.get_trials(deepcopy=False))
+    nets: dict[str, list[FinishedTrial]] = {}
     for trial in trials:
         nets.setdefault(net(trial), []).append(trial)
     print(f"| net | learned/tried | best {objective} | at epoch | seconds until then |\n|---|---|---|---|---|")
@@ -57,7 +58,7 @@ def main() -> None:
         learned = sum(trial.fate == "learned" for trial in group)
         value, epoch, seconds = line(group)
         print(f"| {name} | {learned}/{len(group)} | {value:.3f} | {epoch:.1f} | {seconds:.1f} |")
-    selu = line([trial for trial in trials if trial.config["activation"] == "selu"])
+    selu = line([trial for trial in trials if trial.config and trial.config.activation == "selu"])
     ordinary = [group for name, group in nets.items() if not name.startswith("selu")]
     best = line(max(ordinary, key=lambda group: line(group)[0]))
     every = [statistics.median(values) for values in zip(*map(line, ordinary), strict=True)]

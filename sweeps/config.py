@@ -290,6 +290,13 @@ class Config(Frozen):
             )
         return self
 
+    def get_value(self, name: str) -> Any:
+        """Return a value by its name in a search space, such as `model.width`; None if there is no such value."""
+        value: Any = self
+        for key in name.split("."):
+            value = getattr(value, key, None)
+        return value
+
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of the sha256 of `to_json`: equal for equal trials."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]

@@ -1,6 +1,5 @@
 """Autopsies of a store's trials, and what a study's trials say together about dying and learning."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
@@ -17,11 +16,10 @@ from sweeps import store
 from sweeps.diagnosis import survey
 from sweeps.diagnosis.autopsy import Autopsy, make_autopsy
 from sweeps.readings import Reading
+from sweeps.trials import UNKNOWN, FinishedTrial
 from sweeps.verdict import Chance, Fate
 from sweeps.verdict.shares import wilson_lower
 
-# Fates that say nothing about whether a trial would have learned.
-LEFT_OUT = (Fate.OUTRANKED, store.FAILED, store.INTERRUPTED)
 CHANCE_LOSSES = (store.CHANCE_LOSS, "autopsy_chance_loss")  # as it is noted, and as it was
 FEWEST = 8  # trials, below which a survey is silent
 
@@ -50,13 +48,9 @@ class Survey:
         return {**asdict(self), "interactions": pairs}
 
 
-def list_tried(trials: Iterable[FrozenTrial]) -> list[survey.LabeledTrial]:
-    """Return the finished trials that tell something; outranked, failed and interrupted ones do not."""
-    return [
-        _make_tried(trial)
-        for trial in trials
-        if trial.state.is_finished() and trial.user_attrs.get(store.FATE, store.INTERRUPTED) not in LEFT_OUT
-    ]
+def list_judged(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
+    """Return the finished trials of which it is known whether they learned; not those outranked or failed."""
+    return [trial for trial in store.finished_trials(trials) if trial.fate not in UNKNOWN]
 
 
 def examine_trial(storage: RDBStorage, study: Study, number: int) -> Autopsy:
@@ -72,18 +66,23 @@ def examine_trial(storage: RDBStorage, study: Study, number: int) -> Autopsy:
 def make_trial_autopsy(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
     """Return the autopsy of one of these trials, all those of its study, with its readings, at least one."""
     trial = trials[number]
-    config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
-    known = list_tried(trials)
+    config = store.read_config(trial.user_attrs)
+    activation = None
+    names = set[str]()
+    if config is not None:
+        activation = config.activation
+        names = {value for value in config.model_dump().values() if isinstance(value, str)}
+    known = list_judged(trials)
     dead = trial.user_attrs.get(store.FATE) != Fate.LEARNED
-    changes = survey.supported_changes(_make_tried(trial), known) if dead and known else []
+    changes = survey.supported_changes(store.make_finished(trial), known) if dead and known else []
     return make_autopsy(
         readings,
         chance_of(trial, trials),
         str(trial.user_attrs.get(store.FATE, store.INTERRUPTED)),
         str(trial.user_attrs.get(store.REASON, "")),
         changes,
-        config.get("activation"),
-        {value for value in config.values() if isinstance(value, str)},
+        activation,
+        names,
     )
 
 
@@ -95,21 +94,20 @@ def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
     known = (value for own_trial in (trial, *trials) if isfinite(value := _chance_loss(own_trial.user_attrs)))
     attributes = (this_trial.user_attrs for this_trial in (trial, *trials))
     values = next((attribute for attribute in attributes if store.CHANCE_TOP1 in attribute), {})
-    data = json.loads(trial.user_attrs.get(store.CONFIG, "{}")).get("data", {})
-    if data.get("task") != "regression":
-        classes = data.get("classes", 0)
-    else:
-        classes = 0
+    config = store.read_config(trial.user_attrs)
+    classes = 0
+    if config is not None and config.data.task != "regression":
+        classes = config.data.classes
     top1, top5 = (values.get(name, nan) if classes else nan for name in (store.CHANCE_TOP1, store.CHANCE_TOP5))
     return Chance(top1, top5, next(known, nan), classes)
 
 
 def look_over(study: Study) -> Survey:
     """Return what all finished trials of a study say together about dying and learning."""
-    return looked_over(study.study_name, list_tried(study.get_trials(deepcopy=False)))
+    return looked_over(study.study_name, list_judged(study.get_trials(deepcopy=False)))
 
 
-def looked_over(name: str, known: Sequence[survey.LabeledTrial]) -> Survey:
+def looked_over(name: str, known: Sequence[FinishedTrial]) -> Survey:
     """Return the same of the trials that tell something, in a study of this name."""
     learned = sum(trial.learned for trial in known)
     counts = (name, len(known), learned)
@@ -148,12 +146,6 @@ def _list_lines(survey: Survey) -> Iterator[RenderableType]:
         yield Text("these are the best of many conditions looked at: try them on new trials")
     else:
         yield Text("no condition singles out where runs live")
-
-
-def _make_tried(trial: FrozenTrial) -> survey.LabeledTrial:
-    fate = str(trial.user_attrs.get(store.FATE, store.INTERRUPTED))
-    values = {name: value for name, value in trial.params.items() if value is not None}
-    return survey.LabeledTrial(trial.number, values, fate, fate == Fate.LEARNED)
 
 
 def _chance_loss(attributes: Mapping[str, Any]) -> float:

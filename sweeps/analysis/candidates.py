@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from sweeps.analysis.ranking import Ranked
-from sweeps.analysis.summary import value_of
+from sweeps.analysis.ranking import Configuration
 from sweeps.errors import InputError, SpaceError, unknown_key
 from sweeps.space import file
 from sweeps.space.parameters import Scalar
@@ -33,7 +32,9 @@ class Scale:
     changes: Mapping[str, Mapping[str, Any]]
 
 
-def choose_candidates(study: str, configurations: Sequence[Ranked], top: int, middle: int) -> list[Ranked]:
+def choose_candidates(
+    study: str, configurations: Sequence[Configuration], top: int, middle: int
+) -> list[Configuration]:
     """Return the best learners, and others evenly spaced over the ranks of the rest, the last included: ranks are
     compared.
 
@@ -75,7 +76,7 @@ def apply_scale(text: str, space: Space) -> Scale:
     return Scale(label, changes)
 
 
-def study_text(space: Space, chosen: Sequence[Ranked], seeds: int, at: Scale) -> str:
+def study_text(space: Space, chosen: Sequence[Configuration], seeds: int, at: Scale) -> str:
     """Return the search-space file that runs each candidate with the same seeds, none of which any of its trials
     had.
 
@@ -126,7 +127,7 @@ def _other_seed(seed: int) -> int:
     return (seed + 1) % 2**63
 
 
-def _fix_values(space: Space, chosen: Sequence[Ranked], labels: Sequence[int]) -> dict[str, Any]:
+def _fix_values(space: Space, chosen: Sequence[Configuration], labels: Sequence[int]) -> dict[str, Any]:
     """Return the [space] table: values that all candidates share, and the others as cases of the candidate."""
     values: dict[str, Any] = {}
     for parameter in space.parameters:
@@ -134,7 +135,7 @@ def _fix_values(space: Space, chosen: Sequence[Ranked], labels: Sequence[int]) -
             continue
         of: dict[Scalar, list[int]] = {}
         for label, configuration in zip(labels, chosen, strict=True):
-            of.setdefault(value_of(configuration.config, parameter.name), []).append(label)
+            of.setdefault(configuration.config.get_value(parameter.name), []).append(label)
         cases = [{"value": value, "when": {"candidate": which}} for value, which in of.items()]
         table, _, key = parameter.name.rpartition(".")
         (values.setdefault(table, {}) if table else values)[key] = cases if len(cases) > 1 else next(iter(of))

@@ -24,7 +24,7 @@ from sweeps.analysis.agreement import (
     measure_agreement,
     measure_lead,
 )
-from sweeps.analysis.ranking import Ranked, Rerun
+from sweeps.analysis.ranking import Configuration, Rerun
 from sweeps.analysis.summary import format_objective, get_drawn_values
 from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
@@ -69,7 +69,7 @@ def read_confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
         return None
     scales = sorted((_make_rank(its, own_rerun) for its, own_rerun in reruns), key=lambda each: each.seconds)
     again = {candidate.number for scale in scales for candidate in scale.candidates}
-    configurations = ranking.ranked_of(study, space)
+    configurations = ranking.rank_study(study, space)
     own = _rank_own(study, space, configurations, again)
     ranks = (*([own] if own.candidates else []), *scales)
     better = space.measure.sign
@@ -91,7 +91,7 @@ def read_confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     )
 
 
-def _rank_own(study: Study, space: Space, configurations: Sequence[Ranked], again: set[int]) -> Rank:
+def _rank_own(study: Study, space: Space, configurations: Sequence[Configuration], again: set[int]) -> Rank:
     """Return the study that is confirmed: each candidate with all its runs there."""
     own_configurations = [configuration for configuration in configurations if configuration.trials[0].number in again]
     candidates = tuple(

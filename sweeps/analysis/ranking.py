@@ -1,10 +1,8 @@
 """Which configurations of a study are best, and how sure that is; runs that differ in their seed alone are one."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from optuna import Study
 from optuna.storages import RDBStorage
@@ -12,12 +10,10 @@ from optuna.trial import FrozenTrial
 
 from sweeps import store
 from sweeps.analysis.statistics import compute_deviation, half_width
-from sweeps.analysis.summary import Finished, finished_trials, value_of
+from sweeps.config import Config
 from sweeps.space.space import Space
-from sweeps.verdict import Fate
+from sweeps.trials import UNKNOWN, FinishedTrial
 
-# Fates of runs whose last look says nothing about where they would have ended.
-UNKNOWN = (Fate.OUTRANKED, store.FAILED)
 # Fields of a recipe of which less is a stronger truncation.
 SIZES = (
     "steps",
@@ -32,11 +28,12 @@ SIZES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class Configuration:
     """A configuration and its finished runs.
 
     Attributes:
-        config: the recipe without its seed.
+        study: the study that ran it.
+        config: its recipe; the seed is 0, whatever its runs had.
         trials: its runs, in the order of their numbers.
         values: the objective at the last look of each; a dead run's too.
         mean: of the values.
@@ -44,8 +41,9 @@ class Ranked:
         bounds: between which the objective lies.
     """
 
-    config: Mapping[str, Any]
-    trials: tuple[Finished, ...]
+    study: str
+    config: Config
+    trials: tuple[FinishedTrial, ...]
     values: tuple[float, ...]
     mean: float
     spread: float | None
@@ -54,7 +52,7 @@ class Ranked:
     @property
     def learned(self) -> int:
         """Return how many of the runs learned."""
-        return sum(trial.fate == Fate.LEARNED for trial in self.trials)
+        return sum(trial.learned for trial in self.trials)
 
     def compute_interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
         """Return Student's t interval of the mean over seeds, within the bounds; None with fewer than two runs.
@@ -68,20 +66,18 @@ class Ranked:
         return max(self.bounds[0], self.mean - half), min(self.bounds[1], self.mean + half)
 
 
-def rank_configurations(space: Space, trials: Iterable[Finished]) -> list[Ranked]:
+def rank_configurations(space: Space, trials: Iterable[FinishedTrial]) -> list[Configuration]:
     """Return the configurations of the trials whose end is known, the best first; of equals the one that was first."""
-    runs: dict[str, list[Finished]] = {}
+    runs: dict[Config, list[FinishedTrial]] = {}
     for trial in trials:
         if trial.config and trial.fate not in UNKNOWN and get_score(space, trial) is not None:
-            key = json.dumps({**trial.config, "seed": 0}, sort_keys=True)
-            runs.setdefault(key, []).append(trial)
+            runs.setdefault(trial.config.model_copy(update={"seed": 0}), []).append(trial)
+    configurations = [_make_configuration(space, config, same) for config, same in runs.items()]
     sign = -space.measure.sign  # the best first
-    return sorted(
-        (_rank_trials(space, run) for run in runs.values()), key=lambda configuration: sign * configuration.mean
-    )
+    return sorted(configurations, key=lambda configuration: sign * configuration.mean)
 
 
-def get_score(space: Space, trial: Finished) -> float | None:
+def get_score(space: Space, trial: FinishedTrial) -> float | None:
     """Return the objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
     if trial.value is not None:
         return trial.value
@@ -110,7 +106,7 @@ class Rerun:
     """
 
     study: str
-    candidates: Mapping[int, Ranked]
+    candidates: Mapping[int, Configuration]
     replicates: Mapping[int, int]
     seconds: float
     finished: int
@@ -118,7 +114,7 @@ class Rerun:
 
 def collect_reruns(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
     """Return the candidates' runs in a study that confirms another."""
-    finished = finished_trials(trials)
+    finished = store.finished_trials(trials)
     by_number = {trial.number: trial for trial in trials}
     configurations = rank_configurations(space, finished)
     runs = [trial for configuration in configurations for trial in configuration.trials]
@@ -134,7 +130,7 @@ def collect_reruns(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
     )
 
 
-def find_deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | None:
+def find_deciding(own: Sequence[Configuration], reruns: Sequence[Rerun]) -> Rerun | None:
     """Return the study of reruns whose ranks count instead of the study's own; None where there is none.
 
     The one whose runs took longest of those that are surer than the study, the later one of equals; None if none is.
@@ -145,7 +141,7 @@ def find_deciding(own: Sequence[Ranked], reruns: Sequence[Rerun]) -> Rerun | Non
     return None
 
 
-def describe_weakness(own: Sequence[Ranked], again: Rerun) -> str:
+def describe_weakness(own: Sequence[Configuration], again: Rerun) -> str:
     """Return why ranks of candidates that were run again are no surer than the study's own; empty where they are.
 
     Runs that are larger in something say more; those that are only truncated more say less, and one more run of the
@@ -155,7 +151,7 @@ def describe_weakness(own: Sequence[Ranked], again: Rerun) -> str:
     pairs = [
         (of[number], own_configuration.config) for number, own_configuration in again.candidates.items() if number in of
     ]
-    sizes = [(name, value_of(one, name), value_of(other, name)) for name in SIZES for one, other in pairs]
+    sizes = [(name, one.get_value(name), other.get_value(name)) for name in SIZES for one, other in pairs]
     changes = [(name, before, now) for name, before, now in sizes if None not in (before, now) and before != now]
     if any(now > before for _, before, now in changes):
         return ""
@@ -166,16 +162,16 @@ def describe_weakness(own: Sequence[Ranked], again: Rerun) -> str:
     return "one run of the study's own size says no more than the study does"
 
 
-def mean_seconds(trials: Sequence[Finished]) -> float:
+def mean_seconds(trials: Sequence[FinishedTrial]) -> float:
     """Return the mean seconds of training per run; infinite where there is none."""
     if trials:
         return sum(trial.seconds for trial in trials) / len(trials)
     return inf
 
 
-def ranked_of(study: Study, space: Space) -> list[Ranked]:
+def rank_study(study: Study, space: Space) -> list[Configuration]:
     """Return the configurations of a study, the best first."""
-    return rank_configurations(space, finished_trials(study.get_trials(deepcopy=False)))
+    return rank_configurations(space, store.finished_trials(study.get_trials(deepcopy=False)))
 
 
 def _get_label(space: Space, trial: FrozenTrial, name: str) -> int:
@@ -186,8 +182,14 @@ def _get_label(space: Space, trial: FrozenTrial, name: str) -> int:
     return int(trial.params.get(name, only))
 
 
-def _rank_trials(space: Space, trials: Sequence[Finished]) -> Ranked:
+def _make_configuration(space: Space, config: Config, trials: Sequence[FinishedTrial]) -> Configuration:
     values = tuple(value for trial in trials if (value := get_score(space, trial)) is not None)
-    mean = sum(values) / len(values)
-    config = {name: value for name, value in trials[0].config.items() if name != "seed"}
-    return Ranked(config, tuple(trials), values, mean, compute_deviation(values), space.measure.bounds)
+    return Configuration(
+        study=space.name,
+        config=config,
+        trials=tuple(trials),
+        values=values,
+        mean=sum(values) / len(values),
+        spread=compute_deviation(values),
+        bounds=space.measure.bounds,
+    )

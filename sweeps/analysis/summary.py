@@ -1,8 +1,7 @@
 """What people take away from a study: fates, steps saved, the best configuration, learned/tried; as text or JSON."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from sweeps import store
 from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
+from sweeps.trials import FinishedTrial
 from sweeps.verdict import Fate
 
 FATES = (
@@ -28,34 +28,6 @@ FATES = (
 # Parameters whose values need no name beside them.
 SPEAK_FOR_THEMSELVES = {"activation", "constraint", "optimizer", "initializer", "dropout", "output", "dtype"}
 COLOURS: dict[str, str] = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One finished trial; the numbers are those of its last look, None where it had none.
-
-    Attributes:
-        gain: information gain, or R^2 in regression, which has no top-1.
-        would_stop: the step at which the judge would have stopped a control.
-        best_step, best_epoch: where the objective was best; in the budget's epochs, or passes over the training images.
-    """
-
-    number: int
-    fate: str
-    reason: str
-    value: float | None
-    top1: float | None
-    top5: float | None
-    f1: float | None
-    loss: float | None
-    gain: float | None
-    best_value: float | None
-    best_step: int | None
-    best_epoch: float | None
-    steps: int
-    seconds: float
-    config: Mapping[str, Any]
-    would_stop: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +59,7 @@ class Summary:
     would_stop_learned: int
     step_share: float
     chance_top1: float | None
-    best: Finished | None
+    best: FinishedTrial | None
     against: str
     learned_of_tried: dict[tuple[str, str], tuple[int, int]]
 
@@ -97,20 +69,17 @@ class Summary:
             {"activation": activation, self.against: column, "learned": learned, "tried": tried}
             for (activation, column), (learned, tried) in self.learned_of_tried.items()
         ]
-        return {**asdict(self), "learned_of_tried": table}
-
-
-def finished_trials(trials: Iterable[FrozenTrial]) -> list[Finished]:
-    """Return the trials that count in the budget, in the order of their numbers."""
-    return [_is_finished(trial) for trial in trials if trial.state.is_finished() and not _is_interrupted(trial)]
+        best = None
+        if self.best is not None:
+            best = self.best.to_dict()
+        return {**asdict(self), "best": best, "learned_of_tried": table}
 
 
 def summarise_trials(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
     """Return what the trials of a study say, taken together."""
-    done = finished_trials(trials)
+    done = store.finished_trials(trials)
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     steps_run = sum(trial.steps for trial in done)
-    stopped = [trial for trial in done if trial.fate not in (Fate.LEARNED, store.FAILED)]
     spared = [trial for trial in done if trial.would_stop is not None]
     budget = space.budget
     under_way = sum((trial.last_step or 0) / budget.resource[1] for trial in running)
@@ -122,10 +91,10 @@ def summarise_trials(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         done=len(done),
         running=len(running),
         waiting=sum(trial.state == TrialState.WAITING for trial in trials),
-        given_up=sum(map(_is_interrupted, trials)),
+        given_up=sum(map(store.is_interrupted, trials)),
         fates=dict(Counter(trial.fate for trial in done)),
         steps_run=steps_run,
-        steps_saved=sum(trial.config["steps"] - trial.steps for trial in stopped),
+        steps_saved=sum(trial.steps_saved for trial in done),
         would_stop=len(spared),
         would_stop_learned=sum(trial.fate == Fate.LEARNED for trial in spared),
         step_share=min(1.0, (len(done) + under_way) / budget.trials),
@@ -160,7 +129,7 @@ def best_line(space: Space, summary: Summary) -> Text:
     )
 
 
-def trial_line(space: Space, trial: Finished) -> Text:
+def trial_line(space: Space, trial: FinishedTrial) -> Text:
     """Return a finished trial in one line."""
     if trial.top1 is not None:
         accuracy = f"top-1 {trial.top1:7.2%}"
@@ -205,12 +174,12 @@ def render_summary(space: Space, summary: Summary) -> RenderableType:
     return Group(*lines)
 
 
-def get_drawn_values(space: Space, trial: Finished) -> str:
+def get_drawn_values(space: Space, trial: FinishedTrial) -> str:
     """Return the values of the parameters that the space varies, without those that had no say."""
     words = []
     for parameter in space.parameters:
         varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
-        value = value_of(trial.config, parameter.name)
+        value = trial.config and trial.config.get_value(parameter.name)
         if not varies or value is None or value == "none":
             continue
         if isinstance(value, float):
@@ -219,14 +188,6 @@ def get_drawn_values(space: Space, trial: Finished) -> str:
             word = str(value)
         words.append(word if parameter.name in SPEAK_FOR_THEMSELVES else f"{parameter.name}={word}")
     return " ".join(words)
-
-
-def value_of(config: Mapping[str, Any], name: str) -> Any:
-    """Return a config's value by a parameter's name (`model.width`); None if it has none."""
-    value: Any = config
-    for key in name.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def _make_table(summary: Summary) -> Table:
@@ -241,33 +202,7 @@ def _make_table(summary: Summary) -> Table:
     return table
 
 
-def _is_interrupted(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.FAIL and trial.user_attrs.get(store.FATE) != store.FAILED
-
-
-def _is_finished(trial: FrozenTrial) -> Finished:
-    attributes = trial.user_attrs
-    return Finished(
-        number=trial.number,
-        fate=attributes.get(store.FATE, store.FAILED),
-        reason=attributes.get(store.REASON, ""),
-        value=trial.value if trial.state == TrialState.COMPLETE else None,
-        top1=attributes.get(store.TOP1),
-        top5=attributes.get(store.TOP5),
-        f1=attributes.get(store.F1),
-        loss=attributes.get(store.LOSS),
-        gain=attributes.get(store.GAIN),
-        best_value=attributes.get(store.BEST_VALUE),
-        best_step=attributes.get(store.BEST_STEP),
-        best_epoch=attributes.get(store.BEST_EPOCH),
-        steps=attributes.get(store.STEPS, 0),
-        seconds=attributes.get(store.SECONDS, 0.0),
-        config=json.loads(attributes.get(store.CONFIG, "{}")),
-        would_stop=attributes.get(store.WOULD_STOP),
-    )
-
-
-def _describe_best(space: Space, done: Sequence[Finished]) -> Finished | None:
+def _describe_best(space: Space, done: Sequence[FinishedTrial]) -> FinishedTrial | None:
     sign = space.measure.sign
     return max(
         (trial for trial in done if trial.value is not None),
@@ -276,7 +211,7 @@ def _describe_best(space: Space, done: Sequence[Finished]) -> Finished | None:
     )
 
 
-def _describe_best_step(space: Space, best: Finished) -> str:
+def _describe_best_step(space: Space, best: FinishedTrial) -> str:
     """Return where its own best value was, if that was before its end."""
     if best.best_value is None or best.best_step in (None, best.steps):
         return ""
@@ -302,11 +237,11 @@ def _choose_other(space: Space) -> str:
     return named[0]
 
 
-def _learned_of_tried(done: Iterable[Finished], against: str) -> dict[tuple[str, str], tuple[int, int]]:
+def _learned_of_tried(done: Iterable[FinishedTrial], against: str) -> dict[tuple[str, str], tuple[int, int]]:
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     for trial in done:
         if trial.config and trial.fate not in (store.FAILED, Fate.OUTRANKED):
-            key = (trial.config["activation"], str(value_of(trial.config, against)))
+            key = (trial.config.activation, str(trial.config.get_value(against)))
             learned, tried = counts.get(key, (0, 0))
             counts[key] = (learned + (trial.fate == Fate.LEARNED), tried + 1)
     return counts

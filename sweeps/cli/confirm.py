@@ -101,7 +101,7 @@ def _plan_confirmation(
     if space.confirms:
         raise InputError(f"{space.name!r} confirms {space.confirms!r}; confirm that one, with another --scale")
     scales = [candidates.apply_scale(option, space) for option in scale_options]
-    chosen = candidates.choose_candidates(space.name, ranking.ranked_of(study, space), top, middle)
+    chosen = candidates.choose_candidates(space.name, ranking.rank_study(study, space), top, middle)
     texts = [candidates.study_text(space, chosen, seeds, scale) for scale in scales]
     trials = [trial for configuration in chosen for trial in configuration.trials]
     seconds = ranking.mean_seconds(trials)

@@ -127,7 +127,7 @@ class StudyProgress:
         self.summary = summaries.summarise_trials(self.space, trials)
         if self.share_at_start is None:
             self.share_at_start = self.summary.step_share
-        new_trials = [trial for trial in summaries.finished_trials(trials) if trial.number not in self.shown]
+        new_trials = [trial for trial in store.finished_trials(trials) if trial.number not in self.shown]
         self.shown |= {trial.number for trial in new_trials}
         if not quiet:
             for trial in new_trials:

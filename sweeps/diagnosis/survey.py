@@ -3,7 +3,7 @@
 All finished trials count, stopped ones too: where most are stopped, an importance over complete ones misleads.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import ceil, isfinite, sqrt
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.diagnosis.information import Floats, Mask, measure_information, share_of
+from sweeps.trials import FinishedTrial
 from sweeps.verdict.shares import fisher_p_value, wilson_lower
 
 Value = str | int | float | bool
@@ -25,19 +26,6 @@ FEWEST_SHARE = 0.1
 CONDITIONS = 3
 ALIKE = 4  # trials that must agree with the dead one, else all are asked; level of Fisher's test
 LEVEL = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class LabeledTrial:
-    """A finished trial: its number in the study, sampled hyperparameters (conditional ones may be absent) and fate.
-
-    One that has not learned counts as dead, so leave out those that were stopped as outranked.
-    """
-
-    number: int
-    values: Mapping[str, Value]
-    fate: str
-    learned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +76,7 @@ class _Parameter:
         return [(f"{self.name} {level}", self.codes == code) for code, level in enumerate(self.levels)]
 
 
-def rank_deciders(trials: Sequence[LabeledTrial]) -> list[Decider]:
+def rank_deciders(trials: Sequence[FinishedTrial]) -> list[Decider]:
     """Return the hyperparameters by how much each decides alone; empty where all trials learned, or none.
 
     Importance is mutual information with the outcome (Cover & Thomas, Elements of Information Theory, 2.3) less its
@@ -102,7 +90,7 @@ def rank_deciders(trials: Sequence[LabeledTrial]) -> list[Decider]:
     ]
 
 
-def find_interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tuple[str, str, float]]:
+def find_interactions(trials: Sequence[FinishedTrial], top: int = 3) -> list[tuple[str, str, float]]:
     """Return at most `top` pairs that decide what neither does alone, with their share in (0, 1] of the outcome's
     entropy.
 
@@ -122,7 +110,7 @@ def find_interactions(trials: Sequence[LabeledTrial], top: int = 3) -> list[tupl
     return sorted(found, key=lambda pair: -pair[2])[:top]
 
 
-def find_region(trials: Sequence[LabeledTrial]) -> list[Rule]:
+def find_region(trials: Sequence[FinishedTrial]) -> list[Rule]:
     """Return the region that lives: up to three conditions, each rule with those before it; empty where none helps.
 
     Each is the one that raises `wilson` of the learned share most, with at least 5 trials and a tenth of all in it.
@@ -153,7 +141,7 @@ def find_region(trials: Sequence[LabeledTrial]) -> list[Rule]:
     return [rule for rule in rules if 2 * rule.learned > rule.tried]
 
 
-def supported_changes(dead: LabeledTrial, trials: Sequence[LabeledTrial], most: int = 3) -> list[Change]:
+def supported_changes(dead: FinishedTrial, trials: Sequence[FinishedTrial], most: int = 3) -> list[Change]:
     """Single changes with which more runs like the dead one learned, the surest first; empty where none is supported.
 
     Runs are like it where they agree on the two parameters that decide most, the changed one apart; where those are
@@ -180,12 +168,12 @@ def _count_learned(mask: Mask, learned: Mask) -> tuple[int, int]:
     return int(learned[mask].sum()), int(mask.sum())
 
 
-def _encode_trials(trials: Sequence[LabeledTrial]) -> tuple[Mask, list[_Parameter]]:
+def _encode_trials(trials: Sequence[FinishedTrial]) -> tuple[Mask, list[_Parameter]]:
     """Return which trials learned, and the parameters with more than one value, in the order in which trials name
     them.
     """
-    names = dict.fromkeys(name for trial in trials for name in trial.values)
-    coded = [_encode_parameter(name, [own_trial.values.get(name) for own_trial in trials]) for name in names]
+    names = dict.fromkeys(name for trial in trials for name in trial.params)
+    coded = [_encode_parameter(name, [own_trial.params.get(name) for own_trial in trials]) for name in names]
     return np.array([this_trial.learned for this_trial in trials], dtype=bool), [
         parameter for parameter in coded if len(parameter.levels) > 2
     ]

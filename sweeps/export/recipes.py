@@ -9,14 +9,15 @@ from optuna import Study
 from pydantic import ValidationError
 
 from sweeps import store
-from sweeps.analysis.summary import format_objective, value_of
+from sweeps.analysis.ranking import Configuration
+from sweeps.analysis.summary import format_objective
 from sweeps.config import Config
 from sweeps.errors import InputError, validation_reason
 from sweeps.export import manifest, models
 from sweeps.export.document import Document, Format, list_truncation
 from sweeps.export.manifest import Entry
 from sweeps.export.plan import File
-from sweeps.export.select import ExportedTrial, Runs
+from sweeps.export.select import ExportedTrial
 from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
 
@@ -95,9 +96,8 @@ def about(document: Document) -> list[str]:
         else:
             of = f"One run in {runs['study']!r}:"
         lines.append(f"{of} {_shown(results, runs['mean'])}{interval}.")
-    recipe = document.recipe.model_dump()
     changes = [
-        f"    {name} = {json.dumps(value)}, here {json.dumps(value_of(recipe, name))}"
+        f"    {name} = {json.dumps(value)}, here {json.dumps(document.recipe.get_value(name))}"
         for name, value in document.truncation.items()
     ]
     lines += ["", "The trial was truncated:", *changes] if changes else []
@@ -124,7 +124,8 @@ def head(document: Document, name: str) -> list[str]:
 
 def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
     """Return a recipe's file, but for what Keras says of its models."""
-    trained = Config.model_validate_json(chosen.attributes[store.CONFIG])
+    trained = chosen.trial.config
+    assert trained is not None  # `numbered` and `best` see to it
     try:
         recipe = space.at_full_size(trained)
     except ValidationError as exc:
@@ -162,19 +163,18 @@ def _results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:
     return values | ({"runs": _runs(chosen.runs)} if chosen.runs else {})
 
 
-def _runs(runs: Runs) -> dict[str, Any]:
-    ranked = runs.ranked
+def _runs(runs: Configuration) -> dict[str, Any]:
     values = {
         "study": runs.study,
-        "n": len(ranked.values),
-        "learned": ranked.learned,
-        "mean": ranked.mean,
-        "values": list(ranked.values),
+        "n": len(runs.values),
+        "learned": runs.learned,
+        "mean": runs.mean,
+        "values": list(runs.values),
     }
-    interval = ranked.compute_interval()
-    if ranked.spread is None or interval is None:
+    interval = runs.compute_interval()
+    if runs.spread is None or interval is None:
         return values
-    return values | {"spread": ranked.spread, "low": interval[0], "high": interval[1]}
+    return values | {"spread": runs.spread, "low": interval[0], "high": interval[1]}
 
 
 def _complete(draft: Document, built: models.Built) -> Document:

@@ -10,23 +10,11 @@ from optuna.trial import FrozenTrial
 
 from sweeps import store
 from sweeps.analysis import ranking
-from sweeps.analysis.ranking import Ranked, Rerun
-from sweeps.analysis.summary import Finished, finished_trials, format_objective
+from sweeps.analysis.ranking import Configuration, Rerun
+from sweeps.analysis.summary import format_objective
 from sweeps.errors import InputError
 from sweeps.space.space import Space
-from sweeps.verdict import Fate
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """What a configuration was ranked by: its runs with several seeds, or its only one.
-
-    Attributes:
-        study: that ran them; one that confirms candidates, or the exported one itself.
-    """
-
-    study: str
-    ranked: Ranked
+from sweeps.trials import FinishedTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +25,17 @@ class ExportedTrial:
         name: of its files, without their endings.
         attributes: the trial's, in the store.
         value: the objective at its last look.
-        runs: None where the trial was named.
+        runs: what the configuration was ranked by, in this study or in one that confirms it; None where the trial was
+            named.
         words: what a person is told of it.
         warning: what speaks against it; empty if nothing.
     """
 
     name: str
-    trial: Finished
+    trial: FinishedTrial
     attributes: Mapping[str, Any]
     value: float | None
-    runs: Runs | None
+    runs: Configuration | None
     words: str
     warning: str = ""
 
@@ -61,17 +50,17 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
         InputError: nothing learned.
     """
     trials = study.get_trials(deepcopy=False)
-    configurations = ranking.rank_configurations(space, finished_trials(trials))
+    configurations = ranking.rank_configurations(space, store.finished_trials(trials))
     own = [configuration for configuration in configurations if configuration.learned]
     if not own:
-        done = len(finished_trials(trials))
+        done = len(store.finished_trials(trials))
         raise InputError(
             f"study {space.name!r}: none of its {done} finished trials learned, so that there is no best; "
             "--trial N exports a trial all the same"
         )
     reruns = _reruns(storage, space)
     confirmed = ranking.find_deciding(configurations, reruns)
-    runs = _in_order(own, confirmed, space.name)
+    runs = _in_order(own, confirmed)
     weak = [(rerun.study, why) for rerun in reruns if (why := ranking.describe_weakness(configurations, rerun))]
     lines = [f"{name!r} does not decide: {why}" for name, why in weak]
     lines += _lines(space, confirmed, own, runs[:count])
@@ -93,7 +82,7 @@ def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[Exporte
         InputError: there is no such trial, or it has not ended, or never got a recipe or data.
     """
     trials = study.get_trials(deepcopy=False)
-    finished = {trial.number: trial for trial in finished_trials(trials)}
+    finished = {trial.number: trial for trial in store.finished_trials(trials)}
     for number in numbers:
         if number >= len(trials):
             raise InputError(f"study {space.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}")
@@ -106,7 +95,7 @@ def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[Exporte
 
 
 def _chosen(
-    name: str, trial: Finished, trials: Sequence[FrozenTrial], space: Space, runs: Runs | None
+    name: str, trial: FinishedTrial, trials: Sequence[FrozenTrial], space: Space, runs: Configuration | None
 ) -> ExportedTrial:
     attributes = trials[trial.number].user_attrs
     if store.INPUT_SHAPE not in attributes:
@@ -118,32 +107,28 @@ def _chosen(
     text = f"trial {trial.number}: {trial.fate}"
     if value is not None:
         text += f", {space.measure.title} {format_objective(space.objective, value)}"
-    if trial.fate == Fate.LEARNED:
+    if trial.learned:
         dead = ""
     else:
         dead = f"did not learn: {trial.reason or trial.fate}"
     return ExportedTrial(name, trial, attributes, value, runs, text, dead)
 
 
-def _learner(configuration: Ranked) -> Finished:
-    return next(trial for trial in configuration.trials if trial.fate == Fate.LEARNED)
+def _learner(configuration: Configuration) -> FinishedTrial:
+    return next(trial for trial in configuration.trials if trial.learned)
 
 
-def _in_order(own: Sequence[Ranked], confirmed: Rerun | None, study: str) -> list[tuple[Ranked, Runs]]:
+def _in_order(own: Sequence[Configuration], confirmed: Rerun | None) -> list[tuple[Configuration, Configuration]]:
     """Return the study's configurations that learned, confirmed ones first and in their order there."""
     of = {trial.number: configuration for configuration in own for trial in configuration.trials}
     again = confirmed.candidates if confirmed else {}
     first = [
-        (of[number], Runs(confirmed.study, own_configuration))
+        (of[number], own_configuration)
         for number, own_configuration in again.items()
         if confirmed and number in of and own_configuration.learned
     ]
     known = {id(of[number]) for number in again if number in of}
-    return first + [
-        (this_configuration, Runs(study, this_configuration))
-        for this_configuration in own
-        if id(this_configuration) not in known
-    ]
+    return first + [(configuration, configuration) for configuration in own if id(configuration) not in known]
 
 
 def _reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
@@ -156,7 +141,10 @@ def _reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
 
 
 def _lines(
-    space: Space, confirmed: Rerun | None, own: Sequence[Ranked], chosen: Sequence[tuple[Ranked, Runs]]
+    space: Space,
+    confirmed: Rerun | None,
+    own: Sequence[Configuration],
+    chosen: Sequence[tuple[Configuration, Configuration]],
 ) -> list[str]:
     """Return how confirmations decided, in sentences."""
     if confirmed is None:
@@ -167,10 +155,7 @@ def _lines(
     else:
         seeds = "one seed, which says nothing of how much seeds matter,"
     again = [(own_configuration, runs) for own_configuration, runs in chosen if runs.study == confirmed.study]
-    parts = [
-        f"trial {_learner(this_configuration).number}, {_mean(space, runs.ranked)}"
-        for this_configuration, runs in again
-    ]
+    parts = [f"trial {_learner(this_configuration).number}, {_mean(space, runs)}" for this_configuration, runs in again]
     lines = [f"confirmed with {seeds} in {confirmed.study!r}: {'; '.join(parts)}"] if parts else []
     if rest := [str(_learner(each).number) for each, runs in chosen if runs.study != confirmed.study]:
         lines.append(f"not run again: trial{'s' if len(rest) > 1 else ''} {', '.join(rest)}")
@@ -182,7 +167,7 @@ def _lines(
     return lines
 
 
-def _mean(space: Space, configuration: Ranked) -> str:
+def _mean(space: Space, configuration: Configuration) -> str:
     interval = configuration.compute_interval()
     text = f"{space.measure.title} {format_objective(space.objective, configuration.mean)}"
     if interval is None:

@@ -9,7 +9,6 @@ from optuna.trial import FrozenTrial
 
 from sweeps import store
 from sweeps.analysis import ranking
-from sweeps.analysis.summary import finished_trials
 from sweeps.errors import InputError, SweepsError
 from sweeps.export import folder, manifest, models, recipes
 from sweeps.export.document import FORMATS, Document, parse_document
@@ -142,7 +141,7 @@ def _list_differences(study: Study, trial: FrozenTrial, document: Document) -> l
     digest = trial.user_attrs.get(store.CONFIG_DIGEST)
     noted = document.provenance.get(store.CONFIG_DIGEST)
     values = [
-        ranking.get_score(store.space_of(study), finished_trial) for finished_trial in finished_trials([trial])
+        ranking.get_score(store.space_of(study), finished_trial) for finished_trial in store.finished_trials([trial])
     ] or [None]
     other = []
     if digest != noted:

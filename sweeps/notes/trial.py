@@ -121,10 +121,11 @@ def _list_scores(trial: FrozenTrial) -> Iterator[str]:
 
 
 def _quote_recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
-    config = json.loads(attributes.get(store.CONFIG, "{}"))
-    if config:
-        digest = attributes.get(store.CONFIG_DIGEST)
-        yield f"### Config{f' {digest}' if digest else ''}\n{_fence_code('toml', tomli_w.dumps(config).strip())}"
+    config = store.read_config(attributes)
+    if config is not None:
+        heading = f"### Config {attributes.get(store.CONFIG_DIGEST, '')}".rstrip()
+        recipe = tomli_w.dumps(config.model_dump(mode="json")).strip()
+        yield f"{heading}\n{_fence_code('toml', recipe)}"
     where = [str(attributes[name]) for name in (store.HOST, store.GPU) if attributes.get(name)]
     if store.SECONDS in attributes:
         where.append(f"{attributes[store.SECONDS]:,.1f} s")

@@ -6,7 +6,7 @@ from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.analysis.ranking import Ranked, collect_reruns, find_deciding
+from sweeps.analysis.ranking import Configuration, collect_reruns, find_deciding
 from sweeps.analysis.summary import get_drawn_values
 from sweeps.readings import Reading
 from sweeps.space.space import Space
@@ -65,7 +65,7 @@ class Confirming:
 
 
 def list_standings(
-    space: Space, configurations: Sequence[Ranked], last: Mapping[int, Reading], chance: Chance
+    space: Space, configurations: Sequence[Configuration], last: Mapping[int, Reading], chance: Chance
 ) -> list[Standing]:
     """Return the first configurations of a ranking.
 
@@ -81,7 +81,7 @@ def list_standings(
 
 
 def list_confirming(
-    space: Space, own: Sequence[Ranked], again: Sequence[tuple[Space, Sequence[FrozenTrial]]]
+    space: Space, own: Sequence[Configuration], again: Sequence[tuple[Space, Sequence[FrozenTrial]]]
 ) -> Iterator[Confirming]:
     """Yield the rankings of studies that confirm one.
 
@@ -105,7 +105,7 @@ def list_confirming(
 def _make_standing(
     space: Space,
     index: int,
-    configuration: Ranked,
+    configuration: Configuration,
     text: str,
     last: Mapping[int, Reading],
     chance: Chance | None,

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from sweeps.analysis import autopsies
-from sweeps.analysis.summary import Finished, get_drawn_values
+from sweeps.analysis.summary import get_drawn_values
 from sweeps.diagnosis.autopsy import Autopsy
 from sweeps.readings import Reading
 from sweeps.report.material import Readings
 from sweeps.space.space import Space
+from sweeps.trials import FinishedTrial
 from sweeps.verdict import Fate
 
 KINDS = (Fate.COLLAPSED, Fate.AT_CHANCE, Fate.DIVERGED, Fate.FROZEN)
-CAUSE = "autopsy_cause"  # as workers note it
 MOST_TRIED = 8  # trials of a kind that are asked for readings: of some there may be none
 
 
@@ -33,12 +33,12 @@ class Death:
 
 
 def choose_deaths(
-    space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], readings: Readings
+    space: Space, trials: Sequence[FrozenTrial], finished: Sequence[FinishedTrial], readings: Readings
 ) -> Iterator[Death]:
     """Yield an example of each kind that occurred and left readings."""
     for fate in KINDS:
         runs = [run for run in finished if run.fate == fate]
-        ordered, why = _choose_usual_runs(runs, trials)
+        ordered, why = _choose_usual_runs(runs)
         for run in ordered[:MOST_TRIED]:
             measured = next((own_readings for _, own_readings in readings([run.number])), [])
             if measured:
@@ -47,15 +47,15 @@ def choose_deaths(
                 break
 
 
-def _choose_usual_runs(runs: Sequence[Finished], trials: Sequence[FrozenTrial]) -> tuple[list[Finished], str]:
+def _choose_usual_runs(runs: Sequence[FinishedTrial]) -> tuple[list[FinishedTrial], str]:
     """Return the runs of the most usual cause, the one of median length first; and why it is the first."""
     if len(runs) < 2:
         return list(runs), "the only run with this fate"
-    causes = Counter(str(cause) for run in runs if (cause := trials[run.number].user_attrs.get(CAUSE)))
+    causes = Counter(run.cause for run in runs if run.cause)
     if not causes:
         return _from_the_middle(runs), f"of median length among the {len(runs)} with this fate"
     cause, count = causes.most_common(1)[0]
-    alike = [run for run in runs if trials[run.number].user_attrs.get(CAUSE) == cause]
+    alike = [run for run in runs if run.cause == cause]
     if count == 1:
         how = "the only such one"
     else:
@@ -63,7 +63,7 @@ def _choose_usual_runs(runs: Sequence[Finished], trials: Sequence[FrozenTrial]) 
     return _from_the_middle(alike), f"of {len(runs)} runs with this fate {count} had the cause “{cause}”; {how}"
 
 
-def _from_the_middle(runs: Sequence[Finished]) -> list[Finished]:
+def _from_the_middle(runs: Sequence[FinishedTrial]) -> list[FinishedTrial]:
     ordered = sorted(runs, key=lambda run: (run.steps, run.number))
     middle = (len(ordered) - 1) // 2
     return [run for _, run in sorted(enumerate(ordered), key=lambda pair: abs(pair[0] - middle))]

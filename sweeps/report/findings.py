@@ -12,7 +12,7 @@ from sweeps.analysis import autopsies
 from sweeps.analysis import summary as summaries
 from sweeps.analysis.autopsies import Survey
 from sweeps.analysis.ranking import rank_configurations
-from sweeps.analysis.summary import Finished, Summary
+from sweeps.analysis.summary import Summary
 from sweeps.readings import Reading
 from sweeps.report import best, runs
 from sweeps.report.best import Confirming, Standing
@@ -22,6 +22,7 @@ from sweeps.report.material import Material
 from sweeps.report.rows import Table, make_rows
 from sweeps.report.runs import Curves, FateRow, Survival
 from sweeps.space.space import Space
+from sweeps.trials import UNKNOWN, FinishedTrial
 from sweeps.verdict import Chance, Fate, is_control
 
 MOST_FAILURES = 5  # reasons that are shown
@@ -91,8 +92,8 @@ def find_results(made_of: Material) -> Findings:
     """Return the findings on a study."""
     space = made_of.space
     trials = made_of.trials
-    finished = summaries.finished_trials(trials)
-    known = _select_runs(space, trials, finished)
+    finished = store.finished_trials(trials)
+    known = _select_runs(space, finished)
     summary = summaries.summarise_trials(space, trials)
     chance = _find_chance(space, trials, finished)
     configurations = rank_configurations(space, finished)
@@ -111,31 +112,27 @@ def find_results(made_of: Material) -> Findings:
         configurations=len(configurations),
         standings=tuple(best.list_standings(space, configurations, last, chance)),
         confirming=tuple(best.list_confirming(space, configurations, made_of.confirming)),
-        survey=autopsies.looked_over(space.name, autopsies.list_tried(trials)),
+        survey=autopsies.looked_over(space.name, autopsies.list_judged(trials)),
         grids=grids,
         no_grids=no_grids,
         levels=tuple(count_levels(parameter, known) for parameter in list_varied(space)),
         fates=tuple(runs.list_fates(space, finished)),
         survival=tuple(runs.measure_survival(space, finished)),
-        controls=_count_controls(space, trials, finished),
+        controls=_count_controls(space, finished),
         curves=tuple(runs.make_curves(space, finished, chosen, read, chance)),
         deaths=tuple(choose_deaths(space, trials, finished, made_of.readings)),
-        failures=tuple(_count_failures(trials, finished)),
+        failures=tuple(_count_failures(finished)),
         table=make_rows(space, trials, finished, regression=not chance.classes),
         ran=tuple(_describe_execution(space, trials, finished)),
     )
 
 
-def _select_runs(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Run]:
+def _select_runs(space: Space, finished: Sequence[FinishedTrial]) -> list[Run]:
     """Return the trials that say whether a configuration learns: outranked and failed ones are left out."""
-    return [
-        Run(in_play(space, run.config, trials[run.number].params), run.fate == Fate.LEARNED)
-        for run in finished
-        if run.fate not in autopsies.LEFT_OUT
-    ]
+    return [Run(in_play(space, run.config, run.params), run.learned) for run in finished if run.fate not in UNKNOWN]
 
 
-def _find_chance(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Chance:
+def _find_chance(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[FinishedTrial]) -> Chance:
     first = next((trials[run.number] for run in finished if run.config), None)
     if first is not None:
         return autopsies.chance_of(first, trials)
@@ -143,7 +140,7 @@ def _find_chance(space: Space, trials: Sequence[FrozenTrial], finished: Sequence
 
 
 def _read_readings(
-    made_of: Material, chosen: dict[str, list[Finished]], others: Sequence[int]
+    made_of: Material, chosen: dict[str, list[FinishedTrial]], others: Sequence[int]
 ) -> dict[int, list[Reading]]:
     numbers = {run.number for some in chosen.values() for run in some} | set(others)
     return dict(made_of.readings(sorted(numbers)))
@@ -163,34 +160,37 @@ def _make_grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple
     return tuple(found), tuple(missing)
 
 
-def _count_controls(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> Controls:
-    """Return a slot decides whether its run is a control: nothing else is to, lest they differ from the others."""
+def _count_controls(space: Space, finished: Sequence[FinishedTrial]) -> Controls:
+    """Return the control runs. The slot alone decides which run is one, so that controls are like all other runs."""
     key = f"{space.name}/{space.budget.seed}"
-    slots = {run.number: trials[run.number].user_attrs.get(store.SLOT) for run in finished if run.fate != store.FAILED}
     controls = [
         run
         for run in finished
         if run.would_stop is not None
-        or ((slot := slots.get(run.number)) is not None and is_control(key, int(slot), space.verdict))
+        or (run.slot is not None and run.fate != store.FAILED and is_control(key, run.slot, space.verdict))
     ]
     spared = [run for run in controls if run.would_stop is not None]
-    learned, wrongly = (sum(run.fate == Fate.LEARNED for run in some) for some in (controls, spared))
-    return Controls(len(controls), learned, len(spared), wrongly)
+    return Controls(
+        runs=len(controls),
+        learned=sum(run.learned for run in controls),
+        would_stop=len(spared),
+        wrongly=sum(run.learned for run in spared),
+    )
 
 
-def _count_failures(trials: Sequence[FrozenTrial], finished: Sequence[Finished]) -> list[Failure]:
+def _count_failures(finished: Sequence[FinishedTrial]) -> list[Failure]:
     """Return the most frequent reasons first."""
     failed = [run for run in finished if run.fate == store.FAILED]
     found = []
     for reason, _ in Counter(run.reason for run in failed).most_common(MOST_FAILURES):
         numbers = tuple(run.number for run in failed if run.reason == reason)
-        traceback = next((str(text) for n in numbers if (text := trials[n].user_attrs.get(store.TRACEBACK))), "")
+        traceback = next((run.traceback for run in failed if run.reason == reason and run.traceback), "")
         found.append(Failure(reason, numbers, traceback))
     return found
 
 
 def _describe_execution(
-    space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished]
+    space: Space, trials: Sequence[FrozenTrial], finished: Sequence[FinishedTrial]
 ) -> list[tuple[str, str]]:
     """Return what was run, where and when."""
     data = space.data

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import ceil, floor, log10
 from typing import Any
 
-from sweeps.analysis.summary import value_of
+from sweeps.config import Config
 from sweeps.space.parameters import Parameter, Range, Scalar
 from sweeps.space.space import LABELS, Space
 from sweeps.verdict.shares import wilson_interval
@@ -71,7 +71,7 @@ def list_varied(space: Space) -> list[Parameter]:
     return [parameter for parameter in space.parameters if parameter.name not in LABELS and _varies(parameter)]
 
 
-def in_play(space: Space, config: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Scalar]:
+def in_play(space: Space, config: Config | None, params: Mapping[str, Any]) -> dict[str, Scalar]:
     """Return the values of a recipe that the space draws, labels left out.
 
     Of a conditional hyperparameter only where its condition holds: momentum has no say in Adam. But `none` is a level
@@ -85,7 +85,7 @@ def in_play(space: Space, config: Mapping[str, Any], params: Mapping[str, Any]) 
     for parameter in space.parameters:
         if parameter.name in LABELS:
             seen[parameter.name] = params.get(parameter.name, parameter.cases[0].domain.ends()[0])
-        elif (value := value_of(config, parameter.name)) is not None:
+        elif config is not None and (value := config.get_value(parameter.name)) is not None:
             if value == "none" or any(case.holds(seen) for case in parameter.cases):
                 values[parameter.name] = value
             seen[parameter.name] = value

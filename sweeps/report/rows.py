@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import store
-from sweeps.analysis.ranking import UNKNOWN, get_score
-from sweeps.analysis.summary import Finished
+from sweeps.analysis.ranking import get_score
 from sweeps.analysis.summary import format_objective as objective_shown
 from sweeps.report.levels import format_parameter, in_play, is_number, list_varied
 from sweeps.report.words import name_of
 from sweeps.space.space import Space
+from sweeps.trials import UNKNOWN, FinishedTrial
 
 UNFINISHED = {TrialState.RUNNING: "running", TrialState.WAITING: "waiting", TrialState.FAIL: "given up"}
 
@@ -25,7 +25,9 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def make_rows(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Finished], regression: bool) -> Table:
+def make_rows(
+    space: Space, trials: Sequence[FrozenTrial], finished: Sequence[FinishedTrial], regression: bool
+) -> Table:
     """Return all trials, the best value first, those without one last."""
     known = {run.number: run for run in finished}
     parameters = list_varied(space)
@@ -54,7 +56,7 @@ def make_rows(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[Fi
 
 
 def _make_row(
-    space: Space, trial: FrozenTrial, run: Finished | None, others: Sequence[str], parameters: Sequence[str]
+    space: Space, trial: FrozenTrial, run: FinishedTrial | None, others: Sequence[str], parameters: Sequence[str]
 ) -> tuple[str, ...]:
     if run is None:
         fate = UNFINISHED.get(trial.state, str(trial.state.name).lower())
@@ -74,7 +76,7 @@ def _make_row(
     )
 
 
-def _get_measure(run: Finished, name: str) -> str:
+def _get_measure(run: FinishedTrial, name: str) -> str:
     value: float | None = getattr(run, name)
     if value is None:
         return ""

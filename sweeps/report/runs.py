@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from sweeps import store
 from sweeps.analysis.ranking import get_score
-from sweeps.analysis.summary import FATES, Finished
+from sweeps.analysis.summary import FATES
 from sweeps.readings import Reading
 from sweeps.space.space import Space
+from sweeps.trials import FinishedTrial
 from sweeps.verdict import Chance, Fate
 
 Item = TypeVar("Item")
@@ -83,26 +84,28 @@ def unit_of(space: Space) -> str:
     return "steps"
 
 
-def measure_length(space: Space, trial: Finished) -> float:
+def measure_length(space: Space, trial: FinishedTrial) -> float:
     """Return how long a run trained, in that unit."""
     return _count_steps(space, trial, trial.steps)
 
 
-def list_fates(space: Space, finished: Iterable[Finished]) -> list[FateRow]:
+def list_fates(space: Space, finished: Iterable[FinishedTrial]) -> list[FateRow]:
     """Return the fates that occurred, in their usual order."""
     rows = []
     for fate, runs in _by_fate(finished).items():
-        stopped = fate not in (Fate.LEARNED, store.FAILED)
-        if stopped:
-            saved = sum(run.config["steps"] - run.steps for run in runs)
-        else:
-            saved = 0
-        ends = median(measure_length(space, run) for run in runs)
-        rows.append(FateRow(fate, len(runs), ends, sum(run.steps for run in runs), saved))
+        rows.append(
+            FateRow(
+                fate=fate,
+                runs=len(runs),
+                median_end=median(measure_length(space, run) for run in runs),
+                steps_run=sum(run.steps for run in runs),
+                steps_saved=sum(run.steps_saved for run in runs),
+            )
+        )
     return rows
 
 
-def measure_survival(space: Space, finished: Iterable[Finished]) -> list[Survival]:
+def measure_survival(space: Space, finished: Iterable[FinishedTrial]) -> list[Survival]:
     """Return how many runs of each fate trained how long; failed ones, which trained nothing, are left out."""
     found = []
     for fate, runs in _by_fate(finished).items():
@@ -114,7 +117,7 @@ def measure_survival(space: Space, finished: Iterable[Finished]) -> list[Surviva
     return found
 
 
-def to_be_drawn(space: Space, finished: Iterable[Finished]) -> dict[str, list[Finished]]:
+def to_be_drawn(space: Space, finished: Iterable[FinishedTrial]) -> dict[str, list[FinishedTrial]]:
     """Return the runs whose curves are drawn, by fate: the best learners, of the others some spaced evenly over the
     study.
     """
@@ -131,8 +134,8 @@ def to_be_drawn(space: Space, finished: Iterable[Finished]) -> dict[str, list[Fi
 
 def make_curves(
     space: Space,
-    finished: Sequence[Finished],
-    chosen: Mapping[str, Sequence[Finished]],
+    finished: Sequence[FinishedTrial],
+    chosen: Mapping[str, Sequence[FinishedTrial]],
     readings: Mapping[int, Sequence[Reading]],
     chance: Chance,
 ) -> list[Curves]:
@@ -150,7 +153,7 @@ def make_curves(
     return found
 
 
-def _make_curve(space: Space, run: Finished, readings: Sequence[Reading], chance: Chance) -> Curve:
+def _make_curve(space: Space, run: FinishedTrial, readings: Sequence[Reading], chance: Chance) -> Curve:
     some = _thin_out([reading for reading in readings if reading.measured], MOST_POINTS)
     return Curve(
         number=run.number,
@@ -162,23 +165,23 @@ def _make_curve(space: Space, run: Finished, readings: Sequence[Reading], chance
     )
 
 
-def _count_steps(space: Space, run: Finished, steps: int) -> float:
+def _count_steps(space: Space, run: FinishedTrial, steps: int) -> float:
     if not space.budget.epochs:
         return steps
     if run.config:
-        return float(steps / run.config["report_interval"])
+        return float(steps / run.config.report_interval)
     return 0.0
 
 
-def _get_score(space: Space, run: Finished) -> float:
+def _get_score(space: Space, run: FinishedTrial) -> float:
     value = get_score(space, run)
     if value is None:
         return space.measure.worst
     return value
 
 
-def _by_fate(finished: Iterable[Finished]) -> dict[str, list[Finished]]:
-    values: dict[str, list[Finished]] = {}
+def _by_fate(finished: Iterable[FinishedTrial]) -> dict[str, list[FinishedTrial]]:
+    values: dict[str, list[FinishedTrial]] = {}
     for run in finished:
         values.setdefault(run.fate, []).append(run)
     known = [fate for fate in FATES if fate in values]

@@ -238,7 +238,8 @@ def _open_all(each: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Wr
 
 
 def _make_trial_row(study: str, trial: FrozenTrial) -> dict[str, Value]:
-    config = json.loads(trial.user_attrs.get(store.CONFIG, "{}"))
+    config = store.read_config(trial.user_attrs)
+    recipe = config.model_dump(mode="json") if config else {}
     noted = {name: value for name, value in trial.user_attrs.items() if name not in OWN_COLUMNS}
     return {
         "study": study,
@@ -250,7 +251,7 @@ def _make_trial_row(study: str, trial: FrozenTrial) -> dict[str, Value]:
         "started": _convert_to_utc(trial.datetime_start),
         "ended": _convert_to_utc(trial.datetime_complete),
         **{name: trial.params[name] for name in LABELS if name in trial.params},
-        **_flatten_table(config, "config."),
+        **_flatten_table(recipe, "config."),
         **{f"attribute.{name}" if name in TRIAL else name: _convert_to_plain(value) for name, value in noted.items()},
     }
 

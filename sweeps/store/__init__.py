@@ -8,6 +8,10 @@ from sweeps.store.attributes import *  # noqa: F403
 from sweeps.store.engines import absolute as absolute
 from sweeps.store.engines import masked as masked
 from sweeps.store.engines import require_creatable as require_creatable
+from sweeps.store.finished import finished_trials as finished_trials
+from sweeps.store.finished import is_interrupted as is_interrupted
+from sweeps.store.finished import make_finished as make_finished
+from sweeps.store.finished import read_config as read_config
 from sweeps.store.readings import finished_readings as finished_readings
 from sweeps.store.readings import readings as readings
 from sweeps.store.readings import readings_of_each as readings_of_each

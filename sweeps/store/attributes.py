@@ -1,5 +1,7 @@
 """Names of the attributes that studies and trials have in Optuna's tables."""
 
+from sweeps.trials import FAILED as FAILED
+
 # Attributes of a study.
 SPACE_TEXT = "space"
 SPACE_SHA256 = "space_sha256"
@@ -43,4 +45,3 @@ JUDGED_BY = "judged_by"  # the limit that a trial was given when it was first dr
 NO_CHECKPOINT = "no_checkpoint"  # why none could be written
 DEAD = "dead"  # Optuna's constraint: above zero is infeasible
 INTERRUPTED = "interrupted"  # fates that a worker gives, not a verdict
-FAILED = "failed"

@@ -20,7 +20,6 @@ from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
-from sweeps.diagnosis import survey
 from sweeps.diagnosis.causes import Cause
 from sweeps.errors import StoreError
 from sweeps.notes import trial as trial_notes
@@ -94,10 +93,11 @@ def test_trials_that_say_nothing_about_life_and_death_are_left_out() -> None:
         trial(6, None, TrialState.RUNNING),
         trial(7, "frozen", TrialState.PRUNED),
     ]
-    assert autopsies.list_tried(trials) == [
-        survey.LabeledTrial(0, {"activation": "relu"}, "learned", True),
-        survey.LabeledTrial(1, {"activation": "selu"}, "at chance", False),
-        survey.LabeledTrial(7, {}, "frozen", False),
+    judged = autopsies.list_judged(trials)
+    assert [(trial.number, trial.params, trial.fate, trial.learned) for trial in judged] == [
+        (0, {"activation": "relu"}, "learned", True),
+        (1, {"activation": "selu"}, "at chance", False),
+        (7, {}, "frozen", False),
     ]
 
 

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from sweeps import store
 from sweeps.analysis import candidates, confirmation, ranking
-from sweeps.analysis.summary import finished_trials
 from sweeps.config import Config
 from sweeps.data.arrays import Arrays
 from sweeps.errors import InputError, SpaceError
@@ -86,7 +85,7 @@ def base(tmp_path: Path) -> tuple[RDBStorage, optuna.Study, Space]:
 
 def confirmed(storage: RDBStorage, study: optuna.Study, space: Space, scale: str, seeds: int = 3) -> optuna.Study:
     """The study of one scale, run."""
-    chosen = candidates.choose_candidates("base", ranking.ranked_of(study, space), 3, 3)
+    chosen = candidates.choose_candidates("base", ranking.rank_study(study, space), 3, 3)
     text = candidates.study_text(space, chosen, seeds, candidates.apply_scale(scale, space))
     again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, graded)
@@ -97,7 +96,7 @@ def test_the_best_are_run_again_and_others_spaced_over_the_ranks(
     base: tuple[RDBStorage, optuna.Study, Space],
 ) -> None:
     _, study, space = base
-    found = ranking.ranked_of(study, space)
+    found = ranking.rank_study(study, space)
     chosen = candidates.choose_candidates("base", found, 3, 3)
     assert chosen[:3] == found[:3]
     assert [found.index(each) for each in chosen[3:]] == [3, 7, 11]
@@ -113,7 +112,8 @@ def test_every_run_has_its_candidates_recipe_at_the_scale_and_a_new_seed(
 ) -> None:
     storage, study, space = base
     again = confirmed(storage, study, space, scale, seeds=2)
-    old = {trial.number: trial.config for trial in finished_trials(study.get_trials(deepcopy=False))}
+    finished = store.finished_trials(study.get_trials(deepcopy=False))
+    old = {trial.number: trial.config for trial in finished if trial.config is not None}
     sizes = {"4": (24, 8, 4, 16), "full": (60, 20, 8, 32)}.get(scale, (12, 3, 8, 16))
     seeds: dict[int, set[int]] = {}
     for trial in again.trials:
@@ -121,11 +121,9 @@ def test_every_run_has_its_candidates_recipe_at_the_scale_and_a_new_seed(
         first = old[trial.params["candidate"]]
         assert (config.steps, config.report_interval, config.model.width, config.data.image_size) == sizes
         changed = {"seed", "steps", "report_interval", "model", "data"}
-        assert {k: v for k, v in config.model_dump().items() if k not in changed} == {
-            k: v for k, v in first.items() if k not in changed
-        }
-        assert config.model.dense_units == first["model"]["dense_units"]
-        assert config.seed not in {each["seed"] for each in old.values()}
+        assert config.model_dump(exclude=changed) == first.model_dump(exclude=changed)
+        assert config.model.dense_units == first.model.dense_units
+        assert config.seed not in {each.seed for each in old.values()}
         seeds.setdefault(trial.params["replicate"], set()).add(config.seed)
     assert len(again.trials) == 12
     assert [len(each) for each in seeds.values()] == [1, 1]  # the same for all candidates
@@ -202,7 +200,7 @@ def test_neighbours_in_rank_and_ranks_that_decide_nothing_are_said_to_be_so(
     found = confirmation.read_confirmation(storage, study)
     assert found is not None
     assert "others spaced over the ranks" in confirmation.describe_confirmation(found)[-1]
-    few = candidates.choose_candidates("base", ranking.ranked_of(study, space), 6, 0)
+    few = candidates.choose_candidates("base", ranking.rank_study(study, space), 6, 0)
     text = candidates.study_text(
         space, few, 1, candidates.apply_scale("budget.steps=3 budget.report_interval=3", space)
     )
@@ -233,7 +231,7 @@ def test_a_scale_that_makes_no_sense_is_refused(
     base: tuple[RDBStorage, optuna.Study, Space], scale: str, words: str
 ) -> None:
     _, study, space = base
-    chosen = candidates.choose_candidates("base", ranking.ranked_of(study, space), 3, 3)
+    chosen = candidates.choose_candidates("base", ranking.rank_study(study, space), 3, 3)
     with pytest.raises((InputError, SpaceError)) as caught:
         candidates.study_text(space, chosen, 2, candidates.apply_scale(scale, space))
     assert words in str(caught.value)

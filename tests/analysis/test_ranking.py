@@ -9,38 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.analysis import ranking
-from sweeps.analysis.summary import Finished
+from sweeps.config import Config
 from sweeps.space import file
+from sweeps.trials import FinishedTrial
 
 SPACE = file.parse_space(TINY)
-RUN = Finished(
-    number=0,
-    fate="learned",
-    reason="",
-    value=0.5,
-    top1=0.5,
-    top5=0.9,
-    f1=None,
-    loss=1.0,
-    gain=0.5,
-    best_value=None,
-    best_step=None,
-    best_epoch=None,
-    steps=6,
-    seconds=1.0,
-    config={"seed": 1, "activation": "relu"},
-    would_stop=None,
-)
+RUN = FinishedTrial(number=0, fate="learned", value=0.5, top1=0.5, top5=0.9, loss=1.0, gain=0.5, steps=6, seconds=1.0)
 
 
-def run(number: int, activation: str, value: float | None, **changes: object) -> Finished:
-    return replace(RUN, number=number, value=value, config={"seed": number, "activation": activation}, **changes)  # type: ignore[arg-type]
+def run(number: int, activation: str, value: float | None, **changes: object) -> FinishedTrial:
+    config = Config.model_validate({"seed": number, "activation": activation})
+    return replace(RUN, number=number, value=value, config=config, **changes)  # type: ignore[arg-type]
 
 
 def test_seeds_of_one_configuration_count_together() -> None:
     runs = [run(0, "relu", 0.9), run(1, "selu", 0.8), run(2, "relu", 0.3), run(3, "selu", 0.7)]
     first, second = ranking.rank_configurations(SPACE, runs)
-    assert (first.config["activation"], [trial.number for trial in first.trials]) == ("selu", [1, 3])
+    assert (first.config.activation, [trial.number for trial in first.trials]) == ("selu", [1, 3])
     assert first.mean == pytest.approx(0.75)
     assert second.mean == pytest.approx(0.6)
     assert second.spread == pytest.approx(stdev([0.9, 0.3]))

@@ -7,26 +7,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.diagnosis.survey import (
-    LabeledTrial,
     Value,
     find_interactions,
     find_region,
     rank_deciders,
     supported_changes,
 )
+from sweeps.trials import FinishedTrial
 from sweeps.verdict.shares import fisher_p_value, wilson_lower
 
 
-def tried(number: int, learned: bool, **values: Value) -> LabeledTrial:
-    return LabeledTrial(number, values, "learned" if learned else "collapsed", learned)
+def tried(number: int, learned: bool, **values: Value) -> FinishedTrial:
+    return FinishedTrial(number, "learned" if learned else "collapsed", params=values)
 
 
-def runs(count: int, died: int, start: int, **values: Value) -> list[LabeledTrial]:
+def runs(count: int, died: int, start: int, **values: Value) -> list[FinishedTrial]:
     """As many alike, of which the first ones died."""
     return [tried(start + index, index >= died, **values) for index in range(count)]
 
 
-def planted(count: int, seed: int = 0) -> list[LabeledTrial]:
+def planted(count: int, seed: int = 0) -> list[FinishedTrial]:
     """A constraint decides all, two in three die; epsilon, batch size and a conditional rate have no effect."""
     rng, trials = np.random.default_rng(seed), []
     for number in range(count):
@@ -43,7 +43,7 @@ def planted(count: int, seed: int = 0) -> list[LabeledTrial]:
     return trials
 
 
-def selu_needs_a_constraint(count: int, seed: int = 0) -> list[LabeledTrial]:
+def selu_needs_a_constraint(count: int, seed: int = 0) -> list[FinishedTrial]:
     """ReLU learns below a rate of 0.01; SELU there too, but above 0.001 only with the constraint."""
     rng, trials = np.random.default_rng(seed), []
     for number in range(count):
@@ -73,7 +73,7 @@ def test_importance_is_scikit_learns_mutual_information_less_that_of_shuffled_ou
 
     trials = selu_needs_a_constraint(80, seed=0)
     learned = np.array([each.learned for each in trials])
-    constraint = [each.values["constraint"] for each in trials]
+    constraint = [each.params["constraint"] for each in trials]
     rng = np.random.default_rng(99)
     by_chance = np.mean([mutual_info_score(constraint, rng.permutation(learned)) for _ in range(400)])
     entropy = mutual_info_score(learned, learned)
@@ -140,7 +140,7 @@ def test_a_parameter_with_one_value_is_left_out() -> None:
 
 @pytest.mark.parametrize("died", [0, 12])
 def test_nothing_is_decided_where_all_end_alike(died: int) -> None:
-    trials = [tried(each.number, not died, **each.values) for each in planted(12)]
+    trials = [tried(each.number, not died, **each.params) for each in planted(12)]
     assert rank_deciders(trials) == []
     assert find_interactions(trials) == []
     assert find_region(trials) == []
@@ -218,7 +218,7 @@ def test_a_region_is_no_handful_of_trials() -> None:
 # supported changes
 
 
-def cliff() -> list[LabeledTrial]:
+def cliff() -> list[FinishedTrial]:
     """SELU above a rate of 0.002 dies without the constraint, eight times of nine; half of the others die anyhow."""
     trials = [
         *runs(9, 8, 0, activation="selu", learning_rate=0.01, constraint="none"),
@@ -337,7 +337,7 @@ STUDIES = st.lists(st.tuples(VALUES, st.booleans()), min_size=1, max_size=25).ma
 
 @given(STUDIES)
 @settings(max_examples=40, deadline=None)
-def test_whatever_was_tried_the_answers_keep_their_ranges(trials: list[LabeledTrial]) -> None:
+def test_whatever_was_tried_the_answers_keep_their_ranges(trials: list[FinishedTrial]) -> None:
     found = rank_deciders(trials)
     assert all(0 <= each.importance <= 1 for each in found)
     assert found == rank_deciders(trials)
@@ -346,7 +346,7 @@ def test_whatever_was_tried_the_answers_keep_their_ranges(trials: list[LabeledTr
     for dead in (each for each in trials if not each.learned):
         for change in supported_changes(dead, trials):
             (died, all_like), (died_changed, all_changed) = change.like_dead, change.changed
-            assert change.parameter in dead.values
+            assert change.parameter in dead.params
             assert 0 < died <= all_like
             assert died * all_changed > died_changed * all_like
             assert (

@@ -122,7 +122,7 @@ def base(tmp_path: Path) -> Made:
 def confirmed(base: Made, scale: str, seconds: float, seeds: int = 3) -> optuna.Study:
     """A study that ran the four that learned again; its runs took as long as is said."""
     storage, study, space = base
-    chosen = candidates.choose_candidates("base", ranking.ranked_of(study, space), 4, 0)
+    chosen = candidates.choose_candidates("base", ranking.rank_study(study, space), 4, 0)
     text = candidates.study_text(space, chosen, seeds, candidates.apply_scale(scale, space))
     again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, upside_down)
@@ -163,8 +163,8 @@ def test_where_candidates_ran_again_that_ranking_decides_and_the_costliest_of_se
     runs = chosen[0].runs
     assert runs is not None
     assert runs.study == "base-confirm-4x"
-    assert sorted(runs.ranked.values) == pytest.approx(sorted(of[order[0]]))
-    assert (runs.ranked.mean, runs.ranked.spread) == pytest.approx((mean(of[order[0]]), stdev(of[order[0]])))
+    assert sorted(runs.values) == pytest.approx(sorted(of[order[0]]))
+    assert (runs.mean, runs.spread) == pytest.approx((mean(of[order[0]]), stdev(of[order[0]])))
     low = mean(of[order[0]]) - 4.303 * stdev(of[order[0]]) / 3**0.5  # Student's t, 2 degrees of freedom
     assert lines[0].startswith(
         f"confirmed with 3 seeds in 'base-confirm-4x': trial {order[0]}, top-1 {mean(of[order[0]]):.2%} "
@@ -208,7 +208,7 @@ def test_a_longer_run_with_one_seed_decides_and_is_told_in_the_file(base: Made) 
 
 def test_a_single_candidate_that_ran_again_is_known_too(base: Made) -> None:
     storage, study, space = base
-    last = ranking.ranked_of(study, space)[3]
+    last = ranking.rank_study(study, space)[3]
     text = candidates.study_text(space, [last], 2, candidates.apply_scale("1", space))
     again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, graded)
@@ -225,7 +225,7 @@ def test_of_several_seeds_the_first_that_learned_stands_for_all(tmp_path: Path) 
     runs = [trial for trial in study.trials if trial.params["activation"] == "selu"]
     assert first.trial.number == runs[0].number
     assert first.runs is not None
-    assert first.runs.ranked.values == tuple(trial.value for trial in runs)
+    assert first.runs.values == tuple(trial.value for trial in runs)
 
 
 def test_where_nothing_learned_there_is_no_best(tmp_path: Path) -> None:

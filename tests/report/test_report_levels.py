@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import space
 
+from sweeps.config import Config
 from sweeps.report import levels as of
 from sweeps.report.levels import Count, Run
 from sweeps.report.words import format_percent, remove_unprintable
@@ -92,11 +93,11 @@ def test_a_conditional_value_counts_only_where_it_has_a_say_and_none_is_a_level(
         "space.momentum={choices=[0.5, 0.9], when={optimizer='sgd'}}",
         "space.dropout={choices=['none', 'dropout'], when={optimizer='sgd'}}",
     )
-    config = {"activation": "relu", "optimizer": "adam", "momentum": 0.9, "dropout": "none", "learning_rate": 1e-3}
+    config = Config.model_validate({"optimizer": "adam", "momentum": 0.9, "dropout": "none"})
     found = of.in_play(conditional, config, {})
     assert "momentum" not in found
     assert found["dropout"] == "none"
-    assert of.in_play(conditional, {**config, "optimizer": "sgd"}, {})["momentum"] == 0.9
+    assert of.in_play(conditional, config.model_copy(update={"optimizer": "sgd"}), {})["momentum"] == 0.9
 
 
 def test_labels_decide_conditions_and_are_no_hyperparameters() -> None:
@@ -105,8 +106,9 @@ def test_labels_decide_conditions_and_are_no_hyperparameters() -> None:
         "space.replicate=[0, 1]",
         "space.constraint=[{value='none', when={candidate=3}}, {value='unit_norm', when={candidate=7}}]",
     )
-    found = of.in_play(confirming, {"constraint": "unit_norm", "learning_rate": 1e-3}, {"candidate": 7, "replicate": 1})
-    assert found == {"constraint": "unit_norm", "learning_rate": 1e-3}
+    config = Config.model_validate({"constraint": "unit_norm", "learning_rate": 1e-3})
+    found = of.in_play(confirming, config, {"candidate": 7, "replicate": 1})
+    assert found == {"activation": "relu", "constraint": "unit_norm", "learning_rate": 1e-3, "batch_size": 64}
     assert "candidate" not in {parameter.name for parameter in of.list_varied(confirming)}
 
 
