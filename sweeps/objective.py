@@ -1,7 +1,7 @@
 """The objectives that a study can compare its trials by: their names, direction, bounds and format."""
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, nan
 from typing import Literal, Protocol
 
 ObjectiveName = Literal["top1", "top5", "f1", "loss", "gain", "r2"]
@@ -38,7 +38,14 @@ class Scored(Protocol):
 
 
 class Guessing(Protocol):
-    """The score of guessing, which a loss is compared with."""
+    """What guessing scores, which a reading is compared with; not a number where it is unknown."""
+
+    @property
+    def top1(self) -> float: ...
+    @property
+    def top5(self) -> float: ...
+    @property
+    def loss(self) -> float: ...
 
     def skill_score(self, loss: float) -> float:
         """Return 1 - loss / loss of guessing."""
@@ -56,6 +63,7 @@ class Objective:
         bounds: lowest and highest possible value.
         measure: the field of a finished trial that holds it; all but "gain" are fields of a reading too.
         unit: "%" for a share shown in percent, otherwise empty.
+        hits: the field of a reading that counts what the share is of; empty where it is no share.
         tasks: where it has a meaning.
     """
 
@@ -66,6 +74,7 @@ class Objective:
     bounds: tuple[float, float]
     measure: Literal["top1", "top5", "f1", "loss", "gain"]
     unit: Literal["", "%"] = ""
+    hits: Literal["", "hits1", "hits5"] = ""
     tasks: tuple[Task, ...] = ("classification", "regression")
 
     @property
@@ -74,6 +83,27 @@ class Objective:
         if self.direction == "maximize":
             return 1
         return -1
+
+    @property
+    def better(self) -> str:
+        """Return "more" or "less": of which people want as much as they can get."""
+        if self.direction == "maximize":
+            return "more"
+        return "less"
+
+    @property
+    def best_end(self) -> str:
+        """Return "highest" or "lowest": which value is the best."""
+        if self.direction == "maximize":
+            return "highest"
+        return "lowest"
+
+    @property
+    def difference_unit(self) -> str:
+        """Return what follows a difference of two values that `format_difference` wrote."""
+        if self.unit == "%":
+            return " points"
+        return ""
 
     @property
     def worst(self) -> float:
@@ -91,6 +121,29 @@ class Objective:
         """Return the objective at the last reading of a finished trial, None where it has none."""
         value: float | None = getattr(trial, self.measure)
         return value
+
+    def read_chance(self, chance: Guessing) -> float:
+        """Return the objective of guessing; not a number where it is unknown."""
+        if self.measure == "gain":
+            return 0.0
+        if self.measure == "f1":
+            return nan
+        value: float = getattr(chance, self.measure)
+        return value
+
+    def loss_scale(self, chance: Guessing) -> float:
+        """Return the change of the mean loss that changes the objective by one; not a number if it is no loss."""
+        if self.measure == "loss":
+            return 1.0
+        if self.measure == "gain":
+            return chance.loss
+        return nan
+
+    def format_difference(self, difference: float) -> str:
+        """Return a difference of two values for people; of shares in percentage points, without the unit."""
+        if self.unit == "%":
+            return f"{100 * difference:.2f}"
+        return self.format_value(difference)
 
     def format_value(self, value: float) -> str:
         """Return a value for people."""
@@ -110,6 +163,7 @@ OBJECTIVES: dict[str, Objective] = {
             bounds=(0.0, 1.0),
             measure="top1",
             unit="%",
+            hits="hits1",
             tasks=("classification",),
         ),
         Objective(
@@ -120,6 +174,7 @@ OBJECTIVES: dict[str, Objective] = {
             bounds=(0.0, 1.0),
             measure="top5",
             unit="%",
+            hits="hits5",
             tasks=("classification",),
         ),
         Objective(

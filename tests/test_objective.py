@@ -1,7 +1,7 @@
 """The objectives: direction, bounds, and how each is read and shown."""
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan, nan
 
 import pytest
 
@@ -18,6 +18,10 @@ class Numbers:
 
 
 class Chance:
+    top1 = 0.01
+    top5 = 0.05
+    loss = 2.0
+
     def skill_score(self, loss: float) -> float:
         return 1 - loss / 2.0
 
@@ -52,3 +56,29 @@ def test_the_better_value_has_the_larger_signed_value_and_the_worst_loses_to_all
     assert OBJECTIVES["f1"].sign * 0.6 > OBJECTIVES["f1"].sign * 0.5
     assert OBJECTIVES["loss"].worst == inf
     assert OBJECTIVES["gain"].worst == -inf
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"), [("top1", 0.01), ("top5", 0.05), ("f1", nan), ("loss", 2.0), ("gain", 0.0), ("r2", 0.0)]
+)
+def test_guessing_has_what_a_reading_at_chance_has(name: str, guess: float) -> None:
+    objective = OBJECTIVES[name]
+    found = objective.read_chance(Chance())
+    assert found == guess or (isnan(found) and isnan(guess))
+    if not isnan(guess):
+        at_chance = Numbers(top1=Chance.top1, top5=Chance.top5, loss=Chance.loss)
+        assert objective.read_reading(at_chance, Chance()) == guess
+
+
+@pytest.mark.parametrize("name", ["loss", "gain", "r2"])
+def test_the_scale_of_a_loss_turns_its_change_into_one_of_the_objective(name: str) -> None:
+    objective = OBJECTIVES[name]
+    before = objective.read_reading(Numbers(loss=1.5), Chance())
+    after = objective.read_reading(Numbers(loss=1.6), Chance())
+    assert abs(after - before) == pytest.approx(0.1 / objective.loss_scale(Chance()))
+
+
+def test_differences_of_shares_are_percentage_points() -> None:
+    top1 = OBJECTIVES["top1"]
+    assert top1.format_difference(0.0123) + top1.difference_unit == "1.23 points"
+    assert OBJECTIVES["f1"].format_difference(0.5) + OBJECTIVES["f1"].difference_unit == "0.5"

@@ -29,8 +29,6 @@ from sweeps.analysis.summary import format_objective, get_drawn_values
 from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
 
-PERCENT = ("top1", "top5")  # objectives that are shown in per cent
-
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
@@ -144,11 +142,9 @@ def describe_confirmation(confirmation: Confirmation) -> list[str]:
 
 
 def _lead_line(confirmation: Confirmation, lead: Lead) -> str:
-    if confirmation.objective in PERCENT:
-        unit = " points"
-    else:
-        unit = ""
-    gap = _format_gap(confirmation, lead.difference)
+    objective = OBJECTIVES[confirmation.objective]
+    unit = objective.difference_unit
+    gap = objective.format_difference(lead.difference)
     of = f"candidate {lead.best} is ahead of candidate {lead.following} by {gap}{unit}"
     if lead.low is None or lead.high is None:
         if lead.seeds < 2:
@@ -156,8 +152,8 @@ def _lead_line(confirmation: Confirmation, lead: Lead) -> str:
         else:
             seeds = f"the same gap for each of {lead.seeds} seeds"
         return f"{of}; with {seeds} nobody can say whether that is more than noise."
-    low = _format_gap(confirmation, lead.low)
-    high = _format_gap(confirmation, lead.high)
+    low = objective.format_difference(lead.low)
+    high = objective.format_difference(lead.high)
     if lead.beyond_noise:
         word = "more than"
     else:
@@ -165,17 +161,11 @@ def _lead_line(confirmation: Confirmation, lead: Lead) -> str:
     return f"{of} (95 % interval {low} to {high}{unit}, {lead.seeds} seeds): {word} their noise."
 
 
-def _format_gap(confirmation: Confirmation, difference: float) -> str:
-    """Return a difference of the objective; of shares in percentage points."""
-    if confirmation.objective in PERCENT:
-        return f"{100 * difference:.2f}"
-    return format_objective(confirmation.objective, difference)
-
-
 def _agreement_line(confirmation: Confirmation, agreement: Agreement) -> str:
     reference = confirmation.reference
     head = f"{agreement.study} against {reference.study}: Kendall's tau {agreement.tau:.2f}"
-    loss = _format_gap(confirmation, agreement.regret) + (" points" if confirmation.objective in PERCENT else "")
+    objective = OBJECTIVES[confirmation.objective]
+    loss = objective.format_difference(agreement.regret) + objective.difference_unit
     if agreement.regret > 0:
         regret = f"its best loses {loss} there"
     else:

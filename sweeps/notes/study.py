@@ -84,13 +84,11 @@ def _describe_state(study_id: int, space: Space, summary: Summary) -> Iterator[s
 
 
 def _describe_comparison(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
-    if space.direction == "maximize":
-        better = "more"
-    else:
-        better = "less"
     yield "### What is compared"
+    objective = space.measure
     lines = [
-        f"Trials are compared by {space.measure.definition}: the {better} the better. {_find_chance(space, trials)}"
+        f"Trials are compared by {objective.definition}: the {objective.better} the better. "
+        f"{_find_chance(space, trials)}"
     ]
     data = space.data
     if space.data.path:
@@ -155,7 +153,7 @@ def _how_to_read(space: Space) -> Iterator[str]:
         measure = "R^2"
     else:
         measure = "information gain, 1 - loss / loss of guessing"
-    if space.direction == "maximize":
+    if space.measure.direction == "maximize":
         sign = ""
     else:
         sign = ", with a minus before it since less is better here"

@@ -71,13 +71,12 @@ def best_title(findings: Findings) -> str:
 
 def describe_chance(findings: Findings) -> str:
     """Return what guessing scores in the objective, as the end of a sentence; empty where it is not known."""
-    objective = findings.summary.objective
-    chance = findings.chance
-    if objective in ("gain", "r2"):
+    objective = findings.space.measure
+    level = objective.read_chance(findings.chance)
+    if level == 0:
         return "where guessing has 0"
-    level = {"top1": chance.top1, "loss": chance.loss}.get(objective, float("nan"))
     if isfinite(level):
-        return f"where guessing has {format_objective(objective, level)}"
+        return f"where guessing has {objective.format_value(level)}"
     return ""
 
 
@@ -144,10 +143,7 @@ def _describe_best(findings: Findings) -> Iterator[str]:
         if not best.learned:
             yield "It has not learned."
     else:
-        if findings.space.direction == "maximize":
-            end = "highest"
-        else:
-            end = "lowest"
+        end = findings.space.measure.best_end
         yield f"No configuration learned; the {end} {name} was {value} ({own_name}; {runs}{sure}){guess}."
     again = [(each, there) for each in findings.confirming if (there := each.find_origin(best)) is not None]
     yield from (_describe_confirmation(findings, each, there) for each, there in again)

@@ -138,19 +138,13 @@ def _over_holdout(space: Space, value: float, reading: Reading, chance: Chance) 
     """Return what another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean
     loss.
     """
-    if space.objective in ("top1", "top5"):
-        if space.objective == "top1":
-            hits = reading.hits1
-        else:
-            hits = reading.hits5
-        if reading.count:
-            return wilson_interval(hits, reading.count)
+    if not reading.count:
         return None
-    if space.objective == "loss":  # gain and R^2 are 1 - loss / chance
-        unit = 1.0
-    else:
-        unit = chance.loss
-    if space.objective == "f1" or not reading.count or not (isfinite(reading.loss_std) and unit > 0):
+    objective = space.measure
+    if objective.hits:
+        return wilson_interval(getattr(reading, objective.hits), reading.count)
+    scale = objective.loss_scale(chance)
+    if not (isfinite(reading.loss_std) and scale > 0):
         return None
-    half = Z * reading.loss_std / sqrt(reading.count) / unit
+    half = Z * reading.loss_std / sqrt(reading.count) / scale
     return value - half, value + half

@@ -161,7 +161,6 @@ def _make_space(
         question=study.question,
         priority=study.priority,
         objective=study.objective,
-        direction=OBJECTIVES[study.objective].direction,
         budget=_make_budget(parts["budget"], parts["data"]),
         data=parts["data"],
         model=parts["model"],

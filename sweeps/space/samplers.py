@@ -89,7 +89,7 @@ def _try_sampler(space: Space) -> list[tuple[str, str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            study = optuna.create_study(direction=space.direction, pruner=make_pruner(space))
+            study = optuna.create_study(direction=space.measure.direction, pruner=make_pruner(space))
             for slot in range(2):
                 at_work = "sampler"
                 study.sampler = make_sampler(space, slot)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from sweeps.config import Config, DataConfig, ModelConfig
-from sweeps.objective import OBJECTIVES, Direction, Objective, ObjectiveName
+from sweeps.objective import OBJECTIVES, Objective, ObjectiveName
 from sweeps.space.parameters import Parameter, Scalar, Suggests
 from sweeps.verdict.rules import Rules
 
@@ -91,7 +91,6 @@ class Space:
     question: str
     priority: int
     objective: ObjectiveName
-    direction: Direction
     budget: Budget
     data: DataConfig
     model: ModelConfig

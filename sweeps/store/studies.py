@@ -123,7 +123,7 @@ def artifacts(storage_url: str, given: str | None = None) -> str | None:
 
 def create_study(storage: RDBStorage, space: Space, text: str, overrides: Sequence[str]) -> optuna.Study:
     """Make the study of a space; the study carries the file's text, so that workers need nothing but the store."""
-    study = optuna.create_study(storage=storage, study_name=space.name, direction=space.direction)
+    study = optuna.create_study(storage=storage, study_name=space.name, direction=space.measure.direction)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([space.objective])

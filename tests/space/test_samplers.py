@@ -16,7 +16,7 @@ NO_RANGES = ["space.learning_rate=[1e-3, 1e-2]"]
 
 
 def three_trials(space: Space, order: tuple[int, ...] = (0, 1, 2)) -> dict[int, dict[str, object]]:
-    study = optuna.create_study(direction=space.direction)
+    study = optuna.create_study(direction=space.measure.direction)
     params = {}
     for slot in order:
         study.sampler = samplers.make_sampler(space, slot)
