@@ -228,17 +228,17 @@ def _vital_signs(rank: int) -> Any:
 
 def _layer_vitals(layer: keras.layers.Layer, output: tf.Tensor, ends: Any, ratios: dict[str, float]) -> LayerVitals:
     signs = _vital_signs(len(output.shape))(tf.cast(output, tf.float32), tf.constant(ends, tf.float32))
-    mean, std, signal, dead, saturated = signs.numpy().tolist()
+    moments = probe.weight_moments(layer.kernel.value)
     return LayerVitals(
         name=layer.name,
-        mean=mean,
-        std=std,
-        signal=signal,
-        dead=dead,
+        mean=float(signs.mean),
+        std=float(signs.std),
+        signal=float(signs.signal),
+        dead=float(signs.dead),
         gradient_norm=nan,
         update_ratio=ratios.get(layer.kernel.path, nan),
-        saturated=saturated,
-        weights=IncomingWeights(*probe.incoming_weights(layer.kernel.value).numpy().tolist()),
+        saturated=float(signs.saturated),
+        weights=IncomingWeights(**{name: float(value) for name, value in moments._asdict().items()}),
     )
 
 

@@ -1,4 +1,4 @@
-"""Activations: a layer that picks one of Keras's by a dial."""
+"""Activations: a layer that applies the one of Keras's that the trial chose."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,19 +12,19 @@ from sweeps.nn.choices import CHOICES, TrialChoices
 
 
 class SwitchedActivation(keras.layers.Layer):
-    """The activation that the dial `activation` points at; any shape."""
+    """The activation that the trial chose; any shape."""
 
-    def __init__(self, dials: TrialChoices, **kwargs: Any) -> None:
+    def __init__(self, choices: TrialChoices, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._dials = dials
+        self._choices = choices
 
     def call(self, inputs: Any) -> Any:
-        return self._dials.choose("activation", {name: partial(f, inputs) for name, f in ACTIVATIONS.items()})
+        return self._choices.choose("activation", {name: partial(f, inputs) for name, f in ACTIVATIONS.items()})
 
     def flat_ends(self) -> Any:
         """Lower and upper end of the activation in use, float32, (2,); infinite where there is none."""
         ends = [FLAT_ENDS.get(name, NO_FLAT_ENDS) for name in CHOICES["activation"]]
-        return keras.ops.take(keras.ops.convert_to_tensor(ends, "float32"), self._dials["activation"], axis=0)
+        return keras.ops.take(keras.ops.convert_to_tensor(ends, "float32"), self._choices["activation"], axis=0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

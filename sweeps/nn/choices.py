@@ -1,4 +1,4 @@
-"""Dials: a trial's choices and numbers as variables, so that one traced graph serves all trials of an architecture."""
+"""A trial's choices and numbers as variables, so that one traced graph serves all trials of an architecture."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
@@ -41,11 +41,11 @@ class TrialChoices:
         return self._variables[name]
 
     def set(self, config: Config) -> None:
-        """Turn every dial to the trial's value."""
+        """Set every variable to the trial's value."""
         for name, variable in self._variables.items():
             value = getattr(config, name)
             variable.assign(CHOICES[name].index(value) if name in CHOICES else value)
 
     def choose(self, name: str, branches: Mapping[str, Callable[[], Any]]) -> Any:
-        """Run the branch of the choice that the dial `name` points at; every choice must have one."""
+        """Run the branch of what the trial chose for `name`, such as `activation`; every option must have a branch."""
         return tf.switch_case(self[name].read_value(), [branches[choice] for choice in CHOICES[name]])

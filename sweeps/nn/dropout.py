@@ -1,4 +1,4 @@
-"""Dropout: a layer that picks the kind by a dial and draws the masks of Keras's own layers."""
+"""Dropout: a layer of the kind that the trial chose, which draws the masks of Keras's own layers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,15 +28,15 @@ def _alpha_dropout(inputs: Any, rate: Any, seed: Any) -> Any:
 
 
 class SwitchedDropout(keras.layers.Layer):
-    """The kind of dropout that the dial `dropout` points at, at the dial `dropout_rate`; any shape.
+    """Dropout of the kind and at the rate that the trial chose; any shape.
 
     Args:
         index: of the kernel whose outputs are dropped; decides the seed.
     """
 
-    def __init__(self, dials: TrialChoices, index: int, **kwargs: Any) -> None:
+    def __init__(self, choices: TrialChoices, index: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._dials = dials
+        self._choices = choices
         self._index = index
         self.seed_generator = keras.random.SeedGenerator(0)
 
@@ -49,8 +49,8 @@ class SwitchedDropout(keras.layers.Layer):
             return inputs
         # Keras's random functions fold their 64-bit seeds in this way; any other folding gives other masks.
         seed = tf.cast(tf.math.floormod(self.seed_generator.next(), tf.int32.max - 1), tf.int32)
-        rate = self._dials["dropout_rate"]
-        return self._dials.choose("dropout", {name: partial(f, inputs, rate, seed) for name, f in DROPOUTS.items()})
+        rate = self._choices["dropout_rate"]
+        return self._choices.choose("dropout", {name: partial(f, inputs, rate, seed) for name, f in DROPOUTS.items()})
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

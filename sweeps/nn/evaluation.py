@@ -1,4 +1,4 @@
-"""A look at a run: what its steps, its probe and its hold-out set say, put together as a `Reading`."""
+"""What the steps of a run, its probe batch and its hold-out set say, put together as a `Reading`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sweeps.data.arrays import Arrays
-from sweeps.nn.probe import totals
+from sweeps.nn.probe import totals, unpack_signs
 from sweeps.readings import ChannelVitals, IncomingWeights, LayerVitals, Reading
 
 Scored = tuple[NDArray[np.float32], NDArray[np.int32]]  # of a batch: what `probe.score` sums; classes, (batch,)
@@ -45,7 +45,7 @@ class Examination:
     """What the probe batch says.
 
     Attributes:
-        signs: what `probe.vital_signs` and then `probe.incoming_weights` say of each layer, (layers, 10).
+        signs: what `probe.pack_signs` makes of each layer, (layers, 10).
         finite: whether every trainable weight is.
         channels: minimum, maximum and std of each channel, (3, channels) per layer; zeros unless asked for.
         scored: what `Trainer.evaluate` returns of the batch.
@@ -62,7 +62,7 @@ class Evaluation:
     """What was seen after `step` steps.
 
     Attributes:
-        train_loss: mean since the look before; not a number at step 0.
+        train_loss: mean since the reading before; not a number at step 0.
         progress: of the steps since then.
         scored: of all hold-out images, in order, batch by batch.
         names: of the layers.
@@ -78,7 +78,10 @@ class Evaluation:
     def reading(self, arrays: Arrays, channels_too: bool, seconds: float) -> Reading:
         """Return all of it as the plain numbers that are judged and kept."""
         loss, loss_std, hits1, hits5 = totals([score for score, _ in self.scored], len(arrays.holdout_images))
-        predicted = np.concatenate([classes for _, classes in self.scored])
+        f1 = float("nan")
+        if arrays.classes:
+            predicted = np.concatenate([classes for _, classes in self.scored])
+            f1 = macro_f1(arrays.holdout_labels, predicted, arrays.classes)
         return Reading(
             step=self.step,
             train_loss=self.train_loss,
@@ -91,48 +94,40 @@ class Evaluation:
             finite=self.found.finite,
             seconds=seconds,
             layers=self._layers(channels_too),
-            f1=macro_f1(arrays.holdout_labels, predicted, arrays.classes) if arrays.classes else float("nan"),
+            f1=f1,
             loss_std=loss_std,
         )
 
     def _layers(self, channels_too: bool) -> tuple[LayerVitals, ...]:
-        progress = self.progress
-        found = self.found
-        arrays: Sequence[NDArray[np.float32] | None]
-        if channels_too:
-            arrays = found.channels
-        else:
-            arrays = [None] * len(found.channels)
-        norms = zip(progress.gradient_norms, progress.update_ratios, strict=True)
-        return tuple(
-            LayerVitals(
-                name,
-                mean,
-                std,
-                signal,
-                dead,
-                float(norm),
-                float(ratio),
-                saturated,
-                weights=IncomingWeights(*weights),
-                channels=_channel_vitals(channel),
+        layers = []
+        for index, name in enumerate(self.names):
+            signs, weights = unpack_signs(self.found.signs[index])
+            channels = None
+            if channels_too:
+                channels = _channel_vitals(self.found.channels[index])
+            layers.append(
+                LayerVitals(
+                    name=name,
+                    **signs._asdict(),
+                    gradient_norm=float(self.progress.gradient_norms[index]),
+                    update_ratio=float(self.progress.update_ratios[index]),
+                    weights=IncomingWeights(**weights._asdict()),
+                    channels=channels,
+                )
             )
-            for name, (mean, std, signal, dead, saturated, *weights), (norm, ratio), channel in zip(
-                self.names, found.signs.tolist(), norms, arrays, strict=True
-            )
-        )
+        return tuple(layers)
 
 
-def _channel_vitals(signs: NDArray[np.float32] | None) -> ChannelVitals | None:
-    """Four digits are enough for a picture, and a third of the text in the store."""
-    if signs is None:
-        return None
-    return ChannelVitals(*(tuple(float(f"{value:.4g}") for value in row) for row in signs))
+def _channel_vitals(signs: NDArray[np.float32]) -> ChannelVitals:
+    """Return four digits of each number: enough for a picture, and a third of the text in the store."""
+    minimum, maximum, std = (tuple(float(f"{value:.4g}") for value in row) for row in signs)
+    return ChannelVitals(minimum=minimum, maximum=maximum, std=std)
 
 
 def macro_f1(labels: NDArray[Any], predicted: NDArray[Any], classes: int) -> float:
     """Mean over the classes that occur in `labels` of 2 TP / (2 TP + FP + FN); both arrays (images,)."""
     right = np.bincount(labels[labels == predicted], minlength=classes)
-    there = np.bincount(labels, minlength=classes)
-    array = np.bincount(predicted, minlength=classes)
-    return float(np.mean((2 * right / np.maximum(there + array, 1))[there > 0]))
+    labelled = np.bincount(labels, minlength=classes)
+    named = np.bincount(predicted, minlength=classes)
+    f1 = 2 * right / np.maximum(labelled + named, 1)
+    return float(np.mean(f1[labelled > 0]))

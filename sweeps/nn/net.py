@@ -1,4 +1,4 @@
-"""The net that a trainer trains: one of ours, whose parts turn with dials, or a user's own."""
+"""The net that a trainer trains: one of ours, whose parts follow a trial's choices, or a user's own."""
 
 import json
 from functools import partial
@@ -14,7 +14,7 @@ from sweeps.nn import probe
 from sweeps.nn.choices import TrialChoices
 from sweeps.nn.constraints import CONSTRAINTS, Limits
 from sweeps.nn.dropout import SwitchedDropout
-from sweeps.nn.models import switchable
+from sweeps.nn.models import build_switched
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.custom import custom
 from sweeps.nn.models.parts import gate_bias, kernel_initializer
@@ -33,7 +33,7 @@ class Net(Protocol):
         layers: those layers.
     """
 
-    dials: TrialChoices
+    choices: TrialChoices
     model: keras.Model
     watched: keras.Model
     layers: list[keras.layers.Layer]
@@ -59,27 +59,27 @@ class SwitchedNet:
     """One of our architectures, for every trial that has it."""
 
     def __init__(self, architecture: Architecture) -> None:
-        self.dials = TrialChoices()
-        self.model = switchable(architecture, self.dials)
+        self.choices = TrialChoices()
+        self.model, self._gates = build_switched(architecture, self.choices)
         self.layers = probe.kernel_layers(self.model)
-        self._gates = [layer for layer in self.model.layers if layer.name.endswith("_gate")]
-        outputs = [*probe.outputs(self.model), *(gate.output for gate in self._gates)]
+        gates = [gate.activation.output for gate in self._gates]
+        outputs = probe.outputs(self.model) + gates
         self.watched = keras.Model(self.model.input, outputs)
         self._kernels = [layer.kernel.value for layer in self.layers]
         self._pristine = [(variable, variable.numpy()) for variable in self.model.variables]
 
     def reset(self, config: Config, scaling: Scales) -> None:
         """See `Net`."""
-        self.dials.set(config)
+        self.choices.set(config)
         for variable, value in self._pristine:
             variable.assign(value)
         for index, kernel in enumerate(self._kernels):
             last = index == len(self._kernels) - 1
             draw = kernel_initializer(config, index, last, len(kernel.shape))
             kernel.assign(draw(tuple(kernel.shape), dtype=kernel.dtype.name))
-        for index, layer in enumerate(self.layers):
-            if layer.name.endswith("_excitation"):
-                layer.bias.assign(gate_bias(config, index)(layer.bias.shape, dtype="float32"))
+        for gate in self._gates:
+            bias = gate.excitation.bias
+            bias.assign(gate_bias(config, gate.kernel)(bias.shape, dtype="float32"))
         for layer in self.model.layers:
             if isinstance(layer, SwitchedDropout):
                 layer.reset(config.seed)
@@ -95,26 +95,26 @@ class SwitchedNet:
         squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in self._kernels])
         gates = [tf.reduce_mean(tf.square(1 - tf.cast(gate, tf.float32))) for gate in outputs[len(self.layers) :]]
         if gates:
-            closed = self.dials["excitation_penalty"] * tf.add_n(gates)
+            closed = self.choices["excitation_penalty"] * tf.add_n(gates)
         else:
             closed = 0.0
-        return self.dials["l2"] * squares + closed
+        return self.choices["l2"] * squares + closed
 
     def constrain(self) -> None:
         """See `Net`."""
-        self.dials.choose("constraint", {name: partial(self._constrain, name) for name in CONSTRAINTS})
+        self.choices.choose("constraint", {name: partial(self._constrain, name) for name in CONSTRAINTS})
 
     def _constrain(self, name: Constraint) -> None:
         for index, kernel in enumerate(self._kernels):
-            limits = Limits(len(kernel.shape), self.dials["tau"], self.dials["max_norm"])
+            limits = Limits(len(kernel.shape), self.choices["tau"], self.choices["max_norm"])
             constraint = CONSTRAINTS[name](limits)
             if constraint is None:
                 continue
             bound = constraint(kernel)
             if index == 0:
-                bound = tf.where(self.dials["constrain_first"], bound, kernel)
+                bound = tf.where(self.choices["constrain_first"], bound, kernel)
             if index == len(self._kernels) - 1:
-                bound = tf.where(self.dials["constrain_last"], bound, kernel)
+                bound = tf.where(self.choices["constrain_last"], bound, kernel)
             kernel.assign(bound)
 
 
@@ -122,7 +122,7 @@ class CustomNet:
     """A user's net, with its own constraints and regularisers, for all trials whose models differ in weights only."""
 
     def __init__(self, config: Config, model: keras.Model) -> None:
-        self.dials = TrialChoices()
+        self.choices = TrialChoices()
         self.model = model
         self.layers = probe.kernel_layers(model)
         self._softmax = config.output == "softmax" and config.data.task == "classification"
@@ -130,7 +130,7 @@ class CustomNet:
 
     def reset(self, config: Config, scaling: Scales) -> None:  # noqa: ARG002  (a user's net scales its own inputs)
         """See `Net`."""
-        self.dials.set(config)
+        self.choices.set(config)
         fresh = custom(config)
         for variable, value in zip(self.model.variables, fresh.variables, strict=True):
             variable.assign(value)

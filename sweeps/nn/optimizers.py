@@ -1,4 +1,4 @@
-"""Optimisers: update rules that share two slots per variable and are picked by a dial, equal to Keras's own.
+"""Optimisers: update rules equal to Keras's own, which share two slots per variable; the trial's choice picks one.
 
 TensorFlow's fused operations are used where their formula is that of Keras: they trace several times faster.
 """
@@ -21,15 +21,15 @@ NADAM_DECAY = 0.96  # of the momentum schedule, fixed in Keras
 
 
 class SwitchedOptimizer:
-    """The rule that the dial `optimizer` points at, with the dials' learning rate, epsilon, momentum and weight decay.
+    """The rule that the trial's `optimizer` names, with its learning rate, epsilon, momentum and weight decay.
 
     Args:
         variables: TensorFlow variables (float32) in the order of the gradients that `apply` will get.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], dials: TrialChoices) -> None:
+    def __init__(self, variables: Sequence[tf.Variable], choices: TrialChoices) -> None:
         self.variables = tuple(variables)
-        self.dials = dials
+        self.choices = choices
         self.first = tuple(tf.Variable(tf.zeros_like(v), trainable=False) for v in variables)
         self.second = tuple(tf.Variable(tf.zeros_like(v), trainable=False) for v in variables)
         self.iterations = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -49,15 +49,15 @@ class SwitchedOptimizer:
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """Decay the weights, then update them, as Keras 3 does in this order."""
         step = tf.cast(self.iterations + 1, tf.float32)
-        tf.cond(self.dials["weight_decay"] > 0, self._decay, lambda: None)
-        self.dials.choose(
+        tf.cond(self.choices["weight_decay"] > 0, self._decay, lambda: None)
+        self.choices.choose(
             "optimizer", {name: partial(rule.update, self, gradients, step) for name, rule in OPTIMIZERS.items()}
         )
         self.iterations.assign_add(1)
 
     def _decay(self) -> None:
         for variable in self.variables:
-            variable.assign_sub(variable * self.dials["weight_decay"] * self.dials["learning_rate"])
+            variable.assign_sub(variable * self.choices["weight_decay"] * self.choices["learning_rate"])
 
 
 def _adam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
@@ -71,10 +71,10 @@ def _adam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: tf
             v=v.handle,
             beta1_power=tf.pow(BETA_1, step),
             beta2_power=tf.pow(BETA_2, step),
-            lr=optimizer.dials["learning_rate"],
+            lr=optimizer.choices["learning_rate"],
             beta1=BETA_1,
             beta2=BETA_2,
-            epsilon=optimizer.dials["epsilon"],
+            epsilon=optimizer.choices["epsilon"],
             grad=gradient,
         )
 
@@ -89,7 +89,8 @@ def _nadam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: t
         new_v = v.assign_add((tf.square(gradient) - v) * (1 - BETA_2))
         m_hat = u_next * new_m / (1 - product * u_next) + (1 - u_now) * gradient / (1 - product)
         v_hat = new_v / (1 - tf.pow(BETA_2, step))
-        variable.assign_sub(m_hat * optimizer.dials["learning_rate"] / (tf.sqrt(v_hat) + optimizer.dials["epsilon"]))
+        epsilon = optimizer.choices["epsilon"]
+        variable.assign_sub(m_hat * optimizer.choices["learning_rate"] / (tf.sqrt(v_hat) + epsilon))
 
 
 def _adadelta(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
@@ -103,9 +104,9 @@ def _adadelta(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _ste
             var=variable.handle,
             accum=squares.handle,
             accum_update=updates.handle,
-            lr=optimizer.dials["learning_rate"],
+            lr=optimizer.choices["learning_rate"],
             rho=RHO["adadelta"],
-            epsilon=optimizer.dials["epsilon"],
+            epsilon=optimizer.choices["epsilon"],
             grad=gradient,
         )
 
@@ -116,9 +117,9 @@ def _sgd(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,
             accum=m.handle,
-            lr=optimizer.dials["learning_rate"],
+            lr=optimizer.choices["learning_rate"],
             grad=gradient,
-            momentum=optimizer.dials["momentum"],
+            momentum=optimizer.choices["momentum"],
         )
 
 
@@ -131,10 +132,10 @@ def _rmsprop(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step
             var=variable.handle,
             ms=squares.handle,
             mom=momentum.handle,
-            lr=optimizer.dials["learning_rate"],
+            lr=optimizer.choices["learning_rate"],
             rho=RHO["rmsprop"],
             momentum=0.0,
-            epsilon=optimizer.dials["epsilon"],
+            epsilon=optimizer.choices["epsilon"],
             grad=gradient,
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import isfinite, nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -24,6 +24,26 @@ FINISHING = (
     keras.layers.ELU,
     keras.layers.PReLU,
 )
+
+
+class VitalSigns(NamedTuple):
+    """The vital signs of one layer's output, see `LayerVitals`: scalars of float32 in a graph, numbers in a reading."""
+
+    mean: Any
+    std: Any
+    signal: Any
+    dead: Any
+    saturated: Any
+
+
+class WeightMoments(NamedTuple):
+    """The fields of `IncomingWeights`: scalars of float32 in a graph, numbers in a reading."""
+
+    omega_mean: Any
+    omega_std: Any
+    tau_mean: Any
+    tau_std: Any
+    in_domain: Any
 
 
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
@@ -55,15 +75,12 @@ def flat_ends(output: keras.KerasTensor) -> Any:
     return FLAT_ENDS.get(getattr(getattr(layer, "activation", None), "__name__", ""), NO_FLAT_ENDS)
 
 
-def vital_signs(output: tf.Tensor, ends: Any) -> tf.Tensor:
-    """Mean, std, signal, dead and saturated share (see `LayerVitals`) of one layer's output on the probe batch.
+def vital_signs(output: tf.Tensor, ends: Any) -> VitalSigns:
+    """Return the vital signs of one layer's output on the probe batch.
 
     Args:
         output: (inputs, positions..., channels), any float dtype.
         ends: lower and upper flat end of its activation, (2,).
-
-    Returns:
-        float32, (5,).
     """
     x = tf.cast(output, tf.float32)
     # Differences to the first input are exactly zero where all inputs agree: a constant unit has no variance at all.
@@ -82,11 +99,17 @@ def vital_signs(output: tf.Tensor, ends: Any) -> tf.Tensor:
         lambda: tf.reduce_mean(tf.cast((x <= ends[0] + AT_THE_END) | (x >= ends[1] - AT_THE_END), tf.float32)),
         lambda: float("nan"),
     )
-    return tf.stack([mean, tf.sqrt(variance), signal, tf.reduce_mean(tf.cast(same, tf.float32)), saturated])
+    return VitalSigns(
+        mean=mean,
+        std=tf.sqrt(variance),
+        signal=signal,
+        dead=tf.reduce_mean(tf.cast(same, tf.float32)),
+        saturated=saturated,
+    )
 
 
-def incoming_weights(kernel: tf.Tensor) -> tf.Tensor:
-    """Mean and std of omega and of tau, and the share of units in the domain (see `IncomingWeights`); float32, (5,).
+def weight_moments(kernel: tf.Tensor) -> WeightMoments:
+    """Return mean and standard deviation of omega and of tau, and the share of units in the domain.
 
     Args:
         kernel: (..., units).
@@ -95,8 +118,25 @@ def incoming_weights(kernel: tf.Tensor) -> tf.Tensor:
     omega = tf.reduce_sum(weights, axis=0)
     tau = tf.reduce_sum(tf.square(weights), axis=0)
     inside = (tf.abs(omega) <= 0.1) & (tau >= 0.95) & (tau <= 1.1)
-    moments = [f(sums) for sums in (omega, tau) for f in (tf.reduce_mean, tf.math.reduce_std)]
-    return tf.stack([*moments, tf.reduce_mean(tf.cast(inside, tf.float32))])
+    return WeightMoments(
+        omega_mean=tf.reduce_mean(omega),
+        omega_std=tf.math.reduce_std(omega),
+        tau_mean=tf.reduce_mean(tau),
+        tau_std=tf.math.reduce_std(tau),
+        in_domain=tf.reduce_mean(tf.cast(inside, tf.float32)),
+    )
+
+
+def pack_signs(signs: VitalSigns, weights: WeightMoments) -> tf.Tensor:
+    """Return what is known of a layer as one tensor, float32, (10,): one tensor leaves the device faster than ten."""
+    return tf.stack([*signs, *weights])
+
+
+def unpack_signs(packed: NDArray[np.float32]) -> tuple[VitalSigns, WeightMoments]:
+    """Return the inverse of `pack_signs`."""
+    values = packed.tolist()
+    count = len(VitalSigns._fields)
+    return VitalSigns(*values[:count]), WeightMoments(*values[count:])
 
 
 def channel_signs(output: tf.Tensor) -> tf.Tensor:

@@ -25,9 +25,9 @@ MOST_PARAMETERS = 50_000_000  # of the trainers kept beside a new one: weights, 
 
 
 class Trainer:
-    """One net with dials; `reset` starts a trial, `advance`, `evaluate` and `examine` serve it.
+    """One net, for one trial after the other; `reset` starts a trial, `advance`, `evaluate` and `examine` serve it.
 
-    Each of the three is traced once for all trials: shapes of batches are left open, choices are dials.
+    Each of the three is traced once for all trials: shapes of batches are left open, a trial's choices are variables.
 
     Attributes:
         stop: bool, on the CPU; set to True by any thread it ends `advance` after the step in hand, and so it does until
@@ -43,7 +43,7 @@ class Trainer:
         self._regression = architecture.regression
         self._kernels = [layer.kernel.value for layer in net.layers]
         self._variables = [variable.value for variable in net.model.trainable_variables]
-        self._optimizer = SwitchedOptimizer(self._variables, net.dials)
+        self._optimizer = SwitchedOptimizer(self._variables, net.choices)
         self._loss_scale = LossScale(dynamic=architecture.dtype == "mixed_float16")
         with tf.device("CPU:0"):
             self.stop = tf.Variable(False, trainable=False)
@@ -66,7 +66,7 @@ class Trainer:
         self._examine = tf.function(self._vital_signs, input_signature=asked, autograph=False)
 
     def reset(self, config: Config, scaling: Scales) -> int:
-        """Start a trial: its dials, its weights, an optimiser without a past. Returns the trial's number."""
+        """Start a trial: its choices, its weights, an optimiser without a past. Returns the trial's number."""
         self.net.reset(config, scaling)
         self._optimizer.reset()
         self._loss_scale.reset()
@@ -192,7 +192,7 @@ class Trainer:
         ends = [*map(probe.flat_ends, self.net.watched.outputs[: len(self._kernels) - 1]), NO_FLAT_ENDS]
         signs = tf.stack(
             [
-                tf.concat([probe.vital_signs(output, flat), probe.incoming_weights(kernel)], axis=0)
+                probe.pack_signs(probe.vital_signs(output, flat), probe.weight_moments(kernel))
                 for output, flat, kernel in zip(watched, ends, self._kernels, strict=True)
             ]
         )

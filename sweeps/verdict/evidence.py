@@ -8,7 +8,7 @@ an e-value whatever they share (Vovk & Wang 2021, "E-values: calibration, combin
 Statistics 49(3)). The weight of look j is 1 / (j (j + 1)); over all looks the weights sum to 1.
 
 Looks are numbered from the first after training began: the look at step 0 tells of the initialiser. What is assumed is
-that nothing a run does depends on the hold-out images. A search that chose its dials by them leaks a little.
+that nothing a run does depends on the hold-out images. A search that chose its hyperparameters by them leaks a little.
 """
 
 from collections.abc import Iterable, Sequence

@@ -26,6 +26,6 @@ def test_the_usual_tau_hands_on_the_second_moment_of_a_normal_input(name: config
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_the_switched_layer_is_keras_s_layer_of_that_name(name: config.Activation) -> None:
     x = np.linspace(-3, 3, 24, dtype=np.float32).reshape(2, 12)
-    dials = TrialChoices()
-    dials.set(config.Config.model_validate({"activation": name}))
-    assert np.allclose(SwitchedActivation(dials)(x), keras.layers.Activation(name)(x), atol=1e-6)
+    choices = TrialChoices()
+    choices.set(config.Config.model_validate({"activation": name}))
+    assert np.allclose(SwitchedActivation(choices)(x), keras.layers.Activation(name)(x), atol=1e-6)

@@ -18,19 +18,19 @@ from sweeps.nn.choices import CHOICES, TrialChoices
         ("optimizer", config.Optimizer),
     ],
 )
-def test_a_dial_runs_the_branch_of_the_config_s_choice(field: str, choices: object) -> None:
-    dials = TrialChoices()
+def test_the_branch_of_the_config_s_choice_runs(field: str, choices: object) -> None:
+    choices = TrialChoices()
     for choice in get_args(choices):
-        dials.set(config.Config.model_validate({field: choice}))
-        assert dials.choose(field, {name: partial(CHOICES[field].index, name) for name in CHOICES[field]}) == (
+        choices.set(config.Config.model_validate({field: choice}))
+        assert choices.choose(field, {name: partial(CHOICES[field].index, name) for name in CHOICES[field]}) == (
             CHOICES[field].index(choice)
         )
 
 
 def test_numbers_are_single_precision_and_switches_are_boolean() -> None:
-    dials = TrialChoices()
-    dials.set(config.Config.model_validate({"learning_rate": 3e-4, "l2": 1e-5, "constrain_first": False}))
-    assert float(dials["learning_rate"]) == pytest.approx(3e-4, rel=1e-7)
-    assert float(dials["l2"]) == pytest.approx(1e-5, rel=1e-7)
-    assert not dials["constrain_first"]
-    assert dials["constrain_last"]
+    choices = TrialChoices()
+    choices.set(config.Config.model_validate({"learning_rate": 3e-4, "l2": 1e-5, "constrain_first": False}))
+    assert float(choices["learning_rate"]) == pytest.approx(3e-4, rel=1e-7)
+    assert float(choices["l2"]) == pytest.approx(1e-5, rel=1e-7)
+    assert not choices["constrain_first"]
+    assert choices["constrain_last"]

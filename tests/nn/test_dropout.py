@@ -1,4 +1,4 @@
-"""Dropout by a dial draws the masks of Keras's layers."""
+"""Dropout by the trial's choice draws the masks of Keras's layers."""
 
 from typing import Any, get_args
 
@@ -15,9 +15,9 @@ X = np.random.default_rng(0).normal(size=(8, 50)).astype(np.float32)
 
 
 def switched(kind: config.Dropout, rate: float, seed: int = 3, index: int = 2) -> SwitchedDropout:
-    dials = TrialChoices()
-    dials.set(config.Config.model_validate({"dropout": kind, "dropout_rate": rate, "seed": seed}))
-    layer = SwitchedDropout(dials, index)
+    choices = TrialChoices()
+    choices.set(config.Config.model_validate({"dropout": kind, "dropout_rate": rate, "seed": seed}))
+    layer = SwitchedDropout(choices, index)
     layer.reset(seed)
     return layer
 

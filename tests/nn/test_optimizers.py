@@ -34,10 +34,10 @@ def test_fifty_updates_equal_keras_s(name: str, epsilon: float) -> None:
     rng = np.random.default_rng(0)
     chosen = tiny(optimizer=name, learning_rate=0.03, epsilon=epsilon, momentum=0.8, weight_decay=0.1)
     start, gradients = rng.normal(size=12).astype(np.float32), rng.normal(size=(50, 12)).astype(np.float32)
-    dials = TrialChoices()
-    dials.set(chosen)
+    choices = TrialChoices()
+    choices.set(chosen)
     variable, plain = tf.Variable(start), keras.Variable(start)
-    ours, keras_optimizer = SwitchedOptimizer([variable], dials), optimizers.build(chosen)
+    ours, keras_optimizer = SwitchedOptimizer([variable], choices), optimizers.build(chosen)
     update = tf.function(lambda gradient: ours.apply([gradient]))
     for gradient in gradients:
         update(tf.constant(gradient))
@@ -47,10 +47,10 @@ def test_fifty_updates_equal_keras_s(name: str, epsilon: float) -> None:
 
 
 def test_a_reset_forgets_the_past() -> None:
-    dials = TrialChoices()
-    dials.set(tiny(optimizer="nadam"))
+    choices = TrialChoices()
+    choices.set(tiny(optimizer="nadam"))
     variable = tf.Variable(tf.ones(3))
-    optimizer = SwitchedOptimizer([variable], dials)
+    optimizer = SwitchedOptimizer([variable], choices)
     ends = []
     for _ in range(2):
         variable.assign(tf.ones(3))

@@ -25,19 +25,21 @@ def vital_signs(outputs: NDArray[np.float32]) -> tuple[float, float, float, floa
 def test_vital_signs_are_their_formulas(shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).normal(0.5, 2, shape).astype(np.float32)
     x[..., :2] = np.maximum(x[..., :2], 100)
-    assert np.allclose(probe.vital_signs(tf.constant(x), NO_FLAT_ENDS)[:4], vital_signs(x), rtol=1e-5)
+    signs = probe.vital_signs(tf.constant(x), NO_FLAT_ENDS)
+    assert np.allclose((signs.mean, signs.std, signs.signal, signs.dead), vital_signs(x), rtol=1e-5)
 
 
 def test_a_channel_whose_map_is_the_same_for_all_inputs_is_dead_though_its_positions_differ() -> None:
     x = np.random.default_rng(0).normal(size=(8, 3, 3, 4)).astype(np.float32)
     x[..., 1] = np.arange(9).reshape(3, 3)
-    assert float(probe.vital_signs(tf.constant(x), NO_FLAT_ENDS)[3]) == 0.25
+    assert float(probe.vital_signs(tf.constant(x), NO_FLAT_ENDS).dead) == 0.25
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e-20, 1e15])
 def test_an_output_that_is_the_same_for_all_inputs_has_a_signal_of_exactly_zero(value: float) -> None:
     x = tf.fill([64, 30], tf.constant(value)) * tf.range(1.0, 31.0)
-    assert probe.vital_signs(x, NO_FLAT_ENDS)[2:4].numpy().tolist() == [0.0, 1.0]
+    signs = probe.vital_signs(x, NO_FLAT_ENDS)
+    assert (float(signs.signal), float(signs.dead)) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,9 @@ def test_saturated_is_the_share_of_outputs_at_a_flat_end(
     x = np.random.default_rng(0).normal(0, 4, (64, 500)).astype(np.float32)
     output = getattr(keras.activations, activation)(x)
     ends = tf.constant(FLAT_ENDS[activation])
-    assert float(probe.vital_signs(output, ends)[4]) == pytest.approx(flat(x.astype(np.float64)).mean(), abs=1e-4)
+    assert float(probe.vital_signs(output, ends).saturated) == pytest.approx(
+        flat(x.astype(np.float64)).mean(), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize(("activation", "known"), [("relu", False), ("selu", True), ("sigmoid", True)])
@@ -71,8 +75,15 @@ def test_incoming_weights_are_summed_per_unit_and_compared_with_the_domain() -> 
     omega, tau = kernel.sum((0, 1, 2)), (kernel**2).sum((0, 1, 2))
     inside = np.mean((np.abs(omega) <= 0.1) & (tau >= 0.95) & (tau <= 1.1))
     assert inside >= 0.2
-    expected = [omega.mean(), omega.std(), tau.mean(), tau.std(), inside]
-    assert np.allclose(probe.incoming_weights(tf.constant(kernel)), expected, atol=1e-5)
+    expected = {
+        "omega_mean": omega.mean(),
+        "omega_std": omega.std(),
+        "tau_mean": tau.mean(),
+        "tau_std": tau.std(),
+        "in_domain": inside,
+    }
+    moments = probe.weight_moments(tf.constant(kernel))._asdict()
+    assert {name: float(value) for name, value in moments.items()} == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_outputs_are_those_of_the_activations_and_the_last_are_the_logits() -> None:

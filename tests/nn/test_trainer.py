@@ -176,7 +176,7 @@ def test_a_reset_gives_the_weights_of_the_exported_model() -> None:
     assert all(np.array_equal(ours, plain) for ours, plain in pairs)
 
 
-def test_every_choice_of_every_dial_runs_in_one_trace(arrays: Arrays) -> None:
+def test_every_option_of_every_choice_runs_in_one_trace(arrays: Arrays) -> None:
     trainer = trainer_of(tiny())
     list(train(tiny(), arrays))
     before = trainer.traces

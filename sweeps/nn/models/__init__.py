@@ -1,4 +1,4 @@
-"""Architectures, and the two ways to build one: of plain Keras parts for people, of dialled parts for the trainer."""
+"""Architectures, and the two ways to build one: of plain Keras parts for people, of switched parts for the trainer."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from sweeps.config import Config
 from sweeps.nn.choices import TrialChoices
 from sweeps.nn.models.alexnet import alexnet, se_blocks, se_resnet
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.models.builder import Builder
+from sweeps.nn.models.builder import Builder, Gate
 from sweeps.nn.models.cnn import cnn
 from sweeps.nn.models.custom import custom
 from sweeps.nn.models.dense import dense
@@ -40,11 +40,14 @@ def build(
     return ARCHITECTURES[config.model.architecture](Builder(architecture, parts), config.output)
 
 
-def switchable(architecture: Architecture, dials: TrialChoices) -> keras.Model:
-    """Return the model that the trainer uses for every trial of the architecture; its kernels are zero until it is
-    reset.
+def build_switched(architecture: Architecture, choices: TrialChoices) -> tuple[keras.Model, list[Gate]]:
+    """Return the model that the trainer uses for every trial of the architecture, and its gates.
+
+    The model's kernels are zero until it is reset.
     """
-    return ARCHITECTURES[architecture.model.architecture](Builder(architecture, SwitchedParts(dials)), "logits")
+    builder = Builder(architecture, SwitchedParts(choices))
+    model = ARCHITECTURES[architecture.model.architecture](builder, "logits")
+    return model, builder.gates
 
 
 ARCHITECTURES: dict[str, Callable[[Builder, str], keras.Model]] = {

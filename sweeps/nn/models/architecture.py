@@ -8,7 +8,7 @@ from sweeps.config import Config, Dtype, ModelConfig
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Everything of a trial that cannot be turned by a dial.
+    """Everything of a trial that a switched part cannot choose.
 
     Attributes:
         input_shape: (height, width, channels) of the images, or (columns,) of a table.

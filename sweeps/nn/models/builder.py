@@ -1,6 +1,6 @@
 """Builder: the layers that architectures are made of, numbered and named as they are added."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import layers
@@ -12,15 +12,33 @@ from sweeps.nn.models.parts import Parts
 NORMALIZATION_MOMENTUM = 0.9
 
 
+class Gate(NamedTuple):
+    """The gates of one squeeze-and-excitation block.
+
+    Attributes:
+        kernel: number of the excitation's kernel.
+        excitation: the dense layer whose bias opens or closes the gates.
+        activation: the layer whose output the gates are.
+    """
+
+    kernel: int
+    excitation: keras.layers.Layer
+    activation: keras.layers.Layer
+
+
 class Builder:
     """Adds layers one after the other; kernels are numbered from the input to the logits.
 
     Hidden layers are followed by the trial's activation, with batch normalisation before or after it.
+
+    Attributes:
+        gates: of the squeeze-and-excitation blocks that were added, in their order.
     """
 
     def __init__(self, architecture: Architecture, parts: Parts) -> None:
         self.architecture = architecture
         self.parts = parts
+        self.gates: list[Gate] = []
         self._kernels = 0
 
     def inputs(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -62,13 +80,16 @@ class Builder:
         squeezed = layers.GlobalAveragePooling2D(dtype=dtype, name=f"{name}_mean")(x)
         units = max(1, channels // table.excitation_ratio)
         squeezed = self.dense(squeezed, units, f"{name}_squeeze", dropout=False)
-        bias = self.parts.gate_bias(self._kernels)
+        index = self._kernels
+        bias = self.parts.gate_bias(index)
         kernel = self._kernel(rank=2)
-        gate = layers.Dense(channels, dtype=dtype, bias_initializer=bias, name=f"{name}_excitation", **kernel)(squeezed)
+        excitation = layers.Dense(channels, dtype=dtype, bias_initializer=bias, name=f"{name}_excitation", **kernel)
         activation = layers.Activation(
             table.excitation, dtype=dtype, name=f"{name}_gate", activity_regularizer=self.parts.gate_penalty()
         )
-        gate = layers.Reshape((1, 1, channels), dtype=dtype, name=f"{name}_channels")(activation(gate))
+        self.gates.append(Gate(index, excitation, activation))
+        gate = activation(excitation(squeezed))
+        gate = layers.Reshape((1, 1, channels), dtype=dtype, name=f"{name}_channels")(gate)
         return layers.Multiply(dtype=dtype, name=f"{name}_scaled")([x, gate])
 
     def pool(self, x: Any, name: str, size: int = 2) -> Any:

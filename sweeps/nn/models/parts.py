@@ -1,4 +1,4 @@
-"""The two sets of parts that an architecture is built from: plain Keras for people, dialled parts for the trainer."""
+"""The two sets of parts that an architecture is built from: plain Keras for people, switched parts for the trainer."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -124,9 +124,9 @@ def _number_or_list(values: NDArray[np.float32]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class SwitchedParts:
-    """Layers that read dials; the trainer itself draws, regularises and constrains the kernels and gates."""
+    """Layers that read a trial's choices; the trainer itself draws and constrains the kernels and gates."""
 
-    dials: TrialChoices
+    choices: TrialChoices
 
     def scaling(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""
@@ -146,8 +146,8 @@ class SwitchedParts:
 
     def activation(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""
-        return SwitchedActivation(self.dials, **kwargs)
+        return SwitchedActivation(self.choices, **kwargs)
 
     def dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
         """See `Parts`."""
-        return SwitchedDropout(self.dials, index, **kwargs)
+        return SwitchedDropout(self.choices, index, **kwargs)
