@@ -1,7 +1,9 @@
 """What all tests share: an environment without our variables, and a search space that trains in a second."""
 
+import os
 from pathlib import Path
 
+import commands
 import pytest
 from browser import chromium  # noqa: F401  (fixtures)
 from fakes import TINY
@@ -9,6 +11,7 @@ from servers import fresh_mariadb, fresh_postgres, mariadb, postgres  # noqa: F4
 from slurm import _cluster, slurm  # noqa: F401
 
 HERE = Path(__file__).parent
+os.environ["PYTHONPATH"] = commands.python_path()
 # Fixtures that start a server, and the values of parameters that ask for one.
 SERVERS = {
     "postgres",

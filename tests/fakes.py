@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import commands
 import numpy as np
 import optuna
 import pytest
@@ -90,7 +91,10 @@ name = "RandomSampler"
 learning_rate = { low = 1e-3, high = 1e-2, log = true }
 batch_size = 8
 """
-NAPS = {"NAP_S": "0.4", "PYTHONPATH": str(Path(__file__).parents[1] / "benchmarks")}  # for the processes that train
+NAPS = {
+    "NAP_S": "0.4",
+    "PYTHONPATH": commands.python_path(Path(__file__).parents[1] / "benchmarks"),
+}  # for the processes that train
 
 
 def reading(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import atanh, sqrt, tanh
 
 from scipy.special import ndtri
-from scipy.stats import kendalltau
 
 from sweeps.analysis.statistics import compute_deviation, half_width
 
@@ -123,6 +122,8 @@ def measure_agreement(rank: Rank, reference: Rank, better: int) -> Agreement | N
     }
     if len(ours) < 2:
         return None
+    from scipy.stats import kendalltau  # noqa: PLC0415  half a second, which every command would take
+
     order = list(ours)
     tau = float(kendalltau([ours[n] for n in order], [theirs[n] for n in order]).statistic)
     low, high = _compute_interval(tau, len(order)) if len(order) >= FEWEST else (None, None)

@@ -11,6 +11,7 @@ from typing import Any
 import fakes
 import optuna
 import pytest
+from commands import run_sweeps
 from fakes import TINY
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import RDBStorage
@@ -196,17 +197,11 @@ def test_few_trials_or_one_outcome_are_said_to_tell_nothing(tmp_path: Path) -> N
     assert autopsies.look_over(study).note == "none of 8 trials learned: nothing to compare"
 
 
-def sweeps(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sweeps", *words], cwd=cwd, capture_output=True, text=True, check=False
-    )
-
-
 def test_the_autopsy_command_prints_draws_and_notes(sixteen: Any, tmp_path: Path) -> None:
     folder, storage, study = sixteen
     number = number_of(study, "collapsed")
     picture = tmp_path / "autopsy.png"
-    done = sweeps("autopsy", "tiny", str(number), "--to", str(picture), cwd=folder)
+    done = run_sweeps("autopsy", "tiny", str(number), "--to", str(picture), cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout == autopsies.examine_trial(storage, study, number).to_markdown() + "\n"
     assert picture.stat().st_size > 10_000
@@ -222,28 +217,28 @@ def test_mistakes_are_one_line_and_exit_code_2(sixteen: Any) -> None:
         (["autopsy", "tiny", "0", "--to", "x.nonsense"], "give --to a .png, .svg or .pdf"),
         (["survey", "other"], "no study 'other'"),
     ):
-        done = sweeps(*words, cwd=folder)
+        done = run_sweeps(*words, cwd=folder)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert line in done.stderr
 
 
 def test_the_survey_command_speaks_to_people_and_to_machines(sixteen: Any) -> None:
     folder, _, study = sixteen
-    shown = sweeps("survey", "tiny", cwd=folder)
+    shown = run_sweeps("survey", "tiny", cwd=folder)
     assert shown.returncode == 0, shown.stderr
     found = autopsies.look_over(study)
     assert f"tiny: {found.learned} of 16 trials learned" in shown.stdout
     assert "where runs live: constraint standardize_unit" in shown.stdout
-    values = json.loads(sweeps("survey", "tiny", "--json", cwd=folder).stdout)
+    values = json.loads(run_sweeps("survey", "tiny", "--json", cwd=folder).stdout)
     assert values == json.loads(json.dumps(found.to_dict()))
     assert values["deciders"][0]["name"] == "constraint"
 
 
 def test_a_survey_of_too_few_trials_is_one_line_and_no_failure(tmp_path: Path) -> None:
     made(tmp_path, 2)
-    done = sweeps("survey", "tiny", cwd=tmp_path)
+    done = run_sweeps("survey", "tiny", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "tiny: 2 finished trials say too little; 8 are the fewest\n")
-    assert json.loads(sweeps("survey", "tiny", "--json", cwd=tmp_path).stdout)["deciders"] == []
+    assert json.loads(run_sweeps("survey", "tiny", "--json", cwd=tmp_path).stdout)["deciders"] == []
 
 
 @pytest.mark.parametrize("words", [["autopsy", "tiny", "0"], ["survey", "tiny"]])

@@ -2,13 +2,12 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import fakes
 import pytest
+from commands import run_sweeps
 from rich.console import Console
 from sqlalchemy import text, update
 
@@ -58,14 +57,11 @@ def test_workers_are_shown_with_what_they_train_and_the_silent_as_lost(storage: 
 
 
 def test_machines_get_the_same(storage: Any, tmp_path: Path) -> None:
-    arguments = [sys.executable, "-m", "sweeps", "status", "--json"]
-    every = json.loads(subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    every = json.loads(run_sweeps("status", "--json", cwd=tmp_path).stdout)
     assert [worker["condition"] for worker in every["workers"]] == ["training", "idle", "lost"]
     (study,) = every["studies"]
     assert (study["state"], study["priority"], study["running"]) == ("active", 0, 1)
-    tiny = json.loads(
-        subprocess.run([*arguments, "tiny"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    )
+    tiny = json.loads(run_sweeps("status", "--json", "tiny", cwd=tmp_path).stdout)
     assert [worker["host"] for worker in tiny["workers"]] == ["node0"]
 
 

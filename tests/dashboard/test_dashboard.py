@@ -17,6 +17,7 @@ from typing import Any
 
 import fakes
 import pytest
+from commands import python_path
 from optuna.trial import create_trial
 from servers import PASSWORD, PostgreSQL
 
@@ -38,7 +39,7 @@ class Dashboard:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sweeps", "dashboard", "--port", "0", *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(Path(fakes.__file__).parents[1]), **environment},
+            env={**os.environ, "PYTHONPATH": python_path(Path(fakes.__file__).parents[1]), **environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,7 +5,6 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tomllib
 from collections.abc import Generator
 from contextlib import closing
@@ -20,6 +19,7 @@ import pytest
 import servers
 import sqlalchemy
 import yaml
+from commands import python_path, run_sweeps
 from optuna.storages import RDBStorage
 
 from sweeps import store
@@ -259,22 +259,9 @@ def test_a_trial_by_its_number_may_be_dead_but_must_have_been_trained(base: Made
 
 
 # The command; it says so if it held what is heavy.
-PROGRAM = """
-import sys
-from sweeps.cli.app import main
-sys.argv = ["sweeps", "export", *sys.argv[1:]]
-try:
-    main()
-finally:
-    heavy = {"tensorflow", "keras", "optuna_dashboard", "sklearn"} & set(sys.modules)
-    assert not heavy, heavy
-"""
-
-
 def export(folder: Path, *words: str, code: int = 0, **told: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *words]
-    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", **told}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "PYTHONPATH": python_path(), **told}
+    done = run_sweeps("export", *words, cwd=folder, environment=environment)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done

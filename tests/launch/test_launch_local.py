@@ -4,13 +4,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fakes
 import pytest
+from commands import run_sweeps
 from optuna.trial import TrialState
 
 from sweeps import store
@@ -27,8 +27,7 @@ def sweeps(tmp_path: Path) -> Iterator[Callable[..., str]]:
     (tmp_path / "run").mkdir()
 
     def run(*arguments: str, code: int = 0) -> str:
-        command = [sys.executable, "-m", "sweeps", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = run_sweeps(*arguments, cwd=tmp_path, environment=environment)
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 

@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 import fakes
 import optuna
 import pytest
+from commands import run_sweeps
 from fakes import NAPPING, TINY
 from optuna.trial import TrialState
 from servers import PostgreSQL
@@ -43,9 +43,7 @@ class Site:
         }
 
     def sweeps(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [*SWEEPS, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
+        done = run_sweeps(*arguments, cwd=self.folder, environment=self.environment)
         assert done.returncode == code, done.stderr + self.logs()
         return done.stdout + done.stderr
 

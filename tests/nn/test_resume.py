@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import own_net
 import pytest
+from commands import python_path
 from numpy.typing import NDArray
 from tiny_net import next_reading, readings_of, tiny, trainer_of, without_seconds
 
@@ -140,7 +141,7 @@ def test_a_fresh_process_goes_on_bitwise(arrays: Arrays, tmp_path: Path) -> None
         "print(without_seconds(list(train(config, patterns(), state))))"
     )
     here = Path(__file__).parent
-    environment = {"PYTHONPATH": f"{here}:{here.parents[1]}", "PATH": "", "HOME": str(here)}
+    environment = {"PYTHONPATH": python_path(here, here.parents[1]), "PATH": "", "HOME": str(tmp_path)}
     command = [sys.executable, "-c", program]
     other = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
     assert other.stdout.strip() == without_seconds(whole[1:])

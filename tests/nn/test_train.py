@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from commands import python_path
 from sklearn.metrics import f1_score
 from tiny_net import SIZE, next_reading, readings_of, tiny, trainer_of, without_seconds
 
@@ -74,7 +75,7 @@ def test_a_trial_is_bitwise_the_same_after_other_trials(batch_normalization: str
     assert without_seconds(readings_of(train(config, arrays))) == first
 
 
-def test_a_trial_is_bitwise_the_same_in_another_process(arrays: Arrays) -> None:
+def test_a_trial_is_bitwise_the_same_in_another_process(arrays: Arrays, tmp_path: Path) -> None:
     config = tiny(activation="selu", constraint="selu_domain", dropout="alpha_dropout", learning_rate=3e-3)
     program = (
         "from tiny_net import patterns, tiny, without_seconds\n"
@@ -85,7 +86,7 @@ def test_a_trial_is_bitwise_the_same_in_another_process(arrays: Arrays) -> None:
     )
     command = [sys.executable, "-c", program]
     here = Path(__file__).parent
-    environment = {"PYTHONPATH": f"{here}:{here.parents[1]}", "PATH": "", "HOME": str(here)}
+    environment = {"PYTHONPATH": python_path(here, here.parents[1]), "PATH": "", "HOME": str(tmp_path)}
     other = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120)
     assert other.stdout.strip() == without_seconds(readings_of(train(config, arrays)))
     assert "oneDNN" not in other.stderr

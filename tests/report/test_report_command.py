@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fakes
 import pytest
+from commands import run_sweeps
 from servers import PASSWORD, PostgreSQL
 
 from sweeps import store
@@ -35,14 +36,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def sweeps(*words: str, cwd: Path, database: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sweeps", *words],
-        cwd=cwd,
-        env={**os.environ, "SWEEPS_STORAGE": database},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_sweeps(*words, cwd=cwd, environment={**os.environ, "SWEEPS_STORAGE": database})
 
 
 def test_it_writes_a_page_and_tables_and_says_where(database: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import run_sweeps
 from image_trees import class_folders, places365_lists
 from PIL import Image
 
@@ -189,10 +190,7 @@ def test_info_counts_what_is_there(tmp_path: Path) -> None:
     source = class_folders(tmp_path / "tree", classes=3, train=8, holdout=4)
     (source / "val" / "class_01" / "00008.jpg").unlink()
     make(source, tmp_path / "store", grey=False)
-    shown = subprocess.run(
-        [sys.executable, "-m", "sweeps", "data", "info", "store", "--json", "--picture", "sheet.png", "--verify"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    shown = run_sweeps("data", "info", "store", "--json", "--picture", "sheet.png", "--verify", cwd=tmp_path)
     values = json.loads(shown.stdout)
     shares = np.array([4, 3, 4]) / 11
     assert values["holdout"]["images"] == 11
