@@ -18,6 +18,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import commands
+
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ["model.convolutions=1", "model.stages=1", "model.width=4", "model.dense=0"]
 QUICKSTART += ["full.model.stages=1", "full.model.width=4", "full.data.image_size=16"]
@@ -25,8 +27,8 @@ QUICKSTART += ["data.images=512", "data.classes=4", "data.image_size=16", "budge
 OTHERS = ["budget.trials=1", "space.activation=tanh"]
 
 
-def sweeps(*words: str) -> int:
-    """The real command, in small."""
+def sweeps(server: str, *words: str) -> int:
+    """The real command, in small; forked from a server, see commands.py, where it needs no TensorFlow itself."""
     command, rest = words[0], list(words[1:])
     if command == "dashboard":
         return _dashboard()
@@ -44,7 +46,9 @@ def sweeps(*words: str) -> int:
         rest += ["--workers", "1"]
     if command == "launch" and rest[0] == "slurm" and "--cancel" not in rest:
         rest += ["--option=--hold"]  # it is in the queue when the page cancels it, however fast the machine
-    return subprocess.run([sys.executable, "-m", "sweeps", command, *rest], check=False).returncode
+    if command in ("rehearse", "worker"):
+        return subprocess.run([sys.executable, "-m", "sweeps", command, *rest], check=False).returncode
+    return commands.run_in_fork(server, [command, *rest], Path.cwd(), os.environ, (0, 1, 2))
 
 
 def _dashboard() -> int:
@@ -96,6 +100,8 @@ def install(folder: Path) -> None:
     interpreter, this = shlex.quote(sys.executable), shlex.quote(__file__)
     for name in ("python", *PROGRAMS):
         words = [interpreter] if name == "python" else [interpreter, this, name]
+        if name == "sweeps":
+            words.append(shlex.quote(commands.server_socket()))
         (folder / name).write_text(f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
         (folder / name).chmod(0o755)
 

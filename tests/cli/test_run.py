@@ -15,6 +15,7 @@ from pathlib import Path
 import fakes
 import optuna
 import pytest
+from commands import run_sweeps
 from fakes import TINY
 from optuna.trial import FrozenTrial, TrialState
 
@@ -41,14 +42,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def finish(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the search space that is there."""
-    return subprocess.run(
-        command("run", "tiny.toml", *arguments),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **NAPS},
-    )
+    return run_sweeps("run", "tiny.toml", *arguments, cwd=folder, environment={**os.environ, **NAPS})
 
 
 def trials(folder: Path) -> list[FrozenTrial]:

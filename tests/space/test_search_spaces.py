@@ -1,8 +1,6 @@
 """Every file in search_spaces/ says what it asks, how it is run and what to expect, and can be trained."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import fakes
 import numpy as np
 import pytest
+from commands import run_sweeps
 from image_trees import class_folders, places365_lists
 from PIL import Image
 
@@ -112,7 +111,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     "quickstart": (procedural, [*SMALL_CNN, "data.images=1024"]),
     "input_normalisation": (procedural, [*SMALL_CNN, "data.images=1024"]),
     "places365_grey_cnn": (places, [*SMALL_CNN, "space.batch_size=[16, 32]"]),
-    "se_resnet_imagenet": (imagenet, SMALL_GATES),
+    "se_resnet_imagenet": (imagenet, [*SMALL_GATES, "space.model.excitation_ratio=16"]),
     "se_blocks_imagenet": (imagenet, [*SMALL_GATES, "model.stages=1"]),
     "alexnet_imagenet": (imagenet, SMALL_GATES),
     "snn_fashion_mnist": (arrays(28, 1), SMALL_DENSE),
@@ -125,9 +124,7 @@ TRIALS = 3  # by the command; of the others one, since the rehearsal has traced 
 
 
 def run(folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "sweeps", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = run_sweeps(*words, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
