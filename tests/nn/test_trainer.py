@@ -53,8 +53,8 @@ NETS: list[dict[str, Any]] = [
     {"model": {"architecture": "se_blocks", "stages": 2, "excitation": "relu", **GATES}, "excitation_penalty": 0.1,
      "excitation_bias": "one_plus_noise"},
     {"model": {"architecture": "se_resnet", "excitation": "elu", **GATES}, "excitation_bias": "one_plus_noise"},
-    {"model": {"architecture": "se_resnet", **GATES}, "constraint": "centralize_unit", "l2": 1e-3,
-     "batch_normalization": "before", **SMOOTH},
+    {"model": {"architecture": "se_resnet", "excitation": "elu", **GATES}, "constraint": "centralize_unit", "l2": 1e-3,
+     **SMOOTH},
 ]  # fmt: skip
 MIXED = [
     {"dtype": dtype, **SMOOTH, **more}
