@@ -50,10 +50,10 @@ def model() -> HistGradientBoostingClassifier:
 
 
 def rows(runs: Sequence[Recorded]) -> Iterator[tuple[int, float, bool, NDArray[np.float64]]]:
-    """Run, progress, whether it has shown that it learns, and features: of every look at which a run may be stopped."""
+    """Run, progress, whether it has shown that it learns, and features, of each reading that may stop a run."""
     for index, run in enumerate(runs):
-        for count, look in enumerate(run.readings, start=1):
-            progress, so_far = look.step / run.budget, run.readings[:count]
+        for count, reading in enumerate(run.readings, start=1):
+            progress, so_far = reading.step / run.budget, run.readings[:count]
             if DEFAULT_RULES.grace <= progress < 1:
                 safe = shows_life(so_far, run.chance)
                 yield index, progress, safe, features_of(so_far, run.budget, run.chance)

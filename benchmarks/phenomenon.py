@@ -39,8 +39,8 @@ def run(config: Config) -> tuple[bool, float, float]:
     """Whether it learned; top-1 and loss at the end."""
     from sweeps.nn.train import train
 
-    arrays = data.load(config.data, config.holdout_images)
-    readings = [look for look in train(config, arrays) if look is not None]
+    arrays = data.load_arrays(config.data, config.holdout_images)
+    readings = [reading for reading in train(config, arrays) if reading is not None]
     chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
     return final_verdict(readings, chance).fate == Fate.LEARNED, readings[-1].top1, readings[-1].loss
 

@@ -3,8 +3,8 @@
     python benchmarks/report.py                       # 3, 100 and 5 000 trials; about a minute
     python benchmarks/report.py --trials 5000 --tables --keep FOLDER
 
-A trial has 12 hyperparameters, 21 looks and 16 layers. Which of them learn is decided by what it draws and by luck; its
-readings are those of one of a few runs with its fate. The command is timed whole, in a process of its own.
+A trial has 12 hyperparameters, 21 readings and 16 layers. Which of them learn is decided by what it draws and by luck;
+its readings are those of one of a few runs with its fate. The command is timed whole, in a process of its own.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from sweeps.store.batches import (
 )
 from sweeps.store.tables import ReadingRow, SlotRow
 
-LOOKS, INTERVAL, LAYERS, CLASSES, IMAGES, PROTOTYPES = 21, 20, 16, 365, 1024, 40
+COUNT, INTERVAL, LAYERS, CLASSES, IMAGES, PROTOTYPES = 21, 20, 16, 365, 1024, 40
 CHANCE = log(CLASSES)
 AT_ONCE = 500  # trials of a transaction
 SPACE = f"""
@@ -50,7 +50,7 @@ name = "made-up"
 question = "How long does a report take?"
 [budget]
 trials = 5000
-steps = {INTERVAL * (LOOKS - 1)}
+steps = {INTERVAL * (COUNT - 1)}
 report_interval = {INTERVAL}
 holdout_images = {IMAGES}
 [sampler]
@@ -118,21 +118,21 @@ def fate_of(values: Mapping[str, Any], rng: random.Random) -> str:
 
 @cache
 def prototype(fate: str, number: int) -> tuple[tuple[Reading, ...], tuple[bytes, ...]]:
-    """A run of this fate, and its looks as the store keeps them."""
+    """A run of this fate, and its readings as the store keeps them."""
     rng = random.Random(f"{fate} {number}")
-    speed, sinks, end = rng.uniform(0.5, 3), rng.uniform(0.5, 3), rng.randrange(4, LOOKS)
-    looks = LOOKS if fate == "learned" else end
+    speed, sinks, end = rng.uniform(0.5, 3), rng.uniform(0.5, 3), rng.randrange(4, COUNT)
+    count = COUNT if fate == "learned" else end
     found = []
-    for look in range(looks):
-        gain = 0.9 * (1 - exp(-speed * look / LOOKS)) if fate in ("learned", "outranked") else -0.05 * rng.random()
-        lost = 10 ** (-sinks * look) if fate == "collapsed" else 1.0
-        broken = fate == "diverged" and look == looks - 1
+    for index in range(count):
+        gain = 0.9 * (1 - exp(-speed * index / COUNT)) if fate in ("learned", "outranked") else -0.05 * rng.random()
+        lost = 10 ** (-sinks * index) if fate == "collapsed" else 1.0
+        broken = fate == "diverged" and index == count - 1
         layers = tuple(_layer(rng, index, lost) for index in range(LAYERS))
         hits = max(3, int(IMAGES * max(0.0, gain) * rng.uniform(0.8, 1)))
         loss = nan if broken else CHANCE * (1 - gain)
         found.append(
             Reading(
-                step=INTERVAL * look,
+                step=INTERVAL * index,
                 train_loss=loss,
                 loss=loss,
                 hits1=hits,
@@ -141,7 +141,7 @@ def prototype(fate: str, number: int) -> tuple[tuple[Reading, ...], tuple[bytes,
                 gradient_norm=rng.random(),
                 update_ratio=1e-3 * rng.random(),
                 finite=not broken,
-                seconds=look + rng.random(),
+                seconds=index + rng.random(),
                 layers=layers,
                 f1=gain,
                 loss_std=1.2,
@@ -176,14 +176,14 @@ def _fill(db: Connection, study_id: int, space: Space, numbers: range) -> None:
         draws = Draws(rng)
         values = space.draw_values(draws)
         fate = fate_of(values, rng)
-        looks, packed = prototype(fate, rng.randrange(PROTOTYPES)) if fate != "failed" else ((), ())
+        readings, packed = prototype(fate, rng.randrange(PROTOTYPES)) if fate != "failed" else ((), ())
         state = STATES.get(fate, TrialState.PRUNED)
         trial_id = _trial(db, study_id, number, state)
-        noted = _attributes(space, values, number, fate, looks)
-        write_batch(db, study_id, trial_id, number, Batch(draws.drawn, noted, reports=_reports(looks)))
+        noted = _attributes(space, values, number, fate, readings)
+        write_batch(db, study_id, trial_id, number, Batch(draws.drawn, noted, reports=_reports(readings)))
         if state == TrialState.COMPLETE:
-            write_value(db, trial_id, looks[-1].top1)
-        rows = [{"study_id": study_id, "number": number, "step": look.step} for look in looks]
+            write_value(db, trial_id, readings[-1].top1)
+        rows = [{"study_id": study_id, "number": number, "step": reading.step} for reading in readings]
         keyed = [{**row, "reading": content} for row, content in zip(rows, packed, strict=True)]
         put_rows(db, table_of(ReadingRow), keyed, ("study_id", "number", "step"))
 
@@ -200,25 +200,29 @@ def _trial(db: Connection, study_id: int, number: int, state: TrialState) -> int
     return trial_id
 
 
-def _reports(looks: Sequence[Reading]) -> dict[int, float]:
-    return {look.step: 1 - look.loss / CHANCE for look in looks if look.step and isfinite(look.loss)}
+def _reports(readings: Sequence[Reading]) -> dict[int, float]:
+    return {reading.step: 1 - reading.loss / CHANCE for reading in readings if reading.step and isfinite(reading.loss)}
 
 
 def _attributes(
-    space: Space, values: Mapping[str, Any], number: int, fate: str, looks: Sequence[Reading]
+    space: Space, values: Mapping[str, Any], number: int, fate: str, readings: Sequence[Reading]
 ) -> dict[str, Any]:
+    reason = f"{fate} after 0 steps: made up, as long as a reason usually is, top-1 0.00%, loss 0"
+    if readings:
+        last = readings[-1]
+        reason = f"{fate} after {last.step} steps: made up, as long as a reason usually is, "
+        reason += f"top-1 {last.top1:.2%}, loss {last.loss:.4g}"
     noted = {
         store.CONFIG: space.make_config(values, number).to_json(),
         store.SLOT: number,
         store.FATE: fate,
-        store.REASON: f"{fate} after {looks[-1].step if looks else 0} steps: made up, as long as a reason usually is, "
-        f"top-1 {looks[-1].top1 if looks else 0:.2%}, loss {looks[-1].loss if looks else 0:.4g}",
-        store.SECONDS: float(len(looks)),
+        store.REASON: reason,
+        store.SECONDS: float(len(readings)),
         store.VERSIONS: {"python": "3.11.7", "sweeps": "0.1.0"},
     }
     if fate == "failed":
         return {**noted, store.TRACEBACK: "Traceback (most recent call last):\n  made up"}
-    last = looks[-1]
+    last = readings[-1]
     numbers = {store.LOSS: last.loss, store.GAIN: 1 - last.loss / CHANCE, store.CHANCE_TOP1: 1 / CLASSES}
     found = {**numbers, store.TOP1: last.top1, store.TOP5: last.top5, store.F1: last.f1}
     noted |= {name: value for name, value in found.items() if isfinite(value)}

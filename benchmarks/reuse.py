@@ -59,7 +59,7 @@ def main() -> None:
     seconds: dict[Callable[[Config, Arrays], None], list[float]] = {fresh: [], ours: []}
     for number in range(args.trials):
         config = space.make_config(dict(CHOICES[number % len(CHOICES)]), number)
-        arrays = data.load(config.data, config.holdout_images)
+        arrays = data.load_arrays(config.data, config.holdout_images)
         for way, taken in seconds.items():
             started = time.perf_counter()
             way(config, arrays)

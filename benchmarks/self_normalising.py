@@ -23,7 +23,7 @@ def net(trial: FinishedTrial) -> str:
 
 
 def seconds_to_best(trial: FinishedTrial) -> float:
-    """Time until the look with the best value, as a share of the whole trial's."""
+    """Time until the reading with the best value, as a share of the whole trial's."""
     return trial.seconds * (trial.best_step or 0) / max(trial.steps, 1)
 
 

@@ -14,7 +14,7 @@ Prints for each store
 3. the time of an ask in studies that have a history: the first of a worker, which loads the study, and later ones;
 4. from 1., on paper, what 1 000 workers would ask of one PostgreSQL.
 Plain Optuna is `study.optimize` with its storage as it is made from a URL, with should_prune after each report and
-without. Ours keeps the vital signs of 8 layers with each look, and judges each look; plain Optuna does neither.
+without. Ours keeps the vital signs of 8 layers with each reading, and judges each reading; plain Optuna does neither.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def everything(args: argparse.Namespace, found: list[Target], numbers: Numbers) 
     for target in found:
         if target.name == "postgresql":
             rows = numbers["estimate"] = estimate(counted[target.name], row_bytes(target), held(numbers))
-            show(f"4. On paper: {FLEET} workers, trials of {TRIAL_S:.0f} s with {REPORTS + 1} looks\n{PAPER}", rows)
+            show(f"4. On paper: {FLEET} workers, trials of {TRIAL_S:.0f} s with {REPORTS + 1} readings\n{PAPER}", rows)
 
 
 PAPER = """\
@@ -96,7 +96,7 @@ def contests(args: argparse.Namespace, found: Sequence[Target], numbers: Numbers
 CONTEST = """\
    ask: from a trial's end to the next one's training; report: ours add_reading, plain trial.report; look: all that the
    loop waits for at a report, ours with the verdict, plain with should_prune; end: from there to the end in the store.
-   Ours stores 8 layers' vital signs with each of 21 looks, plain one number at each of 20. A trial that is cut off
+   Ours stores 8 layers' vital signs with each of 21 readings, plain one number at each of 20. A trial that is cut off
    when time is up counts in part; without a sleep it does so for plain alone."""
 
 

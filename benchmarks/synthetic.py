@@ -29,7 +29,7 @@ def run(rng: np.random.Generator, number: int, dead: bool, longest: float, layer
     escape = np.inf if dead else rng.uniform(0, longest) * BUDGET
     speed = rng.lognormal(log(BUDGET / 5), 0.5)
     readings = []
-    offset = rng.normal(0, 0.01)  # of a fixed sample of images: the same at every look
+    offset = rng.normal(0, 0.01)  # of a fixed sample of images: the same at every reading
     for step in range(0, BUDGET + 1, INTERVAL):
         learned = 1 - exp(-max(0.0, step - escape) / speed)
         hits = rng.binomial(IMAGES, 1 / CLASSES + 0.8 * learned * (1 - 1 / CLASSES))

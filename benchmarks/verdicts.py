@@ -6,7 +6,7 @@
 Each file is a study, whose runs come in several random orders, since calibration learns as it goes; the figures are
 means over the orders and sums over the files. A learner is a run that ends above three times chance in top-1, or whose
 lowest loss is at most .98 of the prior's entropy (R^2 of .02); all others are dead. The best tenth (at least one) is of
-a file's learners, by top-1 over their last three looks, or by loss where there are no hits.
+a file's learners, by top-1 over their last three readings, or by loss where there are no hits.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Run:
         rank: how good its end was; of learners only.
         mechanism: step and fate at which a mechanism stops it, if one does.
         diverged: the step at which it diverged; not even a control goes on from there.
-        scores: step and prognosis at each look that counts.
+        scores: step and prognosis at each reading that counts.
     """
 
     of: Recorded
@@ -56,19 +56,19 @@ class Run:
         """Judge every prefix of a run, once."""
         mechanism = diverged = None
         scores: dict[bool, list[tuple[int, float]]] = {False: [], True: []}
-        for end, look in enumerate(run.readings, start=1):
+        for end, reading in enumerate(run.readings, start=1):
             so_far = run.readings[:end]
-            if look.step >= run.budget:
+            if reading.step >= run.budget:
                 break
             verdict = by_mechanism(so_far, run.chance, run.budget) if diverged is None else None
             if verdict and mechanism is None:
-                mechanism = (look.step, str(verdict.fate))
+                mechanism = (reading.step, str(verdict.fate))
             if verdict and verdict.fate == Fate.DIVERGED:
-                diverged = look.step
-            if look.step >= ECONOMY.grace * run.budget:
+                diverged = reading.step
+            if reading.step >= ECONOMY.grace * run.budget:
                 for rules in (Rules(), ECONOMY):
                     score = prognosis_at_chance(so_far, run.chance, run.budget, rules)
-                    scores[rules.economy].append((look.step, score))
+                    scores[rules.economy].append((reading.step, score))
         learner = is_learner(run.readings, run.chance)
         return cls(run, learner, _rank(run), mechanism, diverged, scores)
 
@@ -84,7 +84,7 @@ Rule = Callable[[Sequence[Run], str], Stops]
 
 
 def _rank(run: Recorded) -> float:
-    top1 = [look.top1 for look in run.readings if look.count and run.chance.classes][-3:]
+    top1 = [reading.top1 for reading in run.readings if reading.count and run.chance.classes][-3:]
     return statistics.mean(top1) if top1 else run.best_skill_score
 
 
@@ -155,7 +155,7 @@ def mechanisms_rule(runs: Sequence[Run], _key: str) -> Stops:
 
 
 def pruner_rule(make: Callable[[int], optuna.pruners.BasePruner], top1: bool = False) -> Rule:
-    """One of Optuna's pruners, told the information gain at each look, or the top-1."""
+    """One of Optuna's pruners, told the information gain at each reading, or the top-1."""
 
     def stops(runs: Sequence[Run], key: str) -> Stops:
         budget = max(run.of.budget for run in runs)
@@ -169,15 +169,15 @@ def pruner_rule(make: Callable[[int], optuna.pruners.BasePruner], top1: bool = F
 def _pruned(study: optuna.Study, run: Recorded, top1: bool) -> tuple[int, str] | None:
     trial = study.ask()
     value = -1.0
-    for look in run.readings:
-        if look.step == 0 or not look.measured:
+    for reading in run.readings:
+        if reading.step == 0 or not reading.measured:
             continue
-        value = look.top1 if top1 else run.chance.skill_score(look.loss)
+        value = reading.top1 if top1 else run.chance.skill_score(reading.loss)
         value = value if math.isfinite(value) else -1e9
-        trial.report(value, look.step)
-        if look.step < run.budget and trial.should_prune():
+        trial.report(value, reading.step)
+        if reading.step < run.budget and trial.should_prune():
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            return look.step, "outranked"
+            return reading.step, "outranked"
     study.tell(trial, value)
     return None
 
@@ -193,7 +193,7 @@ def rules_for(runs: Sequence[Run]) -> dict[str, Rule]:
         "hyperband": pruner_rule(lambda budget: pruners.HyperbandPruner(max(1, budget // 25), budget, 3)),
         "successive_halving": pruner_rule(lambda _: pruners.SuccessiveHalvingPruner()),
     }
-    if runs[0].of.chance.classes and any(look.count for look in runs[0].of.readings):
+    if runs[0].of.chance.classes and any(reading.count for reading in runs[0].of.readings):
         bar = 2 * runs[0].of.chance.top1
         threshold = pruner_rule(
             lambda budget: pruners.ThresholdPruner(lower=bar, n_warmup_steps=int(0.4 * budget)), top1=True

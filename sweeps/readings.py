@@ -1,9 +1,16 @@
-"""What training reports: plain numbers, judged and kept. Nothing here knows TensorFlow or SQL."""
+"""What training reports: plain numbers, judged and kept. Nothing here knows TensorFlow or SQL.
 
+A reading has one form as JSON, which stores, checkpoints and studies of Optuna keep. A version that adds a field leaves
+`VERSION` as it is, since readers ignore fields that they do not know; one that gives a field another meaning raises it.
+"""
+
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import isnan, nan
 from typing import Any, Self
+
+VERSION = 1  # of a reading as JSON; it is not written while it is 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +71,19 @@ class LayerVitals:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the inverse of `dataclasses.asdict`."""
-        channels = values.get("channels")
-        weights = values.get("weights")
-        return cls(
-            **{
-                **values,
-                "weights": weights and IncomingWeights(**weights),
-                "channels": channels and ChannelVitals(**{name: tuple(value) for name, value in channels.items()}),
-            }
-        )
+        """Return the inverse of `dataclasses.asdict`; keys that it does not know are ignored."""
+        known = _known_fields(cls, values)
+        if known.get("weights") is not None:
+            known["weights"] = IncomingWeights(**_known_fields(IncomingWeights, known["weights"]))
+        if known.get("channels") is not None:
+            channels = _known_fields(ChannelVitals, known["channels"])
+            known["channels"] = ChannelVitals(**{name: tuple(numbers) for name, numbers in channels.items()})
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at a run: what is known of it after `step` optimiser steps.
+    """What is known of a run after `step` optimiser steps.
 
     Attributes:
         step: optimiser steps done.
@@ -134,15 +139,41 @@ class Reading:
 
     @property
     def measured(self) -> bool:
-        """Return whether the hold-out set was looked at: a recorded look may hold layers alone."""
+        """Return whether the hold-out set was evaluated: a recorded reading may hold layers alone."""
         return self.count > 0 or not isnan(self.loss)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a JSON encoder; not-a-number stays a float."""
+        """Return plain values for a JSON encoder; not-a-number stays a float."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the inverse of `to_dict`."""
-        layers = tuple(LayerVitals.from_dict(layer) for layer in values["layers"])
-        return cls(**{**values, "layers": layers})
+        """Return the inverse of `to_dict`; keys that it does not know are ignored.
+
+        Raises:
+            ValueError: a newer version wrote it, whose fields have another meaning.
+        """
+        version = values.get("version", VERSION)
+        if version != VERSION:
+            raise ValueError(f"a reading of version {version}; this version of sweeps reads {VERSION}: update it")
+        known = _known_fields(cls, values)
+        known["layers"] = tuple(LayerVitals.from_dict(layer) for layer in values["layers"])
+        return cls(**known)
+
+    def to_json(self) -> str:
+        """Return one line of JSON, with NaN and Infinity as Python's `json` writes them."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Return the inverse of `to_json`.
+
+        Raises:
+            ValueError: it is no JSON, or a newer version wrote it, whose fields have another meaning.
+        """
+        return cls.from_dict(json.loads(text))
+
+
+def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image
 
 from sweeps.config import DataConfig
-from sweeps.data.procedural import procedural
+from sweeps.data.procedural import make_procedural_images
 
 
 def pictures(classes: int, per_class: int, size: int = 40) -> list[list[Image.Image]]:
     """Colour pictures that a net can learn: procedural scenes, tinted."""
     config = DataConfig(classes=classes, images=classes * per_class, image_size=size)
-    arrays = procedural(config, 64)
+    arrays = make_procedural_images(config, 64)
     assert isinstance(arrays.train_images, np.ndarray)
     tinted = np.concatenate([arrays.train_images, 255 - arrays.train_images, arrays.train_images // 2], axis=-1)
     return [[Image.fromarray(image) for image in tinted[arrays.train_labels == label]] for label in range(classes)]

@@ -18,7 +18,7 @@ class Candidate:
 
     Attributes:
         number: of its first trial in the study that is confirmed.
-        values: the objective at the last look, by replicate; of dead runs too.
+        values: the objective at the last reading, by replicate; of dead runs too.
         learned: how many of its runs did.
     """
 
@@ -117,9 +117,7 @@ def measure_agreement(rank: Rank, reference: Rank, better: int) -> Agreement | N
         better: 1 where more is better, -1 where less is.
     """
     theirs = {candidate.number: candidate.mean for candidate in reference.candidates}
-    ours = {
-        own_candidate.number: own_candidate.mean for own_candidate in rank.candidates if own_candidate.number in theirs
-    }
+    ours = {candidate.number: candidate.mean for candidate in rank.candidates if candidate.number in theirs}
     if len(ours) < 2:
         return None
     from scipy.stats import kendalltau  # noqa: PLC0415  half a second, which every command would take

@@ -102,12 +102,12 @@ def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
     return Chance(top1, top5, next(known, nan), classes)
 
 
-def look_over(study: Study) -> Survey:
+def survey_study(study: Study) -> Survey:
     """Return what all finished trials of a study say together about dying and learning."""
-    return looked_over(study.study_name, list_judged(study.get_trials(deepcopy=False)))
+    return survey_trials(study.study_name, list_judged(study.get_trials(deepcopy=False)))
 
 
-def looked_over(name: str, known: Sequence[FinishedTrial]) -> Survey:
+def survey_trials(name: str, known: Sequence[FinishedTrial]) -> Survey:
     """Return the same of the trials that tell something, in a study of this name."""
     learned = sum(trial.learned for trial in known)
     counts = (name, len(known), learned)

@@ -65,7 +65,7 @@ def read_confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     reruns = [(its, rerun) for its, rerun in reruns if rerun.candidates]
     if not reruns:
         return None
-    scales = sorted((_make_rank(its, own_rerun) for its, own_rerun in reruns), key=lambda each: each.seconds)
+    scales = sorted((_make_rank(its, rerun) for its, rerun in reruns), key=lambda each: each.seconds)
     again = {candidate.number for scale in scales for candidate in scale.candidates}
     configurations = ranking.rank_study(study, space)
     own = _rank_own(study, space, configurations, again)
@@ -77,13 +77,9 @@ def read_confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
         space.objective,
         better,
         ranks,
-        tuple(own_agreement for own_agreement in agreements if own_agreement is not None),
+        tuple(agreement for agreement in agreements if agreement is not None),
         measure_lead(ranks[-1], better),
-        tuple(
-            (this_rerun.study, why)
-            for _, this_rerun in reruns
-            if (why := ranking.describe_weakness(configurations, this_rerun))
-        ),
+        tuple((rerun.study, why) for _, rerun in reruns if (why := ranking.describe_weakness(configurations, rerun))),
         len(again) < len(configurations)
         and all(configuration.trials[0].number in again for configuration in configurations[: len(again)]),
     )
@@ -94,14 +90,14 @@ def _rank_own(study: Study, space: Space, configurations: Sequence[Configuration
     own_configurations = [configuration for configuration in configurations if configuration.trials[0].number in again]
     candidates = tuple(
         Candidate(
-            this_configuration.trials[0].number,
-            get_drawn_values(space, this_configuration.trials[0]),
-            dict(enumerate(this_configuration.values)),
-            this_configuration.learned,
+            configuration.trials[0].number,
+            get_drawn_values(space, configuration.trials[0]),
+            dict(enumerate(configuration.values)),
+            configuration.learned,
         )
-        for this_configuration in own_configurations
+        for configuration in own_configurations
     )
-    runs = [trial for own_configuration in own_configurations for trial in own_configuration.trials]
+    runs = [trial for configuration in own_configurations for trial in configuration.trials]
     return Rank(study.study_name, 1, candidates, ranking.mean_seconds(runs), len(runs), len(runs))
 
 
@@ -205,7 +201,7 @@ def _make_table(confirmation: Confirmation) -> Table:
 
 
 def _format_cell(confirmation: Confirmation, rank: Rank, number: int) -> str:
-    candidate = next((own_candidate for own_candidate in rank.candidates if own_candidate.number == number), None)
+    candidate = next((candidate for candidate in rank.candidates if candidate.number == number), None)
     if candidate is None:
         return ""
     if candidate.spread is not None:

@@ -35,7 +35,7 @@ class Configuration:
         study: the study that ran it.
         config: its recipe; the seed is 0, whatever its runs had.
         trials: its runs, in the order of their numbers.
-        values: the objective at the last look of each; a dead run's too.
+        values: the objective at the last reading of each; a dead run's too.
         mean: of the values.
         spread: their standard deviation (n - 1); None of a single run.
         bounds: between which the objective lies.
@@ -78,7 +78,7 @@ def rank_configurations(space: Space, trials: Iterable[FinishedTrial]) -> list[C
 
 
 def get_score(space: Space, trial: FinishedTrial) -> float | None:
-    """Return the objective at a finished trial's last look, whether it was stopped or not; None where there is none."""
+    """Return the objective at a finished trial's last reading, stopped or not; None where there is none."""
     if trial.value is not None:
         return trial.value
     return space.measure.read_trial(trial)
@@ -87,7 +87,7 @@ def get_score(space: Space, trial: FinishedTrial) -> float | None:
 def list_confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
     """Return the studies that ran candidates of this one again, in the order in which they were made."""
     studies = [store.load_study(storage, name) for name in store.confirming(storage, study)]
-    made = [(own_study, store.space_of(own_study)) for own_study in studies if store.SPACE_TEXT in own_study.user_attrs]
+    made = [(study, store.space_of(study)) for study in studies if store.SPACE_TEXT in study.user_attrs]
     return [
         (this_study, space) for this_study, space in made if space.confirms == study
     ]  # a database may not tell cases apart
@@ -121,8 +121,8 @@ def collect_reruns(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
     return Rerun(
         study=space.name,
         candidates={
-            _get_label(space, by_number[own_configuration.trials[0].number], "candidate"): own_configuration
-            for own_configuration in configurations
+            _get_label(space, by_number[configuration.trials[0].number], "candidate"): configuration
+            for configuration in configurations
         },
         replicates={trial.number: _get_label(space, by_number[trial.number], "replicate") for trial in runs},
         seconds=mean_seconds(runs),
@@ -148,9 +148,7 @@ def describe_weakness(own: Sequence[Configuration], again: Rerun) -> str:
     same size says no more than the one that is there.
     """
     of = {trial.number: configuration.config for configuration in own for trial in configuration.trials}
-    pairs = [
-        (of[number], own_configuration.config) for number, own_configuration in again.candidates.items() if number in of
-    ]
+    pairs = [(of[number], configuration.config) for number, configuration in again.candidates.items() if number in of]
     sizes = [(name, one.get_value(name), other.get_value(name)) for name in SIZES for one, other in pairs]
     changes = [(name, before, now) for name, before, now in sizes if None not in (before, now) and before != now]
     if any(now > before for _, before, now in changes):

@@ -145,7 +145,7 @@ class Folder:
         return self.path.joinpath(*_checked_name(name).split("/"))
 
     def _make_folder(self, folder: Path) -> None:
-        missing = [own_path for own_path in (folder, *folder.parents) if not own_path.is_dir()]
+        missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
         folder.mkdir(parents=True, exist_ok=True)
         for path in missing:
             sync_folder(path.parent)

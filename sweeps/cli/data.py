@@ -145,11 +145,11 @@ def info(
     verify: Annotated[bool, typer.Option("--verify", help="Compare the checksums; reads everything.")] = False,
 ) -> None:
     """Show what is in a store: counts, class balance, mean and spread, sample pictures."""
-    values = describe.describe(store)
-    if verify and (damaged := describe.damaged(store)):
+    values = describe.describe_store(store)
+    if verify and (damaged := describe.damaged_files(store)):
         raise InputError(f"{store}: {', '.join(damaged)} is not what was written; prepare the store again")
     if picture is not None:
-        _write_picture(picture, describe.picture(store))
+        _write_picture(picture, describe.draw_samples(store))
     if as_json:
         print(json.dumps(values, indent=2))
         return

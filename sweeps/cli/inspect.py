@@ -60,7 +60,7 @@ def survey(
 ) -> None:
     """Show what decides between dying and learning in a study, over all its finished trials, stopped ones too."""
     loaded = store.load_study(store.connect(store.url(storage)), study)
-    result = autopsies.look_over(loaded)
+    result = autopsies.survey_study(loaded)
     if as_json:
         print(json.dumps(result.to_dict(), indent=2))
         return

@@ -64,24 +64,29 @@ class Arrays:
 
 
 @lru_cache(maxsize=2)  # the trials of a study share their arrays
-def digest(arrays: Arrays) -> str:
+def digest_arrays(arrays: Arrays) -> str:
     """Return the first 12 hexadecimal digits of a sha256 of shapes, dtypes, all labels and evenly spaced images of both
     parts.
 
     Equal data have equal digests; data that differ in a few images only may have equal ones too.
     """
-    total = hashlib.sha256(str(arrays.classes).encode())
+    state = hashlib.sha256(str(arrays.classes).encode())
     parts = ((arrays.train_images, arrays.train_labels), (arrays.holdout_images, arrays.holdout_labels))
     for images, labels in parts:
-        chosen = images[np.linspace(0, len(images) - 1, min(DIGESTED, len(images))).astype(np.int64)]
-        for part in (labels, chosen):
-            total.update(f"{images.shape} {part.dtype}".encode())
-            total.update(np.ascontiguousarray(part).tobytes())
-    return total.hexdigest()[:12]
+        sample = images[evenly_spaced_indices(len(images), DIGESTED)]
+        for array in (labels, sample):
+            state.update(f"{images.shape} {array.dtype}".encode())
+            state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()[:12]
+
+
+def evenly_spaced_indices(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most `most` indices below `count`, evenly spaced, the first and the last among them."""
+    return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
 
 
 def input_scaling(inputs: Inputs, arrays: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Scale and offset, so that `images * scale + offset` is what `inputs` names (see `Config`).
+    """Return scale and offset, so that `images * scale + offset` is what `inputs` names (see `Config`).
 
     Mean, spread and range are those of up to 10 000 training images, evenly spaced. What is constant in them is not
     scaled up.
@@ -94,12 +99,17 @@ def input_scaling(inputs: Inputs, arrays: Arrays) -> tuple[NDArray[np.float32], 
     low = np.zeros(1)
     high = np.full(1, 255.0)
     if table or inputs.startswith("standardized"):
-        sample = images[np.linspace(0, len(images) - 1, min(SAMPLED, len(images))).astype(np.int64)].astype(np.float64)
-        low, high = (sample.min(axis=0), sample.max(axis=0)) if table else (low, high)
+        sample = images[evenly_spaced_indices(len(images), SAMPLED)].astype(np.float64)
+    if table:
+        low = sample.min(axis=0)
+        high = sample.max(axis=0)
     match inputs:
-        case "unit" | "centred":
+        case "unit":
             scale = 1 / np.where(high > low, high - low, 1.0)
-            offset = -low * scale - (0.5 if inputs == "centred" else 0.0)
+            offset = -low * scale
+        case "centred":
+            scale = 1 / np.where(high > low, high - low, 1.0)
+            offset = -low * scale - 0.5
         case "standardized_set":
             scale = 1 / np.where(sample.std() > 0, sample.std(), 1.0).reshape(1)
             offset = -sample.mean() * scale
@@ -120,18 +130,18 @@ def batch_indices(seed: int, images: int, batch_size: int, start: int, stop: int
         int64, (stop - start, batch_size).
     """
     first = start * batch_size
-    last = stop * batch_size
-    epochs = range(first // images, -(-last // images))
+    end = stop * batch_size
+    epochs = range(first // images, -(-end // images))
     order = np.concatenate([np.random.default_rng((seed, epoch)).permutation(images) for epoch in epochs])
     offset = first - epochs.start * images
-    return order[offset : offset + last - first].reshape(stop - start, batch_size)
+    return order[offset : offset + end - first].reshape(stop - start, batch_size)
 
 
 def balanced_order(labels: NDArray[Any], seed: int) -> NDArray[np.int64]:
     """Return a random order in which every beginning holds the classes in equal numbers, until one of them runs out."""
     generator = np.random.default_rng(seed)
-    turn = np.empty(len(labels), np.int64)
+    rank_in_class = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        turn[members] = generator.permutation(len(members))
-    return np.lexsort((generator.random(len(labels)), turn))
+        rank_in_class[members] = generator.permutation(len(members))
+    return np.lexsort((generator.random(len(labels)), rank_in_class))

@@ -26,15 +26,15 @@ class Raw:
     holdout_labels: NDArray[Any]
 
     @classmethod
-    def split(cls, images: NDArray[Any], labels: NDArray[Any], holdout_images: int, seed: int) -> "Raw":
+    def split_at_random(cls, images: NDArray[Any], labels: NDArray[Any], holdout_images: int, seed: int) -> "Raw":
         """Return a source without a hold-out set of its own: the seed decides which rows are held out."""
         order = np.random.default_rng(seed).permutation(len(labels))
-        kept = order[:holdout_images]
+        holdout = order[:holdout_images]
         train = order[holdout_images:]
-        return cls(images[train], labels[train], images[kept], labels[kept])
+        return cls(images[train], labels[train], images[holdout], labels[holdout])
 
 
-def assemble(raw: Raw, config: DataConfig, holdout_images: int, what: str) -> Arrays:
+def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, what: str) -> Arrays:
     """Return at most `config.images` training images and exactly `holdout_images`, with classes as balanced as the data
     allow.
 
@@ -44,39 +44,50 @@ def assemble(raw: Raw, config: DataConfig, holdout_images: int, what: str) -> Ar
     Raises:
         InputError: the arrays are of another kind than the config says, or too few.
     """
-    _check(raw, config, what)
-    kept = _rows(raw.holdout_labels, config, holdout_images)
-    if len(kept) < holdout_images:
+    _require_usable(raw, config, what)
+    holdout_rows = _choose_rows(raw.holdout_labels, config, holdout_images)
+    if len(holdout_rows) < holdout_images:
         raise InputError(
-            f"{what}: {len(kept)} hold-out images of what data asks for; "
-            f"set budget.holdout_images = {len(kept)} or less"
+            f"{what}: {len(holdout_rows)} hold-out images of what data asks for; "
+            f"set budget.holdout_images = {len(holdout_rows)} or less"
         )
-    rows = _rows(raw.train_labels, config, config.images)
-    images: NDArray[Any] | Rows
-    if len(rows) == len(raw.train_images):
-        images = raw.train_images
+    train_rows = _choose_rows(raw.train_labels, config, config.images)
+    train_images: NDArray[Any] | Rows
+    if len(train_rows) == len(raw.train_images):
+        train_images = raw.train_images
     else:
-        images = Rows(raw.train_images, rows)
+        train_images = Rows(raw.train_images, train_rows)
     if raw.train_images.ndim == 2:
-        images = np.asarray(images[np.arange(len(rows))], np.float32)
-    kept_images = raw.holdout_images[kept]
-    labels = raw.train_labels[rows]
-    kept_labels = raw.holdout_labels[kept]
+        train_images = np.asarray(train_images[np.arange(len(train_rows))], np.float32)
+    train_labels = raw.train_labels[train_rows]
+    holdout_labels = raw.holdout_labels[holdout_rows]
     if config.task == "regression":
-        mean = labels.mean()
-        spread = labels.std()
-        targets = [((array - mean) / spread).astype(np.float32) for array in (labels, kept_labels)]
-        return Arrays(images, targets[0], _plain(kept_images), targets[1], 0)
-    return Arrays(images, labels.astype(np.int32), _plain(kept_images), kept_labels.astype(np.int32), config.classes)
+        mean = train_labels.mean()
+        spread = train_labels.std()
+        train_labels = ((train_labels - mean) / spread).astype(np.float32)
+        holdout_labels = ((holdout_labels - mean) / spread).astype(np.float32)
+        classes = 0
+    else:
+        train_labels = train_labels.astype(np.int32)
+        holdout_labels = holdout_labels.astype(np.int32)
+        classes = config.classes
+    return Arrays(
+        train_images=train_images,
+        train_labels=train_labels,
+        holdout_images=_copy_to_memory(raw.holdout_images[holdout_rows]),
+        holdout_labels=holdout_labels,
+        classes=classes,
+    )
 
 
-def _plain(images: NDArray[Any]) -> NDArray[Any]:
+def _copy_to_memory(images: NDArray[Any]) -> NDArray[Any]:
     if images.ndim == 2:
         return images.astype(np.float32)
     return np.ascontiguousarray(images)
 
 
-def _rows(labels: NDArray[Any], config: DataConfig, most: int) -> NDArray[np.int64]:
+def _choose_rows(labels: NDArray[Any], config: DataConfig, most: int) -> NDArray[np.int64]:
+    """Return at most `most` rows with labels that the config asks for, in their order; chosen by its seed."""
     if config.task == "regression":
         return np.sort(np.random.default_rng(config.seed).permutation(len(labels))[:most])
     members = np.flatnonzero(labels < config.classes)
@@ -85,7 +96,12 @@ def _rows(labels: NDArray[Any], config: DataConfig, most: int) -> NDArray[np.int
     return np.sort(members[balanced_order(labels[members], config.seed)[:most]])
 
 
-def _check(raw: Raw, config: DataConfig, what: str) -> None:
+def _require_usable(raw: Raw, config: DataConfig, what: str) -> None:
+    """Check that the arrays are of the kind that the config says.
+
+    Raises:
+        InputError: they are not.
+    """
     parts = {"train": (raw.train_images, raw.train_labels), "holdout": (raw.holdout_images, raw.holdout_labels)}
     for name, (images, labels) in parts.items():
         if images.ndim not in (2, 4) or images.shape[1:] != raw.train_images.shape[1:]:
@@ -106,9 +122,10 @@ def _check(raw: Raw, config: DataConfig, what: str) -> None:
                 f"{what}: {name}_labels are not whole numbers from 0; number the classes, "
                 'or set data.task = "regression"'
             )
-    there = int(raw.train_labels.max()) + 1
-    if there < config.classes:
-        raise InputError(f"{what}: {there} classes; set data.classes = {there} or less")
-    if raw.train_images.ndim == 4 and raw.train_images.shape[1:3] != (config.image_size,) * 2:
+    class_count = int(raw.train_labels.max()) + 1
+    if class_count < config.classes:
+        raise InputError(f"{what}: {class_count} classes; set data.classes = {class_count} or less")
+    if raw.train_images.ndim == 4 and raw.train_images.shape[1:3] != (config.image_size, config.image_size):
+
         height, width = raw.train_images.shape[1:3]
         raise InputError(f"{what}: images of {height}x{width} pixels; set data.image_size = {height}")

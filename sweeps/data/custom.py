@@ -6,14 +6,14 @@ import numpy as np
 
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.data.assemble import Raw, assemble
+from sweeps.data.assemble import Raw, assemble_arrays
 from sweeps.errors import InputError
 from sweeps.imports import load_function
 
 NAMES = ("train_images", "train_labels", "holdout_images", "holdout_labels")
 
 
-def arrays(config: DataConfig, holdout_images: int) -> Arrays:
+def load_array_files(config: DataConfig, holdout_images: int) -> Arrays:
     """Return the four arrays of an .npz file, or of a folder with `train_images.npy` and so on, which are mapped; see
     `Raw`.
 
@@ -23,18 +23,18 @@ def arrays(config: DataConfig, holdout_images: int) -> Arrays:
     path = Path(config.path)
     try:
         if path.is_dir():
-            values = [np.load(path / f"{name}.npy", mmap_mode="r") for name in NAMES]
+            arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in NAMES}
         else:
             with np.load(path) as archive:
-                values = [archive[name] for name in NAMES]
+                arrays = {name: archive[name] for name in NAMES}
     except KeyError as exc:
         raise InputError(f"{path}: {exc.args[0]}; it must hold {', '.join(NAMES)}") from exc
     except (OSError, EOFError, ValueError) as exc:
         raise InputError(f"{path}: cannot be read ({exc}); give an .npz file or a folder of .npy files") from exc
-    return assemble(Raw(*values), config, holdout_images, str(path))
+    return assemble_arrays(Raw(**arrays), config, holdout_images, str(path))
 
 
-def function(config: DataConfig, holdout_images: int) -> Arrays:
+def call_user_function(config: DataConfig, holdout_images: int) -> Arrays:
     """Return what the user's function at `config.source` makes of this table: a `Raw`, or four arrays in its order.
 
     Raises:
@@ -44,5 +44,5 @@ def function(config: DataConfig, holdout_images: int) -> Arrays:
     if not isinstance(result, Raw):
         if not isinstance(result, tuple) or len(result) != len(NAMES):
             raise InputError(f"{config.source}: returned {type(result).__name__}; return {', '.join(NAMES)}")
-        result = Raw(*map(np.asarray, result))
-    return assemble(result, config, holdout_images, config.source)
+        result = Raw(**{name: np.asarray(array) for name, array in zip(NAMES, result, strict=True)})
+    return assemble_arrays(result, config, holdout_images, config.source)

@@ -10,7 +10,7 @@ SIDE = 8
 WHITE = 16  # the brightest value of a pixel
 
 
-def digits(config: DataConfig, holdout_images: int) -> Arrays:
+def make_digit_images(config: DataConfig, holdout_images: int) -> Arrays:
     """Return the first `config.classes` digits, each pixel repeated to `config.image_size`.
 
     `config.seed` decides which images are held out. Both sets are balanced as far as the images of each class reach
@@ -21,28 +21,40 @@ def digits(config: DataConfig, holdout_images: int) -> Arrays:
     """
     from sklearn.datasets import load_digits  # here, since only this source needs it and it takes a second
 
-    small, labels = load_digits(return_X_y=True)
+    pixels, labels = load_digits(return_X_y=True)
     chosen = np.flatnonzero(labels < config.classes)
-    _check(len(chosen), config, holdout_images)
-    order = chosen[balanced_order(labels[chosen], config.seed)][: holdout_images + config.images]
-    grey = np.rint(small[order].reshape(-1, SIDE, SIDE, 1) * (255 / WHITE)).astype(np.uint8)
+    _require_enough_digits(len(chosen), config, holdout_images)
+    rows = chosen[balanced_order(labels[chosen], config.seed)][: holdout_images + config.images]
+    small_images = np.rint(pixels[rows].reshape(-1, SIDE, SIDE, 1) * (255 / WHITE)).astype(np.uint8)
     factor = config.image_size // SIDE
-    images = grey.repeat(factor, axis=1).repeat(factor, axis=2)
-    classes = labels[order].astype(np.int32)
-    kept = slice(None, holdout_images)
-    trained = slice(holdout_images, None)
-    return Arrays(images[trained], classes[trained], images[kept], classes[kept], config.classes)
+    images = small_images.repeat(factor, axis=1).repeat(factor, axis=2)
+    chosen_labels = labels[rows].astype(np.int32)
+    return Arrays(
+        train_images=images[holdout_images:],
+        train_labels=chosen_labels[holdout_images:],
+        holdout_images=images[:holdout_images],
+        holdout_labels=chosen_labels[:holdout_images],
+        classes=config.classes,
+    )
 
 
-def _check(there: int, config: DataConfig, holdout_images: int) -> None:
-    left = there - holdout_images
-    if config.images <= left:
+def _require_enough_digits(available: int, config: DataConfig, holdout_images: int) -> None:
+    """Check that there are as many images as the config asks for.
+
+    Args:
+        available: images of the classes that were asked for.
+
+    Raises:
+        TrialError: there are fewer.
+    """
+    for_training = available - holdout_images
+    if config.images <= for_training:
         return
-    if left >= config.classes:
-        mend = f"set data.images to {left} or less, or hold out fewer"
+    if for_training >= config.classes:
+        advice = f"set data.images to {for_training} or less, or hold out fewer"
     else:  # no value of data.images would do: each class must be shown
-        mend = f"set holdout_images to {there - config.classes} or less, and data.images to what that leaves"
+        advice = f"set holdout_images to {available - config.classes} or less, and data.images to what that leaves"
     raise TrialError(
-        f"scikit-learn has {there} images of the first {config.classes} digits; with {holdout_images} held out, "
-        f"{max(left, 0)} are left to train on, not {config.images}; {mend}"
+        f"scikit-learn has {available} images of the first {config.classes} digits; with {holdout_images} held out, "
+        f"{max(for_training, 0)} are left to train on, not {config.images}; {advice}"
     )

@@ -1,4 +1,4 @@
-"""A prepared image store: a folder of arrays that all workers of a machine map and share through its page cache.
+"""A prepared image store: a folder of arrays that the workers of a machine map and share through its page cache.
 
 store.json           format, shape, class names, counts and checksums per split, where it came from
 train-images.npy     uint8, (images, height, width, channels); holdout-images.npy alike
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.data.assemble import Raw, assemble
+from sweeps.data.assemble import Raw, assemble_arrays
 from sweeps.errors import InputError
 
 FORMAT = 1
@@ -25,7 +25,7 @@ SPLITS = ("train", "holdout")
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitInfo:
     """One split: how many images, and the sha256 of the two files."""
 
     images: int
@@ -46,15 +46,15 @@ class StoreInfo:
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
-    splits: dict[str, Split]
+    splits: dict[str, SplitInfo]
     origin: dict[str, Any]
 
     def to_json(self) -> str:
         """Return the text of `store.json`."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
+        return json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n"
 
     @classmethod
-    def read(cls, store: Path) -> Self:
+    def read_from(cls, store: Path) -> Self:
         """Return the description of a store.
 
         Raises:
@@ -64,7 +64,7 @@ class StoreInfo:
             values = json.loads((store / "store.json").read_text())
             if values.pop("format") != FORMAT:
                 raise InputError(f"{store}: a store of another format; prepare it again with this version")
-            splits = {name: Split(**split) for name, split in values.pop("splits").items()}
+            splits = {name: SplitInfo(**split) for name, split in values.pop("splits").items()}
             return cls(tuple(values["shape"]), tuple(values["classes"]), splits, values["origin"])
         except FileNotFoundError as exc:
             raise InputError(f"{store}: no image store; make one with sweeps data prepare ... --to {store}") from exc
@@ -88,13 +88,13 @@ def open_split(store: Path, info: StoreInfo, split: str) -> tuple[NDArray[np.uin
     return images, labels
 
 
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def store(config: DataConfig, holdout_images: int) -> Arrays:
+def load_image_cache(config: DataConfig, holdout_images: int) -> Arrays:
     """Return the first `config.classes` of the store at `config.path`; at most `config.images` images, classes
     balanced.
 
@@ -104,6 +104,8 @@ def store(config: DataConfig, holdout_images: int) -> Arrays:
         InputError: no such store, or it has fewer classes, images or pixels than asked for.
     """
     path = Path(config.path)
-    info = StoreInfo.read(path)
-    raw = Raw(*(array for split in SPLITS for array in open_split(path, info, split)))
-    return assemble(raw, config, holdout_images, str(path))
+    info = StoreInfo.read_from(path)
+    train_images, train_labels = open_split(path, info, "train")
+    holdout, holdout_labels = open_split(path, info, "holdout")
+    raw = Raw(train_images, train_labels, holdout, holdout_labels)
+    return assemble_arrays(raw, config, holdout_images, str(path))

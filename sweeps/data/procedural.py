@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
 
-CLASSES, TRAINING, HOLDOUT = range(3)  # each draws from a random stream of its own
+# Random streams.
+CLASSES = 0
+TRAINING = 1
+HOLDOUT = 2
 ORIENTATION_JITTER = 0.08  # rad; standard deviation
 DISC_JITTER = 0.03  # of the side; standard deviation of the centre, and a third of it of the radius
 CHUNK_PIXELS = 2**18  # a chunk's float32 temporaries are 1 MiB each: they fit the cache, and memory stays bounded
@@ -46,7 +49,7 @@ class Scenes:
         """Return the scene of each class; it depends on the seed and the class alone, not on how many classes there
         are.
         """
-        draws = np.stack([_generator(seed, CLASSES, index).random(13, dtype=np.float32) for index in range(classes)])
+        draws = np.stack([_random_stream(seed, CLASSES, index).random(13, dtype=np.float32) for index in range(classes)])
         sign = np.where(draws[:, 11] < 0.5, np.float32(-1), np.float32(1))
         return cls(
             frequency=1 + 5 * draws[:, 0:2],
@@ -59,8 +62,8 @@ class Scenes:
             base=0.3 + 0.4 * draws[:, 10],
         )
 
-    def varied(self, labels: NDArray[np.int32], generator: np.random.Generator) -> "Scenes":
-        """Return a scene of its own for each label: any phase, the rest near the class's."""
+    def draw_variations(self, labels: NDArray[np.int32], generator: np.random.Generator) -> "Scenes":
+        """Return one scene per label: with any phase, and all else near the scene of the class."""
         normal = generator.standard_normal((5, len(labels)), dtype=np.float32)
         turns = generator.random((2, len(labels)), dtype=np.float32)
         return Scenes(
@@ -74,56 +77,56 @@ class Scenes:
             base=self.base[labels],
         )
 
-    def brightness(self, start: int, stop: int, size: int) -> NDArray[np.float32]:
+    def render_brightness(self, start: int, stop: int, size: int) -> NDArray[np.float32]:
         """Return images `start` (included) to `stop` (excluded) without noise, not yet clipped: (stop - start, size,
         size).
         """
-        part = slice(start, stop)
-        place = (np.arange(size, dtype=np.float32) + 0.5) / size  # the pixels' centres, so that all sizes agree
-        down = place[:, None]
-        right = place
-        image = np.broadcast_to(self.base[part, None, None], (stop - start, size, size)).copy()
+        chosen = slice(start, stop)
+        centres = (np.arange(size, dtype=np.float32) + 0.5) / size  # of the pixels, so that all sizes agree
+        y = centres[:, None]
+        x = centres
+        images = np.broadcast_to(self.base[chosen, None, None], (stop - start, size, size)).copy()
         for grating in range(2):
-            angle = self.orientation[part, grating, None, None]
-            phase = self.phase[part, grating, None, None]
-            cycles = 2 * np.pi * self.frequency[part, grating, None, None]
-            wave = cycles * np.sin(angle) * down + (cycles * np.cos(angle) * right + phase)
-            image += self.amplitude[part, grating, None, None] * np.sin(wave)
-        top = self.centre[part, 0, None, None]
-        left = self.centre[part, 1, None, None]
-        inside = (down - top) ** 2 + (right - left) ** 2 < self.radius[part, None, None] ** 2
-        image += self.contrast[part, None, None] * inside
-        return image
+            angle = self.orientation[chosen, grating, None, None]
+            phase = self.phase[chosen, grating, None, None]
+            angular_frequency = 2 * np.pi * self.frequency[chosen, grating, None, None]
+            wave = angular_frequency * np.sin(angle) * y + (angular_frequency * np.cos(angle) * x + phase)
+            images += self.amplitude[chosen, grating, None, None] * np.sin(wave)
+        disc_y = self.centre[chosen, 0, None, None]
+        disc_x = self.centre[chosen, 1, None, None]
+        inside = (y - disc_y) ** 2 + (x - disc_x) ** 2 < self.radius[chosen, None, None] ** 2
+        images += self.contrast[chosen, None, None] * inside
+        return images
 
 
-def procedural(config: DataConfig, holdout_images: int) -> Arrays:
-    """Procedural training and hold-out images; equal arguments give equal arrays.
+def make_procedural_images(config: DataConfig, holdout_images: int) -> Arrays:
+    """Return procedural training and hold-out images; equal arguments give equal arrays.
 
     The hold-out set comes from a random stream of its own and does not depend on `config.images`. Both sets are
     balanced to within one image per class. Another `image_size` shows the same scenes with other noise.
     """
     classes = Scenes.of_classes(config.seed, config.classes)
-    train_images, train_labels = _images(config, classes, config.images, TRAINING)
-    kept_images, kept_labels = _images(config, classes, holdout_images, HOLDOUT)
-    return Arrays(train_images, train_labels, kept_images, kept_labels, config.classes)
+    train_images, train_labels = _draw_images(config, classes, config.images, TRAINING)
+    holdout, holdout_labels = _draw_images(config, classes, holdout_images, HOLDOUT)
+    return Arrays(train_images, train_labels, holdout, holdout_labels, config.classes)
 
 
-def _images(
+def _draw_images(
     config: DataConfig, classes: Scenes, count: int, stream: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    generator = _generator(config.seed, stream)
+    generator = _random_stream(config.seed, stream)
     labels = generator.permutation(np.arange(count, dtype=np.int32) % config.classes).astype(np.int32)
-    scenes = classes.varied(labels, generator)
+    scenes = classes.draw_variations(labels, generator)
     size = config.image_size
     images = np.empty((count, size, size, 1), np.uint8)
-    step = max(1, CHUNK_PIXELS // size**2)
-    for start in range(0, count, step):
-        stop = min(start + step, count)
-        image = scenes.brightness(start, stop, size)
-        image += config.noise * generator.standard_normal(image.shape, dtype=np.float32)
-        images[start:stop, :, :, 0] = np.rint(255 * np.clip(image, 0, 1))
+    chunk_images = max(1, CHUNK_PIXELS // size**2)
+    for start in range(0, count, chunk_images):
+        stop = min(start + chunk_images, count)
+        brightness = scenes.render_brightness(start, stop, size)
+        brightness += config.noise * generator.standard_normal(brightness.shape, dtype=np.float32)
+        images[start:stop, :, :, 0] = np.rint(255 * np.clip(brightness, 0, 1))
     return images, labels
 
 
-def _generator(seed: int, *stream: int) -> np.random.Generator:
+def _random_stream(seed: int, *stream: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))

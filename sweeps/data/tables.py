@@ -6,11 +6,11 @@ import numpy as np
 
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.data.assemble import Raw, assemble
+from sweeps.data.assemble import Raw, assemble_arrays
 from sweeps.errors import InputError, one_line
 
 
-def csv(config: DataConfig, holdout_images: int) -> Arrays:
+def load_csv_table(config: DataConfig, holdout_images: int) -> Arrays:
     """Read rows of numbers separated by commas, the target in the last column; a first line with names is skipped.
 
     `config.seed` decides which rows are held out.
@@ -21,7 +21,7 @@ def csv(config: DataConfig, holdout_images: int) -> Arrays:
     path = Path(config.path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        table = np.loadtxt(lines[_header(lines) :], delimiter=",", ndmin=2)
+        table = np.loadtxt(lines[_count_header_lines(lines) :], delimiter=",", ndmin=2)
     except (OSError, ValueError) as exc:
         raise InputError(f"{path}: not a table of numbers ({one_line(exc)}); write rows of numbers and commas") from exc
     if table.shape[1] < 2 or len(table) <= holdout_images:
@@ -29,19 +29,21 @@ def csv(config: DataConfig, holdout_images: int) -> Arrays:
     target = table[:, -1]
     if config.task == "classification" and np.array_equal(target, target.astype(np.int64)):
         target = target.astype(np.int64)
-    return assemble(Raw.split(table[:, :-1], target, holdout_images, config.seed), config, holdout_images, str(path))
+    raw = Raw.split_at_random(table[:, :-1], target, holdout_images, config.seed)
+    return assemble_arrays(raw, config, holdout_images, str(path))
 
 
-def _header(lines: list[str]) -> int:
+def _count_header_lines(lines: list[str]) -> int:
     """Return how many lines of names come first: 1 if the first line holds something that is no number."""
     try:
-        [float(cell) for cell in lines[0].split(",")]
+        for cell in lines[0].split(","):
+            float(cell)
     except (ValueError, IndexError):
         return 1
     return 0
 
 
-def diabetes(config: DataConfig, holdout_images: int) -> Arrays:
+def load_diabetes_table(config: DataConfig, holdout_images: int) -> Arrays:
     """Return scikit-learn's diabetes data: 442 patients, 10 measures, and the progress of the disease in a year (Efron
     et al. 2004); nothing is downloaded.
 
@@ -53,4 +55,5 @@ def diabetes(config: DataConfig, holdout_images: int) -> Arrays:
     from sklearn.datasets import load_diabetes  # here, since only this source needs it and it takes a second
 
     rows, target = load_diabetes(return_X_y=True, scaled=False)
-    return assemble(Raw.split(rows, target, holdout_images, config.seed), config, holdout_images, "diabetes")
+    raw = Raw.split_at_random(rows, target, holdout_images, config.seed)
+    return assemble_arrays(raw, config, holdout_images, "diabetes")

@@ -1,4 +1,4 @@
-"""A Keras callback that looks at a model in training as the judge wants it, and stops a dead run with the reason."""
+"""A Keras callback that takes readings of a model in training for the judge, and stops a dead run with the reason."""
 
 import time
 from functools import cache
@@ -21,7 +21,7 @@ EVALUATION_BATCH = 256
 
 
 class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no annotations
-    """Looks at the model before training and every so many batches, keeps the reading with the trial and reports the
+    """Evaluates the model before training and every so many batches, keeps the reading with the trial and reports the
     hold-out loss to it (in nats, or the mean squared error, without regularisation); ends training where the study's
     pruner says so. Training itself is not changed by it.
 
@@ -34,7 +34,7 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         labels: (inputs,), integers: classes, of a model with an output per class, or with one output for the second of
             two classes; or floats: the target of a regression with one output.
         steps: batches of the whole training.
-        every: batches from look to look; default: a twentieth of the steps.
+        every: batches from reading to reading; default: a twentieth of the steps.
 
     Raises:
         ValueError: steps or every below 1, or labels that are not one number per input; when training begins, a model
@@ -43,8 +43,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
 
     Example:
         ```python
-        look = DeadRunCallback(trial, x_val, y_val, steps=epochs * math.ceil(len(x) / batch_size))
-        model.fit(x, y, batch_size=batch_size, epochs=epochs, callbacks=[look])
+        judge = DeadRunCallback(trial, x_val, y_val, steps=epochs * math.ceil(len(x) / batch_size))
+        model.fit(x, y, batch_size=batch_size, epochs=epochs, callbacks=[judge])
         ```
     """
 
@@ -71,7 +71,7 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         self._inputs = inputs.astype(keras.config.floatx()) if inputs.dtype.kind == "f" else inputs
         self._labels = labels.reshape(-1).astype("float32" if labels.dtype.kind == "f" else "int32")
         self._step = self._epoch_start = 0
-        self._step_of_look = 0  # of training, over the batches since the last look
+        self._step_of_reading = 0  # of training, over the batches since the last reading
         self._loss_sum = 0.0
         self._loss_of_epoch = 0.0  # over those of the epoch
         self._before: tuple[int, dict[str, tf.Tensor]] = (-1, {})  # a step, and the weights then
@@ -103,12 +103,12 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         self._loss_sum += of_epoch - self._loss_of_epoch
         self._loss_of_epoch = of_epoch
         if self._due(before, self._step):
-            self._look()
+            self._keep_reading()
 
     def _due(self, before: int, step: int) -> bool:
         return step // self._every > before // self._every or before < self._steps <= step
 
-    def _look(self) -> None:
+    def _keep_reading(self) -> None:
         step, weights = self._before
         reading = self._reading(weights if step == self._step - 1 else {})
         keep_reading(self._trial, reading, self._steps)
@@ -120,13 +120,13 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         """Return a look at the model as it is; `before` are the weights before its last update."""
         loss, loss_std, hits1, hits5 = self._watched.evaluate(self._inputs, self._labels)
         ratios = self._watched.update_ratios(before)
-        done = self._step - self._step_of_look
+        done = self._step - self._step_of_reading
         if done:
             train_loss = self._loss_sum / done - self._watched.penalty()
         else:
             train_loss = nan
         self._loss_sum = 0.0
-        self._step_of_look = self._step
+        self._step_of_reading = self._step
         return Reading(
             step=self._step,
             train_loss=train_loss,

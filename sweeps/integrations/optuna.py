@@ -1,6 +1,5 @@
 """A pruner that asks the judge, and where a trial's readings are kept in an Optuna study."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite, nan
@@ -19,7 +18,7 @@ from sweeps.verdict.rules import Rules
 
 FATE = "fate"  # user attributes, for people
 REASON = "reason"
-# System attributes: in a table of the trials or on a dashboard, user attributes would be a column per look.
+# System attributes: in a table of the trials or on a dashboard, user attributes would be a column per reading.
 STEPS = "sweeps:steps"
 READING = "sweeps:reading:"
 
@@ -137,7 +136,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
 
 
 def keep_reading(trial: optuna.trial.BaseTrial, reading: Reading, steps: int) -> None:
-    """Store a look with its trial, for the pruner to judge by; a trial that is only replayed keeps nothing.
+    """Store a reading with its trial, for the pruner to judge by; a trial that is only replayed keeps nothing.
 
     Args:
         steps: of this trial as a whole, which overrule the pruner's: they may depend on the batch size.
@@ -145,16 +144,16 @@ def keep_reading(trial: optuna.trial.BaseTrial, reading: Reading, steps: int) ->
     if isinstance(trial, optuna.Trial):
         trial.storage.set_trial_system_attr(trial_id_of(trial), STEPS, steps)
         # As text: JSON has no NaN.
-        text = json.dumps(reading.to_dict())
-        trial.storage.set_trial_system_attr(trial_id_of(trial), f"{READING}{reading.step}", text)
+        name = f"{READING}{reading.step}"
+        trial.storage.set_trial_system_attr(trial_id_of(trial), name, reading.to_json())
 
 
 def kept_readings(trial: FrozenTrial) -> list[Reading]:
-    """Return the looks stored with a trial, in the order of their steps; where there are none, the values it
+    """Return the readings stored with a trial, in the order of their steps; where there are none, the values it
     reported.
     """
     texts = [text for name, text in trial.system_attrs.items() if name.startswith(READING)]
-    readings = [Reading.from_dict(json.loads(text)) for text in texts]
+    readings = [Reading.from_json(text) for text in texts]
     if not readings:
         return [_of_loss(step, loss) for step, loss in sorted(trial.intermediate_values.items())]
     # A trial that repeats a failed one inherits its attributes; what it has not reported itself is not its own.
@@ -187,7 +186,7 @@ def _chance(classes: int | None, loss: float | None) -> Chance:
 
 
 def _of_loss(step: int, loss: float) -> Reading:
-    """Return a look that holds nothing but the loss on the hold-out set."""
+    """Return a reading that holds nothing but the loss on the hold-out set."""
     return Reading(
         step=step,
         train_loss=nan,

@@ -312,22 +312,22 @@ def cancel_tasks(name: str, say: Callable[[str], None], wait: Callable[[float], 
     if not tasks:
         return 0
     # Those that wait first, so that none of them starts in the place of one that ends.
-    _cancel("--me", f"--name={name}", "--state=PENDING")
-    _cancel("--me", f"--name={name}", "--state=RUNNING", "--batch", "--signal=TERM")
+    _run_scancel("--me", f"--name={name}", "--state=PENDING")
+    _run_scancel("--me", f"--name={name}", "--state=RUNNING", "--batch", "--signal=TERM")
     say(f"{len(tasks)} in the queue: workers are handing their trials back")
     deadline = time.monotonic() + LAUNCHER_S
     while remaining := list_tasks([name], mine=True):
         if time.monotonic() > deadline:
             say(f"{len(remaining)} left after {LAUNCHER_S:.0f} s: Slurm ends them")
-            _cancel("--me", f"--name={name}")
+            _run_scancel("--me", f"--name={name}")
             break
         if any(task.state == "PENDING" for task in remaining):
-            _cancel("--me", f"--name={name}", "--state=PENDING")
+            _run_scancel("--me", f"--name={name}", "--state=PENDING")
         wait(POLL_S)
     return len(tasks)
 
 
-def _cancel(*arguments: str) -> None:
+def _run_scancel(*arguments: str) -> None:
     completed = _run_slurm("scancel", *arguments)
     if completed.returncode:
         raise SweepsError(f"Slurm refused: {clean_message(completed.stderr)}")

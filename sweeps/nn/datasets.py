@@ -12,7 +12,7 @@ import keras
 from sweeps import data
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.data.assemble import Raw, assemble
+from sweeps.data.assemble import Raw, assemble_arrays
 from sweeps.errors import InputError, one_line
 
 DATASETS: dict[str, Callable[[], Any]] = {
@@ -25,13 +25,13 @@ DATASETS: dict[str, Callable[[], Any]] = {
 
 @lru_cache(maxsize=2)
 def load(config: DataConfig, holdout_images: int) -> Arrays:
-    """Return the data set of a study: one of Keras's, else what `sweeps.data.load` finds.
+    """Return the data set of a study: one of Keras's, else what `sweeps.data.load_arrays` finds.
 
     Raises:
         InputError: neither a file in Keras's cache nor a network to fetch it.
     """
     if config.source not in DATASETS:
-        return data.load(config, holdout_images)
+        return data.load_arrays(config, holdout_images)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # its progress bar
             (train, train_labels), (kept, kept_labels) = DATASETS[config.source]()
@@ -44,4 +44,4 @@ def load(config: DataConfig, holdout_images: int) -> Arrays:
         train = train[..., None]
         kept = kept[..., None]
     raw = Raw(train, train_labels.reshape(-1), kept, kept_labels.reshape(-1))
-    return assemble(raw, config, holdout_images, config.source)
+    return assemble_arrays(raw, config, holdout_images, config.source)

@@ -29,13 +29,13 @@ class Position:
 
     Attributes:
         looked: step of the last reading that was given; -1 before the first.
-        step: where the chunk of steps in hand starts; no later than the next look.
+        step: where the chunk of steps in hand starts; no later than the next reading.
         loss: of the chunks done since the last reading, their share in the mean; not a number before the first.
         progress: of the chunk in hand; `steps` and `loss_sum` are zero at its start, the norms are those of the chunk
             before then.
     """
 
-    looked: int
+    last_reading: int
     step: int
     loss: float
     progress: Progress
@@ -50,11 +50,11 @@ class Position:
         """Optimiser steps."""
         return self.step + self.progress.steps
 
-    def next_look(self, config: Config) -> int:
+    def next_reading(self, config: Config) -> int:
         """Return the step of the next reading; that of the last one once all are given."""
-        if self.looked < 0:
+        if self.last_reading < 0:
             return 0
-        return min(self.looked + config.report_interval, config.steps)
+        return min(self.last_reading + config.report_interval, config.steps)
 
     def after(self, progress: Progress, last: int, stop: int) -> Self:
         """Return the position after more steps of the current chunk, which ends at step `last` of the interval up to
@@ -64,7 +64,7 @@ class Position:
         wanted = last - self.step
         if steps < wanted:
             return replace(self, progress=replace(progress, steps=steps))
-        loss = self.loss + float(progress.loss_sum) / wanted * wanted / (stop - self.looked)
+        loss = self.loss + float(progress.loss_sum) / wanted * wanted / (stop - self.last_reading)
         return replace(self, step=last, loss=loss, progress=replace(progress, steps=0, loss_sum=np.float32(0)))
 
 
@@ -88,7 +88,7 @@ class State:
         header = {
             "format": FORMAT,
             "config": json.loads(config.to_json()),
-            "looked": position.looked,
+            "looked": position.last_reading,
             "step": position.step,
             "steps": progress.steps,
             "seconds": self.seconds,
@@ -139,7 +139,7 @@ def _position(header: dict[str, Any], file: Any, config: Config) -> Position:
     ratios = file["update_ratios"]
     progress = Progress(int(header["steps"]), np.float32(loss_sum), gradient_norm, norms, ratios)
     position = Position(int(header["looked"]), int(header["step"]), loss, progress)
-    in_order = -1 <= position.looked <= position.step <= position.done <= position.next_look(config)
+    in_order = -1 <= position.last_reading <= position.step <= position.done <= position.next_reading(config)
     if not in_order or norms.shape != ratios.shape or {norms.dtype, ratios.dtype} != {np.dtype(np.float32)}:
         raise ValueError("its position is none of this trial")
     return position

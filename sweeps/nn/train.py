@@ -58,10 +58,10 @@ class Training:
         return self
 
     def __next__(self) -> Reading | None:
-        """Train up to the next look; None where it was interrupted before: pull again to go on.
+        """Train up to the next reading; None where it was interrupted before: pull again to go on.
 
         Raises:
-            StopIteration: the last look has been given, or the run is closed.
+            StopIteration: the last reading has been given, or the run is closed.
             TrialError: the arrays or the saved state are not those that the config describes, or memory is too small.
             RuntimeError: another trial was started on this architecture in between; a process trains one after another.
         """
@@ -124,10 +124,10 @@ class Training:
             trainer = self._start()
         if not self._train(trainer) or self._interrupted():
             return None
-        return self._look(trainer)
+        return self._evaluate(trainer)
 
     def _finished(self) -> bool:
-        return self._position.looked == self._config.steps
+        return self._position.last_reading == self._config.steps
 
     def _interrupted(self) -> bool:
         """Return whether the pull is to return; asked once, it is answered once."""
@@ -167,8 +167,8 @@ class Training:
         return trainer
 
     def _train(self, trainer: Trainer) -> bool:
-        """Return the steps that are left up to the next look; whether all were done."""
-        stop = self._position.next_look(self._config)
+        """Return the steps that are left up to the next reading; whether all were done."""
+        stop = self._position.next_reading(self._config)
         while self._position.step < stop:
             trainer.stop.assign(False)  # before the question, so that an interruption is seen by it or by the steps
             if self._interrupted():
@@ -187,7 +187,7 @@ class Training:
         labels = arrays.train_labels[indices]
         self._position = position.after(trainer.advance(images, labels, position.progress.loss_sum), last, stop)
 
-    def _look(self, trainer: Trainer) -> Reading | None:
+    def _evaluate(self, trainer: Trainer) -> Reading | None:
         before = trainer.untrained()
         arrays = self._arrays
         position = self._position
@@ -195,11 +195,11 @@ class Training:
         probed = arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES]
         found = trainer.examine(*probed, channels_too=channels_too)
         scored = self._scored(trainer, found)
-        if scored is None:  # a user's net may draw random numbers here too: the next look shall draw the same
+        if scored is None:  # a user's net may draw random numbers here too: the next reading shall draw the same
             for variable, value in before:
                 variable.assign(value)
             return None
-        self._position = replace(position, looked=position.step, loss=0.0)
+        self._position = replace(position, last_reading=position.step, loss=0.0)
         reading = Evaluation(position.step, position.loss, position.progress, found, scored, trainer.layers)
         return reading.reading(arrays, channels_too, self._elapsed())
 

@@ -128,9 +128,9 @@ def _find_chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
 
 
 def _format_budget(budget: Budget) -> str:
-    name = f"{budget.steps:,} steps, a look every {budget.report_interval:,}"
+    name = f"{budget.steps:,} steps, a reading every {budget.report_interval:,}"
     if budget.epochs:
-        name = f"{budget.epochs:,} epochs of {budget.epoch_images:,} images, a look after each"
+        name = f"{budget.epochs:,} epochs of {budget.epoch_images:,} images, a reading after each"
     return f"{budget.trials:,} trials of {name}, at {budget.holdout_images:,} hold-out images"
 
 

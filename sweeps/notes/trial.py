@@ -36,7 +36,7 @@ def keep_note(
     """Write the note of a trial that is about to end and, where there is a place for it, draw its picture.
 
     Args:
-        readings: all looks of the trial, none where it could not be trained; its fate and reason are noted already.
+        readings: all readings of the trial, none where it could not be trained; its fate and reason are noted already.
         dead: whether its death is to be examined, and noted with its attributes too.
 
     Raises:

@@ -112,7 +112,7 @@ def find_results(made_of: Material) -> Findings:
         configurations=len(configurations),
         standings=tuple(best.list_standings(space, configurations, last, chance)),
         confirming=tuple(best.list_confirming(space, configurations, made_of.confirming)),
-        survey=autopsies.looked_over(space.name, autopsies.list_judged(trials)),
+        survey=autopsies.survey_trials(space.name, autopsies.list_judged(trials)),
         grids=grids,
         no_grids=no_grids,
         levels=tuple(count_levels(parameter, known) for parameter in list_varied(space)),

@@ -56,14 +56,14 @@ class BudgetTable(Frozen):
     channel_vitals: bool = False
 
     @model_validator(mode="after")
-    def _looks_fit(self) -> "BudgetTable":
+    def _readings_fit(self) -> "BudgetTable":
         if self.epochs is not None and {"steps", "report_interval"} & self.model_fields_set:
             raise ValueError("epochs takes the place of steps and report_interval; drop those, or drop epochs")
         if self.epochs is None and self.epoch_images is not None:
             raise ValueError("epoch_images says how long an epoch is; set epochs too")
         if self.report_interval > self.steps:
             raise ValueError(
-                f"report_interval = {self.report_interval} leaves no look within steps = {self.steps}; lower it"
+                f"report_interval = {self.report_interval} leaves no reading within steps = {self.steps}; lower it"
             )
         return self
 

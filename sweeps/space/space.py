@@ -26,11 +26,11 @@ class Budget:
 
     Attributes:
         trials: finished trials.
-        steps, report_interval: optimiser steps of each trial, and from one look to the next; 0 with `epochs`.
-        epochs, epoch_images: instead, looks per trial, and training images from one to the next, whatever the batch.
-        holdout_images: of a look.
+        steps, report_interval: optimiser steps of each trial, and from one reading to the next; 0 with `epochs`.
+        epochs, epoch_images: instead, readings per trial, and training images from one to the next, whatever the batch.
+        holdout_images: of a reading.
         seed: with a trial's number, or its replicate, it decides weights and batches; and the sampler's draw.
-        channel_vitals: whether looks hold every channel's minimum, maximum and spread.
+        channel_vitals: whether readings hold every channel's minimum, maximum and spread.
     """
 
     trials: int
@@ -58,7 +58,7 @@ class Budget:
 
     @property
     def resource(self) -> tuple[int, int]:
-        """Return what pruners count: from one look to the next, and in all; steps, or epochs."""
+        """Return what pruners count: from one reading to the next, and in all; steps, or epochs."""
         if self.epochs:
             return (1, self.epochs)
         return (self.report_interval, self.steps)

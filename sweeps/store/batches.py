@@ -133,12 +133,12 @@ def table_of(model: Any) -> Table:
 
 def pack_reading(reading: Reading) -> bytes:
     """Return a reading in the form that `ReadingRow` keeps."""
-    return zlib.compress(json.dumps(reading.to_dict()).encode())
+    return zlib.compress(reading.to_json().encode())
 
 
 def unpack_reading(packed: bytes) -> Reading:
-    """Return the inverse of `pack`."""
-    return Reading.from_dict(json.loads(zlib.decompress(packed)))
+    """Return the inverse of `pack_reading`."""
+    return Reading.from_json(zlib.decompress(packed))
 
 
 def _attribute_rows(owner: Mapping[str, int], values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -290,7 +290,7 @@ def _give_up(db: Connection, slot: Row[Any], here: int) -> None:
     if slot.step >= 0:
         where = f"at or after step {slot.step}"
     else:
-        where = "before its first look"
+        where = "before its first reading"
     if here == ever:
         often = f"{here} times {where}"
     else:

@@ -14,7 +14,7 @@ from sweeps.store.batches import unpack_reading
 from sweeps.store.studies import id_of
 from sweeps.store.tables import ReadingRow
 
-AT_ONCE = 16  # trials that are read together: a look with every channel may take a megabyte
+AT_ONCE = 16  # trials that are read together: a reading with every channel may take a megabyte
 
 
 def readings(engine: Engine, study_id: int, number: int) -> list[Reading]:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
 
 NAME_LENGTH = 255
-# A look with every channel's vital signs may be larger than MySQL's BLOB of 64 KiB.
+# A reading with every channel's vital signs may be larger than MySQL's BLOB of 64 KiB.
 Blob = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 

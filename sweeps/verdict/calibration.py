@@ -3,7 +3,7 @@
 Each learner has one number: its lowest prognosis while it was at chance. If the learners of a study are exchangeable
 (their order says nothing), a new learner's lowest is below the k-th lowest of n others with probability at most
 k / (n + 1) (conformal prediction: Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world", chapter 2;
-Lei et al. 2018, JASA 113). One number per run makes this hold over all looks together.
+Lei et al. 2018, JASA 113). One number per run makes this hold over all readings together.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def recorded_learners(economy: bool, kind: str) -> NDArray[np.float64]:
     them.
 
     Args:
-        kind: what the looks hold: `full`, `hits` (no layers) or `loss` (alone).
+        kind: what the readings hold: `full`, `hits` (no layers) or `loss` (alone).
     """
     return np.sort(fitted_array(f"{'best' if economy else 'learners'}_{kind}").astype(np.float64))
 

@@ -1,14 +1,16 @@
-"""Evidence that a run is above chance, or is not: tests that hold however often one looks.
+"""Evidence that a run is above chance, or is not: tests that hold at any number of readings.
 
 An e-value is a number that is never negative and whose expectation is at most 1 where the null hypothesis is true. By
-Markov's inequality it reaches 1 / alpha there with probability at most alpha. Every look asks the same hold-out images,
-so looks depend on each other in a way that nobody knows, and their e-values must not be multiplied: the bound of Ville
-(1939) for products wants e-values whose expectation is at most 1 given all looks before. A weighted mean of e-values is
-an e-value whatever they share (Vovk & Wang 2021, "E-values: calibration, combination and applications", Annals of
-Statistics 49(3)). The weight of look j is 1 / (j (j + 1)); over all looks the weights sum to 1.
+Markov's inequality it reaches 1 / alpha there with probability at most alpha. Every reading uses the same hold-out
+images, so readings depend on each other in a way that nobody knows, and their e-values must not be multiplied: the
+bound of Ville (1939) for products requires e-values whose expectation is at most 1 given all readings before. A
+weighted mean of e-values is an e-value however they depend on each other (Vovk & Wang 2021, "E-values: calibration,
+combination and applications", Annals of Statistics 49(3)). The weight of reading j is 1 / (j (j + 1)); over all
+readings the weights sum to 1.
 
-Looks are numbered from the first after training began: the look at step 0 tells of the initialiser. What is assumed is
-that nothing a run does depends on the hold-out images. A search that chose its hyperparameters by them leaks a little.
+Readings are numbered from the first after training began: the reading at step 0 tells of the initialiser. The tests
+assume that nothing a run does depends on the hold-out images. A search that chose its hyperparameters by them leaks a
+little.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,14 +31,14 @@ LEAST_SPREAD = 1e-3
 
 
 def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
-    """Natural logarithm of the evidence so far that the predictions have to do with the labels.
+    """Return the natural logarithm of the evidence so far that the predictions have to do with the labels.
 
     The null hypothesis is that they are independent, so that hits are binomial with `chance.top1` or fewer. Then the
-    probability that this ever reaches ln(1 / alpha), at any number of looks and in whatever way they depend on each
+    probability that this ever reaches ln(1 / alpha), at any number of readings and in whatever way they depend on each
     other, is at most alpha. It holds for a run that is never above chance; one that was above it once keeps the
-    evidence, which never falls from look to look.
+    evidence, which never falls from reading to reading.
 
-    The e-value of a look is the likelihood ratio of a higher top-1 to chance (Wald 1945, "Sequential tests of
+    The e-value of a reading is the likelihood ratio of a higher top-1 to chance (Wald 1945, "Sequential tests of
     statistical hypotheses"), averaged over several (a mixture, as in Robbins 1970, "Statistical methods related to the
     law of the iterated logarithm"). Its expectation is at most 1 if the labels are independent of each other given the
     predictions, each class with a probability of at most `chance.top1`; hits that differ in probability from image to
@@ -44,8 +46,8 @@ def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
     that: with two balanced classes, both halved exactly, it is 1.03.
 
     Returns:
-        0, an e-value of 1 and no evidence, where there is nothing to judge: no look, regression, or a hold-out set of
-        one class. Below 0 where the hits speak for chance, as without any hit.
+        0, an e-value of 1 and no evidence, where there is nothing to judge: no reading, regression, or a hold-out set
+        of one class. Below 0 where the hits speak for chance, as without any hit.
     """
     measured = _evaluated(readings)
     if not measured or not 0 < chance.top1 < 1:
@@ -59,18 +61,18 @@ def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
 
 
 def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) -> bool:
-    """Return whether the hold-out loss was at any look below that of guessing by more than its sampling error.
+    """Return whether the hold-out loss was at any reading below that of guessing by more than its sampling error.
 
-    At each look the mean loss is tested against `chance.loss` with the normal distribution, one-sided, at the level
-    alpha times the weight of the look; by the union bound a run whose true loss is never below chance's passes at any
-    look with probability at most alpha. This is asymptotic, by the central limit theorem: skewed losses of few images
-    pass too often. Simulated exponential losses passed at 0.05 in 11 % of runs with 256 images, 7 % with 1024 and
-    5.5 % with 10 000, over 50 independent looks; in 3.8 %, 3.0 % and 2.6 % where all looks were the same.
+    At each reading the mean loss is tested against `chance.loss` with the normal distribution, one-sided, at the level
+    alpha times the weight of the reading; by the union bound a run whose true loss is never below chance's passes at
+    any reading with probability at most alpha. This is asymptotic, by the central limit theorem: skewed losses of few
+    images pass too often. Simulated exponential losses passed at 0.05 in 11 % of runs with 256 images, 7 % with 1024
+    and 5.5 % with 10 000, over 50 independent readings; in 3.8 %, 3.0 % and 2.6 % where all readings were the same.
 
     It holds for squared errors in regression as well (R^2 above 0). `chance.loss` counts as known. Where the hold-out
     set has another mix of classes than the training set, an answer that ignores the images can be below it.
 
-    Looks whose spread is not known are left out, but keep their number: a level must not depend on what was seen.
+    Readings whose spread is not known are left out, but keep their number: a level must not depend on what was seen.
 
     Args:
         alpha: between 0 and 1.

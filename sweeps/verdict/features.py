@@ -15,21 +15,21 @@ from sweeps.verdict.chance import Chance
 
 NAMES = (
     "progress",  # share of the budget's steps done
-    "gain",  # at the last look; below -1 it is -1 - ln(-gain)
+    "gain",  # at the last reading; below -1 it is -1 - ln(-gain)
     "best_gain",
-    "slope",  # of the gain over the recent looks, per budget
+    "slope",  # of the gain over the recent readings, per budget
     "projected",  # gain at the end, if it goes on like that
-    "projected_last",  # the same from the last two looks
+    "projected_last",  # the same from the last two readings
     "rising",  # share of the recent looks at which the gain rose
-    "unrest",  # log10 of the mean change of the gain from look to look
+    "unrest",  # log10 of the mean change of the gain from reading to reading
     "above_lowest",  # gain above its lowest
-    "since_start",  # gain above that of the first look
-    "bend",  # second half's slope less the first's, over the recent looks
+    "since_start",  # gain above that of the first reading
+    "bend",  # second half's slope less the first's, over the recent readings
     "train_gain",  # of the training loss over the last three intervals
-    "hits_recent",  # standard deviations above chance, over the last five looks
+    "hits_recent",  # standard deviations above chance, over the last five readings
     "hits_all",
     "signal",  # log10, of the logits
-    "signal_trend",  # against three looks before
+    "signal_trend",  # against three readings before
     "signal_lowest",
     "signal_highest",
     "signal_layers",  # of the layer with the least
@@ -44,17 +44,17 @@ NAMES = (
     "movement_total",  # log10, since the start
 )
 RECENT = 0.15  # share of the budget that counts as recent
-FEWEST = 3  # looks that count as recent, however long ago
+FEWEST = 3  # readings that count as recent, however long ago
 LOWEST_SIGNAL = 1e-13  # float32's rounding, squared
 LOWEST_GAIN = -20.0  # of a loss that is no number
 STILL = 1e-5  # movement below which a layer stands still
 
 
 def features_of(readings: Sequence[Reading], budget: int, chance: Chance) -> NDArray[np.float64]:
-    """Return the features of a run at its last look, in the order of NAMES.
+    """Return the features of a run at its last reading, in the order of NAMES.
 
     Args:
-        readings: all looks so far, at least one, in the order of their steps.
+        readings: all readings so far, at least one, in the order of their steps.
         budget: steps of the whole run.
     """
     last = readings[-1]
@@ -62,7 +62,7 @@ def features_of(readings: Sequence[Reading], budget: int, chance: Chance) -> NDA
     values = {"progress": progress, **_of_loss(readings, budget, chance), **_of_hits(readings, chance)}
     if last.layers:
         values |= _of_signal([reading for reading in readings if reading.layers])
-        values |= _of_movement([last_reading for last_reading in readings if last_reading.layers], budget)
+        values |= _of_movement([reading for reading in readings if reading.layers], budget)
     values["gradient"] = _log_at_least(last.gradient_norm, 1e-12)
     values["update"] = _log_at_least(last.update_ratio, 1e-12)
     return np.array([values.get(name, nan) for name in NAMES])
@@ -70,12 +70,12 @@ def features_of(readings: Sequence[Reading], budget: int, chance: Chance) -> NDA
 
 def _of_loss(readings: Sequence[Reading], budget: int, chance: Chance) -> dict[str, float]:
     measured = [reading for reading in readings if reading.measured]
-    train = [last_reading.train_loss for last_reading in readings if isfinite(last_reading.train_loss)][-3:]
+    train = [reading.train_loss for reading in readings if isfinite(reading.train_loss)][-3:]
     values = {"train_gain": _skill_on_log_scale(float(np.mean(train)), chance)} if train else {}
     if not measured:
         return values
-    gains = np.array([_skill_on_log_scale(own_reading.loss, chance) for own_reading in measured])
-    at = np.array([this_reading.step / budget for this_reading in measured])
+    gains = np.array([_skill_on_log_scale(reading.loss, chance) for reading in measured])
+    at = np.array([reading.step / budget for reading in measured])
     values |= {
         "gain": float(gains[-1]),
         "best_gain": float(gains.max()),
@@ -117,7 +117,7 @@ def _of_hits(readings: Sequence[Reading], chance: Chance) -> dict[str, float]:
 
 def _score_deviations(readings: Sequence[Reading], top1: float) -> float:
     count = sum(reading.count for reading in readings)
-    hits = sum(last_reading.hits1 for last_reading in readings)
+    hits = sum(reading.hits1 for reading in readings)
     return (hits - count * top1) / sqrt(count * top1 * (1 - top1))
 
 

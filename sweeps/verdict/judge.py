@@ -63,7 +63,7 @@ def judge(
     """Return the verdict on a run so far: `learning`, or a fate that stops it.
 
     Args:
-        readings: all looks so far, at least one, in the order of their steps.
+        readings: all readings so far, at least one, in the order of their steps.
         budget: steps of the whole run.
         limit: on the prognosis, from `calibration.calibrated_limit`; without it only mechanisms stop a run.
     """
@@ -160,15 +160,15 @@ def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DE
     """Return the verdict on a run whose budget is used up: a mechanism's, else `learned` or `at chance`.
 
     Args:
-        readings: all looks, at least one, in the order of their steps.
+        readings: all readings, at least one, in the order of their steps.
     """
     step = readings[-1].step
     if mechanism := by_mechanism(readings, chance, step, rules) or _collapse_verdict(readings, rules):
         return mechanism
-    if not isfinite(readings[-1].loss):  # no look is left in which it could become a number again
+    if not isfinite(readings[-1].loss):  # no reading is left in which it could become a number again
         reason = f"diverged at step {step}, the end: the hold-out loss is {readings[-1].loss}"
         return Verdict(Fate.DIVERGED, reason, stops=True)
-    if _scores_well(readings[-rules.looks :], chance, rules):
+    if _scores_well(readings[-rules.consecutive :], chance, rules):
         return Verdict(Fate.LEARNED, f"learned within {step} steps: {_describe_score(readings, chance)}")
     if _has_learned(readings, chance, rules):
         how = "back"
@@ -183,7 +183,7 @@ def is_learner(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAU
     """
     measured = [reading for reading in readings if reading.measured]
     return _has_learned(measured, chance, rules) or (
-        bool(measured) and _scores_well(measured[-rules.looks :], chance, rules)
+        bool(measured) and _scores_well(measured[-rules.consecutive :], chance, rules)
     )
 
 
@@ -192,14 +192,14 @@ def _has_learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> b
 
 
 def _scores_well(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
-    """Return whether the looks together score well above chance, or one of them has a loss well below it.
+    """Return whether the readings together score well above chance, or one of them has a loss well below it.
 
     In regression the loss alone tells: at 98 % of chance R^2 is 0.02.
     """
     count = sum(reading.count for reading in readings)
     if not chance.classes or not count:
         return _has_learned(readings, chance, rules)
-    top1 = sum(last_reading.hits1 for last_reading in readings) / count
+    top1 = sum(reading.hits1 for reading in readings) / count
     # Three times chance is more than all images where one class makes up a third: then half of the way to all will do.
     bar = min(rules.learned_factor * chance.top1, (1 + chance.top1) / 2)
     return top1 > bar or _has_learned(readings, chance, rules)

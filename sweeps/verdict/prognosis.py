@@ -77,16 +77,16 @@ def learner_log_odds(readings: Sequence[Reading], budget: int, chance: Chance, b
     """Log odds that the run is a learner at the end, or that it is among the best quarter of the learners.
 
     Args:
-        readings: all looks so far, at least one, in the order of their steps.
+        readings: all readings so far, at least one, in the order of their steps.
         budget: steps of the whole run.
     """
     return _trees("best" if best else "learner").log_odds(features_of(readings, budget, chance))
 
 
 def kind_of(readings: Sequence[Reading]) -> str:
-    """Return what a run's looks hold: `full` (layers too), `hits` or `loss` alone."""
+    """Return what a run's readings hold: `full` (layers too), `hits` or `loss` alone."""
     if any(reading.layers for reading in readings):
         return "full"
-    if any(last_reading.count and last_reading.hits1 for last_reading in readings):
+    if any(reading.count and reading.hits1 for reading in readings):
         return "hits"
     return "loss"

@@ -43,7 +43,7 @@ class Recorded:
 
     @property
     def best_skill_score(self) -> float:
-        """Return the best information gain, or R^2, of any look; minus infinity if none was a number."""
+        """Return the best information gain, or R^2, of any reading; minus infinity if none was a number."""
         return self.chance.skill_score(lowest_loss(self.readings))
 
 
@@ -97,10 +97,11 @@ def _rounded_number(value: float, digits: int = DIGITS) -> float | None:
 def read_runs(path: Path) -> Iterator[Recorded]:
     """Yield the runs of a file, compressed or not.
 
-    A record holds `id`, `task` and `looks` with their `step`; anything else may be missing or null. A loss that is
-    missing is that of the look before (at first chance's), unless the look says that it was not finite (`finite` false,
-    or a training loss of null since the look before); of a look at layers alone it is not a number, and the count 0.
-    Looks are put in the order of their steps; of two at the same step the later counts.
+    A record holds `id`, `task` and its readings, under the name of `looks`, with their `step`; anything else may be
+    missing or null. A loss that is missing is that of the reading before (at first chance's), unless the reading says
+    that it was not finite (`finite` false, or a training loss of null since the reading before). Of a reading of layers
+    alone the loss is not a number, and the count 0. Readings are put in the order of their steps; of two at the same
+    step the later counts.
 
     Raises:
         InputError: the file cannot be read, or a line is no record; the message names the line and the key.
@@ -126,7 +127,7 @@ def _run_from_record(values: Mapping[str, Any]) -> Recorded:
     task = values["task"]
     measured = sorted({int(value["step"]): value for value in values["looks"] if value is not None}.items())
     if not measured or measured[0][0] < 0:
-        raise ValueError("no look" if not measured else f"a look at step {measured[0][0]}")
+        raise ValueError("no looks" if not measured else f"a look at step {measured[0][0]}")
     classes = _class_count(task)
     if classes:
         usual = Chance.balanced(classes)
@@ -164,7 +165,7 @@ def _class_count(task: Mapping[str, Any]) -> int:
 
 
 def _train_loss(reading: Mapping[str, Any], since: Sequence[float | None]) -> float:
-    """Mean since the look before; infinite where one step's was not finite."""
+    """Mean since the reading before; infinite where one step's was not finite."""
     if "train_loss" in reading or not since:
         return _to_float(reading.get("train_loss"), nan)
     if None not in since:

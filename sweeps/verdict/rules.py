@@ -1,4 +1,4 @@
-"""Rules that end a run on a mechanism: each looks at the readings so far and answers with the reason, or None.
+"""Rules that end a run on a mechanism: each reads the readings so far and returns the reason, or None.
 
 A rule says why such a run cannot recover, and was tried on recorded runs to their full horizon: a sign that a learner
 ever showed is no mechanism. Patience with a run that is at chance for no such reason is a matter of `calibration`.
@@ -28,9 +28,9 @@ class Rules:
         looks: looks in a row that must agree before a run is stopped. One look may be a fluke: float16 skips steps that
             overflow, and the signal dips.
         least_signal: signal of the logits below which a run is collapsed: float32's rounding. Above it runs come back:
-            one of swish units fell from .6 to 1.6e-9, rose at each look and ended at an information gain of .93.
+            one of swish units fell from .6 to 1.6e-9, rose at each reading and ended at an information gain of .93.
         lost_share: of the highest signal before, to which it must have sunk too. A net may start below the limit and
-            rise: one of logistic units went from 3e-8 through 1e-6 at its third look to 100 % top-1.
+            rise: one of logistic units went from 3e-8 through 1e-6 at its third reading to 100 % top-1.
         saturated: share of a layer's outputs at the flat ends of its activation from which on the layer is saturated.
         low_signal: of the logits, below which a saturated layer has cut them off from the inputs.
         least_movement: of the largest kernel, in the rest of the budget at this pace: below it a run is frozen.
@@ -46,7 +46,7 @@ class Rules:
     rejections: int = 0
     unborn_signal: float = 1e-11
     grace: float = 0.05
-    looks: int = 3
+    consecutive: int = 3
     least_signal: float = 1e-10
     lost_share: float = 1e-2
     saturated: float = 0.999
@@ -57,11 +57,11 @@ class Rules:
 
 
 def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """NaN or Inf: in a weight at the last look, or in the hold-out loss at the last looks in a row.
+    """Return the reason where a weight is NaN or infinite, or the hold-out loss is so at the last readings in a row.
 
-    A weight needs no second look: no optimiser of ours turns NaN or Inf back into a finite number. The training loss
+    A weight needs no second reading: no optimiser of ours turns NaN or Inf back into a finite number. The training loss
     has no say: under mixed_float16 a single batch may overflow, its step is skipped, and the run goes on soundly. A
-    loss scale that is exhausted shows as a hold-out loss that is no number at every look.
+    loss scale that is exhausted shows as a hold-out loss that is no number at every reading.
     """
     last = readings[-1]
     if not last.finite:
@@ -71,29 +71,28 @@ def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
         else:
             before = "from the start"
         return f"diverged at step {last.step}: a weight is NaN or infinite ({before})"
-    measured = _last_looks(
-        [last_reading for last_reading in readings if last_reading.measured or not last_reading.layers], rules.looks
+    measured = _last_readings(
+        [reading for reading in readings if reading.measured or not reading.layers], rules.consecutive
     )
-    if measured and not any(isfinite(this_reading.loss) for this_reading in measured):
-        losses = ", ".join(f"{own_reading.loss:.3g}" for own_reading in measured)
-        return f"diverged at step {last.step}: the hold-out loss at the last {len(measured)} looks is {losses}"
+    if measured and not any(isfinite(reading.loss) for reading in measured):
+        losses = ", ".join(f"{reading.loss:.3g}" for reading in measured)
+        return f"diverged at step {last.step}: the hold-out loss at the last {len(measured)} readings is {losses}"
     return None
 
 
 def cut_off(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """Return all units of a layer give the same output whatever the input, and so do the logits, at the last looks in a
-    row.
+    """Return the reason where a layer, and the logits, give the same output for every input, at the last readings.
 
     A ReLU that is off for every input passes no gradient: where a whole layer is off, and no path leads around it, the
     gradient of every kernel up to it is exactly zero. Only the biases behind it still learn the class frequencies.
     """
-    measured = _last_looks(_with_layers(readings), rules.looks)
+    measured = _last_readings(_with_layers(readings), rules.consecutive)
     if not measured or not all(_constant_layers(reading.layers) for reading in measured):
         return None
     layer = next(layer for layer in measured[-1].layers if layer.dead >= 1)
     return (
         f"collapsed at step {measured[-1].step}: every unit of {layer.name} gives the same output for every input, so "
-        f"that no gradient passes it (at the last {len(measured)} looks)"
+        f"that no gradient passes it (at the last {len(measured)} readings)"
     )
 
 
@@ -102,39 +101,39 @@ def _constant_layers(layers: Sequence[LayerVitals]) -> bool:
 
 
 def collapsed(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """Return every input gives the same output: the logits had a signal and lost it to rounding, at the last looks in a
-    row.
+    """Return the reason where the logits had a signal and lost it to rounding, at the last readings.
 
-    The gradient of a kernel is a sum over inputs of what came in times what goes back; where all inputs look the same,
-    it cannot tell one class from another. A signal that is not a number is no collapse, one that was never there may
-    still come, and so may one that rises.
+    Every input then gives the same output. The gradient of a kernel is a sum over inputs of what came in times what
+    goes back; where all inputs are the same, it cannot tell one class from another. A signal that is not a number is no
+    collapse. One that was never there may still come, and so may one that rises.
     """
     known = _with_layers(readings)
-    measured = _last_looks(known, rules.looks)
-    if not measured or not all(own_reading.signal < rules.least_signal for own_reading in measured):
+    measured = _last_readings(known, rules.consecutive)
+    if not measured or not all(reading.signal < rules.least_signal for reading in measured):
         return None
     before = max((reading.signal for reading in known[: -len(measured)] if isfinite(reading.signal)), default=inf)
     last = measured[-1]
     if last.signal > rules.lost_share * before or last.signal > 2 * measured[0].signal:
         return None
-    signals = ", ".join(f"{last_reading.signal:.1e}" for last_reading in measured)
+    signals = ", ".join(f"{reading.signal:.1e}" for reading in measured)
     layer = next(layer.name for layer in last.layers if layer.signal < rules.least_signal)
     return (
         f"collapsed at step {last.step}: every input gives the same output (signal of the logits {signals} at the last "
-        f"{len(measured)} looks, limit {rules.least_signal:g}); the signal is lost from {layer} on"
+        f"{len(measured)} readings, limit {rules.least_signal:g}); the signal is lost from {layer} on"
     )
 
 
 def saturated(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """Return a layer's outputs are all at the flat ends of its activation and the logits' signal is low, at the last
-    looks.
+    """Return the reason where a layer's outputs are at the flat ends of its activation and the logits' signal is low.
+
+    Both must hold at the last readings.
 
     The derivative there is at most .02 (tanh) of its largest, for every input: what goes back through the layer is that
     much smaller, and what would move the layer itself too. With a signal behind it the layer is a set of fixed features
     that the rest may learn from, or a gate that stands open: that is no death.
     """
-    measured = _last_looks(_with_layers(readings), rules.looks)
-    if not measured or not all(last_reading.signal < rules.low_signal for last_reading in measured):
+    measured = _last_readings(_with_layers(readings), rules.consecutive)
+    if not measured or not all(reading.signal < rules.low_signal for reading in measured):
         return None
     layers = {layer.name for layer in measured[-1].layers}
     for reading in measured:
@@ -145,17 +144,17 @@ def saturated(readings: Sequence[Reading], rules: Rules) -> str | None:
     step = measured[-1].step
     return (
         f"collapsed at step {step}: {rules.saturated:.1%} of the outputs of {name} or more are at the flat "
-        f"ends of its activation (at the last {len(measured)} looks)"
+        f"ends of its activation (at the last {len(measured)} readings)"
     )
 
 
 def frozen(readings: Sequence[Reading], budget: int, rules: Rules) -> str | None:
-    """Return the steps left, each as large as the last, would not move any kernel by a thousandth of its size.
+    """Return the reason where the steps left, each as large as the last, would hardly move any kernel.
 
     The size of a step is its learning rate's and epsilon's doing; with a constant rate, a pace that did not grow over
-    the looks will not grow a thousandfold later. Adadelta's grows from nothing: a pace that grows is not frozen.
+    the readings will not grow a thousandfold later. Adadelta's grows from nothing: a pace that grows is not frozen.
     """
-    measured = _last_looks(readings, rules.looks)
+    measured = _last_readings(readings, rules.consecutive)
     if not measured or not all(
         reading.update_ratio * (budget - reading.step) < rules.least_movement for reading in measured
     ):
@@ -170,9 +169,9 @@ def frozen(readings: Sequence[Reading], budget: int, rules: Rules) -> str | None
 
 
 def dead_at_init(readings: Sequence[Reading], rules: Rules) -> str | None:
-    """Say whether, before the first step, the logits are the same for every input, where that may be judged.
+    """Return the reason where, before the first step, the logits are the same for every input.
 
-    It is rounding that tells the inputs apart, and gradients are sums over inputs that look the same.
+    It is rounding that tells the inputs apart, and gradients are sums over inputs that are all the same.
     """
     first = readings[0]
     if not rules.rejections or len(readings) > 1 or first.step > 0 or not first.layers:
@@ -193,11 +192,11 @@ def _with_layers(readings: Sequence[Reading]) -> list[Reading]:
     return [reading for reading in readings if reading.layers]
 
 
-def _last_looks(readings: Sequence[Reading], count: int) -> Sequence[Reading]:
-    """Return the last looks after training began, as many as must agree; none while there are fewer.
+def _last_readings(readings: Sequence[Reading], count: int) -> Sequence[Reading]:
+    """Return the last readings after training began, as many as must agree; none while there are fewer.
 
-    The look at step 0 does not count: it tells of the initialiser, not of training, there is no training loss yet, and
-    batch normalisation has no statistics. Leaving it out costs one interval.
+    The reading at step 0 does not count: it tells of the initialiser, not of training. There is no training loss yet,
+    and batch normalisation has no statistics. Leaving it out costs one interval.
     """
     measured = readings[-count:]
     if len(measured) == count and measured[0].step > 0:

@@ -143,8 +143,8 @@ def objective_value(space: Space, reading: Reading, chance: Chance) -> float:
     return space.measure.read_reading(reading, chance)
 
 
-def best_look(space: Space, readings: Sequence[Reading], chance: Chance) -> Reading:
-    """Return the look with the best value, the first of equals; the last where none has a number."""
+def best_reading(space: Space, readings: Sequence[Reading], chance: Chance) -> Reading:
+    """Return the reading with the best value, the first of equals; the last where none has a number."""
     sign = space.measure.sign
     with_number = [reading for reading in readings if math.isfinite(objective_value(space, reading, chance))]
     return max(
@@ -160,7 +160,7 @@ def outcome_attributes(outcome: Outcome, space: Space, setting: JudgeContext | N
         config = setting.config
         chance = setting.chance
         last = outcome.readings[-1]
-        best = best_look(space, outcome.readings, chance)
+        best = best_reading(space, outcome.readings, chance)
         passes = best.step * config.batch_size / setting.images
         if space.budget.epochs:
             epochs = best.step / config.report_interval

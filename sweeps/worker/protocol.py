@@ -14,10 +14,10 @@ class Run(Protocol):
     def __iter__(self) -> "Run": ...
 
     def __next__(self) -> Reading | None:
-        """Train up to the next look; None where it was interrupted before: pull again to go on.
+        """Train up to the next reading; None where it was interrupted before: pull again to go on.
 
         Raises:
-            StopIteration: the last look has been given.
+            StopIteration: the last reading has been given.
             TrialError: the trial cannot be trained.
         """
         ...

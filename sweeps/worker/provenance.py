@@ -7,7 +7,7 @@ from typing import Any
 
 from sweeps import store
 from sweeps.config import Config
-from sweeps.data.arrays import Arrays, digest
+from sweeps.data.arrays import Arrays, digest_arrays
 
 PACKAGES = ("sweeps", "keras", "tensorflow", "numpy", "optuna")
 
@@ -16,7 +16,7 @@ def provenance_attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str,
     """Return a trial's attributes that say what trained it."""
     values = {
         store.CONFIG_DIGEST: config.digest(),
-        store.DATA_DIGEST: digest(arrays),
+        store.DATA_DIGEST: digest_arrays(arrays),
         store.INPUT_SHAPE: list(arrays.input_shape),
         store.VERSIONS: installed_versions(),
     }

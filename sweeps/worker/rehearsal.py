@@ -7,7 +7,7 @@ from sweeps.errors import SpaceError, SweepsError, one_line
 from sweeps.space.space import Space
 from sweeps.worker.protocol import Load, Train
 
-LOOK_IMAGES = 64  # enough for a look to run through all its code
+HOLDOUT_IMAGES = 64  # enough for a reading to run through all its code
 
 
 def rehearse(space: Space, train: Train, load: Load, source: str) -> int:
@@ -25,7 +25,9 @@ def rehearse(space: Space, train: Train, load: Load, source: str) -> int:
     except Exception as exc:  # users' files and functions may raise anything; a person wants one line
         raise SpaceError(source, [("data", _error_reason(exc))]) from exc
     few = replace(
-        arrays, holdout_images=arrays.holdout_images[:LOOK_IMAGES], holdout_labels=arrays.holdout_labels[:LOOK_IMAGES]
+        arrays,
+        holdout_images=arrays.holdout_images[:HOLDOUT_IMAGES],
+        holdout_labels=arrays.holdout_labels[:HOLDOUT_IMAGES],
     )
     for config in configs:
         brief = config.model_copy(update={"steps": 1, "report_interval": 1})

@@ -182,7 +182,7 @@ def test_a_worker_keeps_what_a_person_wrote_while_the_trial_ran(tmp_path: Path) 
 
 def test_a_survey_names_what_decides(sixteen: Any) -> None:
     _, _, study = sixteen
-    found = autopsies.look_over(study)
+    found = autopsies.survey_study(study)
     assert (found.trials, found.note) == (16, "")
     assert 0 < found.learned < 16
     assert found.deciders[0].name == "constraint"
@@ -191,10 +191,10 @@ def test_a_survey_names_what_decides(sixteen: Any) -> None:
 
 def test_few_trials_or_one_outcome_are_said_to_tell_nothing(tmp_path: Path) -> None:
     _, study = made(tmp_path, 3)
-    assert autopsies.look_over(study).note == "3 finished trials say too little; 8 are the fewest"
+    assert autopsies.survey_study(study).note == "3 finished trials say too little; 8 are the fewest"
     (tmp_path / "all").mkdir()
     _, study = made(tmp_path / "all", 8, fakes.collapsing)
-    assert autopsies.look_over(study).note == "none of 8 trials learned: nothing to compare"
+    assert autopsies.survey_study(study).note == "none of 8 trials learned: nothing to compare"
 
 
 def test_the_autopsy_command_prints_draws_and_notes(sixteen: Any, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_survey_command_speaks_to_people_and_to_machines(sixteen: Any) -> No
     folder, _, study = sixteen
     shown = run_sweeps("survey", "tiny", cwd=folder)
     assert shown.returncode == 0, shown.stderr
-    found = autopsies.look_over(study)
+    found = autopsies.survey_study(study)
     assert f"tiny: {found.learned} of 16 trials learned" in shown.stdout
     assert "where runs live: constraint standardize_unit" in shown.stdout
     values = json.loads(run_sweeps("survey", "tiny", "--json", cwd=folder).stdout)

@@ -90,7 +90,7 @@ def test_equal_data_have_equal_digests_and_others_have_others() -> None:
             "holdout_images": images[1900:],
             "holdout_labels": labels[1900:],
         }
-        return arrays.digest(Arrays(**{**parts, **changes}, classes=3))
+        return arrays.digest_arrays(Arrays(**{**parts, **changes}, classes=3))
 
     assert digest() == digest()
     assert len({digest(), digest(train_labels=np.zeros(1900, np.int32))}) == 2

@@ -41,16 +41,16 @@ def folder(tmp_path: Path) -> Path:
 
 def test_an_npz_file_and_a_folder_hold_the_same(npz: Path, folder: Path) -> None:
     for path in (npz, folder):
-        arrays = data.load(config(path), 100)
+        arrays = data.load_arrays(config(path), 100)
         for name in NAMES:
             assert np.array_equal(getattr(arrays, name), WHOLE[name])
         assert arrays.classes == 5
         assert arrays.train_labels.dtype == np.int32
-    assert isinstance(data.load(config(folder), 100).train_images, np.memmap)
+    assert isinstance(data.load_arrays(config(folder), 100).train_images, np.memmap)
 
 
 def test_classes_and_counts_can_be_cut(npz: Path) -> None:
-    arrays = data.load(config(npz, classes=3, images=60), 64 - 4)
+    arrays = data.load_arrays(config(npz, classes=3, images=60), 64 - 4)
     assert np.bincount(arrays.train_labels).tolist() == [20, 20, 20]
     assert np.bincount(arrays.holdout_labels).tolist() == [20, 20, 20]
     chosen = arrays.train_images[np.arange(60)]
@@ -75,7 +75,7 @@ def test_arrays_that_do_not_fit_are_refused_with_the_mend(tmp_path: Path, change
     whole = {name: array for name, array in {**WHOLE, **change}.items() if array is not None}
     np.savez(tmp_path / "bad.npz", **whole)
     with pytest.raises(InputError, match=words):
-        data.load(config(tmp_path / "bad.npz"), 100)
+        data.load_arrays(config(tmp_path / "bad.npz"), 100)
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path, npz: Path) -> None:
@@ -83,11 +83,11 @@ def test_files_that_are_none_are_refused(tmp_path: Path, npz: Path) -> None:
     for path in (tmp_path / "nowhere.npz", tmp_path / "text.npz", tmp_path / "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(InputError, match="cannot be read"):
-            data.load(config(path), 100)
+            data.load_arrays(config(path), 100)
     with pytest.raises(InputError, match=r"set data.image_size = 12"):
-        data.load(config(npz, image_size=16), 100)
+        data.load_arrays(config(npz, image_size=16), 100)
     with pytest.raises(InputError, match=r"set budget.holdout_images = 100 or less"):
-        data.load(config(npz), 101)
+        data.load_arrays(config(npz), 101)
 
 
 def test_a_function_is_found_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,10 +100,10 @@ def test_a_function_is_found_in_the_working_directory(tmp_path: Path, monkeypatc
     )
     monkeypatch.chdir(tmp_path)
     table = DataConfig(source="their_data:load", classes=2, images=10, image_size=8)
-    arrays = data.load(table, 64)
+    arrays = data.load_arrays(table, 64)
     assert arrays.train_images.shape == (10, 8, 8, 1)
     assert arrays.holdout_labels.tolist() == [0, 1] * 32
     with pytest.raises(InputError, match="returned NoneType; return train_images, train_labels"):
-        data.load(table.model_copy(update={"source": "their_data:nothing"}), 64)
+        data.load_arrays(table.model_copy(update={"source": "their_data:nothing"}), 64)
     with pytest.raises(InputError, match="their_data has no missing"):
-        data.load(table.model_copy(update={"source": "their_data:missing"}), 64)
+        data.load_arrays(table.model_copy(update={"source": "their_data:missing"}), 64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sweeps.config import DataConfig
-from sweeps.data.digits import digits
+from sweeps.data.digits import make_digit_images
 from sweeps.errors import TrialError
 
 
@@ -14,7 +14,7 @@ def config(images: int, classes: int = 10, image_size: int = 8, seed: int = 0) -
 
 @pytest.mark.parametrize("size", [8, 16, 32])
 def test_each_image_is_one_of_scikit_learns_with_its_label_and_none_comes_twice(size: int) -> None:
-    arrays = digits(config(700, image_size=size), 300)
+    arrays = make_digit_images(config(700, image_size=size), 300)
     images = np.concatenate([arrays.train_images, arrays.holdout_images])
     labels = np.concatenate([arrays.train_labels, arrays.holdout_labels])
     assert images.shape == (1000, size, size, 1)
@@ -35,7 +35,7 @@ def test_each_image_is_one_of_scikit_learns_with_its_label_and_none_comes_twice(
 
 
 def test_types_and_range() -> None:
-    arrays = digits(config(100), 64)
+    arrays = make_digit_images(config(100), 64)
     assert isinstance(arrays.train_images, np.ndarray)
     assert arrays.train_images.dtype == np.uint8
     assert arrays.train_labels.dtype == arrays.holdout_labels.dtype == np.int32
@@ -43,19 +43,19 @@ def test_types_and_range() -> None:
 
 
 def test_both_sets_are_balanced() -> None:
-    arrays = digits(config(1000), 300)
+    arrays = make_digit_images(config(1000), 300)
     assert np.array_equal(np.bincount(arrays.holdout_labels), np.full(10, 30))
     assert np.array_equal(np.bincount(arrays.train_labels), np.full(10, 100))
 
 
 def test_only_the_first_classes_are_shown() -> None:
-    arrays = digits(config(200, classes=3), 64)
+    arrays = make_digit_images(config(200, classes=3), 64)
     assert set(arrays.train_labels) == set(arrays.holdout_labels) == {0, 1, 2}
     assert arrays.classes == 3
 
 
 def test_the_seed_decides_the_holdout_set_and_the_number_of_training_images_does_not() -> None:
-    first, more, other = digits(config(100), 64), digits(config(900), 64), digits(config(100, seed=1), 64)
+    first, more, other = make_digit_images(config(100), 64), make_digit_images(config(900), 64), make_digit_images(config(100, seed=1), 64)
     assert np.array_equal(first.holdout_images, more.holdout_images)
     assert isinstance(first.train_images, np.ndarray)
     assert np.array_equal(first.train_images, more.train_images[:100])
@@ -65,7 +65,7 @@ def test_the_seed_decides_the_holdout_set_and_the_number_of_training_images_does
 def test_all_images_can_be_used() -> None:
     from sklearn.datasets import load_digits
 
-    arrays = digits(config(1797 - 1024), 1024)
+    arrays = make_digit_images(config(1797 - 1024), 1024)
     assert len(arrays.train_images) == 773
     counts = np.bincount(np.concatenate([arrays.train_labels, arrays.holdout_labels]))
     assert np.array_equal(counts, np.bincount(load_digits().target))
@@ -75,11 +75,11 @@ def test_too_many_training_images_are_refused_with_the_largest_number_possible()
     with pytest.raises(
         TrialError, match=r"1797 images .* 1024 held out, 773 are left .* not 774; set data.images to 773"
     ):
-        digits(config(774), 1024)
+        make_digit_images(config(774), 1024)
 
 
 @pytest.mark.parametrize("holdout", [1788, 1797, 5000])
 def test_too_many_held_out_images_are_refused_with_the_largest_number_possible(holdout: int) -> None:
     with pytest.raises(TrialError, match="set holdout_images to 1787 or less"):
-        digits(config(10), holdout)
-    assert len(digits(config(10), 1787).train_images) == 10
+        make_digit_images(config(10), holdout)
+    assert len(make_digit_images(config(10), 1787).train_images) == 10

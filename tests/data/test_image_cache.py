@@ -27,7 +27,7 @@ def config(store: Path, **values: Any) -> DataConfig:
 
 
 def test_the_whole_store_is_mapped_in_its_order(path: Path) -> None:
-    arrays = data.load(config(path), 120)
+    arrays = data.load_arrays(config(path), 120)
     assert isinstance(arrays.train_images, np.memmap)
     assert arrays.train_images.shape == (80, 16, 16, 3)
     wanted = np.array([[3, 70], [0, 12]])
@@ -37,7 +37,7 @@ def test_the_whole_store_is_mapped_in_its_order(path: Path) -> None:
 
 
 def test_fewer_classes_and_images_are_a_balanced_part(path: Path) -> None:
-    arrays = data.load(config(path, classes=3, images=30), 90)
+    arrays = data.load_arrays(config(path, classes=3, images=30), 90)
     assert np.bincount(arrays.train_labels).tolist() == [10, 10, 10]
     assert np.bincount(arrays.holdout_labels).tolist() == [30, 30, 30]
     assert arrays.classes == 3
@@ -45,12 +45,12 @@ def test_fewer_classes_and_images_are_a_balanced_part(path: Path) -> None:
     assert isinstance(arrays.train_images.array, np.memmap)
     rows = arrays.train_images.chosen
     assert np.array_equal(np.load(path / "train-labels.npy")[rows], arrays.train_labels)
-    other = data.load(config(path, classes=3, images=30, seed=1), 90)
+    other = data.load_arrays(config(path, classes=3, images=30, seed=1), 90)
     assert not np.array_equal(rows, other.train_images.chosen)  # type: ignore[union-attr]
 
 
 def test_asking_for_more_images_than_there_are_takes_all(path: Path) -> None:
-    assert len(data.load(config(path, images=1000), 64).train_images) == 80
+    assert len(data.load_arrays(config(path, images=1000), 64).train_images) == 80
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_asking_for_more_images_than_there_are_takes_all(path: Path) -> None:
 )
 def test_a_store_that_does_not_fit_is_refused_with_the_mend(path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        data.load(config(path, **change), 64)
+        data.load_arrays(config(path, **change), 64)
 
 
 def test_too_few_holdout_images_and_damaged_files_are_told(path: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"120 hold-out images .* set budget.holdout_images = 120 or less"):
-        data.load(config(path), 121)
+        data.load_arrays(config(path), 121)
     for name, content in (("store.json", "{"), ("train-labels.npy", ""), ("holdout-images.npy", None)):
         copy = tmp_path / name
         copy.mkdir()
@@ -76,4 +76,4 @@ def test_too_few_holdout_images_and_damaged_files_are_told(path: Path, tmp_path:
             (copy / file.name).write_bytes(file.read_bytes())
         (copy / name).unlink() if content is None else (copy / name).write_text(content)
         with pytest.raises(InputError, match="prepare the store again"):
-            data.load(config(copy), 64)
+            data.load_arrays(config(copy), 64)

@@ -22,7 +22,7 @@ def csv(path: Path, **values: Any) -> DataConfig:
 def test_a_csv_file_is_split_by_the_seed_and_its_target_standardised(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     np.savetxt(path, ROWS, delimiter=",", header="a,b,c,price", comments="")
-    arrays = data.load(csv(path), 64)
+    arrays = data.load_arrays(csv(path), 64)
     assert arrays.train_images.shape == (136, 3)
     assert arrays.classes == 0
     assert isinstance(arrays.train_images, np.ndarray)
@@ -34,11 +34,11 @@ def test_a_csv_file_is_split_by_the_seed_and_its_target_standardised(tmp_path: P
     targets = np.array([by_first[round(float(row[0]), 4)] for row in arrays.holdout_images])
     train_targets = np.array([by_first[round(float(row[0]), 4)] for row in arrays.train_images])
     assert np.allclose(arrays.holdout_labels, (targets - train_targets.mean()) / train_targets.std(), atol=1e-5)
-    other = data.load(csv(path, seed=1), 64)
+    other = data.load_arrays(csv(path, seed=1), 64)
     assert not np.array_equal(other.holdout_images, arrays.holdout_images)
     np.savetxt(path, ROWS, delimiter=",")  # without names
-    data.load.cache_clear()
-    assert np.array_equal(data.load(csv(path), 64).holdout_images, arrays.holdout_images)
+    data.load_arrays.cache_clear()
+    assert np.array_equal(data.load_arrays(csv(path), 64).holdout_images, arrays.holdout_images)
 
 
 def test_chance_of_a_regression_is_the_mean_and_r2_its_gain() -> None:
@@ -53,7 +53,7 @@ def test_chance_of_a_regression_is_the_mean_and_r2_its_gain() -> None:
 
 
 def test_the_diabetes_table_is_scikit_learn_s() -> None:
-    arrays = data.load(DataConfig(source="diabetes", task="regression", images=1000), 100)
+    arrays = data.load_arrays(DataConfig(source="diabetes", task="regression", images=1000), 100)
     rows, _ = load_diabetes(return_X_y=True, scaled=False)
     assert arrays.train_images.shape == (342, 10)
     there = {tuple(row) for row in rows.astype(np.float32).tolist()}
@@ -75,11 +75,11 @@ def test_the_diabetes_table_is_scikit_learn_s() -> None:
 def test_tables_that_cannot_be_learnt_are_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(InputError, match=words):
-        data.load(csv(tmp_path / "bad.csv"), 64)
+        data.load_arrays(csv(tmp_path / "bad.csv"), 64)
 
 
 def test_a_table_may_hold_classes(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "t.csv", np.c_[ROWS, np.arange(200) % 3], delimiter=",")
-    arrays = data.load(csv(tmp_path / "t.csv", task="classification", classes=3), 64)
+    arrays = data.load_arrays(csv(tmp_path / "t.csv", task="classification", classes=3), 64)
     assert arrays.train_images.shape == (136, 4)
     assert set(arrays.train_labels.tolist()) == {0, 1, 2}

@@ -7,9 +7,9 @@ from math import inf, isnan, log, nan
 from typing import Any
 
 import pytest
+from handmade import handmade_reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from looks import look
 
 from sweeps.diagnosis.autopsy import Autopsy, make_autopsy
 from sweeps.diagnosis.causes import MAY_HELP, Cause, describe_cause, may_help
@@ -30,19 +30,19 @@ def run(*looks: Reading, **layer: Any) -> list[Reading]:
 
 
 def alive(**values: Any) -> list[Reading]:
-    return [look(step, **values) for step in STEPS]
+    return [handmade_reading(step, **values) for step in STEPS]
 
 
 LOST = [
-    look(0, 6.0, signals=(0.5, 0.4, 0.3)),
-    look(20, 6.1, signals=(0.5, 0.4, 0.001)),
-    look(40, 6.2, signals=(0.5, 0.003, 1e-5)),
-    look(60, 6.3, signals=(0.4, 0.002, 1e-6)),
+    handmade_reading(0, 6.0, signals=(0.5, 0.4, 0.3)),
+    handmade_reading(20, 6.1, signals=(0.5, 0.4, 0.001)),
+    handmade_reading(40, 6.2, signals=(0.5, 0.003, 1e-5)),
+    handmade_reading(60, 6.3, signals=(0.4, 0.002, 1e-6)),
 ]
-LEARNED = [look(step, 5.9 - step / 20, hits1=3 + 5 * step) for step in STEPS]
+LEARNED = [handmade_reading(step, 5.9 - step / 20, hits1=3 + 5 * step) for step in STEPS]
 CASES: dict[Cause, tuple[Sequence[Reading], str]] = {
-    Cause.DIVERGED: ([*LEARNED[:2], look(40, nan, finite=False, signals=(0.5, nan, nan))], "diverged"),
-    Cause.CUT_OFF: (run(*(look(step, signals=(0.5, 0.0, 0.0)) for step in STEPS), dead=1.0), "collapsed"),
+    Cause.DIVERGED: ([*LEARNED[:2], handmade_reading(40, nan, finite=False, signals=(0.5, nan, nan))], "diverged"),
+    Cause.CUT_OFF: (run(*(handmade_reading(step, signals=(0.5, 0.0, 0.0)) for step in STEPS), dead=1.0), "collapsed"),
     Cause.SATURATED: (run(*alive(signals=(0.5, 0.2, 1e-3)), saturated=0.9995), "collapsed"),
     Cause.SIGNAL_LOST: (LOST, "at chance"),
     Cause.FROZEN: ([replace(each, update_ratio=1e-9) for each in alive()], "frozen"),
@@ -89,7 +89,11 @@ def test_a_run_that_diverged_died_at_its_last_look_and_one_at_chance_died_nowher
 
 
 def test_of_layers_that_lose_it_at_the_same_look_the_one_nearest_the_input_is_first() -> None:
-    readings = [look(0), look(20, signals=(0.5, 1e-4, 1e-5)), look(40, signals=(0.5, 1e-4, 1e-5))]
+    readings = [
+        handmade_reading(0),
+        handmade_reading(20, signals=(0.5, 1e-4, 1e-5)),
+        handmade_reading(40, signals=(0.5, 1e-4, 1e-5)),
+    ]
     first = find_symptoms(readings, CHANCE).first_lost
     assert first is not None
     assert (first.name, first.lost_at, first.highest) == ("conv_2", 20, 0.5)
@@ -117,7 +121,7 @@ def test_a_layer_around_which_a_path_leads_is_no_cause() -> None:
 
 
 def test_a_run_whose_gain_rises_crawls_however_large_its_steps() -> None:
-    readings = [look(step, 5.9 - step / 4000) for step in STEPS]
+    readings = [handmade_reading(step, 5.9 - step / 4000) for step in STEPS]
     assert make_autopsy(readings, CHANCE, "at chance", "").cause is Cause.CRAWLING
 
 
@@ -145,7 +149,9 @@ def test_the_domain_of_theorem_1_is_said_to_matter_for_selu_alone() -> None:
 
 @pytest.mark.parametrize(("first", "word"), [(1e-4, "vanishing"), (1.0, ""), (1e4, "exploding")])
 def test_gradients_that_vanish_or_explode_are_a_diagnosis(first: float, word: str) -> None:
-    layers = tuple(replace(each, gradient_norm=norm) for each, norm in zip(look(0).layers, (first, 1, 1), strict=True))
+    layers = tuple(
+        replace(each, gradient_norm=norm) for each, norm in zip(handmade_reading(0).layers, (first, 1, 1), strict=True)
+    )
     found = make_autopsy([replace(each, layers=layers) for each in alive()], CHANCE, "at chance", "")
     line = next(line for line in found.to_markdown().splitlines() if "gradient norm" in line)
     assert line.endswith(f"({word} towards the input)" if word else ": 1")
@@ -190,7 +196,7 @@ def test_advice_is_a_possibility_and_every_cause_but_none_has_some(cause: Cause)
 
 def test_regression_speaks_of_the_mean() -> None:
     chance = Chance(nan, nan, 1.0, 0)
-    readings = [replace(look(step, 1.001), hits1=0, hits5=0) for step in STEPS]
+    readings = [replace(handmade_reading(step, 1.001), hits1=0, hits5=0) for step in STEPS]
     found = make_autopsy(readings, chance, "at chance", "still at chance")
     assert "it ends by answering the mean" in found.to_markdown()
     assert "best R^2" in found.to_markdown()
@@ -198,15 +204,15 @@ def test_regression_speaks_of_the_mean() -> None:
 
 
 def test_a_single_look_and_one_without_layers_will_do() -> None:
-    single = make_autopsy([look(0)], CHANCE, "interrupted", "stopped by hand")
+    single = make_autopsy([handmade_reading(0)], CHANCE, "interrupted", "stopped by hand")
     assert single.cause is Cause.AT_CHANCE
-    bare = make_autopsy([replace(look(20), layers=())], CHANCE, "at chance", "")
+    bare = make_autopsy([replace(handmade_reading(20), layers=())], CHANCE, "at chance", "")
     assert "Layers at step" not in bare.to_markdown()
     assert bare.culprit is None
 
 
 def test_the_note_of_a_deep_net_keeps_the_layer_that_matters() -> None:
-    readings = [look(0, signals=(0.5,) * 60), look(20, signals=(*(0.5,) * 33, *(1e-5,) * 27))]
+    readings = [handmade_reading(0, signals=(0.5,) * 60), handmade_reading(20, signals=(*(0.5,) * 33, *(1e-5,) * 27))]
     note = make_autopsy(readings, CHANCE, "at chance", "").to_markdown()
     assert "of 60)" in note
     assert "| conv_1 |" in note

@@ -25,8 +25,8 @@ def objective(trial: optuna.Trial) -> float:
         model.add(keras.layers.Dense(32, activation=activation, name=f"hidden_{number + 1}"))
     model.add(keras.layers.Dense(10, activation="softmax"))
     model.compile(keras.optimizers.SGD(rate, momentum=0.9), "sparse_categorical_crossentropy")
-    look = DeadRunCallback(trial, x_val, y_val, steps=STEPS)  # added
-    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, callbacks=[look], verbose=0)
+    judge = DeadRunCallback(trial, x_val, y_val, steps=STEPS)  # added
+    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, callbacks=[judge], verbose=0)
     return float(model.evaluate(x_val, y_val, verbose=0))
 
 

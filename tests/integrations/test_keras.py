@@ -61,8 +61,8 @@ def study_of(classes: int | None = CLASSES, chance_loss: float | None = None) ->
 def fit(
     model: keras.Model, trial: optuna.Trial, targets: NDArray[Any] = LABELS, every: int | None = 4, **options: Any
 ) -> list[Reading]:
-    look = DeadRunCallback(trial, X_VAL, targets[128:], steps=STEPS, every=every)
-    model.fit(X, targets[:128], batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[look], **options)
+    reading = DeadRunCallback(trial, X_VAL, targets[128:], steps=STEPS, every=every)
+    model.fit(X, targets[:128], batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[reading], **options)
     return readings_of(trial)
 
 
@@ -72,10 +72,10 @@ def readings_of(trial: optuna.Trial) -> list[Reading]:
 
 def test_a_reading_holds_what_keras_and_numpy_say() -> None:
     model, trial = sequential(dense()), study_of().ask()
-    looks = fit(model, trial)
-    assert [look.step for look in looks] == [*range(0, STEPS + 1, 4)]
-    assert trial.study.trials[0].intermediate_values == {look.step: look.loss for look in looks[1:]}
-    last = looks[-1]
+    readings = fit(model, trial)
+    assert [reading.step for reading in readings] == [*range(0, STEPS + 1, 4)]
+    assert trial.study.trials[0].intermediate_values == {reading.step: reading.loss for reading in readings[1:]}
+    last = readings[-1]
     loss, accuracy = model.evaluate(X_VAL, Y_VAL, verbose=0)
     assert last.loss == pytest.approx(loss, rel=1e-4)
     assert last.hits1 == round(accuracy * len(X_VAL))
@@ -95,7 +95,7 @@ def test_a_reading_holds_what_keras_and_numpy_say() -> None:
     assert first.weights.omega_mean == pytest.approx(model.layers[0].get_weights()[0].sum(axis=0).mean(), rel=1e-4)
 
 
-def test_the_update_is_that_of_the_batch_before_the_look() -> None:
+def test_the_update_is_that_of_the_batch_before_the_reading() -> None:
     class Weights(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
             kept.append(self.model.layers[1].get_weights()[0])
@@ -104,21 +104,21 @@ def test_the_update_is_that_of_the_batch_before_the_look() -> None:
     model, trial = sequential(dense()), study_of().ask()
     callback = DeadRunCallback(trial, X_VAL, Y_VAL, steps=STEPS, every=6)
     model.fit(X, Y, batch_size=BATCH, epochs=2, verbose=0, callbacks=[Weights(), callback])
-    start, look, _ = readings_of(trial)
+    start, reading, _ = readings_of(trial)
     assert np.isnan([start.update_ratio, *(layer.update_ratio for layer in start.layers)]).all()
     ratio = np.linalg.norm(kept[6] - kept[5]) / np.linalg.norm(kept[5])
-    assert look.layers[1].update_ratio == pytest.approx(ratio, rel=1e-4)
-    assert look.update_ratio == max(layer.update_ratio for layer in look.layers)
+    assert reading.layers[1].update_ratio == pytest.approx(ratio, rel=1e-4)
+    assert reading.update_ratio == max(layer.update_ratio for layer in reading.layers)
 
 
-def test_the_training_loss_is_that_since_the_last_look() -> None:
+def test_the_training_loss_is_that_since_the_last_reading() -> None:
     model, trial = sequential(dense()), study_of().ask()
-    looks = fit(model, trial)
+    readings = fit(model, trial)
     of_epochs = [
-        (first.train_loss + second.train_loss) / 2 for first, second in zip(looks[1::2], looks[2::2], strict=True)
+        (first.train_loss + second.train_loss) / 2 for first, second in zip(readings[1::2], readings[2::2], strict=True)
     ]
     assert of_epochs == pytest.approx(model.history.history["loss"], rel=1e-4)
-    assert np.isnan(looks[0].train_loss)
+    assert np.isnan(readings[0].train_loss)
 
 
 def test_the_training_loss_is_without_regularisation() -> None:
@@ -153,7 +153,7 @@ def test_layers_whose_relus_are_all_off_have_collapsed() -> None:
     assert readings_of(trial)[-1].layers[0].dead == 1
 
 
-def test_a_net_that_diverges_is_stopped_at_the_next_look() -> None:
+def test_a_net_that_diverges_is_stopped_at_the_next_reading() -> None:
     model = sequential(dense())
     model.optimizer.learning_rate = 1e38
     with pytest.raises(optuna.TrialPruned, match="diverged at step 4: a weight is NaN or infinite"):
@@ -174,13 +174,13 @@ def test_another_pruners_decision_has_no_reason() -> None:
 LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def alike(looks: list[Reading], others: list[Reading]) -> None:
-    for look, other in zip(looks, others, strict=True):
-        assert (look.step, look.hits1, look.count) == (other.step, other.hits1, other.count)
+def alike(readings: list[Reading], others: list[Reading]) -> None:
+    for reading, other in zip(readings, others, strict=True):
+        assert (reading.step, reading.hits1, reading.count) == (other.step, other.hits1, other.count)
         numbers, of_other = (
             [each.loss, each.loss_std, each.train_loss, each.update_ratio]
             + [value for layer in each.layers for value in (layer.mean, layer.std, layer.signal, layer.dead)]
-            for each in (look, other)
+            for each in (reading, other)
         )
         assert numbers == pytest.approx(of_other, rel=1e-3, abs=1e-5, nan_ok=True)
 
@@ -227,52 +227,52 @@ def test_a_functional_convolution_net_with_validation_and_class_rows() -> None:
     model = keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax", name="last")(x))
     model.compile("adam", "categorical_crossentropy")
     rows, trial = np.eye(CLASSES, dtype="float32")[LABELS], study_of().ask()
-    look = DeadRunCallback(trial, images[128:], Y_VAL[:, np.newaxis], steps=16)
+    reading = DeadRunCallback(trial, images[128:], Y_VAL[:, np.newaxis], steps=16)
     validation = (images[128:], rows[128:])
-    model.fit(images[:128], rows[:128], BATCH, epochs=2, verbose=0, callbacks=[look], validation_data=validation)
-    looks = readings_of(trial)
-    assert [look.step for look in looks] == [*range(17)]
-    assert [layer.name for layer in looks[-1].layers] == ["convolution", "last"]
-    assert looks[-1].loss == pytest.approx(model.history.history["val_loss"][-1], rel=1e-3)
-    assert 0 <= looks[-1].layers[0].saturated < 0.1
+    model.fit(images[:128], rows[:128], BATCH, epochs=2, verbose=0, callbacks=[reading], validation_data=validation)
+    readings = readings_of(trial)
+    assert [reading.step for reading in readings] == [*range(17)]
+    assert [layer.name for layer in readings[-1].layers] == ["convolution", "last"]
+    assert readings[-1].loss == pytest.approx(model.history.history["val_loss"][-1], rel=1e-3)
+    assert 0 <= readings[-1].layers[0].saturated < 0.1
 
 
 def test_a_model_whose_layers_cannot_be_watched() -> None:
     model = Subclassed()
     model.compile(keras.optimizers.SGD(0.1), LOGITS, metrics=["accuracy"])
-    looks = fit(model, study_of().ask())
+    readings = fit(model, study_of().ask())
     loss, accuracy = model.evaluate(X_VAL, Y_VAL, verbose=0)
-    assert looks[-1].loss == pytest.approx(loss, rel=1e-4)
-    assert looks[-1].hits1 == round(accuracy * len(X_VAL))
-    assert all(look.layers == () for look in looks)
-    assert looks[-1].update_ratio > 0
+    assert readings[-1].loss == pytest.approx(loss, rel=1e-4)
+    assert readings[-1].hits1 == round(accuracy * len(X_VAL))
+    assert all(reading.layers == () for reading in readings)
+    assert readings[-1].update_ratio > 0
 
 
 def test_a_sequential_model_that_is_built_by_its_first_batch_is_watched() -> None:
     model = keras.Sequential(dense())
     model.compile("sgd", "sparse_categorical_crossentropy")
-    assert [len(look.layers) for look in fit(model, study_of().ask(), every=None)] == [3] * 21
+    assert [len(reading.layers) for reading in fit(model, study_of().ask(), every=None)] == [3] * 21
 
 
 def test_steps_that_keras_runs_together_are_looked_at_together() -> None:
     model = sequential(dense())
     model.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=4)
-    looks = fit(model, study_of().ask(), every=3)
-    assert [look.step for look in looks] == [*range(0, STEPS + 1, 4)]
-    assert all(np.isnan(look.update_ratio) for look in looks)
+    readings = fit(model, study_of().ask(), every=3)
+    assert [reading.step for reading in readings] == [*range(0, STEPS + 1, 4)]
+    assert all(np.isnan(reading.update_ratio) for reading in readings)
 
 
 def test_training_in_several_parts_is_one_run() -> None:
     model, trial = sequential(dense()), study_of().ask()
-    look = DeadRunCallback(trial, X_VAL, Y_VAL, steps=STEPS, every=10)
+    reading = DeadRunCallback(trial, X_VAL, Y_VAL, steps=STEPS, every=10)
     for _ in range(2):
-        model.fit(X, Y, batch_size=BATCH, epochs=2, verbose=0, callbacks=[look])
+        model.fit(X, Y, batch_size=BATCH, epochs=2, verbose=0, callbacks=[reading])
     assert [reading.step for reading in readings_of(trial)] == [0, 10, 20, 30]
 
 
 def test_a_script_can_be_replayed_without_a_study() -> None:
-    look = DeadRunCallback(optuna.trial.FixedTrial({}), X_VAL, Y_VAL, steps=STEPS)
-    sequential(dense()).fit(X, Y, verbose=0, callbacks=[look])
+    reading = DeadRunCallback(optuna.trial.FixedTrial({}), X_VAL, Y_VAL, steps=STEPS)
+    sequential(dense()).fit(X, Y, verbose=0, callbacks=[reading])
 
 
 def test_what_it_cannot_score_is_refused() -> None:
@@ -283,6 +283,6 @@ def test_what_it_cannot_score_is_refused() -> None:
         with pytest.raises(ValueError, match="must be at least 1"):
             DeadRunCallback(trial, X_VAL, Y_VAL, **wrong)
     model = sequential(dense(None, 2), "mse")
-    look = DeadRunCallback(trial, X_VAL, X_VAL[:, 0], steps=STEPS)
+    reading = DeadRunCallback(trial, X_VAL, X_VAL[:, 0], steps=STEPS)
     with pytest.raises(ValueError, match="must be one tensor"):
-        model.fit(X, X[:, :2], verbose=0, callbacks=[look])
+        model.fit(X, X[:, :2], verbose=0, callbacks=[reading])

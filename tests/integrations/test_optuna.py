@@ -66,7 +66,7 @@ def test_a_diverging_trial_is_pruned_with_its_reason() -> None:
     assert ended.state == TrialState.PRUNED
     assert len(ended.intermediate_values) == 6
     assert ended.user_attrs["fate"] == "diverged"
-    assert ended.user_attrs["reason"].startswith("diverged at step 85: the hold-out loss at the last 3 looks is nan")
+    assert ended.user_attrs["reason"].startswith("diverged at step 85: the hold-out loss at the last 3 readings is nan")
 
 
 def test_infinite_losses_diverge_too() -> None:

@@ -52,7 +52,7 @@ def subclassed(config: Config) -> keras.Model:
 
 @keras.saving.register_keras_serializable("own_net")
 class Jitter(layers.Layer):
-    """Noise, in inference too, so that looks move a random generator."""
+    """Noise, in inference too, so that readings move a random generator."""
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -97,7 +97,7 @@ def pulled() -> Iterator[Pulled]:
         patch.setattr(Trainer, "_step", counted_step)
         patch.setattr(Trainer, "evaluate", counted_evaluate)
         patch.setattr(train_module, "CHUNK_BYTES", 3 * 32 * SIZE * SIZE)
-        patch.setattr(train_module, "EVALUATION_BATCH", 12)  # three for each look
+        patch.setattr(train_module, "EVALUATION_BATCH", 12)  # three for each reading
         yield pulled
 
 

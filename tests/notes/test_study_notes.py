@@ -34,7 +34,7 @@ def test_before_its_first_trial_it_says_what_is_asked_and_what_it_truncates() ->
     assert note.startswith("## Why does deep SELU on grey Places365 stay at 1 of 365, and what rescues it?")
     assert "### As of 0 of 60 trials" in note
     assert "Guessing is right once in 365 times" in note
-    assert "60 trials of 300 steps, a look every 20, at 3,650 hold-out images" in note
+    assert "60 trials of 300 steps, a reading every 20, at 3,650 hold-out images" in note
     assert "| data.images | 100,000 | 2,000,000 |" in note
     assert "| model.width | 16 | 64 |" in note
 
@@ -48,7 +48,7 @@ def test_where_less_is_better_and_in_regression_it_says_so() -> None:
     note = study_notes.make_study_note(1, prices, [])
     assert "Chance is predicting the mean." in note
     assert "Intermediate values are R^2: 0 is chance" in note
-    assert "27 trials of 50 epochs of 404 images, a look after each" in note
+    assert "27 trials of 50 epochs of 404 images, a reading after each" in note
 
 
 def test_the_worker_that_ends_the_last_trial_writes_it_and_writes_it_once(

@@ -133,7 +133,7 @@ class Run:
         if self._config.seed == self._plan.deadly and step >= self._plan.deadly_step:
             os.kill(os.getpid(), signal.SIGKILL)
         self._trace.tell("look", self._config.seed, step)
-        return look(self._config, step)
+        return make_reading(self._config, step)
 
     def interrupt(self) -> None:
         self._interrupted.set()
@@ -145,7 +145,7 @@ class Run:
         self._trace.tell("close", self._config.seed, self._next)
 
 
-def look(config: Config, step: int) -> Reading:
+def make_reading(config: Config, step: int) -> Reading:
     """A run that learns; how well depends on its config."""
     pace = 1 + config.seed % 7
     progress = step / config.steps * pace / 7

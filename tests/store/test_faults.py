@@ -239,7 +239,7 @@ def test_a_store_that_hangs_while_a_checkpoint_is_due_holds_no_training_up(
             if len(trained) == 20:
                 rescue.cancel()
                 server.resume()
-            yield chaos_worker.look(config, step)
+            yield chaos_worker.make_reading(config, step)
 
     patience = Plan(checkpoint_s=0.0).patience()
     worker = Worker(storage, train, fakes.load, fakes.never, str(tmp_path), patience)

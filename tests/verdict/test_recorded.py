@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from looks import look
+from handmade import handmade_reading
 
 from sweeps.errors import InputError
 from sweeps.verdict import Chance, recorded
@@ -25,7 +25,11 @@ def read_one(tmp_path: Path, **values: Any) -> recorded.Recorded:
 
 @pytest.mark.parametrize("name", ["runs.jsonl", "runs.jsonl.gz"])
 def test_a_run_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
-    readings = [look(0, 6.1, 2), replace(look(20, 5.5, 40), loss_std=0.5), look(40, nan, 0, finite=False)]
+    readings = [
+        handmade_reading(0, 6.1, 2),
+        replace(handmade_reading(20, 5.5, 40), loss_std=0.5),
+        handmade_reading(40, nan, 0, finite=False),
+    ]
     recorded.write_runs(tmp_path / name, [recorded.run_to_record("a", {"activation": "selu"}, readings, CHANCE)])
     (run,) = recorded.read_runs(tmp_path / name)
     assert (run.id, run.budget, run.config, run.chance.classes) == ("a", 40, {"activation": "selu"}, 365)
@@ -124,7 +128,7 @@ def test_what_is_no_record_is_named(tmp_path: Path, content: bytes, words: str) 
 
 
 def test_the_same_runs_make_the_same_file(tmp_path: Path) -> None:
-    records = [recorded.run_to_record("a", {}, [look(0), look(20)], CHANCE)]
+    records = [recorded.run_to_record("a", {}, [handmade_reading(0), handmade_reading(20)], CHANCE)]
     for name in ("one.jsonl.gz", "two.jsonl.gz"):
         recorded.write_runs(tmp_path / name, records)
     assert (tmp_path / "one.jsonl.gz").read_bytes() == (tmp_path / "two.jsonl.gz").read_bytes()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.data.image_cache import StoreInfo
-from sweeps.data.prepare.chunks import Plan, Progress, decode_all, digest
+from sweeps.data.prepare.chunks import DecodingPlan, Progress, decode_all, digest_listing
 from sweeps.data.prepare.layouts import LAYOUTS, Layout
-from sweeps.data.prepare.publish import check_skipped, publish
+from sweeps.data.prepare.publish import check_skipped, publish_store
 from sweeps.errors import InputError
 
 
@@ -43,29 +43,29 @@ def prepare(source: Path, target: Path, options: Options, progress: Progress) ->
         raise InputError(f"{target}: is there already; remove it, or give --to another name")
     if not source.is_dir():
         raise InputError(f"{source}: no such folder; give the folder that holds the images")
-    listing = LAYOUTS[options.layout](source).subset(options.classes, options.images_per_class)
-    plan = Plan(
+    listing = LAYOUTS[options.layout](source).take_subset(options.classes, options.images_per_class)
+    plan = DecodingPlan(
         source=str(source.resolve()),
         layout=options.layout,
         size=options.size,
         grey=options.grey,
         classes=len(listing.classes),
         images_per_class=options.images_per_class,
-        listing_sha256=digest(listing),
+        listing_sha256=digest_listing(listing),
     )
     partial = target.with_name(f"{target.name}.partial")
     try:
-        with _alone(partial):
+        with _lock_folder(partial):
             skipped = decode_all(listing, plan, partial, options.processes, progress)
             check_skipped(listing, skipped, partial, options.skip_limit)
-            return publish(listing, plan, skipped, partial, target)
+            return publish_store(listing, plan, skipped, partial, target)
     except OSError as exc:
         where = exc.filename or partial
         raise InputError(f"{where}: {exc.strerror or exc}; mend that, and the same command goes on from here") from exc
 
 
 @contextmanager
-def _alone(partial: Path) -> Iterator[None]:
+def _lock_folder(partial: Path) -> Iterator[None]:
     """Keep a second run away from the folder while this one works in it."""
     partial.mkdir(parents=True, exist_ok=True)
     with (partial / "lock").open("w") as lock:

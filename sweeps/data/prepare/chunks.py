@@ -17,8 +17,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from sweeps.data.image_cache import SPLITS
-from sweeps.data.prepare.decode import decode
-from sweeps.data.prepare.layouts import File, Layout, Listing
+from sweeps.data.prepare.decode import decode_image
+from sweeps.data.prepare.layouts import LabelledFile, Layout, Listing
 from sweeps.errors import InputError, one_line
 from sweeps.files import sync_content, sync_file
 
@@ -29,7 +29,7 @@ HEADER = 128  # bytes of a .npy file before its data, for every shape that we wr
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DecodingPlan:
     """What a store is made of; two runs with the same plan make the same store.
 
     Attributes:
@@ -58,11 +58,11 @@ class Chunk:
 
     split: str
     start: int
-    files: tuple[File, ...]
+    files: tuple[LabelledFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedFile:
     """A file that cannot be decoded."""
 
     split: str
@@ -73,7 +73,7 @@ class Skipped:
 Progress = Callable[[int, int, int], None]  # files done, files in all, files left out
 
 
-def digest(listing: Listing) -> str:
+def digest_listing(listing: Listing) -> str:
     """Return the sha256 of a listing."""
     state = sha256(json.dumps(listing.classes).encode())
     for files in (listing.train, listing.holdout):
@@ -83,14 +83,14 @@ def digest(listing: Listing) -> str:
     return state.hexdigest()
 
 
-def decode_all(listing: Listing, plan: Plan, partial: Path, processes: int, progress: Progress) -> list[Skipped]:
+def decode_all(listing: Listing, plan: DecodingPlan, partial: Path, processes: int, progress: Progress) -> list[SkippedFile]:
     """Decode what is not decoded yet into `partial`, and say what had to be left out.
 
     Raises:
         InputError: `partial` belongs to another plan, the disk has no room, or a decoding process died.
     """
-    _begin(listing, plan, partial)
-    finished, skipped = _finished(partial)
+    _create_or_check_files(listing, plan, partial)
+    finished, skipped = _read_journal(partial)
     chunks = [
         Chunk(split, start, files[start : start + CHUNK])
         for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True)
@@ -101,7 +101,7 @@ def decode_all(listing: Listing, plan: Plan, partial: Path, processes: int, prog
     done = total - sum(len(chunk.files) for chunk in left)
     progress(done, total, len(skipped))
     with (partial / "done.jsonl").open("a", encoding="utf-8") as journal:
-        for chunk, bad in _decoded(left, plan, partial, processes):
+        for chunk, bad in _decode_chunks(left, plan, partial, processes):
             record = {"split": chunk.split, "start": chunk.start, "bad": [(b.row, b.reason) for b in bad]}
             journal.write("\n" + json.dumps(record))  # the line break first: it ends a line that a crash tore
             sync_file(journal)
@@ -111,7 +111,7 @@ def decode_all(listing: Listing, plan: Plan, partial: Path, processes: int, prog
     return sorted(skipped, key=lambda own_skipped: (own_skipped.split, own_skipped.row))
 
 
-def _begin(listing: Listing, plan: Plan, partial: Path) -> None:
+def _create_or_check_files(listing: Listing, plan: DecodingPlan, partial: Path) -> None:
     """Lay out the files, or find them as the same plan left them."""
     plan_file = partial / "plan.json"
     if plan_file.exists():
@@ -139,9 +139,9 @@ def write_header(path: Path, shape: tuple[int, ...]) -> None:
         file.truncate(HEADER + int(np.prod(shape)))
 
 
-def _finished(partial: Path) -> tuple[set[tuple[str, int]], list[Skipped]]:
+def _read_journal(partial: Path) -> tuple[set[tuple[str, int]], list[SkippedFile]]:
     chunks: set[tuple[str, int]] = set()
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     journal = partial / "done.jsonl"
     for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
         try:
@@ -149,18 +149,18 @@ def _finished(partial: Path) -> tuple[set[tuple[str, int]], list[Skipped]]:
         except ValueError:
             continue  # torn by a crash: its chunk is decoded again
         chunks.add((record["split"], record["start"]))
-        skipped += [Skipped(record["split"], row, reason) for row, reason in record["bad"]]
+        skipped += [SkippedFile(record["split"], row, reason) for row, reason in record["bad"]]
     return chunks, skipped
 
 
-def _decoded(
-    chunks: Iterable[Chunk], plan: Plan, partial: Path, processes: int
-) -> Iterator[tuple[Chunk, list[Skipped]]]:
+def _decode_chunks(
+    chunks: Iterable[Chunk], plan: DecodingPlan, partial: Path, processes: int
+) -> Iterator[tuple[Chunk, list[SkippedFile]]]:
     if processes == 1:
         yield from ((chunk, _decode_chunk(chunk, plan, partial)) for chunk in chunks)
         return
     waiting = iter(chunks)
-    running: dict[Future[list[Skipped]], Chunk] = {}
+    running: dict[Future[list[SkippedFile]], Chunk] = {}
     with _ctrl_c_between_chunks() as asked, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         try:
             while not asked:
@@ -199,16 +199,16 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _decode_chunk(chunk: Chunk, plan: Plan, partial: Path) -> list[Skipped]:
+def _decode_chunk(chunk: Chunk, plan: DecodingPlan, partial: Path) -> list[SkippedFile]:
     """Decode some files to their rows; they are on the disk when this returns."""
     row_bytes = int(np.prod(plan.shape))
     rows = np.zeros((len(chunk.files), *plan.shape), np.uint8)
     skipped = []
     for index, (path, _) in enumerate(chunk.files):
         try:
-            rows[index] = decode(Path(plan.source, path).read_bytes(), plan.size, plan.grey)
+            rows[index] = decode_image(Path(plan.source, path).read_bytes(), plan.size, plan.grey)
         except (OSError, ValueError) as exc:
-            skipped.append(Skipped(chunk.split, chunk.start + index, one_line(exc)[:200]))
+            skipped.append(SkippedFile(chunk.split, chunk.start + index, one_line(exc)[:200]))
     with (partial / f"{chunk.split}-images.npy").open("r+b") as file:
         os.pwrite(file.fileno(), rows.data, HEADER + chunk.start * row_bytes)
         sync_content(file)

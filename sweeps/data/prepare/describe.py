@@ -7,37 +7,40 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sweeps.data.image_cache import SPLITS, StoreInfo, open_split, sha256
+from sweeps.data.arrays import evenly_spaced_indices
+from sweeps.data.image_cache import SPLITS, StoreInfo, open_split, file_sha256
 
 SAMPLED = 10_000  # images, evenly spaced, for mean and spread: all of Places365 would take minutes
 PICTURE_CLASSES = 12
 PICTURE_IMAGES = 8
 
 
-def describe(store: Path) -> dict[str, Any]:
+def describe_store(store: Path) -> dict[str, Any]:
     """Return a store in numbers, for a table or as JSON; mean and spread with black as 0 and white as 1.
 
     Raises:
         InputError: there is no whole store.
     """
-    info = StoreInfo.read(store)
-    return {
+    info = StoreInfo.read_from(store)
+    description: dict[str, Any] = {
         "path": str(store),
         "height": info.shape[0],
         "width": info.shape[1],
         "channels": info.shape[2],
         "classes": len(info.classes),
         "bytes": sum(path.stat().st_size for path in store.glob("*.npy")),
-        **{split: _split(store, info, split) for split in SPLITS},
-        "origin": info.origin,
     }
+    for split in SPLITS:
+        description[split] = _describe_split(store, info, split)
+    description["origin"] = info.origin
+    return description
 
 
-def _split(store: Path, info: StoreInfo, split: str) -> dict[str, Any]:
+def _describe_split(store: Path, info: StoreInfo, split: str) -> dict[str, Any]:
     images, labels = open_split(store, info, split)
     counts = np.bincount(labels, minlength=len(info.classes))
     shares = counts[counts > 0] / counts.sum()
-    sample = images[np.linspace(0, len(images) - 1, min(SAMPLED, len(images))).astype(np.int64)]
+    sample = images[evenly_spaced_indices(len(images), SAMPLED)]
     channels = sample.reshape(-1, info.shape[2])
     return {
         "images": len(images),
@@ -52,28 +55,31 @@ def _split(store: Path, info: StoreInfo, split: str) -> dict[str, Any]:
     }
 
 
-def damaged(store: Path) -> list[str]:
+def damaged_files(store: Path) -> list[str]:
     """Return the files whose checksum is not the one in `store.json`."""
-    info = StoreInfo.read(store)
-    wanted = {
-        f"{split}-{part}.npy": checksum
-        for split, own_split in info.splits.items()
-        for part, checksum in (("images", own_split.sha256_images), ("labels", own_split.sha256_labels))
-    }
-    return [name for name, checksum in wanted.items() if sha256(store / name) != checksum]
+    info = StoreInfo.read_from(store)
+    checksums = {}
+    for name, split in info.splits.items():
+        checksums[f"{name}-images.npy"] = split.sha256_images
+        checksums[f"{name}-labels.npy"] = split.sha256_labels
+    return [name for name, checksum in checksums.items() if file_sha256(store / name) != checksum]
 
 
-def picture(store: Path) -> Image.Image:
+def draw_samples(store: Path) -> Image.Image:
     """Return a sheet of training images: a row per class, classes evenly spaced over the store."""
-    info = StoreInfo.read(store)
+    info = StoreInfo.read_from(store)
     images, labels = open_split(store, info, "train")
-    chosen = np.unique(np.linspace(0, len(info.classes) - 1, PICTURE_CLASSES).astype(np.int64))
-    rows = [_row(images[np.flatnonzero(labels == label)[:PICTURE_IMAGES]], info.shape) for label in chosen]
+    rows = []
+    for label in evenly_spaced_indices(len(info.classes), PICTURE_CLASSES):
+        members = np.flatnonzero(labels == label)[:PICTURE_IMAGES]
+        rows.append(_draw_row(images[members], info.shape))
     sheet = np.concatenate(rows, axis=0)
-    return Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
+    if sheet.shape[-1] == 1:
+        sheet = sheet[..., 0]
+    return Image.fromarray(sheet)
 
 
-def _row(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _draw_row(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Place images side by side, with a white line around each; missing ones are white."""
     row = np.full((PICTURE_IMAGES, shape[0] + 2, shape[1] + 2, shape[2]), 255, np.uint8)
     row[: len(images), 1:-1, 1:-1] = images

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.data.image_cache import SPLITS, Split, StoreInfo, sha256
-from sweeps.data.prepare.chunks import HEADER, Plan, Skipped, write_header
+from sweeps.data.image_cache import SPLITS, SplitInfo, StoreInfo, file_sha256
+from sweeps.data.prepare.chunks import HEADER, DecodingPlan, SkippedFile, write_header
 from sweeps.data.prepare.layouts import Listing
 from sweeps.errors import InputError
 from sweeps.files import sync_file, sync_path
 from sweeps.version import __version__
 
 
-def check_skipped(listing: Listing, skipped: list[Skipped], partial: Path, limit: float) -> None:
+def check_skipped(listing: Listing, skipped: list[SkippedFile], partial: Path, limit: float) -> None:
     """Write the report of what was left out, and refuse a store that misses too much.
 
     Raises:
@@ -42,7 +42,7 @@ def check_skipped(listing: Listing, skipped: list[Skipped], partial: Path, limit
             raise InputError(f"no {split} image can be decoded; {partial / 'skipped.tsv'} says why")
 
 
-def publish(listing: Listing, plan: Plan, skipped: list[Skipped], partial: Path, target: Path) -> StoreInfo:
+def publish_store(listing: Listing, plan: DecodingPlan, skipped: list[SkippedFile], partial: Path, target: Path) -> StoreInfo:
     """Turn a folder in which all is decoded into a store. Interrupted, it can be run again.
 
     Raises:
@@ -56,7 +56,7 @@ def publish(listing: Listing, plan: Plan, skipped: list[Skipped], partial: Path,
         source = _fill_holes(images, len(files), bad, plan)
         np.save(labels, np.array([files[row][1] for row in source], np.int32))
         sync_path(labels)
-        splits[split] = Split(len(source), sha256(images), sha256(labels))
+        splits[split] = SplitInfo(len(source), file_sha256(images), file_sha256(labels))
     origin = {
         **asdict(plan),
         "skipped": len(skipped),
@@ -76,7 +76,7 @@ def publish(listing: Listing, plan: Plan, skipped: list[Skipped], partial: Path,
     return info
 
 
-def _fill_holes(path: Path, count: int, bad: set[int], plan: Plan) -> list[int]:
+def _fill_holes(path: Path, count: int, bad: set[int], plan: DecodingPlan) -> list[int]:
     """Move rows from the end into the holes and cut the file; which file's row each row now is.
 
     Sources lie beyond the new end and are not overwritten, so that doing it twice does no harm.

@@ -118,7 +118,7 @@ def _pod_spec(job: Job, options: PodOptions) -> dict[str, Any]:
         "enableServiceLinks": False,
         "securityContext": _security_context(access.user),
         **{key: value for key, value in optional.items() if value},
-        "containers": [_container(job, options, mounts)],
+        "containers": [_container_spec(job, options, mounts)],
         "volumes": [
             {
                 "name": "storage",
@@ -134,7 +134,7 @@ def _pod_spec(job: Job, options: PodOptions) -> dict[str, Any]:
     }
 
 
-def _container(job: Job, options: PodOptions, mounts: Sequence[Mount]) -> dict[str, Any]:
+def _container_spec(job: Job, options: PodOptions, mounts: Sequence[Mount]) -> dict[str, Any]:
     workers = min(job.workers, job.workers_per_task)
     resources = {
         "cpu": str(options.resources.cpus_per_worker * workers),

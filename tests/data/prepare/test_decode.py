@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sweeps.data.prepare.decode import decode
-from sweeps.data.prepare.lightness import lightness
+from sweeps.data.prepare.decode import decode_image
+from sweeps.data.prepare.lightness import convert_to_lightness
 
 # A smooth picture, so that compression changes little: red grows to the right, green downwards.
 RAMP = np.linspace(0, 255, 64)
@@ -32,16 +32,16 @@ def shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
 def test_colour_files_of_each_kind_come_out_as_the_mean_of_the_pixels(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
-    decoded = decode(file_of(COLOUR, kind, **options), 16, grey=False)
+    decoded = decode_image(file_of(COLOUR, kind, **options), 16, grey=False)
     assert decoded.shape == (16, 16, 3)
     assert np.abs(decoded - shrunk(PIXELS))[1:-1, 1:-1].max() < 6
 
 
 def test_grey_is_lightness_and_a_grey_file_in_colour_has_three_equal_channels() -> None:
-    assert np.abs(decode(file_of(COLOUR), 16, grey=True) - shrunk(lightness(PIXELS)))[1:-1, 1:-1].max() < 6
+    assert np.abs(decode_image(file_of(COLOUR), 16, grey=True) - shrunk(convert_to_lightness(PIXELS)))[1:-1, 1:-1].max() < 6
     single = Image.fromarray(PIXELS[..., 0])
-    assert np.abs(decode(file_of(single), 16, grey=True) - shrunk(lightness(PIXELS[..., :1])))[:, 1:-1].max() < 6
-    colour = decode(file_of(single), 16, grey=False)
+    assert np.abs(decode_image(file_of(single), 16, grey=True) - shrunk(convert_to_lightness(PIXELS[..., :1])))[:, 1:-1].max() < 6
+    colour = decode_image(file_of(single), 16, grey=False)
     assert colour.shape == (16, 16, 3)
     assert (colour == colour[..., :1]).all()
 
@@ -52,13 +52,13 @@ def test_cmyk_palettes_and_transparency_are_colours_like_others() -> None:
         file_of(COLOUR.convert("RGBA"), "PNG"),
         file_of(COLOUR.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
     ):
-        assert np.abs(decode(data, 16, grey=False) - shrunk(PIXELS))[1:-1, 1:-1].max() < 16
+        assert np.abs(decode_image(data, 16, grey=False) - shrunk(PIXELS))[1:-1, 1:-1].max() < 16
 
 
 def test_sixteen_bits_become_the_upper_eight() -> None:
     deep = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
     assert deep.mode.startswith("I;16")
-    assert np.array_equal(decode(file_of(deep, "PNG"), 64, grey=True), lightness(PIXELS[..., :1]))
+    assert np.array_equal(decode_image(file_of(deep, "PNG"), 64, grey=True), convert_to_lightness(PIXELS[..., :1]))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -75,7 +75,7 @@ def test_a_camera_that_was_turned_gives_an_upright_picture(orientation: int) -> 
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = COLOUR if turn is None else COLOUR.transpose(turn)
-    decoded = decode(file_of(stored, exif=exif), 16, grey=False)
+    decoded = decode_image(file_of(stored, exif=exif), 16, grey=False)
     assert np.abs(decoded - shrunk(PIXELS))[1:-1, 1:-1].max() < 6
 
 
@@ -86,7 +86,7 @@ def test_any_shape_gives_its_centred_square(height: int, width: int) -> None:
     top, left = (height - side) // 2, (width - side) // 2
     stripes[top : top + side + 1, left : left + side + 1] = 200
     for kind in ("JPEG", "PNG"):
-        decoded = decode(file_of(Image.fromarray(stripes), kind), 16, grey=False)
+        decoded = decode_image(file_of(Image.fromarray(stripes), kind), 16, grey=False)
         assert decoded.shape == (16, 16, 3)
         assert np.abs(decoded[2:-2, 2:-2].astype(int) - 200).max() < 30
 
@@ -96,4 +96,4 @@ def test_files_that_are_no_whole_image_are_refused(grey: bool) -> None:
     jpeg, png = file_of(COLOUR), file_of(COLOUR, "PNG")
     for data in (b"", b"not an image", jpeg[: len(jpeg) // 2], png[: len(png) // 2], jpeg[:10], b"\xff\xd8\xff"):
         with pytest.raises(ValueError, match=r"."):
-            decode(data, 16, grey)
+            decode_image(data, 16, grey)

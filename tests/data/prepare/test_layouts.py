@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from image_trees import class_folders, places365_lists
 
-from sweeps.data.prepare.layouts import LAYOUTS, Layout, folders, places365
+from sweeps.data.prepare.layouts import LAYOUTS, Layout, list_folders, list_places365
 from sweeps.errors import InputError
 
 
@@ -34,7 +34,7 @@ def test_without_a_val_folder_every_tenth_image_of_a_class_is_held_out(tmp_path:
         (tmp_path / name).mkdir()
         for number in range(25):
             (tmp_path / name / f"{number:02d}.png").touch()
-    listing = folders(tmp_path)
+    listing = list_folders(tmp_path)
     assert listing.holdout == (("ape/09.png", 0), ("ape/19.png", 0), ("bee/09.png", 1), ("bee/19.png", 1))
     assert len(listing.train) == 46
     assert not set(listing.train) & set(listing.holdout)
@@ -50,7 +50,7 @@ def test_odd_names_are_found_and_empty_classes_and_other_files_left_out(tmp_path
     os.close(os.open(os.fsencode(strange) + b"/latin1-\xe9.jpg", os.O_CREAT | os.O_WRONLY))
     (strange / "Thumbs.db").touch()
     (strange / "._00000.jpg").touch()
-    listing = folders(tmp_path)
+    listing = list_folders(tmp_path)
     assert listing.classes == ("Zürich 日本", "class_00", "class_01")
     assert listing.empty == ("a class that is empty",)
     assert sorted(label for _, label in listing.train) == [0, 0] + [1] * 8 + [2] * 8
@@ -58,26 +58,26 @@ def test_odd_names_are_found_and_empty_classes_and_other_files_left_out(tmp_path
 
 
 def test_a_subset_has_the_first_classes_and_at_most_so_many_images_of_each(tmp_path: Path) -> None:
-    listing = folders(class_folders(tmp_path, classes=3, train=8, holdout=4))
-    few = listing.subset(2, 5)
+    listing = list_folders(class_folders(tmp_path, classes=3, train=8, holdout=4))
+    few = listing.take_subset(2, 5)
     assert few.classes == listing.classes[:2]
     assert [label for _, label in few.train] == [0] * 5 + [1] * 5
     assert set(few.train) < set(listing.train)
     assert [label for _, label in few.holdout] == [0] * 4 + [1] * 4
-    assert few == listing.subset(2, 5)
-    assert listing.subset(None, None) == listing
+    assert few == listing.take_subset(2, 5)
+    assert listing.take_subset(None, None) == listing
     with pytest.raises(InputError, match="3 classes with images, not 4"):
-        listing.subset(4, None)
+        listing.take_subset(4, None)
 
 
 def test_trees_of_another_layout_are_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no images in two classes"):
-        folders(tmp_path)
+        list_folders(tmp_path)
     with pytest.raises(InputError, match=r"no folder train; give the folder"):
-        places365(tmp_path)
+        list_places365(tmp_path)
     (tmp_path / "train").mkdir()
     with pytest.raises(InputError, match="none of val, validation"):
-        folders(tmp_path)
+        list_folders(tmp_path)
     with pytest.raises(InputError, match=r"no categories_places365.txt, here or one folder below"):
         LAYOUTS["places365-lists"](tmp_path)
 

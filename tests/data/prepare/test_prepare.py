@@ -20,7 +20,7 @@ from PIL import Image
 
 from sweeps.data.image_cache import StoreInfo, open_split
 from sweeps.data.prepare import Options, describe, prepare
-from sweeps.data.prepare.decode import decode
+from sweeps.data.prepare.decode import decode_image
 from sweeps.errors import InputError
 
 
@@ -34,14 +34,14 @@ def make(source: Path, target: Path, **options: Any) -> StoreInfo:
 def test_every_row_is_its_file_decoded(tmp_path: Path, grey: bool, processes: int) -> None:
     source = class_folders(tmp_path / "tree")
     info = make(source, tmp_path / "store", grey=grey, processes=processes)
-    assert info == StoreInfo.read(tmp_path / "store")
+    assert info == StoreInfo.read_from(tmp_path / "store")
     assert info.shape == (16, 16, 1 if grey else 3)
     for split, folder in (("train", "train"), ("holdout", "val")):
         files = sorted((source / folder).rglob("*.jpg"))
         images, labels = open_split(tmp_path / "store", info, split)
         assert isinstance(images, np.memmap)
         assert [info.classes[label] for label in labels] == [file.parent.name for file in files]
-        assert np.array_equal(images, [decode(file.read_bytes(), 16, grey) for file in files])
+        assert np.array_equal(images, [decode_image(file.read_bytes(), 16, grey) for file in files])
     assert not (tmp_path / "store.partial").exists()
     assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [
         "holdout-images.npy", "holdout-labels.npy", "skipped.tsv", "store.json", "train-images.npy", "train-labels.npy"
@@ -80,8 +80,8 @@ def test_damaged_files_are_listed_and_left_out_and_the_rest_is_whole(tmp_path: P
     assert np.bincount(labels).tolist() == [8, 5, 7]
     files = [file for file in sorted((source / "train").rglob("*.jpg")) if str(file.relative_to(source)) not in bad]
     there = {(image.tobytes(), info.classes[label]) for image, label in zip(images, labels, strict=True)}
-    assert there == {(decode(file.read_bytes(), 16, True).tobytes(), file.parent.name) for file in files}
-    assert describe.damaged(tmp_path / "store") == []
+    assert there == {(decode_image(file.read_bytes(), 16, True).tobytes(), file.parent.name) for file in files}
+    assert describe.damaged_files(tmp_path / "store") == []
 
 
 def test_too_many_damaged_files_are_an_error_and_a_higher_limit_goes_on_without_decoding_again(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_store_that_was_tampered_with_is_told(tmp_path: Path) -> None:
     images = np.load(store / "train-images.npy", mmap_mode="r+")
     images[0, 0, 0, 0] ^= 1
     images.flush()
-    assert describe.damaged(store) == ["train-images.npy"]
+    assert describe.damaged_files(store) == ["train-images.npy"]
 
 
 def begun(process: subprocess.Popen[str], folder: Path) -> bool:

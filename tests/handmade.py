@@ -5,7 +5,7 @@ from math import nan
 from sweeps.readings import LayerVitals, Reading
 
 
-def look(
+def handmade_reading(
     step: int,
     loss: float = 5.9,
     hits1: int = 3,
@@ -14,7 +14,7 @@ def look(
     finite: bool = True,
     count: int = 1024,
 ) -> Reading:
-    """A look at a net of conv_1, conv_2, ... and the logits, with the signal of each."""
+    """A reading of a net of conv_1, conv_2, ... and the logits, with the signal of each."""
     names = [f"conv_{index + 1}" for index in range(len(signals) - 1)] + ["logits"]
     layers = tuple(
         LayerVitals(name, mean=0.0, std=1.0, signal=signal, dead=0.0, gradient_norm=1.0, update_ratio=1e-3)
