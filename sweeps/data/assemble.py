@@ -126,6 +126,5 @@ def _require_usable(raw: Raw, config: DataConfig, what: str) -> None:
     if class_count < config.classes:
         raise InputError(f"{what}: {class_count} classes; set data.classes = {class_count} or less")
     if raw.train_images.ndim == 4 and raw.train_images.shape[1:3] != (config.image_size, config.image_size):
-
         height, width = raw.train_images.shape[1:3]
         raise InputError(f"{what}: images of {height}x{width} pixels; set data.image_size = {height}")

@@ -49,7 +49,9 @@ class Scenes:
         """Return the scene of each class; it depends on the seed and the class alone, not on how many classes there
         are.
         """
-        draws = np.stack([_random_stream(seed, CLASSES, index).random(13, dtype=np.float32) for index in range(classes)])
+        draws = np.stack(
+            [_random_stream(seed, CLASSES, index).random(13, dtype=np.float32) for index in range(classes)]
+        )
         sign = np.where(draws[:, 11] < 0.5, np.float32(-1), np.float32(1))
         return cls(
             frequency=1 + 5 * draws[:, 0:2],

@@ -55,7 +55,9 @@ def test_only_the_first_classes_are_shown() -> None:
 
 
 def test_the_seed_decides_the_holdout_set_and_the_number_of_training_images_does_not() -> None:
-    first, more, other = make_digit_images(config(100), 64), make_digit_images(config(900), 64), make_digit_images(config(100, seed=1), 64)
+    first = make_digit_images(config(100), 64)
+    more = make_digit_images(config(900), 64)
+    other = make_digit_images(config(100, seed=1), 64)
     assert np.array_equal(first.holdout_images, more.holdout_images)
     assert isinstance(first.train_images, np.ndarray)
     assert np.array_equal(first.train_images, more.train_images[:100])

@@ -113,7 +113,8 @@ def test_the_images_of_a_class_are_turned_by_their_jitter() -> None:
 
 
 def test_noise_has_the_standard_deviation_asked_for() -> None:
-    noisy, quiet = trained_on(make_procedural_images(vary(SMALL, noise=0.1), 64)), trained_on(make_procedural_images(QUIET, 64))
+    noisy = trained_on(make_procedural_images(vary(SMALL, noise=0.1), 64))
+    quiet = trained_on(make_procedural_images(QUIET, 64))
     inside = (quiet > 130) & (quiet < 140)  # far from black and white, where clipping would take some of it
     assert (noisy[inside] / 255.0 - quiet[inside] / 255.0).std() == pytest.approx(0.1, rel=0.03)
 

@@ -60,13 +60,17 @@ def prepare(source: Path, target: Path, options: Options, progress: Progress) ->
             check_skipped(listing, skipped, partial, options.skip_limit)
             return publish_store(listing, plan, skipped, partial, target)
     except OSError as exc:
-        where = exc.filename or partial
-        raise InputError(f"{where}: {exc.strerror or exc}; mend that, and the same command goes on from here") from exc
+        path = exc.filename or partial
+        raise InputError(f"{path}: {exc.strerror or exc}; mend that, and the same command goes on from here") from exc
 
 
 @contextmanager
 def _lock_folder(partial: Path) -> Iterator[None]:
-    """Keep a second run away from the folder while this one works in it."""
+    """Keep a second run away from the folder within the block.
+
+    Raises:
+        InputError: another run is at work in it.
+    """
     partial.mkdir(parents=True, exist_ok=True)
     with (partial / "lock").open("w") as lock:
         try:

@@ -20,7 +20,7 @@ from sweeps.data.image_cache import SPLITS
 from sweeps.data.prepare.decode import decode_image
 from sweeps.data.prepare.layouts import LabelledFile, Layout, Listing
 from sweeps.errors import InputError, one_line
-from sweeps.files import sync_content, sync_file
+from sweeps.files import replacing, sync_content, sync_file, write_new
 
 CHUNK = 256  # files per task: a second of work for one process
 POLL_S = 0.2  # how long a Ctrl-C may wait to be seen
@@ -49,7 +49,10 @@ class DecodingPlan:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Return the shape of one image."""
-        return (self.size, self.size, 1 if self.grey else 3)
+        channels = 3
+        if self.grey:
+            channels = 1
+        return (self.size, self.size, channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,40 +86,48 @@ def digest_listing(listing: Listing) -> str:
     return state.hexdigest()
 
 
-def decode_all(listing: Listing, plan: DecodingPlan, partial: Path, processes: int, progress: Progress) -> list[SkippedFile]:
-    """Decode what is not decoded yet into `partial`, and say what had to be left out.
+def decode_all(
+    listing: Listing, plan: DecodingPlan, partial: Path, processes: int, progress: Progress
+) -> list[SkippedFile]:
+    """Decode what is not decoded yet into `partial`; return the files that had to be left out.
 
     Raises:
         InputError: `partial` belongs to another plan, the disk has no room, or a decoding process died.
     """
     _create_or_check_files(listing, plan, partial)
     finished, skipped = _read_journal(partial)
-    chunks = [
-        Chunk(split, start, files[start : start + CHUNK])
-        for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True)
-        for start in range(0, len(files), CHUNK)
-    ]
-    total = sum(len(chunk.files) for chunk in chunks)
-    left = [chunk for chunk in chunks if (chunk.split, chunk.start) not in finished]
-    done = total - sum(len(chunk.files) for chunk in left)
+    total = len(listing.train) + len(listing.holdout)
+    chunks = [chunk for chunk in _split_into_chunks(listing) if (chunk.split, chunk.start) not in finished]
+    done = total - sum(len(chunk.files) for chunk in chunks)
     progress(done, total, len(skipped))
     with (partial / "done.jsonl").open("a", encoding="utf-8") as journal:
-        for chunk, bad in _decode_chunks(left, plan, partial, processes):
-            record = {"split": chunk.split, "start": chunk.start, "bad": [(b.row, b.reason) for b in bad]}
+        for chunk, damaged in _decode_chunks(chunks, plan, partial, processes):
+            rows = [(file.row, file.reason) for file in damaged]
+            record = {"split": chunk.split, "start": chunk.start, "bad": rows}
             journal.write("\n" + json.dumps(record))  # the line break first: it ends a line that a crash tore
             sync_file(journal)
             done += len(chunk.files)
-            skipped += bad
+            skipped += damaged
             progress(done, total, len(skipped))
-    return sorted(skipped, key=lambda own_skipped: (own_skipped.split, own_skipped.row))
+    return sorted(skipped, key=lambda file: (file.split, file.row))
+
+
+def _split_into_chunks(listing: Listing) -> Iterator[Chunk]:
+    for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True):
+        for start in range(0, len(files), CHUNK):
+            yield Chunk(split, start, files[start : start + CHUNK])
 
 
 def _create_or_check_files(listing: Listing, plan: DecodingPlan, partial: Path) -> None:
-    """Lay out the files, or find them as the same plan left them."""
+    """Create the files of the images; or check that those in `partial` are of the same plan.
+
+    Raises:
+        InputError: they are of another plan, or the disk has no room.
+    """
     plan_file = partial / "plan.json"
     if plan_file.exists():
-        before = json.loads(plan_file.read_text())
-        different = [key for key, value in asdict(plan).items() if before.get(key) != value]
+        previous = json.loads(plan_file.read_text())
+        different = [key for key, value in asdict(plan).items() if previous.get(key) != value]
         if different:
             raise InputError(f"{partial}: begun with another {', '.join(different)}; remove it, or go on as begun")
         return
@@ -127,23 +138,29 @@ def _create_or_check_files(listing: Listing, plan: DecodingPlan, partial: Path) 
         raise InputError(f"{partial}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; make room")
     for split, count in counts.items():
         write_header(partial / f"{split}-images.npy", (count, *plan.shape))
-    plan_file.with_suffix(".tmp").write_text(json.dumps(asdict(plan)))
-    plan_file.with_suffix(".tmp").rename(plan_file)  # last: without it the folder has no beginning
+    with replacing(plan_file) as new_plan_file:  # last: where it is, the other files are too
+        write_new(new_plan_file, json.dumps(asdict(plan)).encode())
 
 
 def write_header(path: Path, shape: tuple[int, ...]) -> None:
     """Give a file of bytes the header of a .npy file of this shape, and its size."""
-    with path.open("r+b" if path.exists() else "wb") as file:
+    mode = "wb"
+    if path.exists():
+        mode = "r+b"
+    with path.open(mode) as file:
         npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         assert file.tell() == HEADER, "NumPy pads headers to 64 bytes and leaves room for the first axis to grow"
         file.truncate(HEADER + int(np.prod(shape)))
 
 
 def _read_journal(partial: Path) -> tuple[set[tuple[str, int]], list[SkippedFile]]:
+    """Return which chunks are decoded, each by its split and first row, and the files that were left out of them."""
     chunks: set[tuple[str, int]] = set()
     skipped: list[SkippedFile] = []
     journal = partial / "done.jsonl"
-    for line in journal.read_text(encoding="utf-8").splitlines() if journal.exists() else ():
+    if not journal.exists():
+        return chunks, skipped
+    for line in journal.read_text(encoding="utf-8").splitlines():
         try:
             record = json.loads(line)
         except ValueError:
@@ -156,16 +173,29 @@ def _read_journal(partial: Path) -> tuple[set[tuple[str, int]], list[SkippedFile
 def _decode_chunks(
     chunks: Iterable[Chunk], plan: DecodingPlan, partial: Path, processes: int
 ) -> Iterator[tuple[Chunk, list[SkippedFile]]]:
+    """Yield each chunk once it is decoded, with its files that had to be left out.
+
+    Raises:
+        InputError: a decoding process died.
+        KeyboardInterrupt: Ctrl-C was pressed.
+    """
     if processes == 1:
-        yield from ((chunk, _decode_chunk(chunk, plan, partial)) for chunk in chunks)
-        return
+        for chunk in chunks:
+            yield chunk, _decode_chunk(chunk, plan, partial)
+    else:
+        yield from _decode_in_parallel(chunks, plan, partial, processes)
+
+
+def _decode_in_parallel(
+    chunks: Iterable[Chunk], plan: DecodingPlan, partial: Path, processes: int
+) -> Iterator[tuple[Chunk, list[SkippedFile]]]:
     waiting = iter(chunks)
     running: dict[Future[list[SkippedFile]], Chunk] = {}
-    with _ctrl_c_between_chunks() as asked, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with _count_interrupts() as interrupts, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         try:
-            while not asked:
+            while not interrupts:
                 while len(running) < AHEAD * processes and (chunk := next(waiting, None)) is not None:
-                    with _deaf_to_ctrl_c():  # a submission may start a process, which inherits that
+                    with _interrupts_blocked():  # a submission may start a process, which inherits that
                         running[pool.submit(_decode_chunk, chunk, plan, partial)] = chunk
                 if not running:
                     return
@@ -179,28 +209,28 @@ def _decode_chunks(
 
 
 @contextmanager
-def _ctrl_c_between_chunks() -> Iterator[list[int]]:
-    """Give a list that fills when Ctrl-C is pressed. An exception inside the pool's own code would hang it."""
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+def _count_interrupts() -> Iterator[list[int]]:
+    """Give a list to which each Ctrl-C appends, in place of an exception: one inside the pool's code would hang it."""
+    interrupts: list[int] = []
+    previous_handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     try:
-        yield asked
+        yield interrupts
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C for later, and from processes that are started meanwhile: those for good; they end with the pool."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C within the block; processes that are started there never get it, and end with the pool."""
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
 def _decode_chunk(chunk: Chunk, plan: DecodingPlan, partial: Path) -> list[SkippedFile]:
-    """Decode some files to their rows; they are on the disk when this returns."""
+    """Decode the files of a chunk to their rows, which are on the disk when this returns; return those left out."""
     row_bytes = int(np.prod(plan.shape))
     rows = np.zeros((len(chunk.files), *plan.shape), np.uint8)
     skipped = []

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sweeps.data.arrays import evenly_spaced_indices
-from sweeps.data.image_cache import SPLITS, StoreInfo, open_split, file_sha256
+from sweeps.data.image_cache import SPLITS, StoreInfo, file_sha256, open_split
 
 SAMPLED = 10_000  # images, evenly spaced, for mean and spread: all of Places365 would take minutes
 PICTURE_CLASSES = 12

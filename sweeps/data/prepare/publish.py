@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,15 +19,14 @@ def check_skipped(listing: Listing, skipped: list[SkippedFile], partial: Path, l
     """Write the report of what was left out, and refuse a store that misses too much.
 
     Raises:
-        InputError: a larger share than `limit` was left out, or all images of a split or a training class.
+        InputError: a larger share than `limit` was left out, or all images of a split.
     """
     files = {"train": listing.train, "holdout": listing.holdout}
     with (partial / "skipped.tsv").open("w", encoding="utf-8", errors="surrogateescape") as report:
         report.write("split\tfile\treason\n")
-        report.writelines(
-            f"{own_skipped.split}\t{files[own_skipped.split][own_skipped.row][0]}\t{own_skipped.reason}\n"
-            for own_skipped in skipped
-        )
+        for file in skipped:
+            path, _ = files[file.split][file.row]
+            report.write(f"{file.split}\t{path}\t{file.reason}\n")
     total = len(listing.train) + len(listing.holdout)
     if len(skipped) > limit * total:
         raise InputError(
@@ -36,13 +34,13 @@ def check_skipped(listing: Listing, skipped: list[SkippedFile], partial: Path, l
             f"{partial / 'skipped.tsv'} lists them; mend the files' source, or raise the limit and run again"
         )
     for split in SPLITS:
-        left = Counter(label for _, label in files[split])
-        left.subtract(files[split][this_skipped.row][1] for this_skipped in skipped if this_skipped.split == split)
-        if not left.total():
+        if sum(file.split == split for file in skipped) == len(files[split]):
             raise InputError(f"no {split} image can be decoded; {partial / 'skipped.tsv'} says why")
 
 
-def publish_store(listing: Listing, plan: DecodingPlan, skipped: list[SkippedFile], partial: Path, target: Path) -> StoreInfo:
+def publish_store(
+    listing: Listing, plan: DecodingPlan, skipped: list[SkippedFile], partial: Path, target: Path
+) -> StoreInfo:
     """Turn a folder in which all is decoded into a store. Interrupted, it can be run again.
 
     Raises:
@@ -50,15 +48,14 @@ def publish_store(listing: Listing, plan: DecodingPlan, skipped: list[SkippedFil
     """
     splits = {}
     for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True):
-        bad = {own_skipped.row for own_skipped in skipped if own_skipped.split == split}
+        holes = {file.row for file in skipped if file.split == split}
         images = partial / f"{split}-images.npy"
         labels = partial / f"{split}-labels.npy"
-        source = _fill_holes(images, len(files), bad, plan)
-        np.save(labels, np.array([files[row][1] for row in source], np.int32))
+        file_rows = _fill_holes(images, len(files), holes, plan)
+        np.save(labels, np.array([files[row][1] for row in file_rows], np.int32))
         sync_path(labels)
-        splits[split] = SplitInfo(len(source), file_sha256(images), file_sha256(labels))
-    origin = {
-        **asdict(plan),
+        splits[split] = SplitInfo(len(file_rows), file_sha256(images), file_sha256(labels))
+    origin = asdict(plan) | {
         "skipped": len(skipped),
         "empty_classes": list(listing.empty),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -76,23 +73,24 @@ def publish_store(listing: Listing, plan: DecodingPlan, skipped: list[SkippedFil
     return info
 
 
-def _fill_holes(path: Path, count: int, bad: set[int], plan: DecodingPlan) -> list[int]:
-    """Move rows from the end into the holes and cut the file; which file's row each row now is.
+def _fill_holes(path: Path, count: int, holes: set[int], plan: DecodingPlan) -> list[int]:
+    """Move rows from the end into the holes and cut the file; return for each row that is left where it came from.
 
-    Sources lie beyond the new end and are not overwritten, so that doing it twice does no harm.
+    Rows that are moved lie beyond the new end and are not overwritten, so that doing it twice does no harm.
     """
-    kept = count - len(bad)
-    spare = [row for row in range(kept, count) if row not in bad]
-    source = list(range(kept))
+    new_count = count - len(holes)
+    holes_to_fill = sorted(hole for hole in holes if hole < new_count)
+    rows_to_move = [row for row in range(new_count, count) if row not in holes]
+    file_rows = list(range(new_count))
     row_bytes = int(np.prod(plan.shape))
     with path.open("r+b") as file:
-        whole = os.fstat(file.fileno()).st_size == HEADER + count * row_bytes
-        for hole, row in zip(sorted(hole for hole in bad if hole < kept), spare, strict=True):
-            source[hole] = row
-            if whole:  # else it was cut before, after all rows were moved
-                moved = os.pread(file.fileno(), row_bytes, HEADER + row * row_bytes)
-                os.pwrite(file.fileno(), moved, HEADER + hole * row_bytes)
+        is_whole = os.fstat(file.fileno()).st_size == HEADER + count * row_bytes
+        for hole, row in zip(holes_to_fill, rows_to_move, strict=True):
+            file_rows[hole] = row
+            if is_whole:  # else it was cut before, after all rows were moved
+                content = os.pread(file.fileno(), row_bytes, HEADER + row * row_bytes)
+                os.pwrite(file.fileno(), content, HEADER + hole * row_bytes)
         sync_file(file)
-    write_header(path, (kept, *plan.shape))
+    write_header(path, (new_count, *plan.shape))
     sync_path(path)
-    return source
+    return file_rows
