@@ -74,7 +74,9 @@ def make_trial_autopsy(readings: Sequence[Reading], trials: Sequence[FrozenTrial
         names = {value for value in config.model_dump().values() if isinstance(value, str)}
     known = list_judged(trials)
     dead = trial.user_attrs.get(store.FATE) != Fate.LEARNED
-    changes = survey.supported_changes(store.make_finished(trial), known) if dead and known else []
+    changes = []
+    if dead and known:
+        changes = survey.supported_changes(store.make_finished(trial), known)
     return make_autopsy(
         readings,
         chance_of(trial, trials),
@@ -87,19 +89,21 @@ def make_trial_autopsy(readings: Sequence[Reading], trials: Sequence[FrozenTrial
 
 
 def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
-    """Chance as a trial's worker counted it, as far as the store tells: its loss is NaN where no trial noted it.
+    """Return what guessing scores on a trial's data, as far as the store tells; not a number where no trial noted it.
 
     All trials of a study have the same labels, so another's attributes tell it as well.
     """
-    known = (value for own_trial in (trial, *trials) if isfinite(value := _chance_loss(own_trial.user_attrs)))
-    attributes = (this_trial.user_attrs for this_trial in (trial, *trials))
-    values = next((attribute for attribute in attributes if store.CHANCE_TOP1 in attribute), {})
+    attributes = [trial.user_attrs]
+    attributes.extend(other.user_attrs for other in trials)
+    losses = (_chance_loss(noted) for noted in attributes)
+    loss = next((value for value in losses if isfinite(value)), nan)
     config = store.read_config(trial.user_attrs)
-    classes = 0
-    if config is not None and config.data.task != "regression":
-        classes = config.data.classes
-    top1, top5 = (values.get(name, nan) if classes else nan for name in (store.CHANCE_TOP1, store.CHANCE_TOP5))
-    return Chance(top1, top5, next(known, nan), classes)
+    if config is None or config.data.task == "regression":
+        return Chance(nan, nan, loss, 0)
+    shares = next((noted for noted in attributes if store.CHANCE_TOP1 in noted), {})
+    top1 = shares.get(store.CHANCE_TOP1, nan)
+    top5 = shares.get(store.CHANCE_TOP5, nan)
+    return Chance(top1, top5, loss, config.data.classes)
 
 
 def survey_study(study: Study) -> Survey:
@@ -108,15 +112,29 @@ def survey_study(study: Study) -> Survey:
 
 
 def survey_trials(name: str, known: Sequence[FinishedTrial]) -> Survey:
-    """Return the same of the trials that tell something, in a study of this name."""
+    """Return what these trials say together; they are those of a study of this name that are known to have learned
+    or not.
+    """
+    count = len(known)
     learned = sum(trial.learned for trial in known)
-    counts = (name, len(known), learned)
-    if len(known) < FEWEST:
-        return Survey(*counts, f"{len(known)} finished trials say too little; {FEWEST} are the fewest")
-    if learned in (0, len(known)):
-        return Survey(*counts, f"{'all' if learned else 'none'} of {len(known)} trials learned: nothing to compare")
-    found = (survey.rank_deciders(known), survey.find_interactions(known), survey.find_region(known))
-    return Survey(*counts, "", *map(tuple, found))  # type: ignore[arg-type]
+    note = ""
+    if count < FEWEST:
+        note = f"{count} finished trials say too little; {FEWEST} are the fewest"
+    elif learned == 0:
+        note = f"none of {count} trials learned: nothing to compare"
+    elif learned == count:
+        note = f"all of {count} trials learned: nothing to compare"
+    if note:
+        return Survey(name, count, learned, note)
+    return Survey(
+        study=name,
+        trials=count,
+        learned=learned,
+        note="",
+        deciders=tuple(survey.rank_deciders(known)),
+        interactions=tuple(survey.find_interactions(known)),
+        region=tuple(survey.find_region(known)),
+    )
 
 
 def render_survey(survey: Survey) -> RenderableType:

@@ -58,30 +58,37 @@ class Confirmation:
 def read_confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     """Return what the studies that ran candidates of this one again say; None where no run of them has finished yet."""
     space = store.space_of(study)
-    reruns = [
-        (its, ranking.collect_reruns(its, own_study.get_trials(deepcopy=False)))
-        for own_study, its in ranking.list_confirmations(storage, study.study_name)
-    ]
-    reruns = [(its, rerun) for its, rerun in reruns if rerun.candidates]
+    reruns = []
+    scales = []
+    for confirming, its_space in ranking.list_confirmations(storage, study.study_name):
+        rerun = ranking.collect_reruns(its_space, confirming.get_trials(deepcopy=False))
+        if rerun.candidates:
+            reruns.append(rerun)
+            scales.append(_make_rank(its_space, rerun))
     if not reruns:
         return None
-    scales = sorted((_make_rank(its, rerun) for its, rerun in reruns), key=lambda each: each.seconds)
-    again = {candidate.number for scale in scales for candidate in scale.candidates}
+    scales.sort(key=lambda rank: rank.seconds)
+    numbers = {candidate.number for scale in scales for candidate in scale.candidates}
     configurations = ranking.rank_study(study, space)
-    own = _rank_own(study, space, configurations, again)
-    ranks = (*([own] if own.candidates else []), *scales)
-    better = space.measure.sign
-    agreements = [measure_agreement(rank, ranks[-1], better) for rank in ranks[:-1]]
+    own = _rank_own(study, space, configurations, numbers)
+    ranks = scales
+    if own.candidates:
+        ranks = [own, *scales]
+    reference = ranks[-1]
+    sign = space.measure.sign
+    agreements = (measure_agreement(rank, reference, sign) for rank in ranks[:-1])
+    weaknesses = ((rerun.study, ranking.describe_weakness(configurations, rerun)) for rerun in reruns)
+    first = configurations[: len(numbers)]
+    are_first = all(configuration.trials[0].number in numbers for configuration in first)
     return Confirmation(
-        study.study_name,
-        space.objective,
-        better,
-        ranks,
-        tuple(agreement for agreement in agreements if agreement is not None),
-        measure_lead(ranks[-1], better),
-        tuple((rerun.study, why) for _, rerun in reruns if (why := ranking.describe_weakness(configurations, rerun))),
-        len(again) < len(configurations)
-        and all(configuration.trials[0].number in again for configuration in configurations[: len(again)]),
+        study=study.study_name,
+        objective=space.objective,
+        better=sign,
+        ranks=tuple(ranks),
+        agreements=tuple(agreement for agreement in agreements if agreement is not None),
+        lead=measure_lead(reference, sign),
+        weaknesses=tuple((name, weakness) for name, weakness in weaknesses if weakness),
+        neighbours=are_first and len(numbers) < len(configurations),
     )
 
 
@@ -115,26 +122,29 @@ def _make_rank(space: Space, again: Rerun) -> Rank:
 
 def render_confirmation(confirmation: Confirmation) -> RenderableType:
     """Return a confirmation for a terminal."""
-    return Group(_make_table(confirmation), *(Text(line) for line in describe_confirmation(confirmation)))
+    sentences = (Text(line) for line in describe_confirmation(confirmation))
+    return Group(_make_table(confirmation), *sentences)
 
 
 def describe_confirmation(confirmation: Confirmation) -> list[str]:
     """Return what a confirmation says, in sentences."""
     reference = confirmation.reference
-    said = []
+    sentences = []
     if reference.done < reference.trials:
-        said.append(
+        sentences.append(
             f"{reference.study}: {reference.done} of {reference.trials} runs have finished; what follows is of those"
         )
-    said += [_lead_line(confirmation, confirmation.lead)] if confirmation.lead else []
-    said += [_agreement_line(confirmation, agreement) for agreement in confirmation.agreements]
+    if confirmation.lead:
+        sentences.append(_lead_line(confirmation, confirmation.lead))
+    sentences += [_agreement_line(confirmation, agreement) for agreement in confirmation.agreements]
     if confirmation.agreements and confirmation.neighbours:
-        said.append("Candidates are neighbours in rank: over all ranks tau would be higher.")
+        sentences.append("Candidates are neighbours in rank: over all ranks tau would be higher.")
     elif confirmation.agreements:
-        said.append(
+        sentences.append(
             "Candidates are the best and others spaced over the ranks: among neighbours in rank tau would be lower."
         )
-    return said + [f"{study} does not decide which is exported: {why}." for study, why in confirmation.weaknesses]
+    sentences += [f"{study} does not decide which is exported: {why}." for study, why in confirmation.weaknesses]
+    return sentences
 
 
 def _lead_line(confirmation: Confirmation, lead: Lead) -> str:
@@ -185,7 +195,9 @@ def _make_table(confirmation: Confirmation) -> Table:
     table = Table("candidate", title=f"{confirmation.study}: {name}, mean ± standard deviation over seeds (rank)")
     for rank in confirmation.ranks:
         if rank.study != confirmation.study:
-            seeds = f"\n{rank.seeds} seed{'s' if rank.seeds > 1 else ''}"
+            seeds = f"\n{rank.seeds} seeds"
+            if rank.seeds == 1:
+                seeds = "\n1 seed"
         else:
             seeds = "\nas it was"
         table.add_column(rank.study + seeds, justify="right")

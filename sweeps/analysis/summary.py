@@ -121,7 +121,9 @@ def fates_line(summary: Summary) -> Text:
 def best_line(space: Space, summary: Summary) -> Text:
     """Return the best configuration in one line."""
     if summary.best is None or summary.best.value is None or not summary.fates.get(Fate.LEARNED):
-        return Text("best: none yet" + (": nothing learned" if summary.done else ""))
+        if summary.done:
+            return Text("best: none yet: nothing learned")
+        return Text("best: none yet")
     return Text.assemble(
         f"best: {OBJECTIVES[summary.objective].title} {format_objective(summary.objective, summary.best.value)}, ",
         f"trial {summary.best.number}{_describe_best_step(space, summary.best)}: ",
@@ -143,7 +145,7 @@ def trial_line(space: Space, trial: FinishedTrial) -> Text:
         loss = " " * 11
     return Text.assemble(
         f"{trial.number:4d}  ",
-        (f"{trial.fate:10s}", COLOURS.get(Fate(trial.fate), "red") if trial.fate in set(Fate) else "red"),
+        (f"{trial.fate:10s}", COLOURS.get(trial.fate, "red")),
         f"  {accuracy}  {loss}  step {trial.steps:<5d} {get_drawn_values(space, trial)}",
     )
 
@@ -168,26 +170,29 @@ def render_summary(space: Space, summary: Summary) -> RenderableType:
     if summary.best is not None and summary.best.top1 is not None and summary.chance_top1 is not None:
         lines.append(Text(f"chance level of top-1: {summary.chance_top1:.2%}", "dim"))
     if summary.learned_of_tried:
-        columns = len({column for _, column in summary.learned_of_tried})
-        lines.append(Text("learned / tried" + (f", by {summary.against.replace('_', ' ')}" if columns > 1 else "")))
+        title = "learned / tried"
+        if len({column for _, column in summary.learned_of_tried}) > 1:
+            title += f", by {summary.against.replace('_', ' ')}"
+        lines.append(Text(title))
         lines.append(_make_table(summary))
     return Group(*lines)
 
 
 def get_drawn_values(space: Space, trial: FinishedTrial) -> str:
     """Return the values of the parameters that the space varies, without those that had no say."""
-    words = []
+    texts = []
     for parameter in space.parameters:
         varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
         value = trial.config and trial.config.get_value(parameter.name)
         if not varies or value is None or value == "none":
             continue
+        text = str(value)
         if isinstance(value, float):
-            word = f"{value:.3g}"
-        else:
-            word = str(value)
-        words.append(word if parameter.name in SPEAK_FOR_THEMSELVES else f"{parameter.name}={word}")
-    return " ".join(words)
+            text = f"{value:.3g}"
+        if parameter.name not in SPEAK_FOR_THEMSELVES:
+            text = f"{parameter.name}={text}"
+        texts.append(text)
+    return " ".join(texts)
 
 
 def _make_table(summary: Summary) -> Table:

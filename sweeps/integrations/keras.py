@@ -68,8 +68,13 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         self._trial = trial
         self._steps = steps
         self._every = every or max(1, steps // 20)
-        self._inputs = inputs.astype(keras.config.floatx()) if inputs.dtype.kind == "f" else inputs
-        self._labels = labels.reshape(-1).astype("float32" if labels.dtype.kind == "f" else "int32")
+        self._inputs = inputs
+        if inputs.dtype.kind == "f":
+            self._inputs = inputs.astype(keras.config.floatx())
+        label_dtype = "int32"
+        if labels.dtype.kind == "f":
+            label_dtype = "float32"
+        self._labels = labels.reshape(-1).astype(label_dtype)
         self._step = self._epoch_start = 0
         self._step_of_reading = 0  # of training, over the batches since the last reading
         self._loss_sum = 0.0
@@ -110,14 +115,16 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
 
     def _keep_reading(self) -> None:
         step, weights = self._before
-        reading = self._reading(weights if step == self._step - 1 else {})
+        if step != self._step - 1:
+            weights = {}
+        reading = self._reading(weights)
         keep_reading(self._trial, reading, self._steps)
         self._trial.report(reading.loss, self._step)
         if self._trial.should_prune():
             raise optuna.TrialPruned(reason_to_stop(self._trial))
 
     def _reading(self, before: dict[str, tf.Tensor]) -> Reading:
-        """Return a look at the model as it is; `before` are the weights before its last update."""
+        """Return a reading of the model as it is; `before` are the weights before its last update."""
         loss, loss_std, hits1, hits5 = self._watched.evaluate(self._inputs, self._labels)
         ratios = self._watched.update_ratios(before)
         done = self._step - self._step_of_reading
@@ -125,6 +132,9 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
             train_loss = self._loss_sum / done - self._watched.penalty()
         else:
             train_loss = nan
+        update_ratio = nan
+        if ratios:
+            update_ratio = float(np.max(list(ratios.values())))
         self._loss_sum = 0.0
         self._step_of_reading = self._step
         return Reading(
@@ -135,7 +145,7 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
             hits5=hits5,
             count=len(self._inputs),
             gradient_norm=nan,
-            update_ratio=float(np.max([*ratios.values()])) if ratios else nan,
+            update_ratio=update_ratio,
             finite=self._watched.finite(),
             seconds=time.perf_counter() - self._started,
             layers=self._watched.vitals(self._inputs[: probe.PROBE_IMAGES], ratios),
@@ -182,7 +192,8 @@ class WatchedModel:
         """Return the vital signs of each layer that can be watched, the logits' last."""
         if self._inner is None:
             return ()
-        ends = [*map(probe.flat_ends, self._inner.outputs[: len(self._layers) - 1]), NO_FLAT_ENDS]
+        ends = [probe.flat_ends(output) for output in self._inner.outputs[: len(self._layers) - 1]]
+        ends.append(NO_FLAT_ENDS)
         watched = zip(self._layers, self._outputs(tf.constant(inputs)), ends, strict=True)
         return tuple(_layer_vitals(layer, output, flat, ratios) for layer, output, flat in watched)
 
@@ -203,7 +214,10 @@ class WatchedModel:
         if self._regression:
             return scores
         if scores.shape[1] == 1:
-            scores = tf.concat([1 - scores if self._probabilities else tf.zeros_like(scores), scores], axis=1)
+            of_class_0 = tf.zeros_like(scores)
+            if self._probabilities:
+                of_class_0 = 1 - scores
+            scores = tf.concat([of_class_0, scores], axis=1)
         if self._probabilities:
             scores = tf.math.log(tf.maximum(scores, LEAST_PROBABILITY))
         return scores - tf.reduce_mean(scores, axis=1, keepdims=True)
@@ -248,7 +262,9 @@ def _inner_outputs(model: keras.Model) -> tuple[list[keras.layers.Layer], Any]:
     """
     try:
         layers = probe.kernel_layers(model)
-        return layers, keras.Model(model.inputs, [*probe.outputs(model), model.outputs[0]]) if layers else None
+        if not layers:
+            return layers, None
+        return layers, keras.Model(model.inputs, probe.outputs(model) + [model.outputs[0]])
     except (AttributeError, ValueError):  # neither functional nor sequential, or a layer that is called twice
         return [], None
 

@@ -60,9 +60,17 @@ def masked(storage_url: str) -> str:
 
 def _secrets_of(url: URL) -> list[str]:
     """Return passwords that the URL carries, as its password or as an option of the driver."""
-    options = [value for key, value in url.query.items() if key.lower() in SECRET_OPTIONS]
-    values = [name for value in options for name in ([value] if isinstance(value, str) else value)]
-    return [*values, *([str(url.password)] if url.password else [])]
+    secrets: list[str] = []
+    for option, value in url.query.items():
+        if option.lower() not in SECRET_OPTIONS:
+            continue
+        if isinstance(value, str):
+            secrets.append(value)
+        else:
+            secrets.extend(value)
+    if url.password:
+        secrets.append(str(url.password))
+    return secrets
 
 
 def absolute(storage_url: str) -> str:
@@ -93,8 +101,10 @@ def engine_options(url: URL) -> dict[str, Any]:
     """Return arguments of `create_engine`: time-outs, UTC, and one connection per process, two while a beat meets a
     report.
     """
-    pool = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
-    return {**({} if is_sqlite(url) else pool), **_session_options(url)}
+    options = _session_options(url)
+    if not is_sqlite(url):
+        options |= {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
+    return options
 
 
 def _session_options(url: URL) -> dict[str, Any]:

@@ -182,8 +182,12 @@ class WorkerStorage(BaseStorage):
     def _all_trials(self) -> list[FrozenTrial]:
         """Return all trials, in the order of their numbers."""
         if self._all is None:
-            others = [trial for trial in self._others if self._own is None or trial.number != self._own.number]
-            self._all = sorted([*others, *([self._own] if self._own else [])], key=lambda trial: trial.number)
+            trials = list(self._others)
+            if self._own is not None:
+                number = self._own.number
+                trials = [trial for trial in trials if trial.number != number]
+                trials.append(self._own)
+            self._all = sorted(trials, key=lambda trial: trial.number)
         return self._all
 
     def _is_mine(self, trial_id: int) -> FrozenTrial:

@@ -55,17 +55,18 @@ def workers_seen(engine: Engine) -> list[WorkerSeen]:
 
 
 def _worker_of_row(row: Any) -> WorkerSeen:
-    if row.study_name is None:
-        busy = Condition.IDLE
-    else:
-        busy = Condition.TRAINING
+    condition = Condition.TRAINING
+    if row.lost or row.silent > GRACE_S:
+        condition = Condition.LOST
+    elif row.study_name is None:
+        condition = Condition.IDLE
     return WorkerSeen(
         host=row.host,
         pid=row.pid,
         gpu=row.gpu,
         version=row.version,
         job=row.job,
-        condition=Condition.LOST if row.lost or row.silent > GRACE_S else busy,
+        condition=condition,
         study=row.study_name,
         trial=row.trial_number,
         step=row.step,

@@ -156,7 +156,9 @@ class Attempt:
         noted = trial.user_attrs.get(store.JUDGED_BY)
         if noted is None:
             limit = calibrated(lessons.ended_trials(known, self.endings), rules)
-            odds = limit.log_odds if math.isfinite(limit.log_odds) else None
+            odds = None
+            if math.isfinite(limit.log_odds):
+                odds = limit.log_odds
             noted = {"log_odds": odds, "grounds": limit.grounds, "rejections": rules.rejections}
             trial.set_user_attr(store.JUDGED_BY, noted)
         if noted["log_odds"] is None:
@@ -171,9 +173,13 @@ class Attempt:
     ) -> Outcome | None:
         """Return the trial from its start, or from a checkpoint."""
         reported = frozenset(self.storage.get_trial(self.claim.trial_id).intermediate_values)
-        past = ResumePoint(checkpoint.readings if checkpoint else (), reported)
+        past = ResumePoint((), reported)
+        state = None
+        if checkpoint is not None:
+            past = ResumePoint(checkpoint.readings, reported)
+            state = checkpoint.state
         self.readings = past.readings
-        self.run = self.means.train(setting.config, arrays, checkpoint.state if checkpoint else None)
+        self.run = self.means.train(setting.config, arrays, state)
         if self.means.stopping() or self.means.heart.order != Order.GO_ON:
             self.run.interrupt()  # what was ordered before there was a run to be interrupted
         return follow_run(trial, self.run, setting, self.space, past, self._check_orders)
@@ -218,8 +224,13 @@ class Attempt:
         if new:
             reading = readings[-1]
             self.storage.add_reading(reading)
-            first, since = self.pulled = self.pulled if self.pulled[1] else (reading.step, now)
-            heart.record_progress(reading.step, (reading.step - first) / (now - since) if now > since else 0.0)
+            if not self.pulled[1]:
+                self.pulled = (reading.step, now)
+            first, since = self.pulled
+            steps_per_s = 0.0
+            if now > since:
+                steps_per_s = (reading.step - first) / (now - since)
+            heart.record_progress(reading.step, steps_per_s)
         if self.means.stopping():
             heart.order_hand_back("the worker was told to end")
         # Whoever has slept must not replace the checkpoint of the worker that took over.
