@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,3 +71,21 @@ def replacing(path: Path) -> Iterator[Path]:
             partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def creating_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path` to write files to; at the end it gets the name `path`.
+
+    If anything is raised, the folder is removed. What is at `path` must be an empty folder, or nothing.
+
+    Raises:
+        OSError: the folder cannot be made, or cannot get its name.
+    """
+    partial = path.absolute().with_name(f".sweeps-{uuid4().hex}.partial")
+    try:
+        partial.mkdir()
+        yield partial
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

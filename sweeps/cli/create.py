@@ -25,7 +25,9 @@ def create(path: SpaceArgument, overrides: OverridesOption = None, storage: Stor
     storage_url = store.url(storage)
     opened = open_study_of_file(path, overrides or [], storage_url)
     name = opened.study.study_name
-    state = "created" if opened.is_new else "there already:"
+    state = "there already:"
+    if opened.is_new:
+        state = "created"
     print(f"{state} study {name!r} in {store.masked(storage_url)}")
     print(f"next: {suggestions.worker_command(storage_url, name)}")
 
@@ -79,8 +81,8 @@ def rehearse_in_own_process(path: Path, overrides: Sequence[str]) -> None:
     Raises:
         typer.Exit: the rehearsal failed, and has said why.
     """
-    options = suggestions.set_options(overrides)
-    completed = subprocess.run(worker_processes.sweeps_command("rehearse", *options, "--", str(path)), check=False)
+    arguments = ["rehearse"] + suggestions.set_options(overrides) + ["--", str(path)]
+    completed = subprocess.run(worker_processes.make_sweeps_command(arguments), check=False)
     if completed.returncode:
         raise typer.Exit(completed.returncode)
 

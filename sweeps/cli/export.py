@@ -171,7 +171,7 @@ def _space_at_full_size(study: Study, full_size: Sequence[str]) -> Space:
     if not full_size:
         return store.space_of(study)
     text = study.user_attrs[store.SPACE_TEXT]
-    overrides = [*study.user_attrs[store.SPACE_OVERRIDES], *full_size]
+    overrides = list(study.user_attrs[store.SPACE_OVERRIDES]) + list(full_size)
     return file.parse_space(text, overrides, f"study {study.study_name!r}")
 
 

@@ -192,4 +192,4 @@ def _end_workers(workers: LocalWorkers, stop: StopRequests, progress: StudyProgr
     while workers.any_running() and stop.count == count_before and time.monotonic() < deadline:
         live.update(progress.render_bar(note))
         time.sleep(STOPPING_POLL_S)
-    workers.kill()
+    workers.kill_all()

@@ -35,7 +35,7 @@ from sweeps.launch.local.devices import (
     visible_gpus,
 )
 from sweeps.launch.local.supervisor import ManagedWorker, Supervisor, receive_signals
-from sweeps.launch.local.worker_processes import sweeps_command, worker_environment
+from sweeps.launch.local.worker_processes import make_sweeps_command, worker_environment
 
 WorkersPerGpuOption = Annotated[int, typer.Option("--workers-per-gpu", min=1, help="How many workers may share a GPU.")]
 GpuMemoryOption = Annotated[
@@ -92,9 +92,10 @@ def _supervise(job: Job, devices: list[DeviceAssignment], environment: dict[str,
     arguments = []
     if exit_when_idle:
         arguments.append("--exit-when-idle")
-    arguments += ["--", *job.studies]
+    arguments.append("--")
+    arguments += job.studies
     workers = [ManagedWorker(number, device) for number, device in enumerate(devices)]
-    with receive_signals() as signals, background.list_supervisor(job.name):
+    with receive_signals() as signals, background.register_supervisor(job.name):
         return Supervisor(arguments, environment, workers).run(signals)
 
 
@@ -110,7 +111,7 @@ def _detach(name: str, environment: Mapping[str, str]) -> None:
         raise InputError(f"{log}: {exc.strerror}; start where a log can be written") from exc
     with file:
         child = subprocess.Popen(
-            sweeps_command(*arguments),
+            make_sweeps_command(arguments),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=file,

@@ -42,11 +42,15 @@ def run(
     opened = open_study_of_file(path, overrides or [], storage_url)
     space = store.space_of(opened.study)
     Reaper(opened.storage.engine).reap()
-    remaining = space.budget.trials - summaries.summarise_trials(space, opened.study.get_trials(deepcopy=False)).done
+    summary = summaries.summarise_trials(space, opened.study.get_trials(deepcopy=False))
+    remaining = space.budget.trials - summary.done
     progress_console = stderr_console()
-    beginning = "created" if opened.is_new else "going on with"
+    beginning = "going on with"
+    if opened.is_new:
+        beginning = "created"
     progress_console.print(f"{beginning} study {space.name!r} in {store.masked(storage_url)}", markup=False)
-    count = min(workers or default_worker_count(visible_gpus()), max(remaining, 1))
+    most_workers = workers or default_worker_count(visible_gpus())
+    count = min(most_workers, max(remaining, 1))
     local_workers = LocalWorkers(space.name, storage_url, count, artifacts)
     space, summary = follow_study(opened.storage, opened.study, local_workers, progress_console)
     result_console = stdout_console()

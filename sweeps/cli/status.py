@@ -71,7 +71,7 @@ class StudyStatus:
 
     @property
     def is_over(self) -> bool:
-        """True if nothing is left to do."""
+        """Return True if nothing is left to do."""
         return self.queued.state == State.STOPPED or self.summary.done >= self.summary.trials
 
 
@@ -93,7 +93,7 @@ class Status:
 
     @property
     def is_over(self) -> bool:
-        """True if nothing is left to do of any of the studies."""
+        """Return True if nothing is left to do of any of the studies."""
         return all(study.is_over for study in self.studies)
 
     def to_dict(self, study: str | None) -> dict[str, Any]:
@@ -108,12 +108,11 @@ class Status:
         }
 
     def _study_to_dict(self, study: StudyStatus) -> dict[str, Any]:
-        return {
-            **study.summary.to_dict(),
-            "state": study.queued.state,
-            "priority": study.queued.priority,
-            "workers": [asdict(worker) for worker in self.workers if worker.study == study.queued.name],
-        }
+        values = study.summary.to_dict()
+        values["state"] = study.queued.state
+        values["priority"] = study.queued.priority
+        values["workers"] = [asdict(worker) for worker in self.workers if worker.study == study.queued.name]
+        return values
 
 
 def read_status(storage: RDBStorage, study: str | None) -> Status:
@@ -129,10 +128,10 @@ def read_status(storage: RDBStorage, study: str | None) -> Status:
         if study in (None, queued.name):
             loaded = store.load_study(storage, queued.name)
             space = store.space_of(loaded)
-            studies.append(
-                StudyStatus(queued, space, summaries.summarise_trials(space, loaded.get_trials(deepcopy=False)))
-            )
-    return _add_slurm_states(tuple(studies), tuple(workers.workers_seen(storage.engine)), store.absolute(storage.url))
+            summary = summaries.summarise_trials(space, loaded.get_trials(deepcopy=False))
+            studies.append(StudyStatus(queued, space, summary))
+    seen_workers = tuple(workers.workers_seen(storage.engine))
+    return _add_slurm_states(tuple(studies), seen_workers, store.absolute(storage.url))
 
 
 def _add_slurm_states(
@@ -174,8 +173,8 @@ def watch_status(
             except OutageError as exc:
                 live.update(Group(live.get_renderable(), Text(str(exc), "red")), refresh=True)
             else:
-                worker_lines = _render_workers(current, console.height // 2)
-                live.update(Group(*worker_lines, *_render_studies(current)), refresh=True)
+                lines = _render_workers(current, console.height // 2) + _render_studies(current)
+                live.update(Group(*lines), refresh=True)
                 if current.is_over:
                     return
             wait(WATCH_S)
@@ -183,7 +182,8 @@ def watch_status(
 
 def render_status(current: Status) -> RenderableType:
     """Return a status for a terminal."""
-    return Group(*_render_studies(current), *_render_workers(current))
+    lines = _render_studies(current) + _render_workers(current)
+    return Group(*lines)
 
 
 def _render_studies(current: Status) -> list[RenderableType]:

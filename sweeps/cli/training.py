@@ -16,5 +16,5 @@ def prepare_device() -> str:
     """Set TensorFlow up for one worker on one device; return the name of the device: CPU or GPU:0."""
     with quickly():
         from sweeps.nn import device  # noqa: PLC0415  TensorFlow
-    device.prepare()
-    return device.name()
+    device.prepare_device()
+    return device.device_name()

@@ -32,29 +32,29 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The name of this store's job for these studies: at most 50 of [a-z0-9-], which is a name everywhere."""
-        return f"{name_prefix(self.studies)}-{digest_store(self.store)}{_digest_texts(*self.studies)}"
+        """Return the job's name, made from store and studies: at most 50 of [a-z0-9-], so that all clusters take it."""
+        return f"{name_prefix(self.studies)}-{digest_store(self.store)}{_digest_texts(self.studies)}"
 
     @property
     def workers_per_task(self) -> int:
-        """The number of workers that one task of a cluster starts: all that share its GPU."""
+        """Return the number of workers that one task of a cluster starts: all that share its GPU."""
         return max(1, self.workers_per_gpu)
 
     @property
     def tasks(self) -> int:
-        """The number of tasks; the last one may have fewer workers than the others."""
+        """Return the number of tasks; the last one may have fewer workers than the others."""
         return math.ceil(self.workers / self.workers_per_task)
 
     @property
     def workers_of_last_task(self) -> int:
-        """The number of workers of the last task."""
+        """Return the number of workers of the last task."""
         return self.workers - (self.tasks - 1) * self.workers_per_task
 
     def served_arguments(self) -> list[str]:
         """Return the last arguments of `sweeps launch local`, which say what its workers serve."""
         if not self.studies:
             return ["--pool"]
-        return ["--", *self.studies]
+        return ["--"] + list(self.studies)
 
 
 def name_prefix(studies: Sequence[str]) -> str:
@@ -67,10 +67,10 @@ def name_prefix(studies: Sequence[str]) -> str:
 
 def digest_store(store: str) -> str:
     """Return the five letters that the names of all jobs of a store have before their last five."""
-    return _digest_texts(store)
+    return _digest_texts([store])
 
 
-def _digest_texts(*texts: str) -> str:
+def _digest_texts(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:5]
 
 

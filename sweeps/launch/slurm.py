@@ -183,14 +183,14 @@ def _supervisor_command(job: Job, options: SlurmOptions) -> list[str]:
     if options.image is None:
         return [sys.executable, "-m", "sweeps", "launch", "local"]
     if options.runtime == "pyxis":
-        start = ["srun", "--ntasks=1", f"--container-image={options.image}", "--container-mount-home"]
+        command = ["srun", "--ntasks=1", f"--container-image={options.image}", "--container-mount-home"]
     else:
-        start = ["apptainer", "exec"]
+        command = ["apptainer", "exec"]
         if job.workers_per_gpu:
-            start.append("--nv")
-        start.append(options.image)
-    start += ["sweeps", "launch", "local"]
-    return start
+            command.append("--nv")
+        command.append(options.image)
+    command += ["sweeps", "launch", "local"]
+    return command
 
 
 def render_dry_run(job: Job, options: SlurmOptions, first_lines: Sequence[str] = ()) -> str:
@@ -200,13 +200,13 @@ def render_dry_run(job: Job, options: SlurmOptions, first_lines: Sequence[str] =
         first_lines: come before them, to set the environment.
     """
     script = job_script(job, options)
-    end = "END"
-    while end in script.splitlines():
-        end += "_"
+    end_marker = "END"  # of the script; must not be a line of it
+    while end_marker in script.splitlines():
+        end_marker += "_"
     exports = "".join(f"{line}\n" for line in first_lines)
     make_folder = shlex.join(["mkdir", "-p", "--", options.logs])
-    submit = shlex.join(["sbatch", *sbatch_arguments(job, options)])
-    return f"{exports}{make_folder}\n{submit} <<'{end}'\n{script}{end}\n"
+    submit = shlex.join(["sbatch"] + sbatch_arguments(job, options))
+    return f"{exports}{make_folder}\n{submit} <<'{end_marker}'\n{script}{end_marker}\n"
 
 
 def submit_job(job: Job, options: SlurmOptions, environment: Mapping[str, str]) -> str:
@@ -215,12 +215,12 @@ def submit_job(job: Job, options: SlurmOptions, environment: Mapping[str, str]) 
     Raises:
         InputError: there is no Slurm here, or it refuses, in its own words.
     """
-    arguments = ["--parsable", *sbatch_arguments(job, options)]
+    arguments = ["--parsable"] + sbatch_arguments(job, options)
     try:
         Path(options.logs).mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise InputError(f"--logs {options.logs}: {exc.strerror}; name a folder that can be written") from exc
-    completed = _run_slurm("sbatch", *arguments, stdin=job_script(job, options), environment=environment)
+    completed = _run_slurm("sbatch", arguments, stdin=job_script(job, options), environment=environment)
     if completed.returncode:
         raise InputError(f"Slurm refused: {clean_message(completed.stderr)}")
     return completed.stdout.strip().partition(";")[0]  # job;cluster
@@ -257,16 +257,21 @@ def list_tasks(names: Sequence[str] = (), *, mine: bool = False) -> list[Task]:
     Raises:
         SweepsError: Slurm does not answer.
     """
-    filters = []
+    arguments = ["--noheader", "--array", "--format=%i|%j|%T|%r"]
     if mine:
-        filters.append("--me")
+        arguments.append("--me")
     if names:
-        filters.append(f"--name={','.join(names)}")
-    completed = _run_slurm("squeue", "--noheader", "--array", "--format=%i|%j|%T|%r", *filters)
+        arguments.append(f"--name={','.join(names)}")
+    completed = _run_slurm("squeue", arguments)
     if completed.returncode:
         raise SweepsError(f"Slurm does not answer: {clean_message(completed.stderr)}")
-    rows = (line.split("|", 3) for line in completed.stdout.splitlines())
-    return [Task(*row) for row in rows if len(row) == 4 and row[1].startswith("sweeps-")]
+    tasks = []
+    for line in completed.stdout.splitlines():
+        fields = line.split("|", 3)
+        if len(fields) == 4 and fields[1].startswith("sweeps-"):
+            number, name, state, reason = fields
+            tasks.append(Task(number, name, state, reason))
+    return tasks
 
 
 def list_tasks_of_store(store: str) -> list[Task] | None:
@@ -288,11 +293,11 @@ def summarise_tasks(tasks: Sequence[Task]) -> list[str]:
     """Return one line per job: how many of its tasks are in each state, and why some wait."""
     lines = []
     for name in dict.fromkeys(task.name for task in tasks):
-        of_job = [task for task in tasks if task.name == name]
-        counts = Counter(task.state.lower() for task in of_job)
+        job_tasks = [task for task in tasks if task.name == name]
+        counts = Counter(task.state.lower() for task in job_tasks)
         waiting_last = sorted(counts.items(), key=lambda item: item[0] == "pending")
         line = f"slurm, {name}: " + ", ".join(f"{count} {state}" for state, count in waiting_last)
-        reasons = sorted({task.reason for task in of_job if task.state == "PENDING"})
+        reasons = sorted({task.reason for task in job_tasks if task.state == "PENDING"})
         if reasons:
             line += f" ({', '.join(reasons)})"
         lines.append(line)
@@ -328,13 +333,13 @@ def cancel_tasks(name: str, say: Callable[[str], None], wait: Callable[[float], 
 
 
 def _run_scancel(*arguments: str) -> None:
-    completed = _run_slurm("scancel", *arguments)
+    completed = _run_slurm("scancel", arguments)
     if completed.returncode:
         raise SweepsError(f"Slurm refused: {clean_message(completed.stderr)}")
 
 
 def _run_slurm(
-    program: str, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
+    program: str, arguments: Sequence[str], stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run one of Slurm's commands.
 
@@ -344,7 +349,7 @@ def _run_slurm(
     """
     try:
         return subprocess.run(
-            [program, *arguments],
+            [program] + list(arguments),
             input=stdin,
             env=environment,
             timeout=ANSWER_S,

@@ -94,7 +94,7 @@ def test_what_cannot_be_launched_is_one_line(sweeps: Callable[..., str], tmp_pat
 
 def test_supervisors_are_found_while_they_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with background.list_supervisor("sweeps-a"):
+    with background.register_supervisor("sweeps-a"):
         assert background.running_supervisors("sweeps-a") == [os.getpid()]
         assert background.running_supervisors("sweeps-b") == []
     assert background.running_supervisors("sweeps-a") == []
@@ -113,7 +113,7 @@ def test_somebody_elses_folder_is_not_used(
     (tmp_path / f"sweeps-{os.getuid()}").symlink_to(elsewhere)
     with pytest.raises(SweepsError, match="belongs to somebody else"):
         background.supervisor_folder()
-    with background.list_supervisor("sweeps-a"):
+    with background.register_supervisor("sweeps-a"):
         pass
     assert "belongs to somebody else" in caplog.messages[0]
 

@@ -18,7 +18,7 @@ def workers(
 ) -> worker_processes.LocalWorkers:
     """Workers that run a program of ours in place of `sweeps worker`."""
     monkeypatch.setattr(
-        worker_processes, "sweeps_command", lambda *arguments: [sys.executable, "-c", program, *arguments]
+        worker_processes, "make_sweeps_command", lambda arguments: [sys.executable, "-c", program, *arguments]
     )
     return worker_processes.LocalWorkers("study", f"postgresql://me:{PASSWORD}@host/db", count, logs=tmp_path)
 
@@ -38,7 +38,7 @@ def test_the_password_is_in_no_process_list(tmp_path: Path, monkeypatch: pytest.
         while PASSWORD.encode() not in environment.read_bytes() and time.monotonic() < deadline:
             time.sleep(0.05)  # between fork and exec it is still ours
     finally:
-        pool.kill()
+        pool.kill_all()
         wait(pool)
     assert "time.sleep(60)" in listed
     assert PASSWORD not in listed

@@ -32,7 +32,8 @@ def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple
 
     def run(program: str, count: int = 1, signals: ReceivedSignals | None = None) -> tuple[int, str]:
         diary = tmp_path / "diary"
-        monkeypatch.setattr(worker_processes, "sweeps_command", lambda *_: [sys.executable, "-c", program, str(diary)])
+        command = [sys.executable, "-c", program, str(diary)]
+        monkeypatch.setattr(worker_processes, "make_sweeps_command", lambda _: command)
         workers = [ManagedWorker(number, DeviceAssignment()) for number in range(count)]
         code = Supervisor((), dict(os.environ), workers).run(signals or ReceivedSignals())
         return code, diary.read_text() if diary.exists() else ""
@@ -60,8 +61,8 @@ def test_the_wait_before_a_worker_is_started_again_doubles_and_begins_anew_once_
 
     worker, now, waits = ManagedWorker(0, DeviceAssignment()), 1000.0, []
     for lived in [0.0] * 12 + [supervisor.LIVED_S + 1]:
-        worker.supervise(dead, now, leaving=False)
-        worker.supervise(dead, now + lived, leaving=False)
+        worker.check_worker(dead, now, leaving=False)
+        worker.check_worker(dead, now + lived, leaving=False)
         waits.append(worker.next_start - now - lived)
         now = worker.next_start
     assert waits[:4] == [1, 2, 4, 8]

@@ -111,27 +111,26 @@ def _pod_spec(job: Job, options: PodOptions) -> dict[str, Any]:
         "tolerations": [pod_options.parse_toleration(text) for text in placement.tolerations],
         "topologySpreadConstraints": topology,
     }
-    return {
+    spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": int(POD_S),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": _security_context(access.user),
-        **{key: value for key, value in optional.items() if value},
-        "containers": [_container_spec(job, options, mounts)],
-        "volumes": [
-            {
-                "name": "storage",
-                "secret": {
-                    "secretName": access.secret or job.name,
-                    "items": [{"key": SECRET_KEY, "path": SECRET_KEY}],
-                    "defaultMode": SECRET_MODE,
-                },
-            },
-            {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_SIZE}},
-            *_claim_volumes(mounts),
-        ],
     }
+    spec |= {key: value for key, value in optional.items() if value}
+    spec["containers"] = [_container_spec(job, options, mounts)]
+    storage_volume = {
+        "name": "storage",
+        "secret": {
+            "secretName": access.secret or job.name,
+            "items": [{"key": SECRET_KEY, "path": SECRET_KEY}],
+            "defaultMode": SECRET_MODE,
+        },
+    }
+    scratch_volume = {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_SIZE}}
+    spec["volumes"] = [storage_volume, scratch_volume] + _claim_volumes(mounts)
+    return spec
 
 
 def _container_spec(job: Job, options: PodOptions, mounts: Sequence[Mount]) -> dict[str, Any]:
@@ -151,21 +150,26 @@ def _container_spec(job: Job, options: PodOptions, mounts: Sequence[Mount]) -> d
     }
     if options.access.env_secrets:
         container["envFrom"] = [{"secretRef": {"name": name}} for name in options.access.env_secrets]
-    volumes = _name_volumes(mounts)
-    container |= {
-        "resources": {"requests": resources, "limits": resources},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [
-            {"name": "storage", "mountPath": SECRET_FOLDER, "readOnly": True},
-            {"name": "scratch", "mountPath": SCRATCH},
-            *({"name": volumes[mount.claim], "mountPath": mount.path, "readOnly": mount.read_only} for mount in mounts),
-        ],
+    container["resources"] = {"requests": resources, "limits": resources}
+    container["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
     }
+    container["volumeMounts"] = _volume_mounts(mounts)
     return container
+
+
+def _volume_mounts(mounts: Sequence[Mount]) -> list[dict[str, Any]]:
+    volume_mounts: list[dict[str, Any]] = [
+        {"name": "storage", "mountPath": SECRET_FOLDER, "readOnly": True},
+        {"name": "scratch", "mountPath": SCRATCH},
+    ]
+    volumes = _name_volumes(mounts)
+    volume_mounts += [
+        {"name": volumes[mount.claim], "mountPath": mount.path, "readOnly": mount.read_only} for mount in mounts
+    ]
+    return volume_mounts
 
 
 def pod_command(job: Job, *, exit_when_idle: bool = False) -> list[str]:
@@ -177,12 +181,14 @@ def pod_command(job: Job, *, exit_when_idle: bool = False) -> list[str]:
         options.append("--exit-when-idle")
     options += job.served_arguments()
     if job.tasks == 1 or last_workers == workers:
-        return ["sweeps", "launch", "local", "--workers", str(last_workers), *options]
-    script = (
-        f'workers={workers}; if [ "$JOB_COMPLETION_INDEX" -eq {job.tasks - 1} ]; then workers={last_workers}; fi; '
-        'exec sweeps launch local --workers "$workers" "$@"'
-    )
-    return ["/bin/sh", "-c", script, "sh", *options]
+        command = ["sweeps", "launch", "local", "--workers", str(last_workers)]
+    else:
+        script = (
+            f'workers={workers}; if [ "$JOB_COMPLETION_INDEX" -eq {job.tasks - 1} ]; then workers={last_workers}; fi; '
+            'exec sweeps launch local --workers "$workers" "$@"'
+        )
+        command = ["/bin/sh", "-c", script, "sh"]
+    return command + options
 
 
 def escape_variables(text: str) -> str:
@@ -201,12 +207,13 @@ def _environment_variables(job: Job, options: PodOptions) -> list[dict[str, Any]
         fixed[LOG_FORMAT_VARIABLE] = options.log_format
     if not job.workers_per_gpu:
         fixed["CUDA_VISIBLE_DEVICES"] = "-1"  # some nodes show their GPUs to every container
-    return [
+    variables = [
         field_of_pod("POD_NAMESPACE", "metadata.namespace"),
         field_of_pod("POD_NAME", "metadata.name"),
         {"name": JOB_VARIABLE, "value": "kubernetes $(POD_NAMESPACE)/$(POD_NAME)"},
-        *({"name": name, "value": value} for name, value in fixed.items()),
     ]
+    variables += [{"name": name, "value": value} for name, value in fixed.items()]
+    return variables
 
 
 def _security_context(text: str) -> dict[str, Any]:

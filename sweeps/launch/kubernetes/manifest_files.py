@@ -3,14 +3,13 @@
 import math
 import re
 import shlex
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sweeps.errors import InputError
+from sweeps.files import creating_folder
 from sweeps.launch.job import Job
 from sweeps.launch.kubernetes.manifest import SECRET_KEY, make_manifest
 from sweeps.launch.kubernetes.pod_options import PodOptions
@@ -20,7 +19,7 @@ UNREADABLE = re.compile("[\x7f-\x9f\ufffe\uffff]")
 
 
 class _QuotingDumper(yaml.SafeDumper):
-    """Quotes every text that is not plainly a word: Kubernetes reads 1e3 and 0o14 as numbers, PyYAML does not."""
+    """A dumper that quotes every text but plain words: Kubernetes reads 1e3 and 0o14 as numbers, PyYAML does not."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         """Return True: repeated values are written out each time."""
@@ -53,13 +52,13 @@ def kubectl_manifest(job: Job, options: PodOptions) -> str:
     if options.access.secret:
         lines = [f"The store's URL is {SECRET_KEY!r} of the Secret {options.access.secret}, which must be there."]
     else:
-        create = ["kubectl"]
+        command = ["kubectl"]
         if options.namespace:
-            create += ["-n", options.namespace]
-        create += ["create", "secret", "generic", job.name, f"--from-file={SECRET_KEY}=/dev/stdin"]
+            command += ["-n", options.namespace]
+        command += ["create", "secret", "generic", job.name, f"--from-file={SECRET_KEY}=/dev/stdin"]
         lines = [
             "The store's URL is not in here, it comes from a Secret. Make that one first, from a shell with the URL:",
-            f'  printf %s "$SWEEPS_STORAGE" | {shlex.join(create)}',
+            f'  printf %s "$SWEEPS_STORAGE" | {shlex.join(command)}',
         ]
     return "".join(f"# {line}\n" for line in lines) + to_yaml(manifest)
 
@@ -70,7 +69,10 @@ def write_kustomize_base(job: Job, options: PodOptions, folder: Path) -> None:
     Raises:
         InputError: see `make_manifest`; or the folder cannot be written.
     """
-    for text in (*job.studies, options.artifacts or ""):
+    texts = list(job.studies)
+    if options.artifacts is not None:
+        texts.append(options.artifacts)
+    for text in texts:
         if UNREADABLE.search(text):
             raise InputError(f"{text!r}: kustomize does not keep control characters; --dry-run prints them for kubectl")
     kustomization = {
@@ -80,13 +82,9 @@ def write_kustomize_base(job: Job, options: PodOptions, folder: Path) -> None:
     }
     files = {"kustomization.yaml": to_yaml(kustomization), "job.yaml": kubectl_manifest(job, options)}
     folder = folder.absolute()
-    partial = folder.with_name(f".{uuid.uuid4().hex}.partial")
     try:
-        partial.mkdir()
-        for name, content in files.items():
-            (partial / name).write_text(content, encoding="ascii")
-        partial.rename(folder)
+        with creating_folder(folder) as partial:
+            for name, content in files.items():
+                (partial / name).write_text(content, encoding="ascii")
     except OSError as exc:
         raise InputError(f"--to {folder}: {exc.strerror}; name a new folder, or one that is empty") from exc
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -39,7 +39,7 @@ def supervisor_folder() -> Path:
 
 
 @contextmanager
-def list_supervisor(name: str) -> Iterator[None]:
+def register_supervisor(name: str) -> Iterator[None]:
     """Make this process a supervisor that `running_supervisors` finds, until the end of the block.
 
     Where the lock file cannot be made, warn and go on.
@@ -86,19 +86,19 @@ def cancel_supervisors(name: str) -> int:
         InputError: there is none.
         SweepsError: one does not end.
     """
-    asked = running_supervisors(name)
-    if not asked:
+    supervisors = running_supervisors(name)
+    if not supervisors:
         raise InputError(f"no supervisor of {name} runs on this machine")
-    for number in asked:
+    for number in supervisors:
         logger.info("asking process %d to end", number)
         os.kill(number, signal.SIGTERM)
     deadline = time.monotonic() + CANCEL_S
-    while remaining := [number for number in running_supervisors(name) if number in asked]:
+    while remaining := [number for number in running_supervisors(name) if number in supervisors]:
         if time.monotonic() > deadline:
             number = remaining[0]
             raise SweepsError(f"process {number} does not end; kill -9 {number} ends it, its trials are taken over")
         time.sleep(POLL_S)
-    return len(asked)
+    return len(supervisors)
 
 
 def _is_locked(path: Path) -> bool:

@@ -78,7 +78,7 @@ class ManagedWorker:
     wait_s: float = FIRST_WAIT_S
     next_start: float = 0.0
 
-    def supervise(
+    def check_worker(
         self, start: Callable[[DeviceAssignment], subprocess.Popen[bytes]], now: float, leaving: bool
     ) -> None:
         """Start the worker if it is time to, or note how it ended."""
@@ -147,7 +147,7 @@ class Supervisor:
                 self._send_signal(signal.SIGKILL)
             for worker in self.workers:
                 if worker.code is None:
-                    worker.supervise(self._start_worker, now, bool(self._requests))
+                    worker.check_worker(self._start_worker, now, bool(self._requests))
             time.sleep(POLL_S)
         codes = {worker.code for worker in self.workers}
         return next(code for code in (INTERRUPTED, UNUSABLE, FAILING, NOTHING_LEFT) if code in codes)

@@ -23,9 +23,9 @@ PR_SET_PDEATHSIG = 1
 MOST_DEATHS = 3
 
 
-def sweeps_command(*arguments: str) -> list[str]:
-    """Return the `sweeps` command of this very installation."""
-    return [sys.executable, "-m", "sweeps", *arguments]
+def make_sweeps_command(arguments: Sequence[str]) -> list[str]:
+    """Return the `sweeps` command of this very installation, with these arguments."""
+    return [sys.executable, "-m", "sweeps"] + list(arguments)
 
 
 def worker_environment(storage_url: str, artifacts: str | None, log_format: logs.LogFormat = "text") -> dict[str, str]:
@@ -75,8 +75,8 @@ def start_worker(
     if ends_with_us and hasattr(LIBC, "prctl"):
         before_start = _end_with_parent
     return subprocess.Popen(
-        sweeps_command("worker", *arguments),
-        env={**environment, **device.to_environment()},
+        make_sweeps_command(["worker"] + list(arguments)),
+        env=dict(environment) | device.to_environment(),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=stderr,
@@ -145,7 +145,7 @@ class LocalWorkers:
         """Ask all workers to hand their trials back and end."""
         self._send_signal(signal.SIGTERM)
 
-    def kill(self) -> None:
+    def kill_all(self) -> None:
         """End all workers now."""
         self._send_signal(signal.SIGKILL)
 
@@ -160,8 +160,9 @@ class LocalWorkers:
 
     def _last_log_line(self) -> str:
         """Return the last line of the log that was written last."""
-        files = sorted(self.logs.glob("worker-*.log"), key=lambda file: file.stat().st_mtime)
-        lines = [line for file in files for line in file.read_text(errors="replace").splitlines() if line.strip()]
-        if not lines:
-            return "their logs are empty"
-        return lines[-1]
+        files = sorted(self.logs.glob("worker-*.log"), key=lambda file: file.stat().st_mtime, reverse=True)
+        for file in files:
+            lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
+            if lines:
+                return lines[-1]
+        return "their logs are empty"
