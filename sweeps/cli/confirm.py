@@ -57,21 +57,21 @@ def confirm(
     The same command goes on with what is not finished, and shows what is.
     """
     storage_url = store.url(storage)
-    opened = store.connect(storage_url)
-    loaded = store.load_study(opened, study)
-    plan = _plan_confirmation(loaded, scale or ["4"], top=top, middle=middle, seeds=seeds)
-    studies = [_open_confirming_study(opened, text, storage_url, plan.cost) for text in plan.texts]
+    opened_storage = store.connect(storage_url)
+    loaded_study = store.load_study(opened_storage, study)
+    plan = _plan_confirmation(loaded_study, scale or ["4"], top=top, middle=middle, seeds=seeds)
+    studies = [_open_confirming_study(opened_storage, text, storage_url, plan.cost) for text in plan.texts]
     progress_console = stderr_console()
     for confirming, space in studies:
         if create:
             print(f"next: {suggestions.worker_command(storage_url, space.name)}")
             continue
         count = min(workers or default_worker_count(visible_gpus()), space.budget.trials)
-        local_workers = LocalWorkers(space.name, storage_url, count, artifacts)
-        follow_study(opened, confirming, local_workers, progress_console)
+        local_workers = LocalWorkers(study=space.name, storage_url=storage_url, count=count, artifacts=artifacts)
+        follow_study(opened_storage, confirming, local_workers, progress_console)
     if create:
         return
-    result = confirmation.read_confirmation(opened, loaded)
+    result = confirmation.read_confirmation(opened_storage, loaded_study)
     if result is not None:
         stdout_console().print(confirmation.render_confirmation(result), soft_wrap=False)
 
@@ -108,7 +108,7 @@ def _plan_confirmation(
     return ConfirmationPlan(texts, cost=f"one of {space.budget.length} took {seconds:.3g} s")
 
 
-def _open_confirming_study(opened: RDBStorage, text: str, storage_url: str, cost: str) -> tuple[Study, Space]:
+def _open_confirming_study(opened_storage: RDBStorage, text: str, storage_url: str, cost: str) -> tuple[Study, Space]:
     """Return the study of a search-space file: the one that is there, or a new one, rehearsed first.
 
     Args:
@@ -118,7 +118,7 @@ def _open_confirming_study(opened: RDBStorage, text: str, storage_url: str, cost
         InputError: the one that is there has another number of candidates or seeds.
     """
     space = file.parse_space(text)
-    existing = store.find_study(opened, space.name)
+    existing = store.find_study(opened_storage, space.name)
     if existing is None:
         existing = _create_confirming_study(text, storage_url)
     else:

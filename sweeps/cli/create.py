@@ -23,10 +23,10 @@ from sweeps.store import queue
 def create(path: SpaceArgument, overrides: OverridesOption = None, storage: StorageOption = None) -> None:
     """Create the study of a file, after a rehearsal, without running it."""
     storage_url = store.url(storage)
-    opened = open_study_of_file(path, overrides or [], storage_url)
-    name = opened.study.study_name
+    opened_study = open_study_of_file(path, overrides or [], storage_url)
+    name = opened_study.study.study_name
     state = "there already:"
-    if opened.is_new:
+    if opened_study.is_new:
         state = "created"
     print(f"{state} study {name!r} in {store.masked(storage_url)}")
     print(f"next: {suggestions.worker_command(storage_url, name)}")

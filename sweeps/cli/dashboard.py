@@ -17,5 +17,6 @@ def dashboard(
 ) -> None:
     """Serve Optuna's dashboard on the store and its artifacts, and keep the studies' notes fresh, until Ctrl-C."""
     storage_url = store.url(storage)
-    opened = store.connect(storage_url)
-    serve_dashboard(opened, store.artifacts(storage_url, artifacts), host, port)
+    opened_storage = store.connect(storage_url)
+    artifacts_url = store.artifacts(storage_url, artifacts)
+    serve_dashboard(opened_storage, artifacts_url, host=host, port=port)

@@ -76,11 +76,11 @@ def prepare(
     try:
         info = preparation.prepare(source, to, options, progress)
     except KeyboardInterrupt:
-        progress.end()
+        progress.stop_bar()
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     finally:
-        progress.end()
+        progress.stop_bar()
     for name in info.origin["empty_classes"]:
         print(f"left out: class {name!r} has no images", file=sys.stderr)
     if info.origin["skipped"]:
@@ -129,8 +129,8 @@ class DecodingProgress:
                 line += f", {remark}"
             print(line, file=sys.stderr)
 
-    def end(self) -> None:
-        """Leave the terminal as it is."""
+    def stop_bar(self) -> None:
+        """Stop the bar, if there is one."""
         if self._first is not None and self._console.is_terminal:
             self._bar.stop()
 

@@ -151,16 +151,18 @@ def _make_files(
         if not override.startswith("full."):
             raise InputError(f"--set {override}: only the full size can be set here; write full.TABLE.KEY=VALUE")
     storage_url = store.url(storage)
-    opened = store.connect(storage_url)
+    opened_storage = store.connect(storage_url)
     with engines.translate_database_errors(storage_url):
-        loaded = store.load_study(opened, study)
-        space = _space_at_full_size(loaded, full_size)
+        loaded_study = store.load_study(opened_storage, study)
+        space = _space_at_full_size(loaded_study, full_size)
         remarks: list[str] = []
         if selection.numbers:
-            trials = select.numbered(loaded, space, selection.numbers)
+            trials = select.numbered(loaded_study, space, selection.numbers)
         else:
-            trials, remarks = select.best(opened, loaded, space, selection.top)
-        files, more_remarks = recipes.files(loaded, space, trials, store.masked(storage_url), form.value, module=module)
+            trials, remarks = select.best(opened_storage, loaded_study, space, selection.top)
+        files, more_remarks = recipes.files(
+            loaded_study, space, trials, store.masked(storage_url), form.value, module=module
+        )
     for remark in remarks + more_remarks:
         print(f"sweeps: {remark}", file=sys.stderr)
     return Exported(space, trials, files)

@@ -64,7 +64,7 @@ def follow_study(
                 time.sleep(POLL_S)
                 state = retry_while_unavailable(poll_store, OUTAGE_S, lambda: stop.count > 0)
         finally:
-            _end_workers(workers, stop, progress, live)
+            _end_workers(workers, stop, progress=progress, live=live)
             retry_while_unavailable(reaper.reap, PATIENCE_S)
     retry_while_unavailable(progress.update, PATIENCE_S)
     retry_while_unavailable(lambda: study_notes.refresh_note(storage, study), PATIENCE_S)
@@ -160,10 +160,10 @@ class StudyProgress:
 
 def format_seconds(seconds: float) -> str:
     """Return a duration as M:SS, or as H:MM:SS from one hour on."""
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, remaining_seconds = divmod(int(seconds), 60)
     if minutes < 60:
-        return f"{minutes}:{rest:02d}"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+        return f"{minutes}:{remaining_seconds:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{remaining_seconds:02d}"
 
 
 def _describe_state(state: State, progress: StudyProgress) -> str:

@@ -24,9 +24,9 @@ def vitals(
     """Draw the vital signs of a finished trial: of each layer, and of each channel if the study recorded them."""
     from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
 
-    opened = store.connect(store.url(storage))
-    loaded = store.load_study(opened, study)
-    readings, reason = store.finished_readings(opened, loaded, trial)
+    opened_storage = store.connect(store.url(storage))
+    loaded_study = store.load_study(opened_storage, study)
+    readings, reason = store.finished_readings(opened_storage, loaded_study, trial)
     plots.draw_vitals(readings, f"{study}, trial {trial}: {reason}", to)
     print(to)
 
@@ -41,15 +41,15 @@ def autopsy(
     storage: StorageOption = None,
 ) -> None:
     """Say why a finished trial died and what the study's other trials support; rewrite its note in the dashboard."""
-    opened = store.connect(store.url(storage))
-    loaded = store.load_study(opened, study)
-    result = autopsies.examine_trial(opened, loaded, trial)
+    opened_storage = store.connect(store.url(storage))
+    loaded_study = store.load_study(opened_storage, study)
+    result = autopsies.examine_trial(opened_storage, loaded_study, trial)
     if to is not None:
         from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
 
-        readings, _ = store.finished_readings(opened, loaded, trial)
+        readings, _ = store.finished_readings(opened_storage, loaded_study, trial)
         plots.draw_autopsy(readings, result.chance, f"{study}, trial {trial}: {result.cause}", to)
-    trial_notes.write_trial_note(opened, loaded, trial, result)
+    trial_notes.write_trial_note(opened_storage, loaded_study, trial, result)
     print(result.to_markdown())
 
 
@@ -59,8 +59,8 @@ def survey(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what decides between dying and learning in a study, over all its finished trials, stopped ones too."""
-    loaded = store.load_study(store.connect(store.url(storage)), study)
-    result = autopsies.survey_study(loaded)
+    loaded_study = store.load_study(store.connect(store.url(storage)), study)
+    result = autopsies.survey_study(loaded_study)
     if as_json:
         print(json.dumps(result.to_dict(), indent=2))
         return

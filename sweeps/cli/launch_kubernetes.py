@@ -188,7 +188,7 @@ def kubernetes(
         write_kustomize_base(job, pods, to)
         print(to)
     else:
-        _create_job(job, pods, manifest, storage_url, context)
+        _create_job(job, pods, manifest, storage_url=storage_url, context=context)
 
 
 def _create_job(job: Job, pods: PodOptions, manifest: dict[str, Any], storage_url: str, context: str | None) -> None:
@@ -254,13 +254,13 @@ def _require_studies_if_reachable(job: Job, storage_url: str) -> None:
         StoreError: one does not exist.
     """
     try:
-        opened = connect_store(job, storage_url)
+        opened_storage = connect_store(job, storage_url)
     except NoStoreError:
         raise
     except StoreError as exc:
         _print_remark(f"whether the studies are there is not checked: {exc}")
         return
-    require_studies(job, opened)
+    require_studies(job, opened_storage)
 
 
 def _print_remark(text: str) -> None:

@@ -80,13 +80,15 @@ def local(
     environment = worker_environment(storage_url, artifacts, log_format)
     if detach:
         require_studies(job, connect_store(job, storage_url))
-        _detach(job.name, environment)
+        _start_in_background(job.name, environment)
         return
     devices = assign_devices(job.workers, gpus, gpu_memory)
-    raise typer.Exit(_supervise(job, devices, environment, exit_when_idle=exit_when_idle))
+    raise typer.Exit(_run_supervisor(job, devices, environment, exit_when_idle=exit_when_idle))
 
 
-def _supervise(job: Job, devices: list[DeviceAssignment], environment: dict[str, str], *, exit_when_idle: bool) -> int:
+def _run_supervisor(
+    job: Job, devices: list[DeviceAssignment], environment: dict[str, str], *, exit_when_idle: bool
+) -> int:
     """Keep workers running in the foreground; return the exit code."""
     environment.setdefault(JOB_VARIABLE, f"local {job.name}")  # a cluster has named its own job
     arguments = []
@@ -99,7 +101,7 @@ def _supervise(job: Job, devices: list[DeviceAssignment], environment: dict[str,
         return Supervisor(arguments, environment, workers).run(signals)
 
 
-def _detach(name: str, environment: Mapping[str, str]) -> None:
+def _start_in_background(name: str, environment: Mapping[str, str]) -> None:
     """Start the same command again, without --detach, as a process of its own."""
     log = Path("sweeps-logs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     arguments = sys.argv[1:]
@@ -125,4 +127,4 @@ def _detach(name: str, environment: Mapping[str, str]) -> None:
         time.sleep(STARTED_POLL_S)
     if child.poll() is not None:
         raise InputError(f"it did not start: {log.read_text(errors='replace').strip() or log}")
-    print(f"process {child.pid}, log in {log}; the same words with --cancel in place of --detach end it")
+    print(f"process {child.pid}, log in {log}; the same arguments with --cancel in place of --detach end it")

@@ -39,7 +39,12 @@ def make_job(
         raise InputError("name the studies to be served, or say --pool for workers that serve every study of the store")
     if workers is None:
         raise InputError("--workers is missing: say how many to start")
-    return Job(tuple(studies or ()), store.absolute(storage_url), workers, workers_per_gpu)
+    return Job(
+        studies=tuple(studies or ()),
+        store=store.absolute(storage_url),
+        workers=workers,
+        workers_per_gpu=workers_per_gpu,
+    )
 
 
 def require_at_most_one(**given: bool) -> None:
@@ -70,13 +75,13 @@ def connect_store(job: Job, storage_url: str) -> RDBStorage | None:
         return None
 
 
-def require_studies(job: Job, opened: RDBStorage | None) -> None:
+def require_studies(job: Job, opened_storage: RDBStorage | None) -> None:
     """Check that the studies exist, before anything is started far away.
 
     Raises:
         StoreError: one does not.
     """
-    if opened is None:
+    if opened_storage is None:
         return
     for study in job.studies:
-        store.space_of(store.load_study(opened, study))
+        store.space_of(store.load_study(opened_storage, study))

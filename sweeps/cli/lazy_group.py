@@ -55,10 +55,10 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: "Context", args: list[str]) -> "tuple[str | None, Command | None, list[str]]":
         """Import the command that is about to be run."""
-        name, stand_in, rest = super().resolve_command(ctx, args)
+        name, stand_in, arguments = super().resolve_command(ctx, args)
         if name is None:
-            return name, stand_in, rest
-        return name, self.commands[name], rest
+            return name, stand_in, arguments
+        return name, self.commands[name], arguments
 
 
 class ImportedCommands(Mapping[str, "Command"]):
@@ -85,8 +85,8 @@ def import_command(name: str, path: str) -> "Command":
     if isinstance(target, typer.Typer):
         command = typer.main.get_group(target)
     else:
-        single = typer.Typer(add_completion=False)
-        single.command(name)(target)
-        command = typer.main.get_command(single)
+        one_command_app = typer.Typer(add_completion=False)
+        one_command_app.command(name)(target)
+        command = typer.main.get_command(one_command_app)
     command.name = name
     return command

@@ -61,7 +61,7 @@ def report(
     options = {TRIALS: trials, READINGS: readings, LAYERS: layers}
     table_paths = {option: path for option, path in options.items() if path is not None}
     _require_writable_files(page, table_paths)
-    _write_report(study, storage, page, table_paths)
+    _write_report(study, storage, page=page, table_paths=table_paths)
 
 
 def _require_writable_files(page: Path | None, table_paths: dict[str, Path]) -> None:
@@ -86,19 +86,19 @@ def _require_writable_files(page: Path | None, table_paths: dict[str, Path]) -> 
 
 def _write_report(study: str, storage: str | None, page: Path | None, table_paths: dict[str, Path]) -> None:
     """Write the tables and the page; print the text instead where there is no page."""
-    opened = store.connect(store.url(storage))
+    opened_storage = store.connect(store.url(storage))
     results = stdout_console()
     with (
-        engines.translate_database_errors(opened.url),
+        engines.translate_database_errors(opened_storage.url),
         stderr_console().status("reading the trials") as progress,
     ):
-        loaded = store.load_study(opened, study)
-        source = read_material(opened, loaded)
+        loaded_study = store.load_study(opened_storage, study)
+        source = read_material(opened_storage, loaded_study)
         _write_tables(source, table_paths, progress)
         progress.update("analysing them")
         study_findings = findings.find_results(source)
         remarks: list[str] = []
-        confirmed = confirmation.read_confirmation(opened, loaded)
+        confirmed = confirmation.read_confirmation(opened_storage, loaded_study)
         if confirmed is not None:
             remarks = confirmation.describe_confirmation(confirmed)
         if page is not None:

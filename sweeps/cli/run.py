@@ -39,20 +39,20 @@ def run(
     storage_url = store.url(storage)
     if artifacts:
         artifact_location(artifacts)  # a location that cannot be used should show before the rehearsal
-    opened = open_study_of_file(path, overrides or [], storage_url)
-    space = store.space_of(opened.study)
-    Reaper(opened.storage.engine).reap()
-    summary = summaries.summarise_trials(space, opened.study.get_trials(deepcopy=False))
+    opened_study = open_study_of_file(path, overrides or [], storage_url)
+    space = store.space_of(opened_study.study)
+    Reaper(opened_study.storage.engine).reap()
+    summary = summaries.summarise_trials(space, opened_study.study.get_trials(deepcopy=False))
     remaining = space.budget.trials - summary.done
     progress_console = stderr_console()
     beginning = "going on with"
-    if opened.is_new:
+    if opened_study.is_new:
         beginning = "created"
     progress_console.print(f"{beginning} study {space.name!r} in {store.masked(storage_url)}", markup=False)
     most_workers = workers or default_worker_count(visible_gpus())
     count = min(most_workers, max(remaining, 1))
-    local_workers = LocalWorkers(space.name, storage_url, count, artifacts)
-    space, summary = follow_study(opened.storage, opened.study, local_workers, progress_console)
+    local_workers = LocalWorkers(study=space.name, storage_url=storage_url, count=count, artifacts=artifacts)
+    space, summary = follow_study(opened_study.storage, opened_study.study, local_workers, progress_console)
     result_console = stdout_console()
     result_console.print(summaries.render_summary(space, summary))
     next_commands = suggestions.next_commands(

@@ -47,14 +47,14 @@ def status(
     ] = False,
 ) -> None:
     """Show how studies stand and what workers do: fates so far, steps saved, best configuration, learned/tried."""
-    opened = store.connect(store.url(storage))
+    opened_storage = store.connect(store.url(storage))
     if watch and as_json:
         raise InputError("--watch is for people and --json for machines: take one of them")
     if watch:
-        watch_status(opened, study, stdout_console())
+        watch_status(opened_storage, study, stdout_console())
         return
-    with engines.translate_database_errors(opened.url):
-        current = read_status(opened, study)
+    with engines.translate_database_errors(opened_storage.url):
+        current = read_status(opened_storage, study)
     if as_json:
         print(json.dumps(current.to_dict(study), indent=2))
         return
@@ -126,9 +126,9 @@ def read_status(storage: RDBStorage, study: str | None) -> Status:
     studies = []
     for queued in queue.queued_studies(storage.engine):
         if study in (None, queued.name):
-            loaded = store.load_study(storage, queued.name)
-            space = store.space_of(loaded)
-            summary = summaries.summarise_trials(space, loaded.get_trials(deepcopy=False))
+            loaded_study = store.load_study(storage, queued.name)
+            space = store.space_of(loaded_study)
+            summary = summaries.summarise_trials(space, loaded_study.get_trials(deepcopy=False))
             studies.append(StudyStatus(queued, space, summary))
     seen_workers = tuple(workers.workers_seen(storage.engine))
     return _add_slurm_states(tuple(studies), seen_workers, store.absolute(storage.url))

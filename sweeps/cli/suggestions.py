@@ -27,27 +27,28 @@ def next_commands(
         path, overrides: the file that was run, and the values that were set.
         learned: some trial learned, so that there is a best one to confirm and to export.
     """
-    sweeps = _typed_command("sweeps")
-    storage = _storage_option(storage_url)
-    study = f"{shlex.quote(space.name)}{storage}"
-    location = ""
+    sweeps_command = _typed_command("sweeps")
+    storage_option = _storage_option(storage_url)
+    study = f"{shlex.quote(space.name)}{storage_option}"
+    artifacts_option = ""
     if artifacts:
-        location = f" --artifacts {shlex.quote(artifacts)}"
-    more_trials = [override for override in overrides if override.partition("=")[0].strip() != "budget.trials"]
-    more_trials.append(f"budget.trials={2 * space.budget.trials}")
-    settings = shlex.join(set_options(more_trials))
+        artifacts_option = f" --artifacts {shlex.quote(artifacts)}"
+    new_overrides = [override for override in overrides if override.partition("=")[0].strip() != "budget.trials"]
+    new_overrides.append(f"budget.trials={2 * space.budget.trials}")
+    settings = shlex.join(set_options(new_overrides))
     lines = [
         f"next{_storage_condition(storage_url)}:",
-        f"  {sweeps} report {study}   # a page: what decides, and how runs died",
+        f"  {sweeps_command} report {study}   # a page: what decides, and how runs died",
     ]
     if learned:
         lines += [
-            f"  {sweeps} confirm {study}{location}   # is the best better than its noise?",
-            f"  {sweeps} export {study} --to exported   # the best at full size, for your training repository",
+            f"  {sweeps_command} confirm {study}{artifacts_option}   # is the best better than its noise?",
+            f"  {sweeps_command} export {study} --to exported   # the best at full size, for your training repository",
         ]
+    run_options = f"{storage_option} {settings}{artifacts_option}"
     lines += [
-        f"  {sweeps} run {shlex.quote(str(path))}{storage} {settings}{location}   # go on with twice the trials",
-        f"  {sweeps} dashboard{storage}{location}",
+        f"  {sweeps_command} run {shlex.quote(str(path))}{run_options}   # go on with twice the trials",
+        f"  {sweeps_command} dashboard{storage_option}{artifacts_option}",
     ]
     return "\n".join(lines)
 

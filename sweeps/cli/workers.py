@@ -49,17 +49,17 @@ def worker(
     artifacts_url = store.artifacts(storage_url, artifacts)
     job = os.environ.get(JOB_VARIABLE, "")
     with worker_process() as process:
-        opened = _wait_for_store(process, storage_url, waits_for_study=not studies and not exit_when_idle)
-        if opened is None:
+        opened_storage = _wait_for_store(process, storage_url, waits_for_study=not studies and not exit_when_idle)
+        if opened_storage is None:
             logger.info("%s came while the store was waited for", process.told.signal)
             return
         for study in studies or []:
-            store.space_of(store.load_study(opened, study))
+            store.space_of(store.load_study(opened_storage, study))
         if artifacts_url:
             require_writable(artifacts_url)  # what cannot be written shows before anything is claimed
         train, load = import_training()
         process.worker = Worker(
-            opened,
+            opened_storage,
             train,
             load,
             process.is_ending,
@@ -117,7 +117,7 @@ def stop(study: StudyArgument, storage: StorageOption = None) -> None:
 
 
 def _set_state(study: str, storage: str | None, state: State) -> None:
-    opened = store.connect(store.url(storage))
-    study_id = store.id_of(opened, store.load_study(opened, study))
-    before = queue.set_state(opened.engine, study_id, state)
-    print(f"study {study!r}: {before} before, {state} now")
+    opened_storage = store.connect(store.url(storage))
+    study_id = store.id_of(opened_storage, store.load_study(opened_storage, study))
+    previous_state = queue.set_state(opened_storage.engine, study_id, state)
+    print(f"study {study!r}: {previous_state} before, {state} now")

@@ -31,24 +31,29 @@ class Raw:
         order = np.random.default_rng(seed).permutation(len(labels))
         holdout = order[:holdout_images]
         train = order[holdout_images:]
-        return cls(images[train], labels[train], images[holdout], labels[holdout])
+        return cls(
+            train_images=images[train],
+            train_labels=labels[train],
+            holdout_images=images[holdout],
+            holdout_labels=labels[holdout],
+        )
 
 
-def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, what: str) -> Arrays:
+def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, source_name: str) -> Arrays:
     """Return at most `config.images` training images and exactly `holdout_images`, with classes as balanced as the data
     allow.
 
     Args:
-        what: how messages name the source.
+        source_name: how messages name the source.
 
     Raises:
         InputError: the arrays are of another kind than the config says, or too few.
     """
-    _require_usable(raw, config, what)
+    _require_usable(raw, config, source_name)
     holdout_rows = _choose_rows(raw.holdout_labels, config, holdout_images)
     if len(holdout_rows) < holdout_images:
         raise InputError(
-            f"{what}: {len(holdout_rows)} hold-out images of what data asks for; "
+            f"{source_name}: {len(holdout_rows)} hold-out images of what data asks for; "
             f"set budget.holdout_images = {len(holdout_rows)} or less"
         )
     train_rows = _choose_rows(raw.train_labels, config, config.images)
@@ -96,7 +101,7 @@ def _choose_rows(labels: NDArray[Any], config: DataConfig, most: int) -> NDArray
     return np.sort(members[balanced_order(labels[members], config.seed)[:most]])
 
 
-def _require_usable(raw: Raw, config: DataConfig, what: str) -> None:
+def _require_usable(raw: Raw, config: DataConfig, source_name: str) -> None:
     """Check that the arrays are of the kind that the config says.
 
     Raises:
@@ -105,26 +110,32 @@ def _require_usable(raw: Raw, config: DataConfig, what: str) -> None:
     parts = {"train": (raw.train_images, raw.train_labels), "holdout": (raw.holdout_images, raw.holdout_labels)}
     for name, (images, labels) in parts.items():
         if images.ndim not in (2, 4) or images.shape[1:] != raw.train_images.shape[1:]:
-            raise InputError(f"{what}: {name}_images is {images.shape}; (n, height, width, channels) or (n, columns)")
+            raise InputError(
+                f"{source_name}: {name}_images is {images.shape}; (n, height, width, channels) or (n, columns)"
+            )
         if images.ndim == 4 and images.dtype != np.uint8:
-            raise InputError(f"{what}: {name}_images is {images.dtype}; images are uint8, 0 black to 255 white")
+            raise InputError(f"{source_name}: {name}_images is {images.dtype}; images are uint8, 0 black to 255 white")
         if images.dtype.kind not in "uif" or labels.dtype.kind not in "uif":
-            raise InputError(f"{what}: {name} holds {images.dtype} and {labels.dtype}; give numbers")
+            raise InputError(f"{source_name}: {name} holds {images.dtype} and {labels.dtype}; give numbers")
         if labels.shape != images.shape[:1] or not len(labels):
-            raise InputError(f"{what}: {name}_labels is {labels.shape} for {len(images)} images; one label for each")
+            raise InputError(
+                f"{source_name}: {name}_labels is {labels.shape} for {len(images)} images; one label for each"
+            )
     if config.task == "regression":
         if np.ptp(raw.train_labels) == 0:
-            raise InputError(f"{what}: the target is {raw.train_labels[0]} in every row; there is nothing to predict")
+            raise InputError(
+                f"{source_name}: the target is {raw.train_labels[0]} in every row; there is nothing to predict"
+            )
         return
     for name, (_, labels) in parts.items():
         if labels.dtype.kind not in "ui" or labels.min() < 0:
             raise InputError(
-                f"{what}: {name}_labels are not whole numbers from 0; number the classes, "
+                f"{source_name}: {name}_labels are not whole numbers from 0; number the classes, "
                 'or set data.task = "regression"'
             )
     class_count = int(raw.train_labels.max()) + 1
     if class_count < config.classes:
-        raise InputError(f"{what}: {class_count} classes; set data.classes = {class_count} or less")
+        raise InputError(f"{source_name}: {class_count} classes; set data.classes = {class_count} or less")
     if raw.train_images.ndim == 4 and raw.train_images.shape[1:3] != (config.image_size, config.image_size):
         height, width = raw.train_images.shape[1:3]
-        raise InputError(f"{what}: images of {height}x{width} pixels; set data.image_size = {height}")
+        raise InputError(f"{source_name}: images of {height}x{width} pixels; set data.image_size = {height}")

@@ -31,7 +31,7 @@ def load_array_files(config: DataConfig, holdout_images: int) -> Arrays:
         raise InputError(f"{path}: {exc.args[0]}; it must hold {', '.join(NAMES)}") from exc
     except (OSError, EOFError, ValueError) as exc:
         raise InputError(f"{path}: cannot be read ({exc}); give an .npz file or a folder of .npy files") from exc
-    return assemble_arrays(Raw(**arrays), config, holdout_images, str(path))
+    return assemble_arrays(Raw(**arrays), config, holdout_images, source_name=str(path))
 
 
 def call_user_function(config: DataConfig, holdout_images: int) -> Arrays:
@@ -45,4 +45,4 @@ def call_user_function(config: DataConfig, holdout_images: int) -> Arrays:
         if not isinstance(result, tuple) or len(result) != len(NAMES):
             raise InputError(f"{config.source}: returned {type(result).__name__}; return {', '.join(NAMES)}")
         result = Raw(**{name: np.asarray(array) for name, array in zip(NAMES, result, strict=True)})
-    return assemble_arrays(result, config, holdout_images, config.source)
+    return assemble_arrays(result, config, holdout_images, source_name=config.source)

@@ -65,7 +65,12 @@ class StoreInfo:
             if values.pop("format") != FORMAT:
                 raise InputError(f"{store}: a store of another format; prepare it again with this version")
             splits = {name: SplitInfo(**split) for name, split in values.pop("splits").items()}
-            return cls(tuple(values["shape"]), tuple(values["classes"]), splits, values["origin"])
+            return cls(
+                shape=tuple(values["shape"]),
+                classes=tuple(values["classes"]),
+                splits=splits,
+                origin=values["origin"],
+            )
         except FileNotFoundError as exc:
             raise InputError(f"{store}: no image store; make one with sweeps data prepare ... --to {store}") from exc
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
@@ -105,7 +110,7 @@ def load_image_cache(config: DataConfig, holdout_images: int) -> Arrays:
     """
     path = Path(config.path)
     info = StoreInfo.read_from(path)
-    train_images, train_labels = open_split(path, info, "train")
-    holdout, holdout_labels = open_split(path, info, "holdout")
-    raw = Raw(train_images, train_labels, holdout, holdout_labels)
-    return assemble_arrays(raw, config, holdout_images, str(path))
+    train = open_split(path, info, "train")
+    holdout = open_split(path, info, "holdout")
+    raw = Raw(train_images=train[0], train_labels=train[1], holdout_images=holdout[0], holdout_labels=holdout[1])
+    return assemble_arrays(raw, config, holdout_images, source_name=str(path))

@@ -108,9 +108,15 @@ def make_procedural_images(config: DataConfig, holdout_images: int) -> Arrays:
     balanced to within one image per class. Another `image_size` shows the same scenes with other noise.
     """
     classes = Scenes.of_classes(config.seed, config.classes)
-    train_images, train_labels = _draw_images(config, classes, config.images, TRAINING)
-    holdout, holdout_labels = _draw_images(config, classes, holdout_images, HOLDOUT)
-    return Arrays(train_images, train_labels, holdout, holdout_labels, config.classes)
+    train_images, train_labels = _draw_images(config, classes, count=config.images, stream=TRAINING)
+    kept_images, kept_labels = _draw_images(config, classes, count=holdout_images, stream=HOLDOUT)
+    return Arrays(
+        train_images=train_images,
+        train_labels=train_labels,
+        holdout_images=kept_images,
+        holdout_labels=kept_labels,
+        classes=config.classes,
+    )
 
 
 def _draw_images(

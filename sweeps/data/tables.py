@@ -29,8 +29,8 @@ def load_csv_table(config: DataConfig, holdout_images: int) -> Arrays:
     target = table[:, -1]
     if config.task == "classification" and np.array_equal(target, target.astype(np.int64)):
         target = target.astype(np.int64)
-    raw = Raw.split_at_random(table[:, :-1], target, holdout_images, config.seed)
-    return assemble_arrays(raw, config, holdout_images, str(path))
+    raw = Raw.split_at_random(table[:, :-1], target, holdout_images, seed=config.seed)
+    return assemble_arrays(raw, config, holdout_images, source_name=str(path))
 
 
 def _count_header_lines(lines: list[str]) -> int:
@@ -55,5 +55,5 @@ def load_diabetes_table(config: DataConfig, holdout_images: int) -> Arrays:
     from sklearn.datasets import load_diabetes  # here, since only this source needs it and it takes a second
 
     rows, target = load_diabetes(return_X_y=True, scaled=False)
-    raw = Raw.split_at_random(rows, target, holdout_images, config.seed)
-    return assemble_arrays(raw, config, holdout_images, "diabetes")
+    raw = Raw.split_at_random(rows, target, holdout_images, seed=config.seed)
+    return assemble_arrays(raw, config, holdout_images, source_name="diabetes")

@@ -270,7 +270,7 @@ def list_tasks(names: Sequence[str] = (), *, mine: bool = False) -> list[Task]:
         fields = line.split("|", 3)
         if len(fields) == 4 and fields[1].startswith("sweeps-"):
             number, name, state, reason = fields
-            tasks.append(Task(number, name, state, reason))
+            tasks.append(Task(number=number, name=name, state=state, reason=reason))
     return tasks
 
 

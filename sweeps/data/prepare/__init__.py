@@ -56,12 +56,14 @@ def prepare(source: Path, target: Path, options: Options, progress: Progress) ->
     partial = target.with_name(f"{target.name}.partial")
     try:
         with _lock_folder(partial):
-            skipped = decode_all(listing, plan, partial, options.processes, progress)
-            check_skipped(listing, skipped, partial, options.skip_limit)
-            return publish_store(listing, plan, skipped, partial, target)
+            skipped = decode_all(listing, plan, partial, processes=options.processes, progress=progress)
+            check_skipped(listing, skipped, partial, limit=options.skip_limit)
+            return publish_store(listing, plan, skipped, partial=partial, target=target)
     except OSError as exc:
         path = exc.filename or partial
-        raise InputError(f"{path}: {exc.strerror or exc}; mend that, and the same command goes on from here") from exc
+        raise InputError(
+            f"{path}: {exc.strerror or exc}; correct that and run the same command: it goes on from here"
+        ) from exc
 
 
 @contextmanager

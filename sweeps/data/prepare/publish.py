@@ -31,7 +31,7 @@ def check_skipped(listing: Listing, skipped: list[SkippedFile], partial: Path, l
     if len(skipped) > limit * total:
         raise InputError(
             f"{len(skipped)} of {total} files cannot be decoded, more than --skip-limit {limit:g}; "
-            f"{partial / 'skipped.tsv'} lists them; mend the files' source, or raise the limit and run again"
+            f"{partial / 'skipped.tsv'} lists them; repair the files, or raise the limit, and run again"
         )
     for split in SPLITS:
         if sum(file.split == split for file in skipped) == len(files[split]):
@@ -61,7 +61,7 @@ def publish_store(
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "sweeps": __version__,
     }
-    info = StoreInfo(plan.shape, listing.classes, splits, origin)
+    info = StoreInfo(shape=plan.shape, classes=listing.classes, splits=splits, origin=origin)
     (partial / "store.json").write_text(info.to_json())
     sync_path(partial / "store.json")
     try:

@@ -60,8 +60,8 @@ def connect_cluster(context: str | None, namespace: str | None) -> Cluster:
         contexts, current = config.list_kube_config_contexts(path)
     except (ConfigException, YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
         raise InputError(f"kubeconfig {path}: {one_line(exc)}; without one, --dry-run prints the manifest") from exc
-    chosen = next((entry for entry in contexts if entry["name"] == context), current)
-    chosen_namespace = namespace or chosen["context"].get("namespace") or "default"
+    chosen_context = next((entry for entry in contexts if entry["name"] == context), current)
+    chosen_namespace = namespace or chosen_context["context"].get("namespace") or "default"
     return Cluster(chosen_namespace, client.BatchV1Api(api), client.CoreV1Api(api))
 
 
@@ -153,9 +153,9 @@ def cancel_job(
                     f"kubectl -n {cluster.namespace} get pods -l {JOB_LABEL}={name}"
                 )
             wait(POLL_S)
-            before = remaining
+            previous = remaining
             remaining = _count_pods(cluster, name)
-            if remaining < before:
+            if remaining < previous:
                 say(f"{count_noun(remaining, 'pod')} left")
     return pods
 

@@ -117,7 +117,7 @@ class LocalWorkers:
         while len(self.processes) < self.count:
             device = assign_devices(self.started + 1, self._gpus)[-1]
             with (self.logs / f"worker-{self.started}.log").open("wb") as log:
-                self.processes.append(start_worker(("--", self.study), device, environment, log))
+                self.processes.append(start_worker(("--", self.study), device, environment, log=log))
             self.started += 1
 
     def collect_dead(self) -> int:

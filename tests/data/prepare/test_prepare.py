@@ -180,7 +180,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tmp_path: Path, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(InputError, match="No space left on device; mend that, and the same command goes on"):
+    with pytest.raises(InputError, match="No space left on device; correct that and run the same command"):
         make(source, tmp_path / "store")
     monkeypatch.setattr(os, "pwrite", real)
     assert make(source, tmp_path / "store").splits["train"].images == 24
