@@ -78,7 +78,7 @@ def confirm(
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationPlan:
-    """What is run again.
+    """The studies of a confirmation.
 
     Attributes:
         texts: search-space files, one per scale.

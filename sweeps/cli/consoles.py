@@ -1,4 +1,4 @@
-"""Where commands print: results to stdout, everything else to stderr."""
+"""The consoles that commands print to: results to stdout, everything else to stderr."""
 
 import sys
 

@@ -91,7 +91,7 @@ def prepare(
 
 
 class DecodingProgress:
-    """Files decoded, rate and time left: a bar on a terminal, else a line now and then."""
+    """The display of files decoded, rate and time left: a bar on a terminal, else a line now and then."""
 
     def __init__(self, to: Path) -> None:
         self._console = Console(stderr=True)

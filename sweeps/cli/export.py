@@ -117,7 +117,7 @@ def export(
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which trials are exported: the `top` best, or those in `numbers` if there are any."""
+    """The trials to be exported: the `top` best, or those in `numbers` if there are any."""
 
     top: int
     numbers: Sequence[int]
@@ -125,7 +125,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What is to be written.
+    """The files of an export, and the trials in them.
 
     Attributes:
         trials: in the order of their ranks.

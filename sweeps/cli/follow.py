@@ -81,7 +81,7 @@ def follow_study(
 
 @dataclass(slots=True)
 class StopRequests:
-    """How often the user asked to stop: once means to stop cleanly, twice or more to stop now."""
+    """A counter of the requests to stop: one means to stop cleanly, two or more to stop now."""
 
     count: int = 0
 

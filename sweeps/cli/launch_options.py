@@ -1,4 +1,4 @@
-"""What the commands that launch workers share: their options, the job that these describe, and checks of the store."""
+"""The options of the commands that launch workers, the job that these describe, and checks of the store."""
 
 from typing import Annotated
 

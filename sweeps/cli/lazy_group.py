@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CommandSource:
-    """Where a command is found, and its line in the list of commands.
+    """The location of a command, and its line in the list of commands.
 
     Attributes:
         path: "package.module:name" of a function, or of a `typer.Typer` with further commands.

@@ -1,4 +1,4 @@
-"""What trains, imported on request: TensorFlow takes seconds to import and may take hold of a GPU."""
+"""The functions that train, imported on request: TensorFlow takes seconds to import and may take hold of a GPU."""
 
 from sweeps.imports import quickly
 from sweeps.worker.protocol import Load, Train

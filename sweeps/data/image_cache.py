@@ -35,7 +35,7 @@ class SplitInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """What `store.json` says.
+    """The description of an image store, which is in its `store.json`.
 
     Attributes:
         shape: height, width, channels of an image.
@@ -100,8 +100,8 @@ def file_sha256(path: Path) -> str:
 
 
 def load_image_cache(config: DataConfig, holdout_images: int) -> Arrays:
-    """Return the first `config.classes` of the store at `config.path`; at most `config.images` images, classes
-    balanced.
+    """Return at most `config.images` images of the first `config.classes` classes of the store at `config.path`, with
+    balanced classes.
 
     Training images stay mapped; the hold-out images of a study are copied into memory.
 

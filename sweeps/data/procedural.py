@@ -23,7 +23,7 @@ CHUNK_PIXELS = 2**18  # a chunk's float32 temporaries are 1 MiB each: they fit t
 
 @dataclass(frozen=True, slots=True)
 class Scenes:
-    """What n images show; lengths in units of the side, brightness from 0 (black) to 1 (white).
+    """The content of n images; lengths in units of the side, brightness from 0 (black) to 1 (white).
 
     Attributes:
         frequency: of the two gratings, cycles per side; float32, (n, 2), like all pairs here.

@@ -1,1 +1,1 @@
-"""How workers are started: on this machine, by Slurm, by Kubernetes."""
+"""Starting workers: on this machine, by Slurm, by Kubernetes."""

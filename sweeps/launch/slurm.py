@@ -49,7 +49,7 @@ class SlurmResources:
 
 @dataclass(frozen=True, slots=True)
 class SlurmOptions:
-    """How tasks are run.
+    """The options of a job under Slurm.
 
     Attributes:
         setup: lines of bash that come before the workers.

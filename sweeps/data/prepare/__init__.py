@@ -1,7 +1,7 @@
 """Image files -> an image store: decoded once, in parallel, resumable, never half-written under the final name.
 
-Work happens in `STORE.partial`. Files that cannot be decoded leave holes, which are filled from the end when all chunks
-are there; then the folder gets its name.
+Images are written to `STORE.partial`. Files that cannot be decoded leave holes. When all chunks are there, the holes
+are filled with rows from the end, and the folder gets its name.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from sweeps.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person asks for; see `sweeps data prepare --help`."""
+    """The options of `prepare`; see `sweeps data prepare --help`."""
 
     layout: Layout
     size: int

@@ -30,7 +30,7 @@ HEADER = 128  # bytes of a .npy file before its data, for every shape that we wr
 
 @dataclass(frozen=True, slots=True)
 class DecodingPlan:
-    """What a store is made of; two runs with the same plan make the same store.
+    """The inputs and options that a store is made from; two runs with the same plan make the same store.
 
     Attributes:
         source: absolute path of the tree.

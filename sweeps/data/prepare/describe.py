@@ -1,4 +1,4 @@
-"""What is in an image store: counts, balance, mean and spread, sample pictures."""
+"""The description of an image store: counts, balance, mean and spread, sample pictures."""
 
 from pathlib import Path
 from typing import Any

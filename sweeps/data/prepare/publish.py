@@ -68,7 +68,7 @@ def publish_store(
         partial.rename(target)
     except OSError as exc:
         raise InputError(f"{target}: {exc.strerror or exc}; {partial} is complete, move it yourself") from exc
-    for leftover in ("plan.json", "done.jsonl", "lock"):  # needed until now: a crash before the rename is gone on from
+    for leftover in ("plan.json", "done.jsonl", "lock"):  # after a crash before the rename, the next run needs them
         (target / leftover).unlink()
     return info
 

@@ -30,7 +30,7 @@ class WorkerResources:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which nodes may run the pods, and with which priority.
+    """The nodes that may run the pods, and the priority of the pods.
 
     Attributes:
         node_selectors: labels that nodes must have, each KEY=VALUE.

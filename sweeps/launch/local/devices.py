@@ -1,4 +1,4 @@
-"""What each worker on a machine gets of it: a GPU or a share of one, and one computing thread."""
+"""The devices of a machine and their assignment to workers: a GPU or a share of one, and one computing thread."""
 
 import itertools
 import os

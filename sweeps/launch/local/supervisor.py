@@ -1,4 +1,6 @@
-"""Keeps workers running on a machine: `sweeps launch local`, by itself, in a task of Slurm's or a pod of Kubernetes."""
+"""The supervisor behind `sweeps launch local`, by itself, in a task of Slurm or a pod of Kubernetes: it keeps workers
+running on a machine.
+"""
 
 import logging
 import signal
@@ -119,7 +121,7 @@ class ManagedWorker:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps a worker running on each device of a machine.
+    """A supervisor that keeps a worker running on each device of a machine.
 
     Attributes:
         arguments: what follows `sweeps worker`.
