@@ -46,7 +46,7 @@ def main() -> None:
     readings: list[Reading] = []
     total = seconds(lambda: readings.extend(reading for reading in train(config, arrays) if reading is not None))
     count = len(readings)
-    trainer = trainer_for(config, Architecture.of(config, arrays.input_shape))
+    trainer = trainer_for(config, Architecture.from_config(config, arrays.input_shape))
     batch = (arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES])
     pairs = [
         (seconds(lambda: trainer.examine(*batch)), seconds(lambda: [each.numpy() for each in trainer.evaluate(*batch)]))

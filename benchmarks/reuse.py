@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=8, help="at least 2")
     parser.add_argument("--steps", type=int, default=40, help="steps per trial")
     args = parser.parse_args()
-    device.prepare()
+    device.prepare_device()
     space, _ = file.read_space(Path("search_spaces/quickstart.toml"), [f"budget.steps={args.steps}"])
     seconds: dict[Callable[[Config, Arrays], None], list[float]] = {fresh: [], ours: []}
     for number in range(args.trials):

@@ -186,7 +186,7 @@ class WatchedModel:
         """Mean and standard deviation of the loss, top-1 and top-5 hits."""
         batches = [slice(at, at + EVALUATION_BATCH) for at in range(0, len(inputs), EVALUATION_BATCH)]
         scores = [self._score(tf.constant(inputs[batch]), tf.constant(labels[batch])) for batch in batches]
-        return probe.totals([score.numpy() for score in scores], len(inputs))
+        return probe.sum_scores([score.numpy() for score in scores], len(inputs))
 
     def vitals(self, inputs: NDArray[Any], ratios: dict[str, float]) -> tuple[LayerVitals, ...]:
         """Return the vital signs of each layer that can be watched, the logits' last."""
@@ -198,7 +198,7 @@ class WatchedModel:
         return tuple(_layer_vitals(layer, output, flat, ratios) for layer, output, flat in watched)
 
     def _score_of_batch(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return probe.score(labels, self._logits(self._model(inputs, training=False)))
+        return probe.score_batch(labels, self._logits(self._model(inputs, training=False)))
 
     def _outputs_of_layers(self, inputs: tf.Tensor) -> list[tf.Tensor]:
         *outputs, last = self._inner(inputs, training=False)
@@ -264,7 +264,7 @@ def _inner_outputs(model: keras.Model) -> tuple[list[keras.layers.Layer], Any]:
         layers = probe.kernel_layers(model)
         if not layers:
             return layers, None
-        return layers, keras.Model(model.inputs, probe.outputs(model) + [model.outputs[0]])
+        return layers, keras.Model(model.inputs, probe.layer_outputs(model) + [model.outputs[0]])
     except (AttributeError, ValueError):  # neither functional nor sequential, or a layer that is called twice
         return [], None
 

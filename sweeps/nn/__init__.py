@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def hush_tensorflow() -> Iterator[None]:
     """Send what native code writes to standard error nowhere, unless the environment asks for TensorFlow's log."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         yield
@@ -27,5 +27,5 @@ def hushed() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with hushed():
+with hush_tensorflow():
     import keras  # noqa: F401

@@ -19,7 +19,7 @@ class SwitchedActivation(keras.layers.Layer):
         self._choices = choices
 
     def call(self, inputs: Any) -> Any:
-        return self._choices.choose("activation", {name: partial(f, inputs) for name, f in ACTIVATIONS.items()})
+        return self._choices.run_branch("activation", {name: partial(f, inputs) for name, f in ACTIVATIONS.items()})
 
     def flat_ends(self) -> Any:
         """Lower and upper end of the activation in use, float32, (2,); infinite where there is none."""

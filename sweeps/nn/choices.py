@@ -46,6 +46,6 @@ class TrialChoices:
             value = getattr(config, name)
             variable.assign(CHOICES[name].index(value) if name in CHOICES else value)
 
-    def choose(self, name: str, branches: Mapping[str, Callable[[], Any]]) -> Any:
+    def run_branch(self, name: str, branches: Mapping[str, Callable[[], Any]]) -> Any:
         """Run the branch of what the trial chose for `name`, such as `activation`; every option must have a branch."""
         return tf.switch_case(self[name].read_value(), [branches[choice] for choice in CHOICES[name]])

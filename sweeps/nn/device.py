@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from sweeps.environment import GPU_MEMORY_VARIABLE
-from sweeps.nn import hushed
+from sweeps.nn import hush_tensorflow
 
 
 @cache
-def prepare() -> None:
+def prepare_device() -> None:
     """Deterministic kernels, one thread, GPU memory as needed or SWEEPS_GPU_MEMORY_MIB. Further calls do nothing.
 
     One thread per operation, since sums are split by the number of threads, and results must not depend on how many
@@ -26,13 +26,13 @@ def prepare() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
-    with hushed():
+    with hush_tensorflow():
         for gpu in tf.config.list_physical_devices("GPU"):
-            _share(gpu, os.environ.get(GPU_MEMORY_VARIABLE))
+            _limit_memory(gpu, os.environ.get(GPU_MEMORY_VARIABLE))
         tf.config.list_logical_devices()
 
 
-def _share(gpu: Any, memory_mib: str | None) -> None:
+def _limit_memory(gpu: Any, memory_mib: str | None) -> None:
     if memory_mib is None:
         tf.config.experimental.set_memory_growth(gpu, True)
         return
@@ -40,7 +40,7 @@ def _share(gpu: Any, memory_mib: str | None) -> None:
     tf.config.set_logical_device_configuration(gpu, [limit])
 
 
-def name() -> str:
+def device_name() -> str:
     """Return where nets are trained: CPU or GPU:0."""
     if tf.config.list_logical_devices("GPU"):
         return "GPU:0"

@@ -50,7 +50,9 @@ class SwitchedDropout(keras.layers.Layer):
         # Keras's random functions fold their 64-bit seeds in this way; any other folding gives other masks.
         seed = tf.cast(tf.math.floormod(self.seed_generator.next(), tf.int32.max - 1), tf.int32)
         rate = self._choices["dropout_rate"]
-        return self._choices.choose("dropout", {name: partial(f, inputs, rate, seed) for name, f in DROPOUTS.items()})
+        return self._choices.run_branch(
+            "dropout", {name: partial(f, inputs, rate, seed) for name, f in DROPOUTS.items()}
+        )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape

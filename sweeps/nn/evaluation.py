@@ -9,10 +9,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sweeps.data.arrays import Arrays
-from sweeps.nn.probe import totals, unpack_signs
+from sweeps.nn.probe import sum_scores, unpack_signs
 from sweeps.readings import ChannelVitals, IncomingWeights, LayerVitals, Reading
 
-Scored = tuple[NDArray[np.float32], NDArray[np.int32]]  # of a batch: what `probe.score` sums; classes, (batch,)
+Scored = tuple[NDArray[np.float32], NDArray[np.int32]]  # of a batch: what `probe.score_batch` sums; classes, (batch,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ class Evaluation:
     scored: Sequence[Scored]
     names: Sequence[str]
 
-    def reading(self, arrays: Arrays, channels_too: bool, seconds: float) -> Reading:
+    def make_reading(self, arrays: Arrays, channels_too: bool, seconds: float) -> Reading:
         """Return all of it as the plain numbers that are judged and kept."""
-        loss, loss_std, hits1, hits5 = totals([score for score, _ in self.scored], len(arrays.holdout_images))
+        loss, loss_std, hits1, hits5 = sum_scores([score for score, _ in self.scored], len(arrays.holdout_images))
         f1 = float("nan")
         if arrays.classes:
             predicted = np.concatenate([classes for _, classes in self.scored])
@@ -93,12 +93,12 @@ class Evaluation:
             update_ratio=float(np.max(self.progress.update_ratios)),
             finite=self.found.finite,
             seconds=seconds,
-            layers=self._layers(channels_too),
+            layers=self._layer_vitals(channels_too),
             f1=f1,
             loss_std=loss_std,
         )
 
-    def _layers(self, channels_too: bool) -> tuple[LayerVitals, ...]:
+    def _layer_vitals(self, channels_too: bool) -> tuple[LayerVitals, ...]:
         layers = []
         for index, name in enumerate(self.names):
             signs, weights = unpack_signs(self.found.signs[index])

@@ -55,8 +55,8 @@ def load(config: Config, input_shape: Sequence[int], images: Any = None) -> Load
     Raises:
         InputError: images are needed and cannot be had, or are of another shape; the user's own net cannot be built.
     """
-    shape = _shape(config, input_shape)
-    scaling = input_scaling(config.inputs, _arrays(config, shape, images))
+    shape = _input_shape(config, input_shape)
+    scaling = input_scaling(config.inputs, _load_images(config, shape, images))
     loss: keras.losses.Loss = keras.losses.MeanSquaredError()
     if config.data.task == "classification":
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")
@@ -82,7 +82,9 @@ def describe(asked: Mapping[str, Any]) -> dict[str, Any]:
     config, trained = (Config.model_validate(asked[part]) for part in ("recipe", "trained"))
     if asked["about"] is not None and config.model.architecture == "custom":
         raise InputError(f"no stand-alone module: {config.model.build} builds the net; leave out --module")
-    full, small = (_size(own_config, _shape(own_config, asked["input_shape"])) for own_config in (config, trained))
+    full, small = (
+        _model_size(own_config, _input_shape(own_config, asked["input_shape"])) for own_config in (config, trained)
+    )
     text, why, because = _model_json(full)
     return {
         "parameters": full.model.count_params(),
@@ -103,7 +105,7 @@ def weights_digest(model: keras.Model) -> str:
     return total.hexdigest()
 
 
-def _size(config: Config, shape: tuple[int, ...]) -> standalone.Size:
+def _model_size(config: Config, shape: tuple[int, ...]) -> standalone.Size:
     """Return a recipe and its model, whose inputs are scaled anyhow where they are scaled by what the training images
     are.
     """
@@ -127,7 +129,7 @@ def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
         return None, f"Keras cannot describe the net of {size.config.model.build}", one_line(exc)
 
 
-def _shape(config: Config, input_shape: Sequence[int]) -> tuple[int, ...]:
+def _input_shape(config: Config, input_shape: Sequence[int]) -> tuple[int, ...]:
     """Return the shape of an input at the recipe's size."""
     size = config.data.image_size
     if len(input_shape) == 3:
@@ -135,12 +137,12 @@ def _shape(config: Config, input_shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(input_shape)
 
 
-def _arrays(config: Config, shape: tuple[int, ...], images: Any) -> Arrays:
+def _load_images(config: Config, shape: tuple[int, ...], images: Any) -> Arrays:
     """Training images as far as the scaling of the inputs needs them; labels that mean nothing."""
     if not learns_scaling(config, shape):
         images = np.zeros((0, *shape), np.uint8)
     elif images is None:
-        return _own(config, shape)
+        return _own_objects(config, shape)
     else:
         images = np.asanyarray(images)
         if images.shape[1:] != shape or not len(images) or (len(shape) == 3 and images.dtype != np.uint8):
@@ -154,7 +156,7 @@ def _arrays(config: Config, shape: tuple[int, ...], images: Any) -> Arrays:
     return Arrays(images, labels, images[:0], labels[:0], 0)
 
 
-def _own(config: Config, shape: tuple[int, ...]) -> Arrays:
+def _own_objects(config: Config, shape: tuple[int, ...]) -> Arrays:
     """Return the recipe's own data."""
     data = config.data
     sides = ", ".join(map(str, shape))
@@ -170,7 +172,7 @@ def _own(config: Config, shape: tuple[int, ...]) -> Arrays:
     return arrays
 
 
-def _answer(asked: Mapping[str, Any]) -> dict[str, Any]:
+def _answer_request(asked: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return describe(asked)
     except SweepsError as exc:
@@ -183,7 +185,7 @@ def main() -> None:
     """Read a JSON list of arguments of `describe` from stdin; write a list of its results, or of `error`, to stdout."""
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever a user's net prints
-    device.prepare()
-    found = [_answer(asked) for asked in json.load(sys.stdin)]
+    device.prepare_device()
+    found = [_answer_request(asked) for asked in json.load(sys.stdin)]
     with os.fdopen(answer, "w", encoding="utf-8") as file:
         json.dump(found, file)

@@ -31,13 +31,13 @@ class LossScale:
         """Return all that a step changes."""
         return self._scale, self._good_steps
 
-    def up(self, loss: tf.Tensor) -> tf.Tensor:
+    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
         """Return the loss to differentiate."""
         if self._dynamic:
             return loss * self._scale
         return loss
 
-    def down(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    def unscale_gradients(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Return the gradients of the loss itself."""
         if self._dynamic:
             return [g / self._scale for g in gradients]
@@ -49,14 +49,14 @@ class LossScale:
             update()
             return
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-        tf.cond(finite, lambda: self._good(update), self._bad)
+        tf.cond(finite, lambda: self._after_finite(update), self._after_overflow)
 
-    def _good(self, update: Callable[[], None]) -> None:
+    def _after_finite(self, update: Callable[[], None]) -> None:
         update()
         grow = tf.equal(self._good_steps, GROWTH_STEPS - 1)
         self._good_steps.assign(tf.where(grow, tf.zeros_like(self._good_steps), self._good_steps + 1))
         self._scale.assign(tf.where(grow, self._scale * 2.0, self._scale))
 
-    def _bad(self) -> None:
+    def _after_overflow(self) -> None:
         self._good_steps.assign(0)
         self._scale.assign(self._scale * 0.5)

@@ -16,7 +16,7 @@ from sweeps.nn.constraints import CONSTRAINTS, Limits
 from sweeps.nn.dropout import SwitchedDropout
 from sweeps.nn.models import build_switched
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.models.custom import custom
+from sweeps.nn.models.custom import build_custom
 from sweeps.nn.models.parts import gate_bias, kernel_initializer
 from sweeps.nn.scaling import Scaling
 
@@ -42,15 +42,15 @@ class Net(Protocol):
         """Set the trial's choices and its first weights."""
         ...
 
-    def logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+    def compute_logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
         """Return logits or predictions, float32, (batch, outputs), from what `watched` gives."""
         ...
 
-    def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+    def compute_penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:
         """Return what regularisation adds to the loss."""
         ...
 
-    def constrain(self) -> None:
+    def apply_constraints(self) -> None:
         """Put the kernels under their constraints, after an update."""
         ...
 
@@ -63,7 +63,7 @@ class SwitchedNet:
         self.model, self._gates = build_switched(architecture, self.choices)
         self.layers = probe.kernel_layers(self.model)
         gates = [gate.activation.output for gate in self._gates]
-        outputs = probe.outputs(self.model) + gates
+        outputs = probe.layer_outputs(self.model) + gates
         self.watched = keras.Model(self.model.input, outputs)
         self._kernels = [layer.kernel.value for layer in self.layers]
         self._pristine = [(variable, variable.numpy()) for variable in self.model.variables]
@@ -86,11 +86,11 @@ class SwitchedNet:
             elif isinstance(layer, Scaling):
                 layer.set(*scaling)
 
-    def logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+    def compute_logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
         """See `Net`."""
         return outputs[len(self.layers) - 1]
 
-    def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+    def compute_penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:
         """See `Net`."""
         squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in self._kernels])
         gates = [tf.reduce_mean(tf.square(1 - tf.cast(gate, tf.float32))) for gate in outputs[len(self.layers) :]]
@@ -100,11 +100,11 @@ class SwitchedNet:
             closed = 0.0
         return self.choices["l2"] * squares + closed
 
-    def constrain(self) -> None:
+    def apply_constraints(self) -> None:
         """See `Net`."""
-        self.choices.choose("constraint", {name: partial(self._constrain, name) for name in CONSTRAINTS})
+        self.choices.run_branch("constraint", {name: partial(self._apply_constraint, name) for name in CONSTRAINTS})
 
-    def _constrain(self, name: Constraint) -> None:
+    def _apply_constraint(self, name: Constraint) -> None:
         for index, kernel in enumerate(self._kernels):
             limits = Limits(len(kernel.shape), self.choices["tau"], self.choices["max_norm"])
             constraint = CONSTRAINTS[name](limits)
@@ -126,19 +126,19 @@ class CustomNet:
         self.model = model
         self.layers = probe.kernel_layers(model)
         self._softmax = config.output == "softmax" and config.data.task == "classification"
-        self.watched = keras.Model(model.inputs[0], [*probe.outputs(model), model.outputs[0]])
+        self.watched = keras.Model(model.inputs[0], [*probe.layer_outputs(model), model.outputs[0]])
 
     def reset(self, config: Config, scaling: Scales) -> None:  # noqa: ARG002  (a user's net scales its own inputs)
         """See `Net`."""
         self.choices.set(config)
-        fresh = custom(config)
+        fresh = build_custom(config)
         for variable, value in zip(self.model.variables, fresh.variables, strict=True):
             variable.assign(value)
         for variable in self.model.trainable_variables:
             if variable.constraint is not None:
                 variable.assign(variable.constraint(variable))
 
-    def logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
+    def compute_logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
         """See `Net`; of probabilities the logarithm, less its mean, which are logits of the same probabilities."""
         scores = tf.cast(outputs[-1], tf.float32)
         if not self._softmax:
@@ -146,41 +146,41 @@ class CustomNet:
         logs = tf.math.log(tf.maximum(scores, LEAST_PROBABILITY))
         return logs - tf.reduce_mean(logs, axis=-1, keepdims=True)
 
-    def penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:  # noqa: ARG002
+    def compute_penalty(self, outputs: list[tf.Tensor]) -> tf.Tensor:  # noqa: ARG002
         """See `Net`."""
         if self.watched.losses:
             return tf.add_n(self.watched.losses)
         return tf.constant(0.0)
 
-    def constrain(self) -> None:
+    def apply_constraints(self) -> None:
         """See `Net`."""
         for variable in self.model.trainable_variables:
             if variable.constraint is not None:
                 variable.assign(variable.constraint(variable))
 
 
-def structure(model: keras.Model) -> str:
+def describe_structure(model: keras.Model) -> str:
     """Return the same text for models that differ in their weights, seeds and automatic names only."""
     described = json.loads(model.to_json())
-    names = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(_names(described)))}
-    return json.dumps(_without_seeds(described, names))
+    names = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(_collect_names(described)))}
+    return json.dumps(_replace_names(described, names))
 
 
-def _names(value: Any) -> list[str]:
+def _collect_names(value: Any) -> list[str]:
     """Return what is called a name anywhere in a description."""
     if isinstance(value, list):
-        return [name for part in value for name in _names(part)]
+        return [name for part in value for name in _collect_names(part)]
     if not isinstance(value, dict):
         return []
     own = [value["name"]] if isinstance(value.get("name"), str) else []
-    return own + [name for part in value.values() for name in _names(part)]
+    return own + [name for part in value.values() for name in _collect_names(part)]
 
 
-def _without_seeds(value: Any, names: dict[str, str]) -> Any:
+def _replace_names(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, dict):
-        return {key: None if key == "seed" else _without_seeds(part, names) for key, part in value.items()}
+        return {key: None if key == "seed" else _replace_names(part, names) for key, part in value.items()}
     if isinstance(value, list):
-        return [_without_seeds(part, names) for part in value]
+        return [_replace_names(part, names) for part in value]
     if isinstance(value, str):
         return names.get(value, value)
     return value

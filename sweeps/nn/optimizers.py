@@ -46,21 +46,21 @@ class SwitchedOptimizer:
         """Return all that an update changes beside the weights."""
         return (*self.first, *self.second, self.iterations, self.u_product)
 
-    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+    def apply_gradients(self, gradients: Sequence[tf.Tensor]) -> None:
         """Decay the weights, then update them, as Keras 3 does in this order."""
         step = tf.cast(self.iterations + 1, tf.float32)
-        tf.cond(self.choices["weight_decay"] > 0, self._decay, lambda: None)
-        self.choices.choose(
+        tf.cond(self.choices["weight_decay"] > 0, self._decay_weights, lambda: None)
+        self.choices.run_branch(
             "optimizer", {name: partial(rule.update, self, gradients, step) for name, rule in OPTIMIZERS.items()}
         )
         self.iterations.assign_add(1)
 
-    def _decay(self) -> None:
+    def _decay_weights(self) -> None:
         for variable in self.variables:
             variable.assign_sub(variable * self.choices["weight_decay"] * self.choices["learning_rate"])
 
 
-def _adam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
+def _update_adam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
     """Apply Adam: m += (g - m)(1 - b1); v += (g^2 - v)(1 - b2); w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) +
     epsilon).
     """
@@ -79,7 +79,7 @@ def _adam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: tf
         )
 
 
-def _nadam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
+def _update_nadam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
     """Adam with Nesterov's momentum and the momentum schedule u_t = b1 (1 - 0.96^t / 2), as Keras has it."""
     u_now = BETA_1 * (1 - 0.5 * tf.pow(NADAM_DECAY, step))
     u_next = BETA_1 * (1 - 0.5 * tf.pow(NADAM_DECAY, step + 1))
@@ -93,7 +93,7 @@ def _nadam(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], step: t
         variable.assign_sub(m_hat * optimizer.choices["learning_rate"] / (tf.sqrt(v_hat) + epsilon))
 
 
-def _adadelta(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
+def _update_adadelta(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
     """Apply Adadelta: a = rho a + (1 - rho) g^2; d = g sqrt(u + epsilon) / sqrt(a + epsilon); u = rho u + (1 - rho)
     d^2; w -= lr d.
     """
@@ -111,7 +111,7 @@ def _adadelta(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _ste
         )
 
 
-def _sgd(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
+def _update_sgd(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
     """Apply SGD with momentum: m = momentum m - lr g; w += m."""
     for variable, m, gradient in zip(optimizer.variables, optimizer.first, gradients, strict=True):
         tf.raw_ops.ResourceApplyKerasMomentum(
@@ -123,7 +123,7 @@ def _sgd(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf
         )
 
 
-def _rmsprop(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
+def _update_rmsprop(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step: tf.Tensor) -> None:
     """Apply RMSprop: v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v + epsilon)."""
     for variable, squares, momentum, gradient in zip(
         optimizer.variables, optimizer.first, optimizer.second, gradients, strict=True
@@ -141,7 +141,7 @@ def _rmsprop(optimizer: SwitchedOptimizer, gradients: Sequence[tf.Tensor], _step
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class UpdateRule:
     """One optimiser: the update inside the traced step, and Keras's class with the fields of Config that it takes."""
 
     update: Callable[[SwitchedOptimizer, Sequence[tf.Tensor], tf.Tensor], None]
@@ -163,10 +163,10 @@ def build(config: Config) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-OPTIMIZERS: dict[Optimizer, Rule] = {
-    "adam": Rule(_adam, keras.optimizers.Adam),
-    "nadam": Rule(_nadam, keras.optimizers.Nadam),
-    "adadelta": Rule(_adadelta, keras.optimizers.Adadelta),
-    "sgd": Rule(_sgd, keras.optimizers.SGD, fields=("momentum",)),
-    "rmsprop": Rule(_rmsprop, keras.optimizers.RMSprop),
+OPTIMIZERS: dict[Optimizer, UpdateRule] = {
+    "adam": UpdateRule(_update_adam, keras.optimizers.Adam),
+    "nadam": UpdateRule(_update_nadam, keras.optimizers.Nadam),
+    "adadelta": UpdateRule(_update_adadelta, keras.optimizers.Adadelta),
+    "sgd": UpdateRule(_update_sgd, keras.optimizers.SGD, fields=("momentum",)),
+    "rmsprop": UpdateRule(_update_rmsprop, keras.optimizers.RMSprop),
 }

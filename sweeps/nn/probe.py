@@ -52,7 +52,7 @@ def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if id(getattr(layer, "kernel", None)) in trained]
 
 
-def outputs(model: keras.Model) -> list[keras.KerasTensor]:
+def layer_outputs(model: keras.Model) -> list[keras.KerasTensor]:
     """Return the output of each layer with a kernel, activation and normalisation included, but no pooling and no
     dropout.
     """
@@ -146,7 +146,7 @@ def channel_signs(output: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.reduce_min(x, axes), tf.reduce_max(x, axes), tf.math.reduce_std(x, axes)])
 
 
-def losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def compute_losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Return the cross-entropy in nats of each image, labels int32 (images,), logits float32 (images, classes); for
     labels of float32 the squared error of predictions (images, 1).
     """
@@ -155,7 +155,7 @@ def losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
-def ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def compute_ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Return how many classes each image's own class does not surpass; 0 is a top-1 hit, below 5 a top-5 hit.
 
     A tie, or a logit that is not a number, counts as surpassing: a net that gives all classes the same logit has no
@@ -169,18 +169,18 @@ def ranks(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.shape(logits)[1] - 1 - beaten
 
 
-def score(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+def score_batch(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Sum of the losses and of their squares, top-1 and top-5 hits (in regression none) of a batch; float32, (4,)."""
-    tensor = losses(labels, logits)
+    tensor = compute_losses(labels, logits)
     sums = [tf.reduce_sum(tensor), tf.reduce_sum(tf.square(tensor))]
     if tf.as_dtype(labels.dtype).is_floating:
         return tf.stack([*sums, 0.0, 0.0])
-    rank = ranks(labels, logits)
+    rank = compute_ranks(labels, logits)
     return tf.stack([*sums, *(tf.reduce_sum(tf.cast(rank < k, tf.float32)) for k in (1, 5))])
 
 
-def totals(scores: Sequence[NDArray[np.float32]], images: int) -> tuple[float, float, int, int]:
-    """Mean and standard deviation of the loss, top-1 and top-5 hits, out of what `score` gives of each batch.
+def sum_scores(scores: Sequence[NDArray[np.float32]], images: int) -> tuple[float, float, int, int]:
+    """Mean and standard deviation of the loss, top-1 and top-5 hits, out of what `score_batch` gives of each batch.
 
     Args:
         images: of all batches together.

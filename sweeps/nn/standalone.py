@@ -10,7 +10,7 @@ import keras
 from sweeps.config import Config
 from sweeps.nn.optimizers import OPTIMIZERS
 from sweeps.nn.standalone_code import Code
-from sweeps.nn.standalone_sources import excerpt
+from sweeps.nn.standalone_sources import extract_classes
 
 USAGE = """
 build({given})
@@ -68,7 +68,7 @@ def module(about: Sequence[str], full: Size, trained: Size) -> str:
     build_trained = _lines(code, trained)
     if build == build_trained:
         build_trained = [f"return build({'training_images' if _learns(full) else ''})"]
-    own_excerpt = excerpt(code.classes)
+    own_excerpt = extract_classes(code.classes)
     steps = f"STEPS = {full.config.steps:_}"
     if full.config.steps != trained.config.steps:
         steps += f"  # of the optimiser; the trial had {trained.config.steps:_}"

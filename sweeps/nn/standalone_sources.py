@@ -21,7 +21,7 @@ class Excerpt:
     text: str
 
 
-def excerpt(classes: Iterable[type]) -> Excerpt:
+def extract_classes(classes: Iterable[type]) -> Excerpt:
     """Return the sources of classes, with the functions and constants of their modules that they use.
 
     Raises:
@@ -33,7 +33,7 @@ def excerpt(classes: Iterable[type]) -> Excerpt:
     imports: set[tuple[str, str]] = set()
     parts = []
     for module in sorted(wanted):
-        found, text = _of_module(sys.modules[module], wanted[module])
+        found, text = _extract_from_module(sys.modules[module], wanted[module])
         imports |= found
         parts.append(text)
     if ours := sorted(module for module, _ in imports if module.partition(".")[0] == "sweeps"):
@@ -41,32 +41,32 @@ def excerpt(classes: Iterable[type]) -> Excerpt:
     return Excerpt(frozenset(imports), "\n\n\n".join(parts))
 
 
-def _of_module(module: ModuleType, names: list[str]) -> tuple[set[tuple[str, str]], str]:
+def _extract_from_module(module: ModuleType, names: list[str]) -> tuple[set[tuple[str, str]], str]:
     """Return what these names of a module stand on: imports, and the text of all that the module defines for them."""
     source = inspect.getsource(module)
     tree = ast.parse(source)
-    defined = {name: node for node in tree.body for name in _defines(node)}
-    imported = {name: what for node in tree.body for name, what in _imports(node).items()}
+    defined = {name: node for node in tree.body for name in _defined_names(node)}
+    imported = {name: what for node in tree.body for name, what in _imported_names(node).items()}
     needed: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in needed and (name in defined or name in imported):
             needed.add(name)
-            waiting += _uses(defined[name]) if name in defined else []
+            waiting += _used_names(defined[name]) if name in defined else []
     lines = source.splitlines()
-    chosen = [(node, _text(node, lines)) for node in tree.body if needed.intersection(_defines(node))]
-    return {imported[name] for name in needed & imported.keys()}, _joined(chosen)
+    chosen = [(node, _statement_text(node, lines)) for node in tree.body if needed.intersection(_defined_names(node))]
+    return {imported[name] for name in needed & imported.keys()}, _join_parts(chosen)
 
 
-def _defines(node: ast.stmt) -> list[str]:
+def _defined_names(node: ast.stmt) -> list[str]:
     if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else []
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _imports(node: ast.stmt) -> dict[str, tuple[str, str]]:
+def _imported_names(node: ast.stmt) -> dict[str, tuple[str, str]]:
     """Name -> (module, name in it), as they are written behind `import` and `from`."""
     if isinstance(node, ast.Import):
         return {alias.asname or alias.name: (ast.unparse(alias), "") for alias in node.names}
@@ -75,11 +75,11 @@ def _imports(node: ast.stmt) -> dict[str, tuple[str, str]]:
     return {}
 
 
-def _uses(node: ast.AST) -> list[str]:
+def _used_names(node: ast.AST) -> list[str]:
     return [own_node.id for own_node in ast.walk(node) if isinstance(own_node, ast.Name)]
 
 
-def _text(node: ast.stmt, lines: list[str]) -> str:
+def _statement_text(node: ast.stmt, lines: list[str]) -> str:
     """Return a statement with its decorators, and the comment right above it."""
     first = min([node.lineno, *(value.lineno for value in getattr(node, "decorator_list", []))]) - 1
     while first and lines[first - 1].startswith("#"):
@@ -87,7 +87,7 @@ def _text(node: ast.stmt, lines: list[str]) -> str:
     return "\n".join(lines[first : node.end_lineno])
 
 
-def _joined(parts: list[tuple[ast.stmt, str]]) -> str:
+def _join_parts(parts: list[tuple[ast.stmt, str]]) -> str:
     """Join sources: constants follow each other line by line; classes and functions stand apart."""
     text = ""
     before = None

@@ -56,7 +56,7 @@ class Position:
             return 0
         return min(self.last_reading + config.report_interval, config.steps)
 
-    def after(self, progress: Progress, last: int, stop: int) -> Self:
+    def advance(self, progress: Progress, last: int, stop: int) -> Self:
         """Return the position after more steps of the current chunk, which ends at step `last` of the interval up to
         `stop`.
         """
@@ -103,7 +103,7 @@ class State:
             numbers=np.array(numbers, np.float64),
             gradient_norms=progress.gradient_norms,
             update_ratios=progress.update_ratios,
-            **{f"variable_{index}": _plain(value) for index, value in enumerate(self.variables)},
+            **{f"variable_{index}": _to_plain_dtype(value) for index, value in enumerate(self.variables)},
         )
         return file.getvalue()
 
@@ -120,7 +120,9 @@ class State:
                 if header["format"] != FORMAT:
                     raise TrialError(f"the saved state has format {header['format']}; this version reads {FORMAT}")
                 _check_config(header["config"], json.loads(config.to_json()))
-                state = cls(_position(header, file, config), float(header["seconds"]), _variables(header, file))
+                state = cls(
+                    _read_position(header, file, config), float(header["seconds"]), _read_variables(header, file)
+                )
         except UNREADABLE as exc:
             raise TrialError(f"the saved state cannot be read: {one_line(exc)}") from exc
         return state
@@ -133,7 +135,7 @@ def _check_config(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
         raise TrialError(f"the saved state is of another trial: its config differs in {', '.join(differ)}")
 
 
-def _position(header: dict[str, Any], file: Any, config: Config) -> Position:
+def _read_position(header: dict[str, Any], file: Any, config: Config) -> Position:
     loss, loss_sum, gradient_norm = file["numbers"].tolist()
     norms = file["gradient_norms"]
     ratios = file["update_ratios"]
@@ -145,18 +147,18 @@ def _position(header: dict[str, Any], file: Any, config: Config) -> Position:
     return position
 
 
-def _variables(header: dict[str, Any], file: Any) -> list[NDArray[Any]]:
-    return [_typed(file[f"variable_{index}"], np.dtype(name)) for index, name in enumerate(header["dtypes"])]
+def _read_variables(header: dict[str, Any], file: Any) -> list[NDArray[Any]]:
+    return [_to_own_dtype(file[f"variable_{index}"], np.dtype(name)) for index, name in enumerate(header["dtypes"])]
 
 
-def _plain(value: NDArray[Any]) -> NDArray[Any]:
+def _to_plain_dtype(value: NDArray[Any]) -> NDArray[Any]:
     """Return an array's bits as unsigned integers where .npy files do not know its dtype, such as bfloat16."""
     if value.dtype.kind == "V":
         return value.view(f"u{value.dtype.itemsize}")
     return value
 
 
-def _typed(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _to_own_dtype(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return the inverse of `_plain`."""
     if dtype.kind == "V":
         return value.view(dtype)

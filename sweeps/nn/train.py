@@ -66,14 +66,14 @@ class Training:
             RuntimeError: another trial was started on this architecture in between; a process trains one after another.
         """
         try:
-            return self._pull()
+            return self._next_reading()
         except StopIteration:
             raise
         except (tf.errors.ResourceExhaustedError, MemoryError) as exc:
             if isinstance(exc, MemoryError):
                 place = "the host"
             else:
-                place = device.name()
+                place = device.device_name()
         except BaseException:  # the position may lag behind the net
             self.close()
             raise
@@ -101,11 +101,11 @@ class Training:
             return self._saved
         if self._trainer is None:
             return State(self._position, 0.0, []).to_bytes(self._config)
-        if self._finished():
+        if self._is_finished():
             values = []
         else:
-            values = self._ours(self._trainer).values()
-        return State(self._position, self._elapsed(), values).to_bytes(self._config)
+            values = self._check_owner(self._trainer).values()
+        return State(self._position, self._elapsed_s(), values).to_bytes(self._config)
 
     def close(self) -> None:
         """Let go of the net; there will be no more readings."""
@@ -113,50 +113,50 @@ class Training:
             self._closed = True
             self._trainer = None
 
-    def _pull(self) -> Reading | None:
-        if self._closed or self._finished():
+    def _next_reading(self) -> Reading | None:
+        if self._closed or self._is_finished():
             raise StopIteration
-        if self._interrupted():
+        if self._take_interruption():
             return None
         if self._trainer:
-            trainer = self._ours(self._trainer)
+            trainer = self._check_owner(self._trainer)
         else:
-            trainer = self._start()
-        if not self._train(trainer) or self._interrupted():
+            trainer = self._start_training()
+        if not self._train_interval(trainer) or self._take_interruption():
             return None
         return self._evaluate(trainer)
 
-    def _finished(self) -> bool:
+    def _is_finished(self) -> bool:
         return self._position.last_reading == self._config.steps
 
-    def _interrupted(self) -> bool:
+    def _take_interruption(self) -> bool:
         """Return whether the pull is to return; asked once, it is answered once."""
         with self._lock:
             asked = self._asked
             self._asked = False
         return asked
 
-    def _elapsed(self) -> float:
+    def _elapsed_s(self) -> float:
         return self._seconds + time.perf_counter() - self._resumed
 
-    def _ours(self, trainer: Trainer) -> Trainer:
+    def _check_owner(self, trainer: Trainer) -> Trainer:
         if trainer.trial != self._trial:
             raise RuntimeError("another trial has taken over the net; finish or close one trial before the next")
         return trainer
 
-    def _start(self) -> Trainer:
+    def _start_training(self) -> Trainer:
         """Return the trial's trainer, with the trial as it was saved or at its start."""
         config = self._config
         self._resumed = time.perf_counter()
-        _check(config, self._arrays)
+        _check_sizes(config, self._arrays)
         saved = None if self._saved is None else State.from_bytes(self._saved, config)
         if saved is not None:
             self._position = saved.position
             self._seconds = saved.seconds
-            if self._finished():
+            if self._is_finished():
                 raise StopIteration
-        device.prepare()
-        trainer = trainer_for(config, Architecture.of(config, self._arrays.input_shape))
+        device.prepare_device()
+        trainer = trainer_for(config, Architecture.from_config(config, self._arrays.input_shape))
         self._trial = trainer.reset(config, _scaling(config.inputs, self._arrays))
         if saved is not None and saved.variables:
             trainer.restore(saved.variables)
@@ -166,17 +166,17 @@ class Training:
         self._saved = None
         return trainer
 
-    def _train(self, trainer: Trainer) -> bool:
+    def _train_interval(self, trainer: Trainer) -> bool:
         """Return the steps that are left up to the next reading; whether all were done."""
         stop = self._position.next_reading(self._config)
         while self._position.step < stop:
             trainer.stop.assign(False)  # before the question, so that an interruption is seen by it or by the steps
-            if self._interrupted():
+            if self._take_interruption():
                 return False
-            self._advance(trainer, stop)
+            self._train_chunk(trainer, stop)
         return True
 
-    def _advance(self, trainer: Trainer, stop: int) -> None:
+    def _train_chunk(self, trainer: Trainer, stop: int) -> None:
         config = self._config
         arrays = self._arrays
         position = self._position
@@ -185,25 +185,25 @@ class Training:
         indices = batch_indices(config.seed, len(arrays.train_images), config.batch_size, position.done, last)
         images = arrays.train_images[indices]
         labels = arrays.train_labels[indices]
-        self._position = position.after(trainer.advance(images, labels, position.progress.loss_sum), last, stop)
+        self._position = position.advance(trainer.train_steps(images, labels, position.progress.loss_sum), last, stop)
 
     def _evaluate(self, trainer: Trainer) -> Reading | None:
-        before = trainer.untrained()
+        before = trainer.untrained_variables()
         arrays = self._arrays
         position = self._position
         channels_too = self._config.channel_vitals
         probed = arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES]
         found = trainer.examine(*probed, channels_too=channels_too)
-        scored = self._scored(trainer, found)
+        scored = self._score_holdout(trainer, found)
         if scored is None:  # a user's net may draw random numbers here too: the next reading shall draw the same
             for variable, value in before:
                 variable.assign(value)
             return None
         self._position = replace(position, last_reading=position.step, loss=0.0)
         reading = Evaluation(position.step, position.loss, position.progress, found, scored, trainer.layers)
-        return reading.reading(arrays, channels_too, self._elapsed())
+        return reading.make_reading(arrays, channels_too, self._elapsed_s())
 
-    def _scored(self, trainer: Trainer, probed: Examination) -> list[Scored] | None:
+    def _score_holdout(self, trainer: Trainer, probed: Examination) -> list[Scored] | None:
         """Return the scores of the whole hold-out set, whose first images have been scored; None where it was
         interrupted.
         """
@@ -213,11 +213,11 @@ class Training:
         scored = []
         # All batches are sent before the first result is waited for.
         for at in range(PROBE_IMAGES, len(images), EVALUATION_BATCH):
-            if self._interrupted():
+            if self._take_interruption():
                 return None
             sent.append(trainer.evaluate(images[at : at + EVALUATION_BATCH], labels[at : at + EVALUATION_BATCH]))
         for score, classes in sent:
-            if self._interrupted():
+            if self._take_interruption():
                 return None
             scored.append((score.numpy(), classes.numpy()))
         return scored
@@ -237,7 +237,7 @@ def _scaling(inputs: Inputs, arrays: Arrays) -> Scales:
     return input_scaling(inputs, arrays)
 
 
-def _check(config: Config, arrays: Arrays) -> None:
+def _check_sizes(config: Config, arrays: Arrays) -> None:
     shape = arrays.input_shape
     size = config.data.image_size
     if len(shape) == 3 and (shape[:2] != (size, size) or arrays.holdout_images.shape[1:] != shape):

@@ -16,8 +16,8 @@ from sweeps.nn.activations import NO_FLAT_ENDS
 from sweeps.nn.evaluation import Examination, Progress
 from sweeps.nn.loss_scale import LossScale
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.models.custom import custom
-from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, structure
+from sweeps.nn.models.custom import build_custom
+from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, describe_structure
 from sweeps.nn.optimizers import SwitchedOptimizer
 
 MOST_TRAINERS = 8  # each holds some 50 to 200 MiB of traced graph
@@ -25,12 +25,12 @@ MOST_PARAMETERS = 50_000_000  # of the trainers kept beside a new one: weights, 
 
 
 class Trainer:
-    """One net, for one trial after the other; `reset` starts a trial, `advance`, `evaluate` and `examine` serve it.
+    """One net, for one trial after the other; `reset` starts a trial, `train_steps`, `evaluate` and `examine` serve it.
 
     Each of the three is traced once for all trials: shapes of batches are left open, a trial's choices are variables.
 
     Attributes:
-        stop: bool, on the CPU; set to True by any thread it ends `advance` after the step in hand, and so it does until
+        stop: bool, on the CPU; set to True by any thread it ends `train_steps` after the step in hand, and so it does until
             it is set to False.
         trial: number of the trial that the net is in.
     """
@@ -60,8 +60,8 @@ class Trainer:
         labels = tf.TensorSpec((None,), label)
         chunk = [tf.TensorSpec((None, None, *image), pixels), tf.TensorSpec((None, None), label)]
         chunk.append(tf.TensorSpec((), tf.float32))
-        self._advance = tf.function(self._steps, input_signature=chunk, autograph=False)
-        self._evaluate = tf.function(self._score, input_signature=[images, labels], autograph=False)
+        self._advance = tf.function(self._train_steps, input_signature=chunk, autograph=False)
+        self._evaluate = tf.function(self._score_batch, input_signature=[images, labels], autograph=False)
         asked = [images, labels, tf.TensorSpec((), tf.bool)]
         self._examine = tf.function(self._vital_signs, input_signature=asked, autograph=False)
 
@@ -76,7 +76,7 @@ class Trainer:
 
     def values(self) -> list[NDArray[Any]]:
         """Return the value of every variable that a trial changes, as `restore` takes them."""
-        return [variable.numpy() for variable in self._changing()]
+        return [variable.numpy() for variable in self._changing_variables()]
 
     def restore(self, values: Sequence[NDArray[Any]]) -> None:
         """Give every variable its value.
@@ -84,7 +84,7 @@ class Trainer:
         Raises:
             TrialError: a number of variables, a shape or a dtype is not the net's; nothing was changed.
         """
-        variables = self._changing()
+        variables = self._changing_variables()
         if len(values) != len(variables):
             raise TrialError(
                 f"the saved state does not fit the net: it has {len(values)} variables, the net has {len(variables)}"
@@ -98,17 +98,17 @@ class Trainer:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
-    def untrained(self) -> list[tuple[tf.Variable, tf.Tensor]]:
+    def untrained_variables(self) -> list[tuple[tf.Variable, tf.Tensor]]:
         """Return the net's variables that no gradient changes, such as states of random generators, with their
         values.
         """
         return [(variable.value, variable.value.read_value()) for variable in self.net.model.non_trainable_variables]
 
-    def _changing(self) -> list[tf.Variable]:
+    def _changing_variables(self) -> list[tf.Variable]:
         net = [variable.value for variable in self.net.model.variables]
         return [*net, *self._optimizer.state, *self._loss_scale.state]
 
-    def advance(self, images: NDArray[Any], labels: NDArray[Any], loss_sum: np.float32 | None = None) -> Progress:
+    def train_steps(self, images: NDArray[Any], labels: NDArray[Any], loss_sum: np.float32 | None = None) -> Progress:
         """Return one step per leading index, unless `stop` ends them; images (steps, batch, ...), labels (steps,
         batch).
 
@@ -123,8 +123,10 @@ class Trainer:
         return Progress(int(steps), total, float(norms[-1]), norms[:-1], ratios)
 
     def evaluate(self, images: NDArray[Any], labels: NDArray[Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Evaluate a batch in inference mode; return, still on the device, what `probe.score` sums, and the classes,
-        (batch,).
+        """Evaluate a batch in inference mode.
+
+        Returns:
+            What `probe.score_batch` sums, and the predicted classes, (batch,), both still on the device.
         """
         return self._evaluate(images, labels)
 
@@ -133,7 +135,7 @@ class Trainer:
         signs, finite, channels, score, classes = self._examine(images, labels, channels_too)
         return Examination(signs.numpy(), bool(finite), [channel.numpy() for channel in channels], (score, classes))
 
-    def _steps(self, images: tf.Tensor, labels: tf.Tensor, loss_sum: tf.Tensor) -> list[tf.Tensor]:
+    def _train_steps(self, images: tf.Tensor, labels: tf.Tensor, loss_sum: tf.Tensor) -> list[tf.Tensor]:
         self.traces += 1
         steps = tf.shape(images)[0]
         kernels = len(self._kernels)
@@ -142,31 +144,31 @@ class Trainer:
             return tf.logical_and(step < steps, tf.logical_not(self.stop))
 
         def body(step: tf.Tensor, loss_sum: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor]:
-            loss, *norms = self._step(images[step], labels[step], tf.equal(step, steps - 1))
+            loss, *norms = self._train_step(images[step], labels[step], tf.equal(step, steps - 1))
             return [step + 1, loss_sum + loss, *norms]
 
         start = [tf.constant(0), loss_sum, tf.zeros(kernels + 1), tf.zeros(kernels)]
         return tf.while_loop(more, body, start, parallel_iterations=1)
 
-    def _step(self, images: tf.Tensor, labels: tf.Tensor, is_last: tf.Tensor) -> list[tf.Tensor]:
+    def _train_step(self, images: tf.Tensor, labels: tf.Tensor, is_last: tf.Tensor) -> list[tf.Tensor]:
         """Return one step; the loss, and for the last one gradient norms (global one last) and update ratios, else
         zeros.
         """
         kernels = len(self._kernels)
         with tf.GradientTape() as tape:
             outputs = self.net.watched(images, training=True)
-            loss = tf.reduce_mean(probe.losses(labels, self.net.logits(outputs)))
-            scaled = self._loss_scale.up(loss + self.net.penalty(outputs))
-        gradients = self._loss_scale.down(tape.gradient(scaled, self._variables))
-        before = tf.cond(is_last, lambda: _flat(self._kernels), lambda: tf.zeros(0))
+            loss = tf.reduce_mean(probe.compute_losses(labels, self.net.compute_logits(outputs)))
+            scaled = self._loss_scale.scale_loss(loss + self.net.compute_penalty(outputs))
+        gradients = self._loss_scale.unscale_gradients(tape.gradient(scaled, self._variables))
+        before = tf.cond(is_last, lambda: _flatten_all(self._kernels), lambda: tf.zeros(0))
         self._loss_scale.step(gradients, lambda: self._update(gradients))
         norms = tf.cond(is_last, lambda: self._gradient_norms(gradients), lambda: tf.zeros(kernels + 1))
         ratios = tf.cond(is_last, lambda: self._update_ratios(before), lambda: tf.zeros(kernels))
         return [loss, norms, ratios]
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
-        self._optimizer.apply(gradients)
-        self.net.constrain()
+        self._optimizer.apply_gradients(gradients)
+        self.net.apply_constraints()
 
     def _gradient_norms(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         squares = {id(v): tf.reduce_sum(tf.square(g)) for v, g in zip(self._variables, gradients, strict=True)}
@@ -179,14 +181,14 @@ class Trainer:
         updates = [tf.norm(new - old) for new, old in zip(news, olds, strict=True)]
         return tf.math.divide_no_nan(tf.stack(updates), tf.stack([tf.norm(old) for old in olds]))
 
-    def _score(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _score_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         self.traces += 1
-        return _scored(labels, self.net.logits(self.net.watched(images, training=False)))
+        return _score_logits(labels, self.net.compute_logits(self.net.watched(images, training=False)))
 
     def _vital_signs(self, images: tf.Tensor, labels: tf.Tensor, channels_too: tf.Tensor) -> tuple[Any, ...]:
         self.traces += 1
         outputs = self.net.watched(images, training=False)
-        logits = self.net.logits(outputs)
+        logits = self.net.compute_logits(outputs)
         watched = [*outputs[: len(self._kernels) - 1], logits]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(variable)) for variable in self._variables])
         ends = [*map(probe.flat_ends, self.net.watched.outputs[: len(self._kernels) - 1]), NO_FLAT_ENDS]
@@ -201,14 +203,14 @@ class Trainer:
             lambda: [probe.channel_signs(output) for output in watched],
             lambda: [tf.zeros((3, output.shape[-1])) for output in watched],
         )
-        return signs, finite, channels, *_scored(labels, logits)
+        return signs, finite, channels, *_score_logits(labels, logits)
 
 
-def _scored(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return probe.score(labels, logits), tf.argmax(logits, axis=-1, output_type=tf.int32)
+def _score_logits(labels: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return probe.score_batch(labels, logits), tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
-def _flat(tensors: list[tf.Variable]) -> tf.Tensor:
+def _flatten_all(tensors: list[tf.Variable]) -> tf.Tensor:
     return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
 
 
@@ -220,27 +222,27 @@ def trainer_for(config: Config, architecture: Architecture) -> Trainer:
     trial.
     """
     if architecture.model.architecture != "custom":
-        return _kept((architecture, ""), lambda: SwitchedNet(architecture))
-    model = custom(config)
+        return _cached_trainer((architecture, ""), lambda: SwitchedNet(architecture))
+    model = build_custom(config)
     try:
-        text = structure(model)
+        text = describe_structure(model)
     except (TypeError, ValueError, NotImplementedError):  # a net that Keras cannot describe serves one trial
         return Trainer(architecture, CustomNet(config, model))
-    return _kept((architecture, f"{config.output} {text}"), lambda: CustomNet(config, model))
+    return _cached_trainer((architecture, f"{config.output} {text}"), lambda: CustomNet(config, model))
 
 
-def _kept(key: tuple[Architecture, str], net: Callable[[], Net]) -> Trainer:
+def _cached_trainer(key: tuple[Architecture, str], net: Callable[[], Net]) -> Trainer:
     if key in _trainers:
         _trainers.move_to_end(key)
         return _trainers[key]
-    while len(_trainers) >= MOST_TRAINERS or sum(map(_parameters, _trainers.values())) > MOST_PARAMETERS:
+    while len(_trainers) >= MOST_TRAINERS or sum(map(_count_parameters, _trainers.values())) > MOST_PARAMETERS:
         _trainers.popitem(last=False)
     gc.collect()  # graphs are full of reference cycles: without this those of a dropped trainer would stay for long
     _trainers[key] = Trainer(key[0], net())
     return _trainers[key]
 
 
-def _parameters(trainer: Trainer) -> int:
+def _count_parameters(trainer: Trainer) -> int:
     return int(trainer.net.model.count_params())
 
 

@@ -7,7 +7,7 @@ from sweeps.data.arrays import Arrays
 from sweeps.nn import device
 
 # TensorFlow's threads are fixed when it first runs something, so this comes before any test.
-device.prepare()
+device.prepare_device()
 
 
 @pytest.fixture(scope="session")

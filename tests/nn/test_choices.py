@@ -22,7 +22,7 @@ def test_the_branch_of_the_config_s_choice_runs(field: str, choices: object) -> 
     choices = TrialChoices()
     for choice in get_args(choices):
         choices.set(config.Config.model_validate({field: choice}))
-        assert choices.choose(field, {name: partial(CHOICES[field].index, name) for name in CHOICES[field]}) == (
+        assert choices.run_branch(field, {name: partial(CHOICES[field].index, name) for name in CHOICES[field]}) == (
             CHOICES[field].index(choice)
         )
 

@@ -13,7 +13,7 @@ from sweeps.data.arrays import Arrays, batch_indices
 from sweeps.errors import InputError
 from sweeps.nn import optimizers
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.net import structure
+from sweeps.nn.net import describe_structure
 from sweeps.nn.train import train
 from sweeps.nn.trainer import Trainer, trainer_for
 
@@ -23,7 +23,7 @@ def own(**choices: Any) -> Config:
 
 
 def trainer_of(config: Config) -> Trainer:
-    return trainer_for(config, Architecture.of(config, (16, 16, 1)))
+    return trainer_for(config, Architecture.from_config(config, (16, 16, 1)))
 
 
 @pytest.mark.parametrize("output", ["softmax", "logits"])
@@ -76,8 +76,9 @@ def test_a_trial_is_the_same_whatever_ran_before(arrays: Arrays) -> None:
 
 
 def test_structure_tells_nets_apart_but_not_their_names_and_seeds() -> None:
-    assert structure(own_net.build(own(seed=1))) == structure(own_net.build(own(seed=2)))
-    assert structure(own_net.build(own(activation="relu"))) != structure(own_net.build(own(activation="elu")))
+    assert describe_structure(own_net.build(own(seed=1))) == describe_structure(own_net.build(own(seed=2)))
+    relu, elu = (describe_structure(own_net.build(own(activation=name))) for name in ("relu", "elu"))
+    assert relu != elu
 
 
 @pytest.mark.parametrize(

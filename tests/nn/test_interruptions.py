@@ -64,7 +64,7 @@ class Interruptions:
 @pytest.fixture(scope="module")
 def pulled() -> Iterator[Pulled]:
     """Pulls all readings of a run, with trainers whose steps and evaluations call Python; chunks have three steps."""
-    plan, step, evaluate = [Interruptions()], Trainer._step, Trainer.evaluate
+    plan, step, evaluate = [Interruptions()], Trainer._train_step, Trainer.evaluate
 
     def counted_step(self: Trainer, *args: Any) -> list[Any]:
         results = step(self, *args)
@@ -94,7 +94,7 @@ def pulled() -> Iterator[Pulled]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer_module, "_trainers", OrderedDict())
-        patch.setattr(Trainer, "_step", counted_step)
+        patch.setattr(Trainer, "_train_step", counted_step)
         patch.setattr(Trainer, "evaluate", counted_evaluate)
         patch.setattr(train_module, "CHUNK_BYTES", 3 * 32 * SIZE * SIZE)
         patch.setattr(train_module, "EVALUATION_BATCH", 12)  # three for each reading

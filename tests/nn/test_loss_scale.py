@@ -13,7 +13,7 @@ from sweeps.nn.loss_scale import LossScale
 
 def scale(dynamic: bool = True) -> tuple[LossScale, Callable[[], float]]:
     made = LossScale(dynamic)
-    return made, lambda: float(made.up(tf.constant(1.0)))
+    return made, lambda: float(made.scale_loss(tf.constant(1.0)))
 
 
 def test_a_good_step_updates_and_keeps_the_scale() -> None:

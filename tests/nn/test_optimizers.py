@@ -38,7 +38,7 @@ def test_fifty_updates_equal_keras_s(name: str, epsilon: float) -> None:
     choices.set(chosen)
     variable, plain = tf.Variable(start), keras.Variable(start)
     ours, keras_optimizer = SwitchedOptimizer([variable], choices), optimizers.build(chosen)
-    update = tf.function(lambda gradient: ours.apply([gradient]))
+    update = tf.function(lambda gradient: ours.apply_gradients([gradient]))
     for gradient in gradients:
         update(tf.constant(gradient))
         keras_optimizer.apply([tf.constant(gradient)], [plain])
@@ -56,6 +56,6 @@ def test_a_reset_forgets_the_past() -> None:
         variable.assign(tf.ones(3))
         optimizer.reset()
         for _ in range(3):
-            optimizer.apply([tf.constant([1.0, -2.0, 3.0])])
+            optimizer.apply_gradients([tf.constant([1.0, -2.0, 3.0])])
         ends.append(variable.numpy())
     assert np.array_equal(*ends)

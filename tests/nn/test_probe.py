@@ -88,20 +88,20 @@ def test_incoming_weights_are_summed_per_unit_and_compared_with_the_domain() -> 
 
 def test_the_outputs_are_those_of_the_activations_and_the_last_are_the_logits() -> None:
     model = models.build(tiny(batch_normalization="before", dropout="dropout"))
-    names = [tensor._keras_history.operation.name for tensor in probe.outputs(model)]
+    names = [tensor._keras_history.operation.name for tensor in probe.layer_outputs(model)]
     hidden = ["convolution_1", "convolution_2", "convolution_3", "convolution_4", "dense_1"]
     assert names == [*(f"{name}_activation" for name in hidden), "logits"]
 
 
 def test_ranks_count_the_classes_that_are_not_surpassed() -> None:
     logits = tf.constant([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [2.0, 1.0, 2.0], [np.nan, 1.0, 2.0], [5.0, np.nan, 1.0]])
-    assert probe.ranks(tf.constant([0, 0, 0, 0, 0]), logits).numpy().tolist() == [0, 2, 1, 2, 1]
+    assert probe.compute_ranks(tf.constant([0, 0, 0, 0, 0]), logits).numpy().tolist() == [0, 2, 1, 2, 1]
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, np.nan, np.inf])
 def test_a_net_that_tells_no_classes_apart_hits_nothing(value: float) -> None:
     labels = tf.range(20)
-    assert probe.score(labels, tf.fill([20, 20], tf.constant(value, tf.float32)))[2:].numpy().tolist() == [0, 0]
+    assert probe.score_batch(labels, tf.fill([20, 20], tf.constant(value, tf.float32)))[2:].numpy().tolist() == [0, 0]
 
 
 def test_scores_are_cross_entropy_and_hits() -> None:
@@ -110,4 +110,5 @@ def test_scores_are_cross_entropy_and_hits() -> None:
     losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(50), labels]
     order = np.argsort(-logits, axis=1)
     hits = [(order[:, :k] == labels[:, None]).sum() for k in (1, 5)]
-    assert np.allclose(probe.score(labels, tf.constant(logits)), [losses.sum(), (losses**2).sum(), *hits], rtol=1e-5)
+    sums = [losses.sum(), (losses**2).sum(), *hits]
+    assert np.allclose(probe.score_batch(labels, tf.constant(logits)), sums, rtol=1e-5)

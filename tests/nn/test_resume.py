@@ -269,7 +269,7 @@ def test_a_batch_that_the_host_cannot_hold_fails_the_trial(arrays: Arrays, monke
 def test_an_error_of_a_step_ends_the_run(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(uneven(), arrays)
     next(run)
-    monkeypatch.setattr(Trainer, "advance", lambda *_: 1 / 0)
+    monkeypatch.setattr(Trainer, "train_steps", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         next(run)
     assert next(run, "end") == "end"

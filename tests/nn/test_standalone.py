@@ -19,7 +19,7 @@ from sweeps.data.arrays import Arrays, input_scaling
 from sweeps.errors import InputError
 from sweeps.nn import models, optimizers, standalone
 from sweeps.nn.export import describe, weights_digest
-from sweeps.nn.standalone_sources import excerpt
+from sweeps.nn.standalone_sources import extract_classes
 from sweeps.nn.train import Training
 
 GATES = {"width": 4, "excitation_ratio": 2, "dense": 1, "dense_units": 16}
@@ -194,4 +194,4 @@ def test_a_net_of_the_user_s_own_has_no_module() -> None:
 
 def test_a_class_that_needs_the_rest_of_sweeps_is_no_part_of_a_module() -> None:
     with pytest.raises(ValueError, match=r"cannot stand alone: it imports sweeps"):
-        excerpt([Training])
+        extract_classes([Training])

@@ -59,7 +59,7 @@ def test_the_reading_of_a_start_is_that_of_the_exported_model(arrays: Arrays) ->
     ranks = (logits >= own).sum(1) - 1
     assert reading.loss == pytest.approx(loss, rel=1e-5)
     assert (reading.hits1, reading.hits5, reading.count) == ((ranks < 1).sum(), (ranks < 5).sum(), 100)
-    for layer, output in zip(reading.layers, probe.outputs(model), strict=True):
+    for layer, output in zip(reading.layers, probe.layer_outputs(model), strict=True):
         tap = keras.Model(model.input, output)
         x = np.asarray(tap(arrays.holdout_images[:64]), np.float64)
         expected = [x.mean(), x.std(), x.var(0).mean() / (x**2).mean()]

@@ -282,7 +282,7 @@ TRIALS = ("images_0", "images_1", "images_2", "table_0")
 def test_the_start_is_the_trials(name: str, kind: str, exported: dict[str, Exported]) -> None:
     trial = exported[name]
     arrays = load(trial.config.data, trial.config.holdout_images)
-    trainer = trainer_for(trial.config, Architecture.of(trial.config, arrays.input_shape))
+    trainer = trainer_for(trial.config, Architecture.from_config(trial.config, arrays.input_shape))
     trainer.reset(trial.config, input_scaling(trial.config.inputs, arrays))
     weights = [weight.numpy() for weight in trainer.net.model.weights if not weight.path.startswith("scale/")]
     digest = hashlib.sha256(b"".join(weight.astype("<f4").tobytes() for weight in weights)).hexdigest()

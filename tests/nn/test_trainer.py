@@ -193,9 +193,9 @@ def test_norms_of_gradient_and_update_are_those_of_the_last_step(arrays: Arrays)
     batches = batch_indices(config.seed, 256, config.batch_size, 0, 2)
     trainer = trainer_of(config)
     trainer.reset(config, models.UNIT)
-    trainer.advance(arrays.train_images[batches[:1]], arrays.train_labels[batches[:1]])
+    trainer.train_steps(arrays.train_images[batches[:1]], arrays.train_labels[batches[:1]])
     before = [variable.numpy() for variable in trainer.net.model.trainable_variables]
-    progress = trainer.advance(arrays.train_images[batches[1:]], arrays.train_labels[batches[1:]])
+    progress = trainer.train_steps(arrays.train_images[batches[1:]], arrays.train_labels[batches[1:]])
     after = [variable.numpy() for variable in trainer.net.model.trainable_variables]
     updates = [np.linalg.norm(new - old) for new, old in zip(after, before, strict=True)]
     kernels, norms = updates[::2], [np.linalg.norm(old) for old in before[::2]]
@@ -208,9 +208,10 @@ def test_norms_of_gradient_and_update_are_those_of_the_last_step(arrays: Arrays)
 
 
 def test_a_dropped_trainer_takes_its_graphs_with_it(arrays: Arrays) -> None:
-    architecture = Architecture.of(tiny(model=tiny().model.model_copy(update={"width": 3})), arrays.input_shape)
+    narrow = tiny(model=tiny().model.model_copy(update={"width": 3}))
+    architecture = Architecture.from_config(narrow, arrays.input_shape)
     trainer = Trainer(architecture, SwitchedNet(architecture))
-    trainer.advance(arrays.train_images[None, :8], arrays.train_labels[None, :8])
+    trainer.train_steps(arrays.train_images[None, :8], arrays.train_labels[None, :8])
     gc.collect()
     before = sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
     del trainer

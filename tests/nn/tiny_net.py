@@ -41,7 +41,7 @@ def patterns() -> Arrays:
 
 def trainer_of(config: Config, input_shape: tuple[int, ...] = (SIZE, SIZE, 1)) -> Trainer:
     """The trainer that `train` uses for the trial."""
-    return trainer_for(config, Architecture.of(config, input_shape))
+    return trainer_for(config, Architecture.from_config(config, input_shape))
 
 
 def next_reading(run: Run) -> Reading:

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from sweeps.config import Config
 from sweeps.nn.choices import TrialChoices
-from sweeps.nn.models.alexnet import alexnet, se_blocks, se_resnet
+from sweeps.nn.models.alexnet import build_alexnet, build_se_blocks, build_se_resnet
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.builder import Builder, Gate
-from sweeps.nn.models.cnn import cnn
-from sweeps.nn.models.custom import custom
-from sweeps.nn.models.dense import dense
+from sweeps.nn.models.cnn import build_cnn
+from sweeps.nn.models.custom import build_custom
+from sweeps.nn.models.dense import build_dense
 from sweeps.nn.models.parts import PlainParts, SwitchedParts
 
 UNIT = (np.full(1, 1 / 255, np.float32), np.zeros(1, np.float32))
@@ -33,9 +33,9 @@ def build(
         scaling: scale and offset of the inputs, see `sweeps.data.arrays.input_scaling`.
     """
     if config.model.architecture == "custom":
-        return custom(config)
+        return build_custom(config)
     size = config.data.image_size
-    architecture = Architecture.of(config, input_shape or (size, size, 1))
+    architecture = Architecture.from_config(config, input_shape or (size, size, 1))
     parts = PlainParts(config, *scaling)
     return ARCHITECTURES[config.model.architecture](Builder(architecture, parts), config.output)
 
@@ -51,9 +51,9 @@ def build_switched(architecture: Architecture, choices: TrialChoices) -> tuple[k
 
 
 ARCHITECTURES: dict[str, Callable[[Builder, str], keras.Model]] = {
-    "cnn": cnn,
-    "dense": dense,
-    "alexnet": alexnet,
-    "se_resnet": se_resnet,
-    "se_blocks": se_blocks,
+    "cnn": build_cnn,
+    "dense": build_dense,
+    "alexnet": build_alexnet,
+    "se_resnet": build_se_resnet,
+    "se_blocks": build_se_blocks,
 }

@@ -24,7 +24,7 @@ class Architecture:
     dtype: Dtype
 
     @classmethod
-    def of(cls, config: Config, input_shape: tuple[int, ...]) -> Self:
+    def from_config(cls, config: Config, input_shape: tuple[int, ...]) -> Self:
         """Return the architecture of a trial on inputs of this shape."""
         return cls(
             input_shape,

@@ -41,36 +41,38 @@ class Builder:
         self.gates: list[Gate] = []
         self._kernels = 0
 
-    def inputs(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    def add_inputs(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """Return the images as they are stored, and as the net's first layer sees them."""
         shape = self.architecture.input_shape
         images = layers.Input(shape, dtype="uint8" if len(shape) == 3 else "float32", name="images")
-        return images, self.parts.scaling(dtype=self.architecture.dtype, name="scale")(images)
+        return images, self.parts.make_scaling(dtype=self.architecture.dtype, name="scale")(images)
 
-    def convolution(self, x: Any, channels: int, size: int, name: str, stride: int = 1) -> Any:
+    def add_convolution(self, x: Any, channels: int, size: int, name: str, stride: int = 1) -> Any:
         """Return a convolution that keeps the borders, activated."""
-        kernel = self._kernel(rank=4)
+        kernel = self._kernel_options(rank=4)
         kwargs = {"strides": stride, "padding": "same", "dtype": self.architecture.dtype, "name": name}
-        return self.activated(layers.Conv2D(channels, size, **kwargs, **kernel)(x), name)
+        return self.add_activation(layers.Conv2D(channels, size, **kwargs, **kernel)(x), name)
 
-    def dense(self, x: Any, units: int, name: str, dropout: bool = True) -> Any:
+    def add_dense(self, x: Any, units: int, name: str, dropout: bool = True) -> Any:
         """Return a dense layer, activated; with the trial's dropout behind it."""
         index = self._kernels
-        kernel = self._kernel(rank=2)
-        x = self.activated(layers.Dense(units, dtype=self.architecture.dtype, name=name, **kernel)(x), name)
-        layer = self.parts.dropout(index, dtype=self.architecture.dtype, name=f"{name}_dropout") if dropout else None
+        kernel = self._kernel_options(rank=2)
+        x = self.add_activation(layers.Dense(units, dtype=self.architecture.dtype, name=name, **kernel)(x), name)
+        layer = (
+            self.parts.make_dropout(index, dtype=self.architecture.dtype, name=f"{name}_dropout") if dropout else None
+        )
         if layer is None:
             return x
         return layer(x)
 
-    def dense_head(self, x: Any) -> Any:
+    def add_dense_head(self, x: Any) -> Any:
         """Return the hidden dense layers `dense_1`, ... of the trial's table."""
         table = self.architecture.model
         for number in range(1, table.dense + 1):
-            x = self.dense(x, table.dense_units, f"dense_{number}")
+            x = self.add_dense(x, table.dense_units, f"dense_{number}")
         return x
 
-    def excitation(self, x: Any, name: str) -> Any:
+    def add_excitation(self, x: Any, name: str) -> Any:
         """Add squeeze-and-excitation: each channel times a gate that sees the mean of all (arXiv:1709.01507, section
         3).
         """
@@ -79,10 +81,10 @@ class Builder:
         channels = x.shape[-1]
         squeezed = layers.GlobalAveragePooling2D(dtype=dtype, name=f"{name}_mean")(x)
         units = max(1, channels // table.excitation_ratio)
-        squeezed = self.dense(squeezed, units, f"{name}_squeeze", dropout=False)
+        squeezed = self.add_dense(squeezed, units, f"{name}_squeeze", dropout=False)
         index = self._kernels
         bias = self.parts.gate_bias(index)
-        kernel = self._kernel(rank=2)
+        kernel = self._kernel_options(rank=2)
         excitation = layers.Dense(channels, dtype=dtype, bias_initializer=bias, name=f"{name}_excitation", **kernel)
         activation = layers.Activation(
             table.excitation, dtype=dtype, name=f"{name}_gate", activity_regularizer=self.parts.gate_penalty()
@@ -92,7 +94,7 @@ class Builder:
         gate = layers.Reshape((1, 1, channels), dtype=dtype, name=f"{name}_channels")(gate)
         return layers.Multiply(dtype=dtype, name=f"{name}_scaled")([x, gate])
 
-    def pool(self, x: Any, name: str, size: int = 2) -> Any:
+    def add_pool(self, x: Any, name: str, size: int = 2) -> Any:
         """Return a max-pool with stride 2; one that overlaps keeps the borders, so that small images survive
         several.
         """
@@ -102,11 +104,11 @@ class Builder:
             padding = "same"
         return layers.MaxPooling2D(size, 2, padding=padding, dtype=self.architecture.dtype, name=name)(x)
 
-    def flat(self, x: Any) -> Any:
+    def flatten(self, x: Any) -> Any:
         """Return one row per image."""
         return layers.Flatten(dtype=self.architecture.dtype, name="flatten")(x)
 
-    def model(self, images: Any, x: Any, output: str) -> keras.Model:
+    def make_model(self, images: Any, x: Any, output: str) -> keras.Model:
         """Return the model that ends in logits, or in a prediction, of float32: halves have too few digits to rank
         classes.
 
@@ -117,7 +119,7 @@ class Builder:
             name = "prediction"
         else:
             name = "logits"
-        kernel = self._kernel(rank=2, last=True)
+        kernel = self._kernel_options(rank=2, last=True)
         x = layers.Dense(self.architecture.outputs, dtype="float32", name=name, **kernel)(x)
         if output == "softmax" and not self.architecture.regression:
             activation = "softmax"
@@ -126,17 +128,17 @@ class Builder:
         x = layers.Activation(activation, dtype="float32", name="output")(x)
         return keras.Model(images, x, name=self.architecture.model.architecture)
 
-    def activated(self, x: Any, name: str) -> Any:
+    def add_activation(self, x: Any, name: str) -> Any:
         """Return the trial's activation, with batch normalisation where the trial has it."""
         where = self.architecture.batch_normalization
         if where == "before":
-            x = self._normalized(x, name)
-        x = self.parts.activation(dtype=self.architecture.dtype, name=f"{name}_activation")(x)
+            x = self._add_normalization(x, name)
+        x = self.parts.make_activation(dtype=self.architecture.dtype, name=f"{name}_activation")(x)
         if where == "after":
-            return self._normalized(x, name)
+            return self._add_normalization(x, name)
         return x
 
-    def _normalized(self, x: Any, name: str) -> Any:
+    def _add_normalization(self, x: Any, name: str) -> Any:
         affine = self.architecture.batch_normalization_affine
         return layers.BatchNormalization(
             momentum=NORMALIZATION_MOMENTUM,
@@ -146,6 +148,6 @@ class Builder:
             name=f"{name}_normalization",
         )(x)
 
-    def _kernel(self, rank: int, last: bool = False) -> dict[str, Any]:
+    def _kernel_options(self, rank: int, last: bool = False) -> dict[str, Any]:
         self._kernels += 1
-        return self.parts.kernel(self._kernels - 1, rank, last)
+        return self.parts.kernel_options(self._kernels - 1, rank, last)

@@ -13,7 +13,7 @@ def convolutions_per_stage(convolutions: int, stages: int) -> list[int]:
     return [share + (stage < left) for stage in range(stages)]
 
 
-def cnn(build: Builder, output: str) -> keras.Model:
+def build_cnn(build: Builder, output: str) -> keras.Model:
     """Build a net from uint8 images, (batch, height, width, channels), to probabilities or logits, float32, (batch,
     classes).
 
@@ -22,10 +22,10 @@ def cnn(build: Builder, output: str) -> keras.Model:
     """
     table = build.architecture.model
     number = 0
-    images, x = build.inputs()
+    images, x = build.add_inputs()
     for stage, convolutions in enumerate(convolutions_per_stage(table.convolutions, table.stages)):
         for _ in range(convolutions):
             number += 1
-            x = build.convolution(x, table.width * min(2**stage, 4), 3, f"convolution_{number}")
-        x = build.pool(x, f"pool_{stage + 1}")
-    return build.model(images, build.dense_head(build.flat(x)), output)
+            x = build.add_convolution(x, table.width * min(2**stage, 4), 3, f"convolution_{number}")
+        x = build.add_pool(x, f"pool_{stage + 1}")
+    return build.make_model(images, build.add_dense_head(build.flatten(x)), output)

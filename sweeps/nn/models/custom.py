@@ -8,7 +8,7 @@ from sweeps.imports import load_function
 from sweeps.nn.probe import kernel_layers
 
 
-def custom(config: Config) -> keras.Model:
+def build_custom(config: Config) -> keras.Model:
     """Return the model that `config.model.build` returns.
 
     Raises:

@@ -5,9 +5,9 @@ import keras
 from sweeps.nn.models.builder import Builder
 
 
-def dense(build: Builder, output: str) -> keras.Model:
+def build_dense(build: Builder, output: str) -> keras.Model:
     """Build a net from images or rows of a table to probabilities, logits or a prediction, float32, (batch,
     outputs).
     """
-    images, x = build.inputs()
-    return build.model(images, build.dense_head(build.flat(x)), output)
+    images, x = build.add_inputs()
+    return build.make_model(images, build.add_dense_head(build.flatten(x)), output)

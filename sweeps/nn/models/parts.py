@@ -21,11 +21,11 @@ from sweeps.nn.seeds import layer_seed
 class Parts(Protocol):
     """The parts of a net that trials choose."""
 
-    def scaling(self, **kwargs: Any) -> keras.layers.Layer:
+    def make_scaling(self, **kwargs: Any) -> keras.layers.Layer:
         """Return the layer that turns stored images into inputs."""
         ...
 
-    def kernel(self, index: int, rank: int, last: bool) -> dict[str, Any]:
+    def kernel_options(self, index: int, rank: int, last: bool) -> dict[str, Any]:
         """Return arguments `kernel_...` of the layer that holds kernel `index`, a tensor with `rank` axes."""
         ...
 
@@ -37,11 +37,11 @@ class Parts(Protocol):
         """Return the activity regulariser of a gate."""
         ...
 
-    def activation(self, **kwargs: Any) -> keras.layers.Layer:
+    def make_activation(self, **kwargs: Any) -> keras.layers.Layer:
         """Return the layer after each hidden kernel."""
         ...
 
-    def dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
+    def make_dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
         """Return the layer after the activation of a hidden dense layer, if any."""
         ...
 
@@ -82,11 +82,11 @@ class PlainParts:
     scale: NDArray[np.float32]
     offset: NDArray[np.float32]
 
-    def scaling(self, **kwargs: Any) -> keras.layers.Layer:
+    def make_scaling(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""
         return keras.layers.Rescaling(_number_or_list(self.scale), _number_or_list(self.offset), **kwargs)
 
-    def kernel(self, index: int, rank: int, last: bool) -> dict[str, Any]:
+    def kernel_options(self, index: int, rank: int, last: bool) -> dict[str, Any]:
         """See `Parts`."""
         return {
             "kernel_initializer": kernel_initializer(self.config, index, last, rank),
@@ -104,11 +104,11 @@ class PlainParts:
             return OpenGate(self.config.excitation_penalty)
         return None
 
-    def activation(self, **kwargs: Any) -> keras.layers.Layer:
+    def make_activation(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""
         return keras.layers.Activation(self.config.activation, **kwargs)
 
-    def dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
+    def make_dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
         """See `Parts`."""
         if self.config.dropout == "none":
             return None
@@ -128,11 +128,11 @@ class SwitchedParts:
 
     choices: TrialChoices
 
-    def scaling(self, **kwargs: Any) -> keras.layers.Layer:
+    def make_scaling(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""
         return Scaling(**kwargs)
 
-    def kernel(self, index: int, rank: int, last: bool) -> dict[str, Any]:  # noqa: ARG002  (the signature of Parts)
+    def kernel_options(self, index: int, rank: int, last: bool) -> dict[str, Any]:  # noqa: ARG002  (the signature of Parts)
         """See `Parts`."""
         return {"kernel_initializer": "zeros"}
 
@@ -144,10 +144,10 @@ class SwitchedParts:
         """See `Parts`."""
         return None
 
-    def activation(self, **kwargs: Any) -> keras.layers.Layer:
+    def make_activation(self, **kwargs: Any) -> keras.layers.Layer:
         """See `Parts`."""
         return SwitchedActivation(self.choices, **kwargs)
 
-    def dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
+    def make_dropout(self, index: int, **kwargs: Any) -> keras.layers.Layer | None:
         """See `Parts`."""
         return SwitchedDropout(self.choices, index, **kwargs)
