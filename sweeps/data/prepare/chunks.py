@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from sweeps.data.image_cache import SPLITS
 from sweeps.data.prepare.decode import decode_image
 from sweeps.data.prepare.layouts import LabelledFile, Layout, Listing
 from sweeps.errors import InputError, one_line
@@ -79,7 +78,7 @@ Progress = Callable[[int, int, int], None]  # files done, files in all, files le
 def digest_listing(listing: Listing) -> str:
     """Return the sha256 of a listing."""
     state = sha256(json.dumps(listing.classes).encode())
-    for files in (listing.train, listing.holdout):
+    for files in listing.by_split.values():
         state.update(b"\0")
         for path, label in files:
             state.update(f"{path}\0{label}\n".encode(errors="surrogateescape"))
@@ -113,7 +112,7 @@ def decode_all(
 
 
 def _split_into_chunks(listing: Listing) -> Iterator[Chunk]:
-    for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True):
+    for split, files in listing.by_split.items():
         for start in range(0, len(files), CHUNK):
             yield Chunk(split, start, files[start : start + CHUNK])
 
@@ -131,13 +130,12 @@ def _create_or_check_files(listing: Listing, plan: DecodingPlan, partial: Path) 
         if different:
             raise InputError(f"{partial}: begun with another {', '.join(different)}; remove it, or go on as begun")
         return
-    counts = {"train": len(listing.train), "holdout": len(listing.holdout)}
-    needed = sum(counts.values()) * int(np.prod(plan.shape))
+    needed = (len(listing.train) + len(listing.holdout)) * int(np.prod(plan.shape))
     free = shutil.disk_usage(partial).free
     if needed > free:
         raise InputError(f"{partial}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; make room")
-    for split, count in counts.items():
-        write_header(partial / f"{split}-images.npy", (count, *plan.shape))
+    for split, files in listing.by_split.items():
+        write_header(partial / f"{split}-images.npy", (len(files), *plan.shape))
     with replacing(plan_file) as new_plan_file:  # last: where it is, the other files are too
         write_new(new_plan_file, json.dumps(asdict(plan)).encode())
 

@@ -37,6 +37,11 @@ class Listing:
     holdout: tuple[LabelledFile, ...]
     empty: tuple[str, ...] = ()
 
+    @property
+    def by_split(self) -> dict[str, tuple[LabelledFile, ...]]:
+        """Return the files of each split."""
+        return {"train": self.train, "holdout": self.holdout}
+
     def take_subset(self, classes: int | None, images_per_class: int | None) -> "Listing":
         """Return the first `classes`, and of each at most `images_per_class` training files, spread over the class.
 

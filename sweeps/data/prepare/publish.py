@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.data.image_cache import SPLITS, SplitInfo, StoreInfo, file_sha256
+from sweeps.data.image_cache import SplitInfo, StoreInfo, file_sha256
 from sweeps.data.prepare.chunks import HEADER, DecodingPlan, SkippedFile, write_header
 from sweeps.data.prepare.layouts import Listing
 from sweeps.errors import InputError
@@ -21,11 +21,10 @@ def check_skipped(listing: Listing, skipped: list[SkippedFile], partial: Path, l
     Raises:
         InputError: a larger share than `limit` was left out, or all images of a split.
     """
-    files = {"train": listing.train, "holdout": listing.holdout}
     with (partial / "skipped.tsv").open("w", encoding="utf-8", errors="surrogateescape") as report:
         report.write("split\tfile\treason\n")
         for file in skipped:
-            path, _ = files[file.split][file.row]
+            path, _ = listing.by_split[file.split][file.row]
             report.write(f"{file.split}\t{path}\t{file.reason}\n")
     total = len(listing.train) + len(listing.holdout)
     if len(skipped) > limit * total:
@@ -33,8 +32,8 @@ def check_skipped(listing: Listing, skipped: list[SkippedFile], partial: Path, l
             f"{len(skipped)} of {total} files cannot be decoded, more than --skip-limit {limit:g}; "
             f"{partial / 'skipped.tsv'} lists them; repair the files, or raise the limit, and run again"
         )
-    for split in SPLITS:
-        if sum(file.split == split for file in skipped) == len(files[split]):
+    for split, files in listing.by_split.items():
+        if sum(file.split == split for file in skipped) == len(files):
             raise InputError(f"no {split} image can be decoded; {partial / 'skipped.tsv'} says why")
 
 
@@ -47,7 +46,7 @@ def publish_store(
         InputError: `target` came into being meanwhile.
     """
     splits = {}
-    for split, files in zip(SPLITS, (listing.train, listing.holdout), strict=True):
+    for split, files in listing.by_split.items():
         holes = {file.row for file in skipped if file.split == split}
         images = partial / f"{split}-images.npy"
         labels = partial / f"{split}-labels.npy"
