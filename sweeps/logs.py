@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 LogFormat = Literal["text", "json"]
+# Options of a storage URL that hold a password.
+SECRET_OPTIONS = ("password", "passwd", "sslpassword", "ssl_key_password")
 # In "scheme://user:password@host" and in "...?password=...&...": messages come from drivers and clients too.
 PASSWORD_IN_URL = re.compile(r"(?P<before>[a-zA-Z][\w+.-]*://[^\s:/@]*:)[^\s@]+(?P<after>@)")
-PASSWORD_IN_OPTION = re.compile(
-    r"(?P<before>[?&](?:password|passwd|sslpassword|ssl_key_password)=)[^&\s]+", re.IGNORECASE
-)
+PASSWORD_IN_OPTION = re.compile(rf"(?P<before>[?&](?:{'|'.join(SECRET_OPTIONS)})=)[^&\s]+", re.IGNORECASE)
 
 _package = logging.getLogger("sweeps")
 

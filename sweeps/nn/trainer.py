@@ -30,8 +30,8 @@ class Trainer:
     Each of the three is traced once for all trials: shapes of batches are left open, a trial's choices are variables.
 
     Attributes:
-        stop: bool, on the CPU; set to True by any thread it ends `train_steps` after the step in hand, and so it does until
-            it is set to False.
+        stop: bool, on the CPU. Any thread may set it to True: `train_steps` then ends after the step in hand, and at
+            once from then on, until it is set to False.
         trial: number of the trial that the net is in.
     """
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from sweeps.errors import NoStoreError, OutageError, StoreError, one_line
+from sweeps.logs import SECRET_OPTIONS
 from sweeps.store.retry import DATABASE_ERRORS, error_message
 
 BUSY_TIMEOUT_S = 60  # SQLite: how long a writer waits for another before it gives up
@@ -26,7 +27,6 @@ STATEMENT_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 30
 # What drivers raise of a URL's options as well as of a database.
 DRIVER_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, ImportError, TypeError, ValueError)
-SECRET_OPTIONS = {"password", "passwd", "sslpassword", "ssl_key_password"}
 # A worker that was stopped in the middle of a transaction must not keep others from its rows.
 IDLE_TRANSACTION_S = 30
 

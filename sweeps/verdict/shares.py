@@ -19,7 +19,7 @@ def fisher_p_value(learned: int, tried: int, learned_before: int, tried_before: 
 
 
 def wilson_lower(learned: int, tried: int) -> float:
-    """Lower end in [0, 1] of the 95 % interval of the share that learns (Wilson 1927); 0 where none was tried."""
+    """Return the lower end of the 95 % interval of the share that learns (Wilson 1927); 0 where none was tried."""
     if not learned:
         return 0.0
     share = learned / tried
@@ -28,5 +28,5 @@ def wilson_lower(learned: int, tried: int) -> float:
 
 
 def wilson_interval(learned: int, tried: int) -> tuple[float, float]:
-    """Return both ends of `wilson`'s interval: [0, 1] where none was tried."""
+    """Return both ends of the 95 % interval of the share that learns: [0, 1] where none was tried."""
     return wilson_lower(learned, tried), 1 - wilson_lower(tried - learned, tried)
