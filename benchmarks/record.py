@@ -26,10 +26,10 @@ from sweeps.verdict import Chance, recorded
 
 def run(config: Config) -> dict[str, Any]:
     """One run's record."""
-    from sweeps.nn.datasets import load
+    from sweeps.nn.datasets import load_dataset
     from sweeps.nn.train import train
 
-    arrays = load(config.data, config.holdout_images)
+    arrays = load_dataset(config.data, config.holdout_images)
     chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
     readings = [look for look in train(config, arrays) if look is not None]
     shown = config.model_dump(exclude={"version", "data"}, exclude_defaults=True)

@@ -31,9 +31,9 @@ def fresh(config: Config, arrays: Arrays) -> None:
     """One trial as most sweeps train it."""
     import keras
 
-    model = models.build(config)
+    model = models.build_model(config)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")
-    model.compile(optimizers.build(config), loss, metrics=["accuracy"], jit_compile=False)
+    model.compile(optimizers.build_optimizer(config), loss, metrics=["accuracy"], jit_compile=False)
     model.evaluate(arrays.holdout_images, arrays.holdout_labels, batch_size=64, verbose=0)
     for start in range(0, config.steps, config.report_interval):
         stop = min(start + config.report_interval, config.steps)

@@ -30,6 +30,6 @@ def load(path: str | PathLike[str], *, as_trained: bool = False, images: Any = N
     from sweeps.export.document import read_document  # noqa: PLC0415  `import sweeps` stays light
 
     document = read_document(Path(path))
-    from sweeps.nn.export import load as build  # noqa: PLC0415
+    from sweeps.nn.export import load_recipe as build  # noqa: PLC0415
 
     return build(document.trained if as_trained else document.recipe, document.input_shape, images)

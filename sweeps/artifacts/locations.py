@@ -85,7 +85,7 @@ def artifact_store(where: str) -> "ArtifactStore":
     return FileSystemArtifactStore(folder)
 
 
-def require_writable(where: str) -> None:
+def require_writable_location(where: str) -> None:
     """Make sure that a checkpoint could be written and removed there; nothing is left but the folder.
 
     Raises:

@@ -24,7 +24,7 @@ from sweeps.space.space import Space
 from sweeps.store import queue
 from sweeps.store.reaper import Reaper
 from sweeps.store.retry import OUTAGE_S, retry_while_unavailable
-from sweeps.store.tables import State
+from sweeps.store.tables import StudyState
 from sweeps.worker.shutdown import SUPERVISOR_S, signals_handled
 
 POLL_S = 0.5
@@ -48,9 +48,9 @@ def follow_study(
     study_id = store.id_of(storage, study)
     progress = StudyProgress(study, space, console)
     reaper = Reaper(storage.engine)
-    state = State.ACTIVE
+    state = StudyState.ACTIVE
 
-    def poll_store() -> State:
+    def poll_store() -> StudyState:
         if progress.update():
             workers.deaths = 0
         _replace_lost_workers(workers, reaper)
@@ -58,7 +58,7 @@ def follow_study(
 
     with count_stop_signals() as stop, Live(console=console, refresh_per_second=4, transient=True) as live:
         try:
-            while progress.summary.done < space.budget.trials and not stop.count and state != State.STOPPED:
+            while progress.summary.done < space.budget.trials and not stop.count and state != StudyState.STOPPED:
                 workers.start_missing()
                 live.update(progress.render_bar(_describe_state(state, progress)))
                 time.sleep(POLL_S)
@@ -72,7 +72,7 @@ def follow_study(
         console.print(summaries.render_summary(space, progress.summary))
         console.print("stopped; the same command goes on where this one left off")
         raise typer.Exit(INTERRUPTED_BY_USER)
-    if state == State.STOPPED:
+    if state == StudyState.STOPPED:
         console.print(summaries.render_summary(space, progress.summary))
         raise StoreError(f"study {space.name!r} was stopped; `sweeps resume` goes on with it")
     workers.remove_logs()
@@ -166,8 +166,8 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{remaining_seconds:02d}"
 
 
-def _describe_state(state: State, progress: StudyProgress) -> str:
-    if state == State.PAUSED:
+def _describe_state(state: StudyState, progress: StudyProgress) -> str:
+    if state == StudyState.PAUSED:
         return "paused; `sweeps resume` goes on"
     if progress.summary.running:
         return ""

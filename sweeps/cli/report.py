@@ -16,7 +16,7 @@ from sweeps.errors import InputError
 from sweeps.report import findings, tables
 from sweeps.report import text as report_text
 from sweeps.report.files import replace_file, require_ours, require_writable
-from sweeps.report.findings import Findings
+from sweeps.report.findings import StudyFindings
 from sweeps.report.material import Material, read_material
 from sweeps.store import engines
 
@@ -119,10 +119,10 @@ def _print_paths(paths: Iterable[Path], stream: TextIO) -> None:
 def _write_tables(source: Material, table_paths: dict[str, Path], progress: Status) -> None:
     if TRIALS in table_paths:
         tables.write_trials(source, table_paths[TRIALS], TRIALS)
-    kinds = {READINGS: tables.LOOKS, LAYERS: tables.LAYERS}
+    kinds = {READINGS: tables.READING_TABLE, LAYERS: tables.LAYER_TABLE}
     reading_tables = [(kinds[option], path, option) for option, path in table_paths.items() if option in kinds]
     if reading_tables:
-        tables.write_looks(source, reading_tables, _count_on(progress, len(source.trials)))
+        tables.write_readings(source, reading_tables, _count_on(progress, len(source.trials)))
 
 
 def _count_on(progress: Status, trials: int) -> Callable[[int], None]:
@@ -130,7 +130,7 @@ def _count_on(progress: Status, trials: int) -> Callable[[int], None]:
     return lambda done: progress.update(f"writing readings: {done:,} of {trials:,} trials")
 
 
-def _write_page(study_findings: Findings, path: Path, remarks: Sequence[str]) -> None:
+def _write_page(study_findings: StudyFindings, path: Path, remarks: Sequence[str]) -> None:
     from sweeps.report import page as report_page  # noqa: PLC0415  matplotlib, which --text does without
 
     content = report_page.render_page(study_findings, remarks)

@@ -24,7 +24,7 @@ from sweeps.launch import slurm
 from sweeps.space.space import Space
 from sweeps.store import engines, queue, retry, workers
 from sweeps.store.queue import QueuedStudy
-from sweeps.store.tables import State
+from sweeps.store.tables import StudyState
 from sweeps.store.workers import Condition, WorkerSeen
 
 WATCH_S = 2.0
@@ -72,7 +72,7 @@ class StudyStatus:
     @property
     def is_over(self) -> bool:
         """Return True if nothing is left to do."""
-        return self.queued.state == State.STOPPED or self.summary.done >= self.summary.trials
+        return self.queued.state == StudyState.STOPPED or self.summary.done >= self.summary.trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def render_status(current: Status) -> RenderableType:
 def _render_studies(current: Status) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for study in current.studies:
-        if study.queued.state != State.ACTIVE:
+        if study.queued.state != StudyState.ACTIVE:
             lines.append(Text(f"{study.queued.name} is {study.queued.state}", "yellow"))
         lines.append(summaries.render_summary(study.space, study.summary))
     if not current.studies:

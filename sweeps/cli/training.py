@@ -7,9 +7,9 @@ from sweeps.worker.protocol import Load, Train
 def import_training() -> tuple[Train, Load]:
     """Import TensorFlow and Keras; return the functions that train a configuration and load its data."""
     with quickly():
-        from sweeps.nn.datasets import load  # noqa: PLC0415  TensorFlow
+        from sweeps.nn.datasets import load_dataset  # noqa: PLC0415  TensorFlow
         from sweeps.nn.train import train  # noqa: PLC0415  TensorFlow
-    return train, load
+    return train, load_dataset
 
 
 def prepare_device() -> str:

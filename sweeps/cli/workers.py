@@ -9,13 +9,13 @@ import typer
 from optuna.storages import RDBStorage
 
 from sweeps import logs, store
-from sweeps.artifacts.locations import require_writable
+from sweeps.artifacts.locations import require_writable_location
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, StudyArgument
 from sweeps.cli.training import import_training, prepare_device
 from sweeps.environment import JOB_VARIABLE
 from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
 from sweeps.store import engines, queue
-from sweeps.store.tables import State
+from sweeps.store.tables import StudyState
 from sweeps.worker.heartbeat import usual_patience
 from sweeps.worker.worker import Worker, WorkerProcess, worker_process
 
@@ -56,7 +56,7 @@ def worker(
         for study in studies or []:
             store.space_of(store.load_study(opened_storage, study))
         if artifacts_url:
-            require_writable(artifacts_url)  # what cannot be written shows before anything is claimed
+            require_writable_location(artifacts_url)  # what cannot be written shows before anything is claimed
         train, load = import_training()
         process.worker = Worker(
             opened_storage,
@@ -103,20 +103,20 @@ def _wait_for_store(process: WorkerProcess, storage_url: str, *, waits_for_study
 
 def pause(study: StudyArgument, storage: StorageOption = None) -> None:
     """Pause a study: its running trials are kept as checkpoints and wait, as do those that have not begun."""
-    _set_state(study, storage, State.PAUSED)
+    _set_state(study, storage, StudyState.PAUSED)
 
 
 def resume(study: StudyArgument, storage: StorageOption = None) -> None:
     """Resume a study that was paused or stopped; workers go on with what waits."""
-    _set_state(study, storage, State.ACTIVE)
+    _set_state(study, storage, StudyState.ACTIVE)
 
 
 def stop(study: StudyArgument, storage: StorageOption = None) -> None:
     """Stop a study: its unfinished trials are given up; what has finished stays."""
-    _set_state(study, storage, State.STOPPED)
+    _set_state(study, storage, StudyState.STOPPED)
 
 
-def _set_state(study: str, storage: str | None, state: State) -> None:
+def _set_state(study: str, storage: str | None, state: StudyState) -> None:
     opened_storage = store.connect(store.url(storage))
     study_id = store.id_of(opened_storage, store.load_study(opened_storage, study))
     previous_state = queue.set_state(opened_storage.engine, study_id, state)

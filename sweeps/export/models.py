@@ -12,7 +12,12 @@ from sweeps.errors import SweepsError
 from sweeps.export.document import Document
 
 LAST_WORDS = 300  # characters of a process that failed
-BUILD = "from sweeps.imports import quickly\nwith quickly():\n from sweeps.nn.export import main\nmain()"
+BUILD = """
+from sweeps.imports import quickly
+with quickly():
+    from sweeps.nn.export import answer_requests
+answer_requests()
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ DATASETS: dict[str, Callable[[], Any]] = {
 
 
 @lru_cache(maxsize=2)
-def load(config: DataConfig, holdout_images: int) -> Arrays:
+def load_dataset(config: DataConfig, holdout_images: int) -> Arrays:
     """Return the data set of a study: one of Keras's, else what `sweeps.data.load_arrays` finds.
 
     Raises:

@@ -1,6 +1,6 @@
 """Exported recipes as Keras has them: model, optimiser and loss; and what an export notes of their models.
 
-`main` reads recipes and writes what `describe` finds, as JSON, for a process without Keras.
+`answer_requests` reads recipes and writes what `describe` finds, as JSON, for a process without Keras.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Loaded:
         return self.model
 
 
-def load(config: Config, input_shape: Sequence[int], images: Any = None) -> Loaded:
+def load_recipe(config: Config, input_shape: Sequence[int], images: Any = None) -> Loaded:
     """Return the model, optimiser and loss of a recipe.
 
     Args:
@@ -60,7 +60,7 @@ def load(config: Config, input_shape: Sequence[int], images: Any = None) -> Load
     loss: keras.losses.Loss = keras.losses.MeanSquaredError()
     if config.data.task == "classification":
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")
-    return Loaded(config, models.build(config, shape, scaling), optimizers.build(config), loss)
+    return Loaded(config, models.build_model(config, shape, scaling), optimizers.build_optimizer(config), loss)
 
 
 def describe(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,8 +110,8 @@ def _model_size(config: Config, shape: tuple[int, ...]) -> standalone.Size:
     are.
     """
     if learns_scaling(config, shape):
-        return standalone.Size(config, shape, models.build(config, shape))
-    return standalone.Size(config, shape, load(config, shape).model)
+        return standalone.Size(config, shape, models.build_model(config, shape))
+    return standalone.Size(config, shape, load_recipe(config, shape).model)
 
 
 def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
@@ -119,7 +119,7 @@ def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
     try:
         learns = learns_scaling(size.config, size.input_shape)
         if learns:
-            model = load(size.config, size.input_shape).model
+            model = load_recipe(size.config, size.input_shape).model
         else:
             model = size.model
         return json.dumps(json.loads(model.to_json()), indent=1) + "\n", "", ""
@@ -164,7 +164,7 @@ def _own_objects(config: Config, shape: tuple[int, ...]) -> Arrays:
     if data.source == "procedural" and data.images * data.image_size**2 > MOST_MADE_UP:
         raise InputError(f"procedural images of this size are too many to be made here, and {wanted}")
     try:
-        arrays = datasets.load(data, config.holdout_images)
+        arrays = datasets.load_dataset(data, config.holdout_images)
     except Exception as exc:  # a user's own source may raise anything
         raise InputError(f"the images of {data.source!r} are not here ({one_line(exc)[:300]}), and {wanted}") from exc
     if arrays.input_shape != shape:
@@ -181,7 +181,7 @@ def _answer_request(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": f"{type(exc).__name__}: {one_line(exc)[:300]}"}
 
 
-def main() -> None:
+def answer_requests() -> None:
     """Read a JSON list of arguments of `describe` from stdin; write a list of its results, or of `error`, to stdout."""
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever a user's net prints

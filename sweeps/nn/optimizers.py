@@ -149,7 +149,7 @@ class UpdateRule:
     fields: tuple[str, ...] = ("epsilon",)
 
 
-def build(config: Config) -> keras.optimizers.Optimizer:
+def build_optimizer(config: Config) -> keras.optimizers.Optimizer:
     """Return the trial's optimiser as Keras has it; wrapped for loss scaling in mixed_float16, as `compile` would
     do.
     """

@@ -157,7 +157,7 @@ def _scaling(config: Config, input_shape: Sequence[int]) -> str:
 
 
 def _optimizer(config: Config) -> str:
-    """Return code that makes the optimiser as `sweeps.nn.optimizers.build` does."""
+    """Return code that makes the optimiser as `sweeps.nn.optimizers.build_optimizer` does."""
     rule = OPTIMIZERS[config.optimizer]
     names = ["learning_rate", *rule.fields, *(["weight_decay"] if config.weight_decay else [])]
     arguments = ", ".join(f"{name}={getattr(config, name)!r}" for name in names)

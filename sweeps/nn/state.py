@@ -69,7 +69,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SavedState:
     """What is saved.
 
     Attributes:

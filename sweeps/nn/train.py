@@ -19,7 +19,7 @@ from sweeps.nn.evaluation import Evaluation, Examination, Scored
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.net import Scales
 from sweeps.nn.probe import PROBE_IMAGES
-from sweeps.nn.state import Position, State
+from sweeps.nn.state import Position, SavedState
 from sweeps.nn.trainer import Trainer, drop_trainers, trainer_for
 from sweeps.readings import Reading
 
@@ -100,12 +100,12 @@ class Training:
         if self._saved is not None:  # not resumed yet, or nothing is left to do
             return self._saved
         if self._trainer is None:
-            return State(self._position, 0.0, []).to_bytes(self._config)
+            return SavedState(self._position, 0.0, []).to_bytes(self._config)
         if self._is_finished():
             values = []
         else:
             values = self._check_owner(self._trainer).values()
-        return State(self._position, self._elapsed_s(), values).to_bytes(self._config)
+        return SavedState(self._position, self._elapsed_s(), values).to_bytes(self._config)
 
     def close(self) -> None:
         """Let go of the net; there will be no more readings."""
@@ -149,7 +149,7 @@ class Training:
         config = self._config
         self._resumed = time.perf_counter()
         _check_sizes(config, self._arrays)
-        saved = None if self._saved is None else State.from_bytes(self._saved, config)
+        saved = None if self._saved is None else SavedState.from_bytes(self._saved, config)
         if saved is not None:
             self._position = saved.position
             self._seconds = saved.seconds

@@ -48,7 +48,7 @@ def write_study_note(storage: RDBStorage, study: Study, trials: Sequence[FrozenT
     parts = [make_study_note(study_id, space, trials)]
     parts.extend(_quote_file(study.user_attrs))
     finished = summaries.summarise_trials(space, trials).done
-    notes.write_study_note(storage.engine, study_id, "\n\n".join(parts), finished)
+    notes.store_study_note(storage.engine, study_id, "\n\n".join(parts), finished)
 
 
 def list_stale(storage: RDBStorage) -> list[tuple[int, str]]:

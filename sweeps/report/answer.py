@@ -9,20 +9,20 @@ from math import isfinite
 from sweeps import store
 from sweeps.analysis.summary import format_objective
 from sweeps.report.best import SEEDS, Confirming, Standing
-from sweeps.report.findings import Findings
+from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count
-from sweeps.report.words import format_percent, name_of
+from sweeps.report.words import format_percent, format_objective_name
 
 LEAST_IMPORTANCE = 0.01  # share of the outcome's entropy, below which a hyperparameter is not named
 MOST_NAMED = 3
 
 
-def write_answer(findings: Findings) -> list[str]:
+def write_answer(findings: StudyFindings) -> list[str]:
     """Return the sentences of the paragraph."""
     if not findings.summary.done:
         return [f"No trial has finished yet: nothing can be said. {_describe_state(findings)}".strip()]
     if findings.judged.tried == 0:
-        return [*_nothing_judged(findings), *_count_unfinished(findings)]
+        return [*_describe_nothing_judged(findings), *_count_unfinished(findings)]
     sentences = [
         *_describe_learning(findings),
         *_count_unfinished(findings),
@@ -34,18 +34,18 @@ def write_answer(findings: Findings) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def describe_stopping(findings: Findings) -> list[str]:
+def describe_stopping(findings: StudyFindings) -> list[str]:
     """Return what stopping runs early has saved, and what it may have lost."""
     return [*_describe_savings(findings), *_describe_controls(findings)]
 
 
-def format_interval(findings: Findings, ends: tuple[float, float]) -> str:
+def format_interval(findings: StudyFindings, ends: tuple[float, float]) -> str:
     """Return an interval of the objective."""
     low, high = (format_objective(findings.summary.objective, end) for end in ends)
     return f"{low} to {high}"
 
 
-def describe_certainty(findings: Findings, standing: Standing) -> str:
+def describe_certainty(findings: StudyFindings, standing: Standing) -> str:
     """Return the interval of a configuration's mean, and of what; empty where nothing tells."""
     if standing.interval is None:
         return ""
@@ -56,20 +56,20 @@ def describe_certainty(findings: Findings, standing: Standing) -> str:
     return f"95 % interval {format_interval(findings, standing.interval)} {name}"
 
 
-def learned_of(count: Count) -> str:
+def format_learned_share(count: Count) -> str:
     """Return how many learned, as `3 of 4 (95 % interval 30% to 95%)`."""
     low, high = count.interval
     return f"{count.learned:,} of {count.tried:,} (95 % interval {format_percent(low)} to {format_percent(high)})"
 
 
-def best_title(findings: Findings) -> str:
+def make_best_title(findings: StudyFindings) -> str:
     """Return the title of the table of the first configurations."""
     if findings.judged.learned:
         return "Best configurations"
     return "Configurations, none of which learned"
 
 
-def describe_chance(findings: Findings) -> str:
+def describe_chance(findings: StudyFindings) -> str:
     """Return what guessing scores in the objective, as the end of a sentence; empty where it is not known."""
     objective = findings.space.measure
     level = objective.read_chance(findings.chance)
@@ -80,13 +80,13 @@ def describe_chance(findings: Findings) -> str:
     return ""
 
 
-def _describe_state(findings: Findings) -> str:
+def _describe_state(findings: StudyFindings) -> str:
     summary = findings.summary
     parts = [(summary.running, "running"), (summary.waiting, "waiting for a worker"), (summary.given_up, "given up")]
     return "; ".join(f"{count:,} {word}" for count, word in parts if count)
 
 
-def _count_unfinished(findings: Findings) -> Iterator[str]:
+def _count_unfinished(findings: StudyFindings) -> Iterator[str]:
     summary = findings.summary
     if summary.done < summary.trials:
         if text := _describe_state(findings):
@@ -96,7 +96,7 @@ def _count_unfinished(findings: Findings) -> Iterator[str]:
         yield f"The study is not finished: {summary.done:,} of {summary.trials:,} trials have ended{standing}."
 
 
-def _nothing_judged(findings: Findings) -> Iterator[str]:
+def _describe_nothing_judged(findings: StudyFindings) -> Iterator[str]:
     failed = findings.summary.fates.get(store.FAILED, 0)
     if failed:
         reason = findings.failures[0].reason.rstrip(".")
@@ -110,7 +110,7 @@ def _nothing_judged(findings: Findings) -> Iterator[str]:
         yield f"{findings.outranked:,} were stopped because others were better; {unknown}."
 
 
-def _describe_learning(findings: Findings) -> Iterator[str]:
+def _describe_learning(findings: StudyFindings) -> Iterator[str]:
     judged = findings.judged
     yield f"Of {judged.tried:,} runs {judged.learned:,} learned ({format_percent(judged.share)})."
     left_out = [(findings.outranked, "outranked"), (findings.summary.fates.get(store.FAILED, 0), "failed")]
@@ -119,11 +119,11 @@ def _describe_learning(findings: Findings) -> Iterator[str]:
         yield f"Not counted: {text}."
 
 
-def _describe_best(findings: Findings) -> Iterator[str]:
+def _describe_best(findings: StudyFindings) -> Iterator[str]:
     if not findings.standings:
         return
     best = findings.standings[0]
-    name = name_of(findings.summary.objective)
+    name = format_objective_name(findings.summary.objective)
     if text := describe_chance(findings):
         guess = f", {text}"
     else:
@@ -151,7 +151,7 @@ def _describe_best(findings: Findings) -> Iterator[str]:
         yield _warn_of_selection(findings, best)
 
 
-def _warn_of_selection(findings: Findings, best: Standing) -> str:
+def _warn_of_selection(findings: StudyFindings, best: Standing) -> str:
     """Return the reader's caution, where no other study ran it again: the best of many is better than it will be."""
     once = len(best.trials) == 1
     many = findings.configurations > 1
@@ -167,7 +167,7 @@ def _warn_of_selection(findings: Findings, best: Standing) -> str:
     return ""
 
 
-def _describe_confirmation(findings: Findings, confirming: Confirming, standing: Standing) -> str:
+def _describe_confirmation(findings: StudyFindings, confirming: Confirming, standing: Standing) -> str:
     rank = f"rank {standing.rank} of {len(confirming.standings)}"
     runs = f"{len(standing.values)} seed{'s' if len(standing.values) > 1 else ''} of {confirming.length}"
     value = format_objective(findings.summary.objective, standing.mean)
@@ -188,7 +188,7 @@ def _describe_confirmation(findings: Findings, confirming: Confirming, standing:
     return f"{found_there} {first} is trial {ahead.candidate}: {ahead.words}, {value}."
 
 
-def _describe_deciders(findings: Findings) -> Iterator[str]:
+def _describe_deciders(findings: StudyFindings) -> Iterator[str]:
     survey = findings.survey
     if survey.note:
         yield f"What decides between dying and learning cannot be said: {survey.note}."
@@ -206,7 +206,7 @@ def _describe_deciders(findings: Findings) -> Iterator[str]:
         yield f"Together {one} and {other} explain another {format_percent(share)}."
 
 
-def _describe_region(findings: Findings) -> Iterator[str]:
+def _describe_region(findings: StudyFindings) -> Iterator[str]:
     survey = findings.survey
     if survey.note or not (
         survey.interactions or any(decider.importance >= LEAST_IMPORTANCE for decider in survey.deciders)
@@ -216,11 +216,11 @@ def _describe_region(findings: Findings) -> Iterator[str]:
         yield "No condition singles out where runs live."
         return
     rule = survey.region[-1]
-    yield f"Runs lived most with {rule.words}: {learned_of(Count(rule.learned, rule.tried))} learned."
+    yield f"Runs lived most with {rule.words}: {format_learned_share(Count(rule.learned, rule.tried))} learned."
     yield "These conditions are the best of many that were looked at: try them on new trials."
 
 
-def _describe_savings(findings: Findings) -> Iterator[str]:
+def _describe_savings(findings: StudyFindings) -> Iterator[str]:
     summary = findings.summary
     budget = summary.steps_run + summary.steps_saved
     if summary.steps_saved:
@@ -232,7 +232,7 @@ def _describe_savings(findings: Findings) -> Iterator[str]:
         yield "No steps were saved: no run was stopped early, so that stopping has lost none either."
 
 
-def _describe_controls(findings: Findings) -> Iterator[str]:
+def _describe_controls(findings: StudyFindings) -> Iterator[str]:
     controls = findings.controls
     if not controls.runs:
         if not findings.summary.steps_saved:

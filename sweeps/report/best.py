@@ -115,7 +115,7 @@ def _make_standing(
     only = configuration.trials[0]
     over_holdout = None
     if over_seeds is None and chance is not None and only.number in last:
-        over_holdout = _over_holdout(space, configuration.mean, last[only.number], chance)
+        over_holdout = _compute_holdout_interval(space, configuration.mean, last[only.number], chance)
     return Standing(
         rank=index,
         words=text,
@@ -134,7 +134,7 @@ def _clip_interval(bounds: tuple[float, float], interval: tuple[float, float] | 
     return interval and (max(bounds[0], interval[0]), min(bounds[1], interval[1]))
 
 
-def _over_holdout(space: Space, value: float, reading: Reading, chance: Chance) -> tuple[float, float] | None:
+def _compute_holdout_interval(space: Space, value: float, reading: Reading, chance: Chance) -> tuple[float, float] | None:
     """Return what another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean
     loss.
     """

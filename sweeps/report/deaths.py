@@ -53,17 +53,17 @@ def _choose_usual_runs(runs: Sequence[FinishedTrial]) -> tuple[list[FinishedTria
         return list(runs), "the only run with this fate"
     causes = Counter(run.cause for run in runs if run.cause)
     if not causes:
-        return _from_the_middle(runs), f"of median length among the {len(runs)} with this fate"
+        return _order_from_middle(runs), f"of median length among the {len(runs)} with this fate"
     cause, count = causes.most_common(1)[0]
     alike = [run for run in runs if run.cause == cause]
     if count == 1:
         how = "the only such one"
     else:
         how = "of median length among these"
-    return _from_the_middle(alike), f"of {len(runs)} runs with this fate {count} had the cause “{cause}”; {how}"
+    return _order_from_middle(alike), f"of {len(runs)} runs with this fate {count} had the cause “{cause}”; {how}"
 
 
-def _from_the_middle(runs: Sequence[FinishedTrial]) -> list[FinishedTrial]:
+def _order_from_middle(runs: Sequence[FinishedTrial]) -> list[FinishedTrial]:
     ordered = sorted(runs, key=lambda run: (run.steps, run.number))
     middle = (len(ordered) - 1) // 2
     return [run for _, run in sorted(enumerate(ordered), key=lambda pair: abs(pair[0] - middle))]

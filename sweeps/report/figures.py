@@ -15,9 +15,9 @@ from sweeps.diagnosis.plots import BLUE, GREEN, ORANGE, draw_signals
 from sweeps.report import svg
 from sweeps.report.best import Standing
 from sweeps.report.deaths import Death
-from sweeps.report.findings import Findings
-from sweeps.report.runs import Curve, Curves, Survival, unit_of
-from sweeps.report.words import name_of, remove_unprintable
+from sweeps.report.findings import StudyFindings
+from sweeps.report.runs import Curve, Curves, Survival, get_length_unit
+from sweeps.report.words import format_objective_name, remove_unprintable
 from sweeps.verdict import Fate
 
 WIDE = 8.6  # inches: as wide as the page's text, so that letters are as large as its own
@@ -47,7 +47,7 @@ COLUMNS = 3
 TALLEST = 12.0  # inches of a map of layers
 
 
-def draw_best(findings: Findings) -> str:
+def draw_best(findings: StudyFindings) -> str:
     """Return the values of the best configurations, each run a ring, means with their intervals."""
     standings = findings.standings
     percent = findings.space.measure.unit == "%"
@@ -71,13 +71,13 @@ def draw_best(findings: Findings) -> str:
         panel.set_yticks([standing.rank for standing in standings])
         panel.set_ylim(len(standings) + 0.6, 0.4)
         panel.set_ylabel("rank")
-        panel.set_xlabel(name_of(findings.summary.objective) + (", %" if percent else ""))
+        panel.set_xlabel(format_objective_name(findings.summary.objective) + (", %" if percent else ""))
         panel.grid(axis="x", color="#dddddd", linewidth=0.6)
         panel.set_axisbelow(True)
         return figure
 
     return svg.render_svg(
-        draw, "best", f"{name_of(findings.summary.objective)} of the best configurations with their intervals"
+        draw, "best", f"{format_objective_name(findings.summary.objective)} of the best configurations with their intervals"
     )
 
 
@@ -105,7 +105,7 @@ def _draw_standing(panel: Axes, standing: Standing, scale: float, view: tuple[fl
             panel.plot([scale * edge], [at], sign, color="black" if far else BLUE, ms=5, clip_on=False)
 
 
-def draw_survival(findings: Findings) -> str:
+def draw_survival(findings: StudyFindings) -> str:
     """Return the share of runs that still train, over steps, by fate."""
 
     def draw() -> Figure:
@@ -117,7 +117,7 @@ def draw_survival(findings: Findings) -> str:
             _draw_survivors(panel, survival, longest, 1.4 + 0.7 * (len(findings.survival) - 1 - index))
         panel.set_ylim(-2, 105)
         panel.set_xlim(0, longest * 1.01 if longest else 1)
-        panel.set_xlabel(unit_of(findings.space))
+        panel.set_xlabel(get_length_unit(findings.space))
         panel.set_ylabel("still training, %")
         panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3.4)
         return figure
@@ -141,7 +141,7 @@ def _draw_survivors(panel: Axes, survival: Survival, longest: float, width: floa
     )
 
 
-def draw_curves(findings: Findings) -> str:
+def draw_curves(findings: StudyFindings) -> str:
     """Draw the hold-out loss over the length of a run, a panel per fate, and the score of those that learned."""
     shown = findings.curves
     learners = [own_curves for own_curves in shown if own_curves.fate == Fate.LEARNED]
@@ -163,7 +163,7 @@ def draw_curves(findings: Findings) -> str:
         for index, panel in enumerate(panels):
             panel.set_visible(index < count)
             panel.set_xlim(0, longest or 1)
-            panel.set_xlabel(unit_of(findings.space))
+            panel.set_xlabel(get_length_unit(findings.space))
             if index % COLUMNS and index < len(shown):
                 panel.set_ylabel("")
         return figure
@@ -218,7 +218,7 @@ def _choose_opacity(curves: Curves) -> float:
     return max(0.35, min(0.9, 8 / len(curves.drawn)))
 
 
-def _draw_scores(panel: Axes, curves: Curves, findings: Findings) -> None:
+def _draw_scores(panel: Axes, curves: Curves, findings: StudyFindings) -> None:
     classes = findings.chance.classes > 0
     if findings.chance.classes:
         chance = findings.chance.top1

@@ -17,7 +17,7 @@ from sweeps.readings import Reading
 from sweeps.report import best, runs
 from sweeps.report.best import Confirming, Standing
 from sweeps.report.deaths import Death, choose_deaths
-from sweeps.report.levels import Count, Grid, Levels, Run, count_grid, count_levels, in_play, list_varied
+from sweeps.report.levels import Count, Grid, Levels, JudgedRun, count_grid, count_levels, values_in_effect, list_varied
 from sweeps.report.material import Material
 from sweeps.report.rows import Table, make_rows
 from sweeps.report.runs import Curves, FateRow, Survival
@@ -52,7 +52,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class StudyFindings:
     """What a report says of a study.
 
     Attributes:
@@ -88,22 +88,22 @@ class Findings:
     ran: tuple[tuple[str, str], ...]
 
 
-def find_results(made_of: Material) -> Findings:
+def find_results(made_of: Material) -> StudyFindings:
     """Return the findings on a study."""
     space = made_of.space
     trials = made_of.trials
     finished = store.finished_trials(trials)
     known = _select_runs(space, finished)
     summary = summaries.summarise_trials(space, trials)
-    chance = _find_chance(space, trials, finished)
+    chance = _get_chance(space, trials, finished)
     configurations = rank_configurations(space, finished)
-    chosen = runs.to_be_drawn(space, finished)
+    chosen = runs.choose_curve_runs(space, finished)
     read = _read_readings(
         made_of, chosen, [configuration.trials[0].number for configuration in configurations[: best.MOST]]
     )
     last = {number: readings[-1] for number, readings in read.items()}
     grids, no_grids = _make_grids(space, summary.against, known)
-    return Findings(
+    return StudyFindings(
         space=space,
         summary=summary,
         chance=chance,
@@ -127,12 +127,12 @@ def find_results(made_of: Material) -> Findings:
     )
 
 
-def _select_runs(space: Space, finished: Sequence[FinishedTrial]) -> list[Run]:
+def _select_runs(space: Space, finished: Sequence[FinishedTrial]) -> list[JudgedRun]:
     """Return the trials that say whether a configuration learns: outranked and failed ones are left out."""
-    return [Run(in_play(space, run.config, run.params), run.learned) for run in finished if run.fate not in UNKNOWN]
+    return [JudgedRun(values_in_effect(space, run.config, run.params), run.learned) for run in finished if run.fate not in UNKNOWN]
 
 
-def _find_chance(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[FinishedTrial]) -> Chance:
+def _get_chance(space: Space, trials: Sequence[FrozenTrial], finished: Sequence[FinishedTrial]) -> Chance:
     first = next((trials[run.number] for run in finished if run.config), None)
     if first is not None:
         return autopsies.chance_of(first, trials)
@@ -146,7 +146,7 @@ def _read_readings(
     return dict(made_of.readings(sorted(numbers)))
 
 
-def _make_grids(space: Space, against: str, known: Sequence[Run]) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
+def _make_grids(space: Space, against: str, known: Sequence[JudgedRun]) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
     """Return the grids of names (activation against others) and of numbers (learning rate and epsilon)."""
     parameters = {parameter.name: parameter for parameter in list_varied(space)}
     found = []
@@ -211,13 +211,13 @@ def _describe_execution(
         ("last trial ended", f"{max(ends):%Y-%m-%d %H:%M}" if ends else ""),
     ]
     for name, attribute in (("device", store.GPU), ("host", store.HOST), ("data digest", store.DATA_DIGEST)):
-        rows.append((name, _all_of(trials, attribute)))
+        rows.append((name, _list_noted_values(trials, attribute)))
     versions = {f"{k} {v}" for trial in trials for k, v in trial.user_attrs.get(store.VERSIONS, {}).items()}
     rows.append(("versions", ", ".join(sorted(versions))))
     return [(name, value) for name, value in rows if value]
 
 
-def _all_of(trials: Sequence[FrozenTrial], attribute: str) -> str:
+def _list_noted_values(trials: Sequence[FrozenTrial], attribute: str) -> str:
     """Return the values that trials noted, the most frequent first, a few of them."""
     counts = Counter(str(value) for trial in trials if (value := trial.user_attrs.get(attribute)))
     names = [name for name, _ in counts.most_common(4)]

@@ -40,7 +40,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class JudgedRun:
     """A finished run that tells whether its configuration learns: `values` are those that had a say in it."""
 
     values: Mapping[str, Scalar]
@@ -68,10 +68,10 @@ class Grid:
 
 def list_varied(space: Space) -> list[Parameter]:
     """Return the hyperparameters with more than one possible value; not the labels, which decide nothing."""
-    return [parameter for parameter in space.parameters if parameter.name not in LABELS and _varies(parameter)]
+    return [parameter for parameter in space.parameters if parameter.name not in LABELS and _has_choice(parameter)]
 
 
-def in_play(space: Space, config: Config | None, params: Mapping[str, Any]) -> dict[str, Scalar]:
+def values_in_effect(space: Space, config: Config | None, params: Mapping[str, Any]) -> dict[str, Scalar]:
     """Return the values of a recipe that the space draws, labels left out.
 
     Of a conditional hyperparameter only where its condition holds: momentum has no say in Adam. But `none` is a level
@@ -92,7 +92,7 @@ def in_play(space: Space, config: Config | None, params: Mapping[str, Any]) -> d
     return values
 
 
-def count_levels(parameter: Parameter, runs: Iterable[Run]) -> Levels:
+def count_levels(parameter: Parameter, runs: Iterable[JudgedRun]) -> Levels:
     """Return how many learned at each level that was tried."""
     known = [(run.values[parameter.name], run.learned) for run in runs if parameter.name in run.values]
     arguments, place = _assign_levels(parameter, [value for value, _ in known])
@@ -100,7 +100,7 @@ def count_levels(parameter: Parameter, runs: Iterable[Run]) -> Levels:
     return Levels(parameter.name, tuple((arguments[code], counts[code]) for code in sorted(counts)))
 
 
-def count_grid(row: Parameter, column: Parameter, runs: Iterable[Run]) -> Grid:
+def count_grid(row: Parameter, column: Parameter, runs: Iterable[JudgedRun]) -> Grid:
     """Return how many learned at each pair of levels; bins between those that were tried are kept, so that axes are
     whole.
     """
@@ -118,7 +118,7 @@ def is_number(parameter: Parameter) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in ends)
 
 
-def _varies(parameter: Parameter) -> bool:
+def _has_choice(parameter: Parameter) -> bool:
     cases = parameter.cases
     return len(cases) > 1 or len(cases[0].domain.ends()) > 1
 
@@ -163,11 +163,11 @@ def _choose_edges(numbers: Sequence[float], parameter: Parameter) -> list[float]
     else:
         in_logs = high > LOG_SPAN * low
     if low > 0 and in_logs:
-        return _log_edges(low, high)
-    return _linear_edges(low, high)
+        return _choose_log_edges(low, high)
+    return _choose_linear_edges(low, high)
 
 
-def _log_edges(low: float, high: float) -> list[float]:
+def _choose_log_edges(low: float, high: float) -> list[float]:
     first = floor(log10(low))
     last = ceil(log10(high)) + 1
     finer = [[mark * 10.0**power for power in range(first, last) for mark in marks] for marks in MARKS]
@@ -179,7 +179,7 @@ def _log_edges(low: float, high: float) -> list[float]:
     return [low, high]
 
 
-def _linear_edges(low: float, high: float) -> list[float]:
+def _choose_linear_edges(low: float, high: float) -> list[float]:
     power = 10.0 ** floor(log10((high - low) / MOST_LEVELS))
     for width in (factor * scale for scale in (power, 10 * power) for factor in NICE):
         start = floor(low / width)

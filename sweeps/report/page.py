@@ -13,12 +13,12 @@ from matplotlib import colormaps
 
 from sweeps.analysis.summary import format_objective
 from sweeps.report import figures
-from sweeps.report.answer import best_title, describe_stopping, format_interval, learned_of, write_answer
+from sweeps.report.answer import make_best_title, describe_stopping, format_interval, format_learned_share, write_answer
 from sweeps.report.files import GENERATOR
-from sweeps.report.findings import Findings
+from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count
-from sweeps.report.runs import unit_of
-from sweeps.report.words import format_percent, name_of, remove_unprintable
+from sweeps.report.runs import get_length_unit
+from sweeps.report.words import format_percent, format_objective_name, remove_unprintable
 from sweeps.verdict import Rules
 from sweeps.version import __version__
 
@@ -28,7 +28,7 @@ MOST_NUMBERS = 6  # of trials that are named in a cell
 SHADES = 10
 
 
-def render_page(findings: Findings, remarks: Sequence[str] = ()) -> str:
+def render_page(findings: StudyFindings, remarks: Sequence[str] = ()) -> str:
     """Return the page.
 
     Args:
@@ -49,8 +49,8 @@ def render_page(findings: Findings, remarks: Sequence[str] = ()) -> str:
         "contents": list(_list_sections(findings)),
         "answer": write_answer(findings),
         "stopping": describe_stopping(findings),
-        "objective": name_of(findings.summary.objective),
-        "unit": unit_of(findings.space),
+        "objective": format_objective_name(findings.summary.objective),
+        "unit": get_length_unit(findings.space),
         "remarks": remarks,
         "figures": _draw_figures(findings),
         "rows": rows[:MOST_ROWS],
@@ -62,7 +62,7 @@ def render_page(findings: Findings, remarks: Sequence[str] = ()) -> str:
     return _make_environment(findings).get_template("report.html.j2").render(values)
 
 
-def _make_environment(findings: Findings) -> jinja2.Environment:
+def _make_environment(findings: StudyFindings) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read_file),
         autoescape=True,
@@ -77,12 +77,12 @@ def _make_environment(findings: Findings) -> jinja2.Environment:
         "value": lambda value: format_objective(findings.summary.objective, value),
         "words": lambda name: name.replace("_", " "),
         "few": _join_numbers,
-        "learned_of": lambda rule: learned_of(Count(rule.learned, rule.tried)),
+        "learned_of": lambda rule: format_learned_share(Count(rule.learned, rule.tried)),
     }
     return environment
 
 
-def _draw_figures(findings: Findings) -> dict[str, object]:
+def _draw_figures(findings: StudyFindings) -> dict[str, object]:
     """Return the svg of each kind of figure, or nothing where there is nothing to draw."""
     lived = any(survival.ends[-1] > 0 for survival in findings.survival)
     return {
@@ -93,12 +93,12 @@ def _draw_figures(findings: Findings) -> dict[str, object]:
     }
 
 
-def _list_sections(findings: Findings) -> Iterator[tuple[str, str]]:
+def _list_sections(findings: StudyFindings) -> Iterator[tuple[str, str]]:
     """Yield the sections that there are: (id, title)."""
     judged = bool(findings.judged.tried)
     sections = (
         ("answer", "The answer", True),
-        ("best", best_title(findings), bool(findings.standings)),
+        ("best", make_best_title(findings), bool(findings.standings)),
         ("decides", "What decides", judged),
         ("maps", "Learned of tried", judged),
         ("fates", "Fates and steps saved", bool(findings.fates)),
@@ -111,7 +111,7 @@ def _list_sections(findings: Findings) -> Iterator[tuple[str, str]]:
     return ((id_, title) for id_, title, there in sections if there)
 
 
-def _make_captions(findings: Findings) -> dict[str, str]:
+def _make_captions(findings: StudyFindings) -> dict[str, str]:
     summary = findings.summary
     count = len(findings.table.rows)
     if summary.running:
@@ -129,8 +129,8 @@ def _make_captions(findings: Findings) -> dict[str, str]:
         rest = ""
     return {
         "standing": f"{summary.done:,} of {summary.trials:,} trials have finished{running}. "
-        f"Objective: {name_of(summary.objective)}.",
-        "best_title": best_title(findings),
+        f"Objective: {format_objective_name(summary.objective)}.",
+        "best_title": make_best_title(findings),
         "best_caption": (first if findings.configurations > len(findings.standings) else "")
         + "Of a single run, or of equal ones, the interval tells what another hold-out set would, not what another "
         "seed would: that may be much more.",
@@ -186,11 +186,11 @@ def _make_shades() -> str:
     for step in range(SHADES + 1):
         red, green, blue, _ = colormaps["cividis"](step / SHADES)
         colour = "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
-        lines.append(f".c{step} {{ background: {colour}; color: {_letters(red, green, blue)}; }}")
+        lines.append(f".c{step} {{ background: {colour}; color: {_choose_letter_colour(red, green, blue)}; }}")
     return "\n".join([*lines, ""])
 
 
-def _letters(*colour: float) -> str:
+def _choose_letter_colour(*colour: float) -> str:
     """Black or white, whichever contrasts more (WCAG 2.2, relative luminance)."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
     luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

@@ -8,8 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps import store
 from sweeps.analysis.ranking import get_score
 from sweeps.analysis.summary import format_objective as objective_shown
-from sweeps.report.levels import format_parameter, in_play, is_number, list_varied
-from sweeps.report.words import name_of
+from sweeps.report.levels import format_parameter, values_in_effect, is_number, list_varied
+from sweeps.report.words import format_objective_name
 from sweeps.space.space import Space
 from sweeps.trials import UNKNOWN, FinishedTrial
 
@@ -37,7 +37,7 @@ def make_rows(
     else:
         measured = ["top1", "loss"]
     others = [name for name in measured if name != space.objective]
-    columns = ("trial", "fate", *(name_of(name) for name in (space.objective, *others)), "steps", "seconds")
+    columns = ("trial", "fate", *(format_objective_name(name) for name in (space.objective, *others)), "steps", "seconds")
     sign = -space.measure.sign  # the best first
 
     def order(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
@@ -63,12 +63,12 @@ def _make_row(
         blanks = [""] * (len(others) + 3 + len(parameters))
         return str(trial.number), fate, *blanks, str(trial.user_attrs.get(store.REASON, ""))
     value = get_score(space, run)
-    values = in_play(space, run.config, trial.params)
+    values = values_in_effect(space, run.config, trial.params)
     return (
         str(run.number),
         run.fate,
         "" if value is None else objective_shown(space.objective, value),
-        *(_get_measure(run, name) for name in others),
+        *(_format_measure(run, name) for name in others),
         str(run.steps),
         f"{run.seconds:.1f}",
         *(format_parameter(values[name]) if name in values else "" for name in parameters),
@@ -76,7 +76,7 @@ def _make_row(
     )
 
 
-def _get_measure(run: FinishedTrial, name: str) -> str:
+def _format_measure(run: FinishedTrial, name: str) -> str:
     value: float | None = getattr(run, name)
     if value is None:
         return ""

@@ -77,7 +77,7 @@ class Curves:
     drawn: tuple[Curve, ...]
 
 
-def unit_of(space: Space) -> str:
+def get_length_unit(space: Space) -> str:
     """Return what the length of a run is counted in: with a budget of epochs its steps depend on the batch."""
     if space.budget.epochs:
         return "epochs"
@@ -92,7 +92,7 @@ def measure_length(space: Space, trial: FinishedTrial) -> float:
 def list_fates(space: Space, finished: Iterable[FinishedTrial]) -> list[FateRow]:
     """Return the fates that occurred, in their usual order."""
     rows = []
-    for fate, runs in _by_fate(finished).items():
+    for fate, runs in _group_by_fate(finished).items():
         rows.append(
             FateRow(
                 fate=fate,
@@ -108,7 +108,7 @@ def list_fates(space: Space, finished: Iterable[FinishedTrial]) -> list[FateRow]
 def measure_survival(space: Space, finished: Iterable[FinishedTrial]) -> list[Survival]:
     """Return how many runs of each fate trained how long; failed ones, which trained nothing, are left out."""
     found = []
-    for fate, runs in _by_fate(finished).items():
+    for fate, runs in _group_by_fate(finished).items():
         if fate != store.FAILED:
             lengths = sorted(measure_length(space, run) for run in runs)
             ends = sorted(set(lengths))
@@ -117,13 +117,13 @@ def measure_survival(space: Space, finished: Iterable[FinishedTrial]) -> list[Su
     return found
 
 
-def to_be_drawn(space: Space, finished: Iterable[FinishedTrial]) -> dict[str, list[FinishedTrial]]:
+def choose_curve_runs(space: Space, finished: Iterable[FinishedTrial]) -> dict[str, list[FinishedTrial]]:
     """Return the runs whose curves are drawn, by fate: the best learners, of the others some spaced evenly over the
     study.
     """
     chosen = {}
     sign = -space.measure.sign  # the best first
-    for fate, runs in _by_fate(finished).items():
+    for fate, runs in _group_by_fate(finished).items():
         if fate == Fate.LEARNED:
             ordered = sorted(runs, key=lambda run: (sign * _get_score(space, run), run.number))
             chosen[fate] = ordered[:MOST_CURVES]
@@ -144,7 +144,7 @@ def make_curves(
     Args:
         readings: by trial; those of the chosen runs at least.
     """
-    counts = {fate: len(runs) for fate, runs in _by_fate(finished).items()}
+    counts = {fate: len(runs) for fate, runs in _group_by_fate(finished).items()}
     found = []
     for fate, runs in chosen.items():
         drawn = tuple(_make_curve(space, run, readings[run.number], chance) for run in runs if run.number in readings)
@@ -180,7 +180,7 @@ def _get_score(space: Space, run: FinishedTrial) -> float:
     return value
 
 
-def _by_fate(finished: Iterable[FinishedTrial]) -> dict[str, list[FinishedTrial]]:
+def _group_by_fate(finished: Iterable[FinishedTrial]) -> dict[str, list[FinishedTrial]]:
     values: dict[str, list[FinishedTrial]] = {}
     for run in finished:
         values.setdefault(run.fate, []).append(run)

@@ -31,7 +31,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a t
 ROWS_OF_A_GROUP = 20_000  # of Parquet, that are held in memory; readers skip whole groups
 LARGEST = 2**63  # integers below it fit into Parquet's
 OWN_COLUMNS = (store.FATE, store.REASON, store.CONFIG)  # attributes that are columns already
-TRIAL: Columns = {
+TRIAL_COLUMNS: Columns = {
     "study": str,
     "trial": int,
     **dict.fromkeys(("state", "fate", "reason"), str),
@@ -39,19 +39,19 @@ TRIAL: Columns = {
     **dict.fromkeys(("started", "ended"), datetime),
 }
 FIRST = ["study", "trial"]  # columns of every table, by which it is known
-NUMBERS = ("seconds", "train_loss", "loss", "loss_std", "f1", "gradient_norm", "update_ratio")
-OF_CLASSES: Columns = {"top1": float, "top5": float, "hits1": int, "hits5": int}
-LOOK: Columns = {
+MEASURES = ("seconds", "train_loss", "loss", "loss_std", "f1", "gradient_norm", "update_ratio")
+CLASSIFICATION_COLUMNS: Columns = {"top1": float, "top5": float, "hits1": int, "hits5": int}
+READING_COLUMNS: Columns = {
     "study": str,
     **dict.fromkeys(("trial", "step"), int),
-    **dict.fromkeys((*NUMBERS, "gain", "signal"), float),
-    **OF_CLASSES,
+    **dict.fromkeys((*MEASURES, "gain", "signal"), float),
+    **CLASSIFICATION_COLUMNS,
     "count": int,
     "finite": bool,
 }
 VITALS = ("mean", "std", "signal", "dead", "gradient_norm", "update_ratio", "saturated")
 WEIGHTS = ("omega_mean", "omega_std", "tau_mean", "tau_std", "in_domain")
-LAYER: Columns = {
+LAYER_COLUMNS: Columns = {
     "study": str,
     **dict.fromkeys(("trial", "step", "index"), int),
     "layer": str,
@@ -60,7 +60,7 @@ LAYER: Columns = {
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class ReadingTable:
     """A table of looks: its columns, and its rows of one look."""
 
     columns: Columns
@@ -115,12 +115,12 @@ def write_trials(made_of: Material, path: Path, option: str) -> None:
         InputError: the file cannot be written.
     """
     rows = [_make_trial_row(made_of.space.name, trial) for trial in made_of.trials]
-    with open_table(path, {**TRIAL, **_find_kinds(rows)}, option) as write:
+    with open_table(path, {**TRIAL_COLUMNS, **_find_column_types(rows)}, option) as write:
         write(rows)
 
 
-def write_looks(
-    made_of: Material, tables: Sequence[tuple[Looks, Path, str]], said: Callable[[int], None] = lambda _: None
+def write_readings(
+    made_of: Material, tables: Sequence[tuple[ReadingTable, Path, str]], report_progress: Callable[[int], None] = lambda _: None
 ) -> None:
     """Write tables of readings in one pass over the trials; one trial is held at a time.
 
@@ -137,11 +137,11 @@ def write_looks(
         chance = autopsies.chance_of(trials[0], trials)
     else:
         chance = Chance.balanced(2)
-    with _open_all([open_table(path, table.columns, option) for table, path, option in tables]) as writes:
+    with _open_writers([open_table(path, table.columns, option) for table, path, option in tables]) as writes:
         for done, (number, readings) in enumerate(made_of.readings([trial.number for trial in trials]), 1):
             for (table, _, _), write in zip(tables, writes, strict=True):
                 write([row for reading in readings for row in table.rows(name, number, reading, chance)])
-            said(done)
+            report_progress(done)
 
 
 @contextmanager
@@ -228,12 +228,12 @@ def _convert_value(value: Value, kind: type) -> Value:
 
 
 @contextmanager
-def _open_all(each: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Write]]:
+def _open_writers(each: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Write]]:
     """Open several writers, one inside the other."""
     if not each:
         yield []
         return
-    with each[0] as first, _open_all(each[1:]) as others:
+    with each[0] as first, _open_writers(each[1:]) as others:
         yield [first, *others]
 
 
@@ -252,7 +252,7 @@ def _make_trial_row(study: str, trial: FrozenTrial) -> dict[str, Value]:
         "ended": _convert_to_utc(trial.datetime_complete),
         **{name: trial.params[name] for name in LABELS if name in trial.params},
         **_flatten_table(recipe, "config."),
-        **{f"attribute.{name}" if name in TRIAL else name: _convert_to_plain(value) for name, value in noted.items()},
+        **{f"attribute.{name}" if name in TRIAL_COLUMNS else name: _convert_to_plain(value) for name, value in noted.items()},
     }
 
 
@@ -262,14 +262,14 @@ def _convert_to_utc(local: datetime | None) -> datetime | None:
 
 
 def _flatten_table(table: Mapping[str, Any], prefix: str) -> dict[str, Value]:
-    values: dict[str, Value] = {}
+    cells: dict[str, Value] = {}
     for name, value in table.items():
-        values |= (
+        cells |= (
             _flatten_table(value, f"{prefix}{name}.")
             if isinstance(value, Mapping)
             else {f"{prefix}{name}": _convert_to_plain(value)}
         )
-    return values
+    return cells
 
 
 def _convert_to_plain(value: Any) -> Value:
@@ -278,7 +278,7 @@ def _convert_to_plain(value: Any) -> Value:
     return json.dumps(value, sort_keys=True)
 
 
-def _find_kinds(rows: Sequence[Row]) -> dict[str, type]:
+def _find_column_types(rows: Sequence[Row]) -> dict[str, type]:
     """Return the kinds of columns that trials fill as they come: of integers and floats floats, of anything else
     texts.
     """
@@ -288,10 +288,10 @@ def _find_kinds(rows: Sequence[Row]) -> dict[str, type]:
             kinds = values.setdefault(name, set())
             if value is not None:
                 kinds.add(str if type(value) is int and abs(value) >= LARGEST else type(value))
-    return {name: _merge_kinds(kinds) for name, kinds in values.items() if name not in TRIAL}
+    return {name: _merge_types(kinds) for name, kinds in values.items() if name not in TRIAL_COLUMNS}
 
 
-def _merge_kinds(kinds: set[type]) -> type:
+def _merge_types(kinds: set[type]) -> type:
     if len(kinds) == 1:
         return next(iter(kinds))
     if kinds == {int, float}:
@@ -300,7 +300,7 @@ def _merge_kinds(kinds: set[type]) -> type:
 
 
 def _make_reading_row(study: str, number: int, reading: Reading, chance: Chance) -> Iterator[Row]:
-    names = (*NUMBERS, "step", "count", "finite", *(OF_CLASSES if chance.classes else ()))
+    names = (*MEASURES, "step", "count", "finite", *(CLASSIFICATION_COLUMNS if chance.classes else ()))
     known = {name: getattr(reading, name) for name in names}
     yield {
         "study": study,
@@ -325,5 +325,5 @@ def _make_layer_rows(study: str, number: int, reading: Reading, _: Chance) -> It
         yield {**where, **known, **weights}
 
 
-LOOKS = Looks(LOOK, _make_reading_row)
-LAYERS = Looks(LAYER, _make_layer_rows)
+READING_TABLE = ReadingTable(READING_COLUMNS, _make_reading_row)
+LAYER_TABLE = ReadingTable(LAYER_COLUMNS, _make_layer_rows)

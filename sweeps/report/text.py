@@ -7,17 +7,17 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.analysis.summary import COLOURS, format_objective
-from sweeps.report.answer import best_title, describe_stopping, format_interval, learned_of, write_answer
+from sweeps.report.answer import make_best_title, describe_stopping, format_interval, format_learned_share, write_answer
 from sweeps.report.best import SEEDS, Standing
-from sweeps.report.findings import Findings
+from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count, Grid, Levels
-from sweeps.report.runs import unit_of
-from sweeps.report.words import format_percent, name_of, remove_unprintable
+from sweeps.report.runs import get_length_unit
+from sweeps.report.words import format_percent, format_objective_name, remove_unprintable
 
 BAR = 20  # letters of a share
 
 
-def render_text(findings: Findings, remarks: Sequence[str] = ()) -> RenderableType:
+def render_text(findings: StudyFindings, remarks: Sequence[str] = ()) -> RenderableType:
     """Return the report.
 
     Args:
@@ -31,7 +31,7 @@ def render_text(findings: Findings, remarks: Sequence[str] = ()) -> RenderableTy
         lines.append(Text(remove_unprintable(summary.question), "italic"))
     lines += [Text(), _style_text(" ".join(write_answer(findings)))]
     for title, part in (
-        (best_title(findings).lower(), list(_render_best(findings, remarks))),
+        (make_best_title(findings).lower(), list(_render_best(findings, remarks))),
         ("what decides between dying and learning", list(_render_deciders(findings))),
         ("learned / tried", list(_render_maps(findings))),
         ("fates and steps saved", list(_render_fates(findings))),
@@ -47,7 +47,7 @@ def _style_text(text: str, style: str = "") -> Text:
     return Text(remove_unprintable(text), style)
 
 
-def _render_best(findings: Findings, remarks: Sequence[str]) -> Iterator[RenderableType]:
+def _render_best(findings: StudyFindings, remarks: Sequence[str]) -> Iterator[RenderableType]:
     if findings.standings:
         yield _render_standings(findings, findings.standings)
         if not all(standing.spread for standing in findings.standings):
@@ -61,12 +61,12 @@ def _render_best(findings: Findings, remarks: Sequence[str]) -> Iterator[Rendera
     yield from map(_style_text, remarks)
 
 
-def _render_standings(findings: Findings, standings: Sequence[Standing]) -> Table:
+def _render_standings(findings: StudyFindings, standings: Sequence[Standing]) -> Table:
     spread = any(this_standing.spread is not None for this_standing in standings)
     names = {own_standing.over for own_standing in standings if own_standing.over}
     table = Table("rank")
     table.add_column("configuration", overflow="fold")
-    for name in ("trials", "learned", name_of(findings.summary.objective), *(["spread"] if spread else [])):
+    for name in ("trials", "learned", format_objective_name(findings.summary.objective), *(["spread"] if spread else [])):
         table.add_column(name)
     table.add_column("95 % interval over seeds" if names == {SEEDS} else "95 % interval")
     for standing in standings:
@@ -82,13 +82,13 @@ def _render_standings(findings: Findings, standings: Sequence[Standing]) -> Tabl
     return table
 
 
-def _format_spread(findings: Findings, standing: Standing) -> str:
+def _format_spread(findings: StudyFindings, standing: Standing) -> str:
     if standing.spread is None:
         return ""
     return format_objective(findings.summary.objective, standing.spread)
 
 
-def _format_interval(findings: Findings, standing: Standing, *, with_over: bool) -> str:
+def _format_interval(findings: StudyFindings, standing: Standing, *, with_over: bool) -> str:
     if standing.interval is None:
         return ""
     return format_interval(findings, standing.interval) + (f" over {standing.over}" if with_over else "")
@@ -103,7 +103,7 @@ def _format_runs(standing: Standing) -> str:
     return str(standing.trials[0])
 
 
-def _render_deciders(findings: Findings) -> Iterator[RenderableType]:
+def _render_deciders(findings: StudyFindings) -> Iterator[RenderableType]:
     survey = findings.survey
     if survey.note:
         yield _style_text(survey.note)
@@ -120,12 +120,12 @@ def _render_deciders(findings: Findings) -> Iterator[RenderableType]:
             f"together {one} and {other} explain another {format_percent(share)}, which neither does alone"
         )
     for rule in survey.region:
-        yield _style_text(f"where runs live: {rule.words}: {learned_of(Count(rule.learned, rule.tried))} learned")
+        yield _style_text(f"where runs live: {rule.words}: {format_learned_share(Count(rule.learned, rule.tried))} learned")
     if survey.region:
         yield Text("the best of many conditions that were looked at: try them on new trials", "dim")
 
 
-def _render_maps(findings: Findings) -> Iterator[RenderableType]:
+def _render_maps(findings: StudyFindings) -> Iterator[RenderableType]:
     yield from map(_render_grid, findings.grids)
     yield from (_style_text(f"no map {line}", "dim") for line in findings.no_grids if findings.judged.tried)
     yield from (_render_levels(level) for level in findings.levels if level.rows)
@@ -156,10 +156,10 @@ def _render_levels(levels: Levels) -> Table:
     return table
 
 
-def _render_fates(findings: Findings) -> Iterator[RenderableType]:
+def _render_fates(findings: StudyFindings) -> Iterator[RenderableType]:
     if not findings.fates:
         return
-    table = Table("fate", "runs", f"median length, {unit_of(findings.space)}", "steps run", "steps saved")
+    table = Table("fate", "runs", f"median length, {get_length_unit(findings.space)}", "steps run", "steps saved")
     for fate in findings.fates:
         numbers = (f"{fate.runs:,}", f"{fate.median_end:.4g}", f"{fate.steps_run:,}", f"{fate.steps_saved:,}")
         table.add_row(Text(fate.fate, COLOURS.get(fate.fate, "red")), *numbers)
@@ -169,12 +169,12 @@ def _render_fates(findings: Findings) -> Iterator[RenderableType]:
     yield from map(_style_text, describe_stopping(findings))
 
 
-def _render_deaths(findings: Findings) -> Iterator[RenderableType]:
+def _render_deaths(findings: StudyFindings) -> Iterator[RenderableType]:
     for death in findings.deaths:
         yield _style_text(f"{death.fate}: trial {death.number} ({death.words}); {death.why}")
         yield _style_text("  " + " ".join(death.autopsy.describe_death()))
 
 
-def _render_failures(findings: Findings) -> Iterator[RenderableType]:
+def _render_failures(findings: StudyFindings) -> Iterator[RenderableType]:
     for failure in findings.failures:
         yield _style_text(f"{len(failure.trials)} of them, trial {failure.trials[0]} the first: {failure.reason}")

@@ -7,7 +7,7 @@ from sweeps.objective import OBJECTIVES
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def name_of(objective: str) -> str:
+def format_objective_name(objective: str) -> str:
     """Return an objective's name, with signs that a page and a terminal have."""
     return OBJECTIVES[objective].title.replace("^2", "²")
 

@@ -27,7 +27,7 @@ from sweeps.store.batches import (
     writing_transaction,
 )
 from sweeps.store.processes import Process
-from sweeps.store.tables import SlotRow, State, StudyRow, WorkerRow, now
+from sweeps.store.tables import SlotRow, StudyRow, StudyState, WorkerRow, now
 
 STUDIES = table_of(models.StudyModel)
 TRIALS = table_of(models.TrialModel)
@@ -112,7 +112,7 @@ def claim_trial(engine: Engine, worker: int, study_id: int, trials: int) -> Clai
         LostLeaseError: see `holding`.
     """
     with worker_transaction(engine, worker, Beat()) as db:
-        if lock_study(db, study_id) != State.ACTIVE:
+        if lock_study(db, study_id) != StudyState.ACTIVE:
             return None
         # One that is this worker's already: the answer to its last claim was lost on the way.
         free = select(SlotRow.slot, SlotRow.trial_id, SlotRow.number, SlotRow.step).where(
@@ -137,7 +137,7 @@ def claim_trial(engine: Engine, worker: int, study_id: int, trials: int) -> Clai
         return Claim(study_id, row.slot, row.trial_id, row.number, fresh=False, step=row.step)
 
 
-def send_beat(engine: Engine, worker: int, beat: Beat, batch: Batch) -> State:
+def send_beat(engine: Engine, worker: int, beat: Beat, batch: Batch) -> StudyState:
     """Say that a worker lives, and deliver what its trial has to say; the state of the trial's study.
 
     Raises:
@@ -146,9 +146,11 @@ def send_beat(engine: Engine, worker: int, beat: Beat, batch: Batch) -> State:
     with worker_transaction(engine, worker, beat) as db:
         claim = beat.claim
         if claim is None:
-            return State.ACTIVE
+            return StudyState.ACTIVE
         _deliver_batch(db, claim, batch)
-        return State(db.scalar(select(StudyRow.state).where(StudyRow.study_id == claim.study_id)) or State.ACTIVE)
+        return StudyState(
+            db.scalar(select(StudyRow.state).where(StudyRow.study_id == claim.study_id)) or StudyState.ACTIVE
+        )
 
 
 def finish_trial(
@@ -269,7 +271,7 @@ def _deliver_batch(db: Connection, claim: Claim, batch: Batch) -> None:
 
 def _let_go(db: Connection, held: Claim | Row[Any]) -> None:
     # Else a trial could begin to wait just after `queue.set_state` gave up those that wait.
-    if lock_study(db, held.study_id) == State.STOPPED:
+    if lock_study(db, held.study_id) == StudyState.STOPPED:
         _free_slot(db, held)
         return
     db.execute(_slot_condition(held.study_id, held.slot).values(worker_id=None))

@@ -66,7 +66,7 @@ def write_note(engine: Engine, study_id: int, trial_id: int | None, ours: str) -
         put_note(db, study_id, trial_id, ours)
 
 
-def write_study_note(engine: Engine, study_id: int, ours: str, finished: int) -> None:
+def store_study_note(engine: Engine, study_id: int, ours: str, finished: int) -> None:
     """Have a study's note say `ours`, and record how many finished trials it tells of."""
     with writing_transaction(engine) as db:
         put_note(db, study_id, None, ours)

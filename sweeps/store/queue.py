@@ -8,7 +8,7 @@ from sweeps.errors import StoreError
 from sweeps.optuna_private import models
 from sweeps.store.batches import put_rows, table_of, writing_transaction
 from sweeps.store.leases import give_up_waiting, lock_study
-from sweeps.store.tables import ReadingRow, SlotRow, State, StudyRow
+from sweeps.store.tables import ReadingRow, SlotRow, StudyRow, StudyState
 
 STUDIES = table_of(models.StudyModel)
 
@@ -19,7 +19,7 @@ class QueuedStudy:
 
     study_id: int
     name: str
-    state: State
+    state: StudyState
     priority: int
     done: int
     held: int
@@ -30,7 +30,7 @@ def enqueue(engine: Engine, study_id: int, priority: int) -> None:
     with writing_transaction(engine) as db:
         for ours in (SlotRow, ReadingRow):  # of a deleted study: SQLite gives its number to the next
             db.execute(delete(ours).where(ours.study_id == study_id))
-        row = {"study_id": study_id, "state": State.ACTIVE, "priority": priority}
+        row = {"study_id": study_id, "state": StudyState.ACTIVE, "priority": priority}
         put_rows(db, table_of(StudyRow), [row], ("study_id",))
 
 
@@ -45,7 +45,7 @@ def active_studies(engine: Engine) -> list[str]:
     query = select(STUDIES.c.study_name).join(StudyRow, StudyRow.study_id == STUDIES.c.study_id)
     order = (StudyRow.priority.desc(), StudyRow.study_id)
     with engine.connect() as db:
-        return list(db.scalars(query.where(StudyRow.state == State.ACTIVE).order_by(*order)))
+        return list(db.scalars(query.where(StudyRow.state == StudyState.ACTIVE).order_by(*order)))
 
 
 def queued_studies(engine: Engine) -> list[QueuedStudy]:
@@ -62,12 +62,12 @@ def queued_studies(engine: Engine) -> list[QueuedStudy]:
     )
     with engine.connect() as db:
         return [
-            QueuedStudy(study_id, name, State(state), priority, int(ended), int(taken))
+            QueuedStudy(study_id, name, StudyState(state), priority, int(ended), int(taken))
             for study_id, name, state, priority, ended, taken in db.execute(query)
         ]
 
 
-def state_of_study(engine: Engine, study_id: int) -> State:
+def state_of_study(engine: Engine, study_id: int) -> StudyState:
     """Return what people want of a study.
 
     Raises:
@@ -77,7 +77,7 @@ def state_of_study(engine: Engine, study_id: int) -> State:
         return _parse_state(db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id)))
 
 
-def set_state(engine: Engine, study_id: int, wanted: State) -> State:
+def set_state(engine: Engine, study_id: int, wanted: StudyState) -> StudyState:
     """Pause, stop or resume a study; workers that train for it learn of it with their next beat.
 
     Returns:
@@ -89,12 +89,12 @@ def set_state(engine: Engine, study_id: int, wanted: State) -> State:
     with writing_transaction(engine) as db:
         before = _parse_state(lock_study(db, study_id))
         db.execute(update(StudyRow).where(StudyRow.study_id == study_id).values(state=wanted))
-        if wanted == State.STOPPED:
+        if wanted == StudyState.STOPPED:
             give_up_waiting(db, study_id)
     return before
 
 
-def _parse_state(state: str | None) -> State:
+def _parse_state(state: str | None) -> StudyState:
     if state is None:
         raise StoreError("the study was not made by `sweeps create`: no worker serves it")
-    return State(state)
+    return StudyState(state)

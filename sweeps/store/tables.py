@@ -18,7 +18,7 @@ NAME_LENGTH = 255
 Blob = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 
-class State(StrEnum):
+class StudyState(StrEnum):
     """What people want of a study."""
 
     ACTIVE = "active"
@@ -31,7 +31,7 @@ class Base(DeclarativeBase):
 
 
 class StudyRow(Base):
-    """A study on offer: `state` is a `State`; the highest priority is served first."""
+    """A study that workers may serve: `state` is a `StudyState`; the highest priority is served first."""
 
     __tablename__ = "sweeps_studies"
     study_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)

@@ -19,7 +19,7 @@ from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.reaper import GRACE_S, Reaper
 from sweeps.store.retry import DATABASE_ERRORS, retry_while_unavailable
-from sweeps.store.tables import State
+from sweeps.store.tables import StudyState
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.worker.shutdown import STORE_S
 
@@ -195,7 +195,7 @@ class Heartbeat:
                 self._handle_no_answer(exc)
             else:
                 self._away = 0.0
-                if state != State.ACTIVE:
+                if state != StudyState.ACTIVE:
                     self._give_order(Order.HAND_BACK, f"the study is {state}")
             finally:
                 self._asked = 0.0

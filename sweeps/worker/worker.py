@@ -26,7 +26,7 @@ from sweeps.space.space import Space
 from sweeps.store import engines, leases, queue
 from sweeps.store.processes import this_process
 from sweeps.store.retry import DATABASE_ERRORS, retry_while_unavailable
-from sweeps.store.tables import State
+from sweeps.store.tables import StudyState
 from sweeps.store.worker_storage import WorkerStorage
 from sweeps.verdict import CalibrationPoint
 from sweeps.version import __version__
@@ -249,7 +249,7 @@ class Worker:
         return all(self._is_over(values[name]) for name in names if name in values)
 
     def _is_over(self, offer: queue.QueuedStudy) -> bool:
-        if offer.state == State.STOPPED:
+        if offer.state == StudyState.STOPPED:
             return True
         served, space = self._open_session(offer.name)
         return served.has_failed_too_often or offer.done >= space.budget.trials

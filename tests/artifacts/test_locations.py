@@ -26,7 +26,7 @@ from sweeps.artifacts.locations import (
     Folder,
     artifact_location,
     artifact_store,
-    require_writable,
+    require_writable_location,
 )
 from sweeps.errors import InputError
 
@@ -254,12 +254,12 @@ def test_a_folder_of_someone_else(locked: Path) -> None:
     with pytest.raises(PermissionError):
         Folder(locked).write("a", b"")
     with pytest.raises(InputError, match=r"no checkpoint can be kept .*Permission denied.*--artifacts") as caught:
-        require_writable(str(locked))
+        require_writable_location(str(locked))
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
-    require_writable(str(tmp_path / "not" / "yet"))
+    require_writable_location(str(tmp_path / "not" / "yet"))
     assert files(tmp_path) == []
 
 
@@ -379,10 +379,10 @@ def test_pictures_lie_in_the_same_bucket(s3: Any, tmp_path: Path) -> None:
 
 
 def test_a_bucket_is_probed_and_left_as_it_was(s3: Any) -> None:
-    require_writable("s3://bucket/x")
+    require_writable_location("s3://bucket/x")
     assert "Contents" not in s3.list_objects_v2(Bucket="bucket")
     with pytest.raises(InputError, match=r"^s3://another-bucket/x: no checkpoint can be kept there .*does not exist"):
-        require_writable("s3://another-bucket/x")
+        require_writable_location("s3://another-bucket/x")
 
 
 def acts_on(where: ArtifactLocation) -> list[Callable[[], object]]:

@@ -19,7 +19,7 @@ from sweeps.store import leases, queue
 from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat
 from sweeps.store.processes import Process
-from sweeps.store.tables import State, WorkerRow
+from sweeps.store.tables import StudyState, WorkerRow
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_paused_study_says_so_and_how_many_trials_wait(storage: Any) -> None:
     claim = leases.claim_trial(storage.engine, 1, 1, 4)
     assert claim is not None
     leases.hand_back(storage.engine, 1, claim, Batch())
-    queue.set_state(storage.engine, 1, State.PAUSED)
+    queue.set_state(storage.engine, 1, StudyState.PAUSED)
     text = shown(status.render_status(status.read_status(storage, "tiny")))
     assert "tiny is paused" in text
     assert "tiny: 0 of 4 trials, 1 waiting for a worker" in text
@@ -105,7 +105,7 @@ def test_what_is_watched_begins_with_the_workers_and_leaves_room_for_the_studies
     console = Console(file=io.StringIO(), width=160, height=30, force_terminal=True)
 
     def wait(_: float) -> None:
-        queue.set_state(storage.engine, 1, State.STOPPED)
+        queue.set_state(storage.engine, 1, StudyState.STOPPED)
 
     status.watch_status(storage, "tiny", console, wait)
     text = console.file.getvalue()  # type: ignore[attr-defined]

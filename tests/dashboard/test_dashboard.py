@@ -137,7 +137,7 @@ def test_notes_of_studies_are_written_and_one_that_cannot_be_read_is_left(start:
         make(url, name)
     storage = store.connect(url)
     for number in (1, 2):
-        notes.write_study_note(storage.engine, number, "### As of 1 of 2 trials", finished=1)
+        notes.store_study_note(storage.engine, number, "### As of 1 of 2 trials", finished=1)
     store.load_study(storage, "broken").set_user_attr("space", "of another version")
     storage.engine.dispose()
     dashboard = start()

@@ -86,7 +86,7 @@ CASES: list[tuple[Callable[[Any], Any], dict[str, Any]]] = [
 def test_it_is_the_net_that_one_would_write_by_hand(
     by_hand: Callable[[Any], Any], table: dict[str, Any], shape: tuple[int, ...]
 ) -> None:
-    ours = models.build(tiny(model=table, activation="relu"), shape)
+    ours = models.build_model(tiny(model=table, activation="relu"), shape)
     inputs = layers.Input(shape)
     theirs = keras.Model(inputs, by_hand(layers.Rescaling(1 / 255)(inputs)))
     assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
@@ -101,7 +101,7 @@ def test_it_is_the_net_that_one_would_write_by_hand(
 
 def test_the_residual_net_has_ten_convolutions_two_joins_four_gates_and_three_dense_layers() -> None:
     config = Config.model_validate({"model": {"architecture": "se_resnet", "dense": 2}})
-    model = models.build(config, (32, 32, 3))
+    model = models.build_model(config, (32, 32, 3))
     kinds = [type(layer).__name__ for layer in model.layers]
     assert (kinds.count("Conv2D"), kinds.count("Add"), kinds.count("Multiply")) == (10, 2, 4)
     dense_layers = [layer.name for layer in kernel_layers(model) if isinstance(layer, layers.Dense)]
@@ -112,7 +112,7 @@ def test_the_residual_net_has_ten_convolutions_two_joins_four_gates_and_three_de
 def test_gates_that_start_near_one_change_next_to_nothing(architecture: str) -> None:
     table = {"architecture": architecture, "excitation": "relu", "width": 4, "dense": 1, "dense_units": 8}
     config = tiny(model=table, excitation_bias="one_plus_noise", initializer="glorot_uniform")
-    model = models.build(config, (16, 16, 3))
+    model = models.build_model(config, (16, 16, 3))
     gates = [layer.output for layer in model.layers if layer.name.endswith("_gate")]
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     for values in keras.Model(model.input, gates)(images):
@@ -124,7 +124,7 @@ def test_gates_that_start_near_one_change_next_to_nothing(architecture: str) -> 
 
 def test_the_penalty_on_gates_is_its_formula_whatever_the_batch() -> None:
     table = {"architecture": "se_blocks", "stages": 2, "width": 4, "dense": 1, "dense_units": 8}
-    model = models.build(tiny(model=table, excitation_penalty=0.25), (16, 16, 3))
+    model = models.build_model(tiny(model=table, excitation_penalty=0.25), (16, 16, 3))
     gates = keras.Model(model.input, [layer.output for layer in model.layers if layer.name.endswith("_gate")])
     for batch in (1, 5, 32):
         images = np.random.default_rng(batch).integers(0, 256, (batch, 16, 16, 3), dtype=np.uint8)

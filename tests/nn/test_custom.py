@@ -37,7 +37,7 @@ def test_four_steps_equal_keras_s_own(output: str, optimizer: str, arrays: Array
         if getattr(layer, "kernel_constraint", None) is not None:
             layer.kernel.assign(layer.kernel_constraint(layer.kernel))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=output == "logits")
-    model.compile(optimizers.build(config), loss, jit_compile=False)
+    model.compile(optimizers.build_optimizer(config), loss, jit_compile=False)
     for batch in batch_indices(config.seed, 256, config.batch_size, 0, config.steps):
         model.train_on_batch(arrays.train_images[batch], arrays.train_labels[batch])
     for mine, theirs in zip(ours.weights, model.weights, strict=True):

@@ -39,9 +39,9 @@ def test_fashion_mnist_is_read_from_keras_s_cache(tmp_path: Path) -> None:
     program = (
         "import numpy as np\n"
         "from sweeps.config import DataConfig\n"
-        "from sweeps.nn.datasets import load\n"
+        "from sweeps.nn.datasets import load_dataset\n"
         "config = DataConfig(source='fashion_mnist', classes=10, images=60000, image_size=28)\n"
-        "arrays = load(config, 100)\n"
+        "arrays = load_dataset(config, 100)\n"
         "np.savez('read.npz', arrays.train_images, arrays.train_labels, arrays.holdout_images, arrays.holdout_labels)\n"
     )
     environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
@@ -73,9 +73,9 @@ def test_what_keras_s_loaders_return_is_taken(
 
     made = part(*train), part(*kept)
     monkeypatch.setitem(datasets.DATASETS, source, lambda: made)
-    datasets.load.cache_clear()
-    arrays = datasets.load(DataConfig(source=source, images=train[0][0], **values), 64)
-    datasets.load.cache_clear()
+    datasets.load_dataset.cache_clear()
+    arrays = datasets.load_dataset(DataConfig(source=source, images=train[0][0], **values), 64)
+    datasets.load_dataset.cache_clear()
     assert arrays.input_shape == train[0][1:]
     assert arrays.train_labels.shape == train[0][:1]
     assert len(arrays.holdout_images) == 64
@@ -91,4 +91,4 @@ def test_without_file_and_network_the_message_says_so(monkeypatch: pytest.Monkey
     monkeypatch.setitem(datasets.DATASETS, "cifar10", no_network)
     config = DataConfig(source="cifar10", classes=10, images=100, image_size=32)
     with pytest.raises(InputError, match=r"cifar10: neither in .*datasets nor to be fetched \(URL fetch failure"):
-        datasets.load(config, 64)
+        datasets.load_dataset(config, 64)

@@ -32,29 +32,35 @@ def test_convolutions_are_spread_evenly_the_earlier_stages_first(
 
 
 def test_the_default_net_is_twelve_convolutions_three_dense_layers_and_the_logits() -> None:
-    layers = kernel_layers(models.build(Config.model_validate({})))
+    layers = kernel_layers(models.build_model(Config.model_validate({})))
     assert [layer.kernel.shape[-1] for layer in layers] == [16] * 3 + [32] * 3 + [64] * 6 + [128] * 3 + [365]
     assert [layer.name for layer in layers][-4:] == ["dense_1", "dense_2", "dense_3", "logits"]
 
 
 def test_a_net_without_dense_layers_goes_from_the_last_pool_to_the_logits() -> None:
     config = tiny(model={"convolutions": 2, "stages": 2, "width": 4, "dense": 0})
-    assert [layer.name for layer in kernel_layers(models.build(config))] == ["convolution_1", "convolution_2", "logits"]
+    assert [layer.name for layer in kernel_layers(models.build_model(config))] == [
+        "convolution_1",
+        "convolution_2",
+        "logits",
+    ]
 
 
 def test_a_model_holds_keras_s_own_layers_only() -> None:
-    model = models.build(tiny(dropout="alpha_dropout", batch_normalization="before"))
+    model = models.build_model(tiny(dropout="alpha_dropout", batch_normalization="before"))
     assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
 
 
 def test_softmax_gives_probabilities_of_the_logits() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), dtype=np.uint8)
-    logits, probabilities = (np.asarray(models.build(tiny(output=name))(images)) for name in ("logits", "softmax"))
+    logits, probabilities = (
+        np.asarray(models.build_model(tiny(output=name))(images)) for name in ("logits", "softmax")
+    )
     assert np.allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), probabilities, atol=1e-6)
 
 
 def test_the_constraint_holds_before_the_first_step() -> None:
-    for layer in kernel_layers(models.build(tiny(constraint="standardize_unit", tau=1.5))):
+    for layer in kernel_layers(models.build_model(tiny(constraint="standardize_unit", tau=1.5))):
         omega, squares = fan_in_sums(layer.kernel)
         assert np.allclose(omega, 0, atol=1e-5)
         assert np.allclose(squares, 1.5, rtol=1e-4)
@@ -63,13 +69,15 @@ def test_the_constraint_holds_before_the_first_step() -> None:
 @pytest.mark.parametrize(("first", "last"), [(True, False), (False, True), (False, False)])
 def test_the_first_and_the_last_layer_can_be_left_free(first: bool, last: bool) -> None:
     config = tiny(constraint="unit_norm", constrain_first=first, constrain_last=last)
-    bound = [np.allclose(fan_in_sums(layer.kernel)[1], 1, rtol=1e-3) for layer in kernel_layers(models.build(config))]
+    bound = [
+        np.allclose(fan_in_sums(layer.kernel)[1], 1, rtol=1e-3) for layer in kernel_layers(models.build_model(config))
+    ]
     assert bound == [first, True, True, True, True, last]
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_computes_in_halves_but_keeps_weights_logits_and_output_in_float32(dtype: str) -> None:
-    model = models.build(tiny(dtype=dtype))
+    model = models.build_model(tiny(dtype=dtype))
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
     assert model.get_layer("convolution_2").compute_dtype == dtype.removeprefix("mixed_")
     assert model.get_layer("logits").compute_dtype == "float32"
@@ -82,7 +90,7 @@ def test_a_model_survives_json_and_a_keras_file(constraint: str, tmp_path: Path)
     config = tiny(
         constraint=constraint, l2=1e-3, dropout="alpha_dropout", batch_normalization="before", activation="swish"
     )
-    model = models.build(config)
+    model = models.build_model(config)
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), dtype=np.uint8)
     from_json = keras.models.model_from_json(model.to_json())
     assert all(np.array_equal(a, b) for a, b in zip(from_json.get_weights(), model.get_weights(), strict=True))

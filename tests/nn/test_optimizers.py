@@ -20,12 +20,12 @@ def test_the_table_has_every_optimizer_of_the_config() -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_plain_optimizer_is_keras_s_of_that_name(name: str) -> None:
-    assert type(optimizers.build(tiny(optimizer=name))) is type(keras.optimizers.get(name))
+    assert type(optimizers.build_optimizer(tiny(optimizer=name))) is type(keras.optimizers.get(name))
 
 
 def test_mixed_float16_has_its_loss_scaled_as_compile_would() -> None:
-    assert isinstance(optimizers.build(tiny(dtype="mixed_float16")), keras.optimizers.LossScaleOptimizer)
-    assert not isinstance(optimizers.build(tiny(dtype="mixed_bfloat16")), keras.optimizers.LossScaleOptimizer)
+    assert isinstance(optimizers.build_optimizer(tiny(dtype="mixed_float16")), keras.optimizers.LossScaleOptimizer)
+    assert not isinstance(optimizers.build_optimizer(tiny(dtype="mixed_bfloat16")), keras.optimizers.LossScaleOptimizer)
 
 
 @pytest.mark.parametrize("epsilon", [1e-7, 1e-1])
@@ -37,7 +37,7 @@ def test_fifty_updates_equal_keras_s(name: str, epsilon: float) -> None:
     choices = TrialChoices()
     choices.set(chosen)
     variable, plain = tf.Variable(start), keras.Variable(start)
-    ours, keras_optimizer = SwitchedOptimizer([variable], choices), optimizers.build(chosen)
+    ours, keras_optimizer = SwitchedOptimizer([variable], choices), optimizers.build_optimizer(chosen)
     update = tf.function(lambda gradient: ours.apply_gradients([gradient]))
     for gradient in gradients:
         update(tf.constant(gradient))

@@ -87,7 +87,7 @@ def test_incoming_weights_are_summed_per_unit_and_compared_with_the_domain() -> 
 
 
 def test_the_outputs_are_those_of_the_activations_and_the_last_are_the_logits() -> None:
-    model = models.build(tiny(batch_normalization="before", dropout="dropout"))
+    model = models.build_model(tiny(batch_normalization="before", dropout="dropout"))
     names = [tensor._keras_history.operation.name for tensor in probe.layer_outputs(model)]
     hidden = ["convolution_1", "convolution_2", "convolution_3", "convolution_4", "dense_1"]
     assert names == [*(f"{name}_activation" for name in hidden), "logits"]

@@ -51,7 +51,7 @@ def size(config: Config, shape: tuple[int, ...] = (SIZE, SIZE, 1)) -> standalone
     if not standalone.learns_scaling(config, shape):
         none = np.zeros((0, *shape), np.uint8)
         scaling = input_scaling(config.inputs, Arrays(none, np.zeros(0, np.int32), none, np.zeros(0, np.int32), 2))
-    return standalone.Size(config, shape, models.build(config, shape, scaling))
+    return standalone.Size(config, shape, models.build_model(config, shape, scaling))
 
 
 def text(config: Config, shape: tuple[int, ...] = (SIZE, SIZE, 1), about: tuple[str, ...] = ("A trial.",)) -> str:
@@ -112,7 +112,7 @@ def test_a_module_builds_the_net_of_its_recipe(name: str, folder: Path) -> None:
     assert described(built) == described(model)
     assert weights_digest(built) == weights_digest(model)
     assert weights_digest(module.build_as_trained()) == weights_digest(model)
-    assert configured(module.optimizer) == configured(lambda: optimizers.build(config))
+    assert configured(module.optimizer) == configured(lambda: optimizers.build_optimizer(config))
     assert module.loss().get_config()["from_logits"] == (config.output == "logits")
     assert (config.batch_size, config.steps) == (module.BATCH_SIZE, module.STEPS)
 

@@ -52,7 +52,7 @@ def test_a_separable_task_is_learnt(arrays: Arrays) -> None:
 def test_the_reading_of_a_start_is_that_of_the_exported_model(arrays: Arrays) -> None:
     config = tiny(activation="selu")
     reading = next_reading(train(config, arrays))
-    model = models.build(config.model_copy(update={"output": "logits"}))
+    model = models.build_model(config.model_copy(update={"output": "logits"}))
     logits = np.asarray(model(arrays.holdout_images))
     own = logits[np.arange(100), arrays.holdout_labels][:, None]
     loss = np.log(np.exp(logits).sum(1)).mean() - own.mean()
@@ -198,7 +198,7 @@ def test_a_regression_is_learnt_and_says_how_well() -> None:
 
 def test_vital_signs_of_channels_are_those_of_the_layer_s_output(arrays: Arrays) -> None:
     reading = next_reading(train(tiny(channel_vitals=True), arrays))
-    model = models.build(tiny())
+    model = models.build_model(tiny())
     layer = keras.Model(model.input, model.get_layer("convolution_2_activation").output)
     output = np.asarray(layer(arrays.holdout_images[:64]))
     channels = reading.layers[1].channels

@@ -17,7 +17,7 @@ import pytest
 from sweeps import store
 from sweeps.config import Config
 from sweeps.data.arrays import batch_indices, input_scaling
-from sweeps.nn.datasets import load
+from sweeps.nn.datasets import load_dataset
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.train import train
 from sweeps.nn.trainer import trainer_for
@@ -208,7 +208,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
     for text in (IMAGES, TABLE):
         space = file.parse_space(text)
         study = store.create_study(storage, space, text, [])
-        fakes.work(storage, study, train, load)
+        fakes.work(storage, study, train, load_dataset)
         numbers = [word for trial in study.trials for word in ("--trial", str(trial.number))]
         command: list[str | Path] = [
             sys.executable,
@@ -243,7 +243,7 @@ def hand_over(folder: Path, name: str, config: Config) -> dict[str, Any]:
     study, _, number = name.partition("_")
     for suffix in (".toml", ".py"):
         shutil.copy(folder / study / f"trial_{number}{suffix}", folder / f"{name}{suffix}")
-    arrays = load(config.data, config.holdout_images)
+    arrays = load_dataset(config.data, config.holdout_images)
     images, labels = arrays.train_images[np.arange(len(arrays.train_labels))], arrays.train_labels
     batches = batch_indices(config.seed, len(labels), config.batch_size, 0, config.steps)
     full = np.random.default_rng(0).integers(0, 256, (50, 24, 24, 1), dtype=np.uint8) if images.ndim == 4 else images
@@ -281,7 +281,7 @@ TRIALS = ("images_0", "images_1", "images_2", "table_0")
 @pytest.mark.parametrize("name", TRIALS)
 def test_the_start_is_the_trials(name: str, kind: str, exported: dict[str, Exported]) -> None:
     trial = exported[name]
-    arrays = load(trial.config.data, trial.config.holdout_images)
+    arrays = load_dataset(trial.config.data, trial.config.holdout_images)
     trainer = trainer_for(trial.config, Architecture.from_config(trial.config, arrays.input_shape))
     trainer.reset(trial.config, input_scaling(trial.config.inputs, arrays))
     weights = [weight.numpy() for weight in trainer.net.model.weights if not weight.path.startswith("scale/")]

@@ -76,7 +76,7 @@ def plain_run(config: Config, arrays: Arrays, eagerly: bool = True, disturbance:
         The variables after the last step, and a tenth of the mean loss of each interval: it is compared ten times as
         loosely.
     """
-    model = models.build(config, arrays.input_shape, input_scaling(config.inputs, arrays))
+    model = models.build_model(config, arrays.input_shape, input_scaling(config.inputs, arrays))
     if disturbance:
         rng = np.random.default_rng(0)
         for variable in model.trainable_variables:
@@ -85,7 +85,7 @@ def plain_run(config: Config, arrays: Arrays, eagerly: bool = True, disturbance:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")
     if not arrays.classes:
         loss = keras.losses.MeanSquaredError()
-    model.compile(optimizer=optimizers.build(config), loss=loss, run_eagerly=eagerly, jit_compile=False)
+    model.compile(optimizer=optimizers.build_optimizer(config), loss=loss, run_eagerly=eagerly, jit_compile=False)
     losses = []
     for batch in batch_indices(config.seed, len(arrays.train_images), config.batch_size, 0, config.steps):
         # In the reverse order sums are rounded otherwise; dropout's masks would fall on other images.
@@ -124,7 +124,7 @@ def assert_equal_runs(config: Config, arrays: Arrays, tolerance: float, eagerly:
         disturbance, times = DISTURBANCES[config.dtype]
         disturbed = plain_run(config, arrays, eagerly, disturbance)
         assert distance(ours, plain) <= times * distance(plain, disturbed)
-    start = variables(models.build(config, arrays.input_shape))
+    start = variables(models.build_model(config, arrays.input_shape))
     moved = max(np.abs(mine - begun).max() for mine, begun in zip(ours[:-1], start, strict=True))
     assert moved > 1e-4, "it has trained"
 
@@ -172,7 +172,7 @@ def test_a_reset_gives_the_weights_of_the_exported_model() -> None:
     config = tiny(activation="selu", constraint="selu_domain", seed=5)
     trainer = trainer_of(config)
     trainer.reset(config, models.UNIT)
-    pairs = zip(variables(trainer.net.model), variables(models.build(config)), strict=True)
+    pairs = zip(variables(trainer.net.model), variables(models.build_model(config)), strict=True)
     assert all(np.array_equal(ours, plain) for ours, plain in pairs)
 
 

@@ -11,7 +11,7 @@ from studies import STEPS, config_of, looks, material, mixed, space, trial
 
 from sweeps.report import findings, text
 from sweeps.report.answer import write_answer
-from sweeps.report.findings import Controls, Findings
+from sweeps.report.findings import Controls, StudyFindings
 from sweeps.report.levels import Count
 from sweeps.space import file
 from sweeps.space.space import Space
@@ -41,22 +41,22 @@ batch_size = 32
 
 
 @pytest.fixture(scope="module")
-def found() -> Findings:
+def found() -> StudyFindings:
     return findings.find_results(material(SPACE, mixed(SPACE)))
 
 
-def said(of: Findings) -> str:
+def said(of: StudyFindings) -> str:
     return " ".join(write_answer(of))
 
 
-def shown(of: Findings, *remarks: str) -> str:
+def shown(of: StudyFindings, *remarks: str) -> str:
     console = Console(width=160, record=True, quiet=False, file=None)
     with console.capture() as capture:
         console.print(text.render_text(of, remarks))
     return capture.get()
 
 
-def test_runs_that_tell_nothing_are_not_counted(found: Findings) -> None:
+def test_runs_that_tell_nothing_are_not_counted(found: StudyFindings) -> None:
     fates = Counter(each.user_attrs["fate"] for each in mixed(SPACE))
     assert found.judged == Count(
         fates["learned"], fates.total() - fates["outranked"] - fates["failed"] - fates["interrupted"]
@@ -66,7 +66,7 @@ def test_runs_that_tell_nothing_are_not_counted(found: Findings) -> None:
     assert "The study is not finished: 18 of 24 trials have ended (1 given up)." in said(found)
 
 
-def test_the_best_is_named_with_chance_and_its_seeds(found: Findings) -> None:
+def test_the_best_is_named_with_chance_and_its_seeds(found: StudyFindings) -> None:
     best, second = found.standings[:2]
     assert (best.trials, best.learned, best.over) == ((1, 3, 5, 7), 4, "hold-out set")  # four equal values
     assert second.over == "seeds"
@@ -89,7 +89,7 @@ def test_of_a_single_run_the_interval_is_of_the_hold_out_set_alone() -> None:
     assert "It is the best of 2 and was run once" in said(found)
 
 
-def test_what_went_with_learning_is_named_without_a_because(found: Findings) -> None:
+def test_what_went_with_learning_is_named_without_a_because(found: StudyFindings) -> None:
     assert found.survey.deciders[0].name == "constraint"
     assert "Learning went most with constraint, which alone explains" in said(found)
     assert "Runs lived most with constraint unit_norm: 8 of 9 (95 % interval 57% to 98%) learned." in said(found)
@@ -97,7 +97,7 @@ def test_what_went_with_learning_is_named_without_a_because(found: Findings) -> 
     assert not {"because", "caused", "causes"} & set(said(found).lower().replace(",", " ").split())
 
 
-def test_grids_and_levels_are_counts_of_trials(found: Findings) -> None:
+def test_grids_and_levels_are_counts_of_trials(found: StudyFindings) -> None:
     (names,) = found.grids
     assert (names.row, names.column) == ("activation", "constraint")
     told = [each for each in mixed(SPACE) if each.user_attrs["fate"] not in ("outranked", "failed", "interrupted")]
@@ -119,7 +119,7 @@ def test_epsilon_has_a_map_where_it_varies() -> None:
     assert (grid.row, grid.column, grid.columns) == ("learning_rate", "epsilon", ("1e-7", "0.001"))
 
 
-def test_steps_are_saved_by_stopped_runs_alone(found: Findings) -> None:
+def test_steps_are_saved_by_stopped_runs_alone(found: StudyFindings) -> None:
     rows = {row.fate: row for row in found.fates}
     assert rows["at chance"].steps_saved == 4 * 40
     assert rows["collapsed"].steps_saved == 80
@@ -128,7 +128,7 @@ def test_steps_are_saved_by_stopped_runs_alone(found: Findings) -> None:
     assert "saved 440 of 1,700 steps (26%)" in said(found)
 
 
-def test_survival_is_the_share_of_runs_that_were_longer(found: Findings) -> None:
+def test_survival_is_the_share_of_runs_that_were_longer(found: StudyFindings) -> None:
     lengths = {"at chance": [60] * 4 + [STEPS], "collapsed": [20], "learned": [STEPS] * 8}
     by_fate = {each.fate: each for each in found.survival}
     assert "failed" not in by_fate
@@ -158,7 +158,7 @@ def test_curves_are_of_the_best_learners_and_of_others_over_the_whole_study() ->
     assert learned.drawn[0].loss == tuple(look.loss for look in looks("learned"))
 
 
-def test_one_death_of_each_kind_is_the_most_usual(found: Findings) -> None:
+def test_one_death_of_each_kind_is_the_most_usual(found: StudyFindings) -> None:
     assert [death.fate for death in found.deaths] == ["collapsed", "at chance", "diverged", "frozen"]
     causes = ["crawling"] * 3 + ["signal lost"] * 2
     trials = [
@@ -234,7 +234,7 @@ CONFIRMING = space(
 )
 
 
-def confirming(selu: tuple[float, float] = (0.8, 0.9)) -> Findings:
+def confirming(selu: tuple[float, float] = (0.8, 0.9)) -> StudyFindings:
     again = [
         trial(
             "learned",
@@ -345,7 +345,7 @@ def test_of_a_regression_chance_is_nought_and_there_is_no_top_1() -> None:
     assert [curve.score[-1] for curve in found.curves[0].drawn] == [pytest.approx(1 - 2.3 * 0.4)] * 3
 
 
-def test_the_table_has_every_trial_the_best_first(found: Findings) -> None:
+def test_the_table_has_every_trial_the_best_first(found: StudyFindings) -> None:
     assert sorted(int(row[0]) for row in found.table.rows) == list(range(19))
     assert [row[0] for row in found.table.rows[:8]] == [str(n) for n in range(8)]
     columns = dict(zip(found.table.columns, zip(*found.table.rows, strict=True), strict=True))
@@ -354,7 +354,7 @@ def test_the_table_has_every_trial_the_best_first(found: Findings) -> None:
     assert columns["learning_rate"][0] == "0.002"
 
 
-def test_a_terminal_shows_the_same(found: Findings) -> None:
+def test_a_terminal_shows_the_same(found: StudyFindings) -> None:
     words = " ".join(shown(found).split())
     assert said(found) in words
     assert "activation and constraint" in words

@@ -9,7 +9,7 @@ from studies import space
 
 from sweeps.config import Config
 from sweeps.report import levels as of
-from sweeps.report.levels import Count, Run
+from sweeps.report.levels import Count, JudgedRun
 from sweeps.report.words import format_percent, remove_unprintable
 from sweeps.space.parameters import Case, Choices, Parameter, Range
 
@@ -18,8 +18,8 @@ MOMENTUM = Parameter("momentum", (Case(Range(0.0, 0.99)),))
 NAMES = Parameter("constraint", (Case(Choices(("none", "unit_norm", "max_norm"))),))
 
 
-def runs(name: str, *values: object) -> list[Run]:
-    return [Run({name: value}, learned=index % 2 == 0) for index, value in enumerate(values)]  # type: ignore[dict-item]
+def runs(name: str, *values: object) -> list[JudgedRun]:
+    return [JudgedRun({name: value}, learned=index % 2 == 0) for index, value in enumerate(values)]  # type: ignore[dict-item]
 
 
 def test_names_come_in_the_order_of_the_file_and_only_if_they_were_tried() -> None:
@@ -69,8 +69,8 @@ def test_a_bin_holds_what_is_between_its_ends(values: list[int]) -> None:
 
 def test_a_grid_keeps_bins_that_nothing_fell_into_out_and_pairs_that_were_not_tried_empty() -> None:
     some = [
-        Run({"constraint": "none", "learning_rate": 1e-3}, True),
-        Run({"constraint": "unit_norm", "learning_rate": 1e-2}, False),
+        JudgedRun({"constraint": "none", "learning_rate": 1e-3}, True),
+        JudgedRun({"constraint": "unit_norm", "learning_rate": 1e-2}, False),
     ]
     found = of.count_grid(NAMES, RATE, some)
     assert (found.rows, found.columns) == (("none", "unit_norm"), ("0.001", "0.01"))
@@ -94,10 +94,10 @@ def test_a_conditional_value_counts_only_where_it_has_a_say_and_none_is_a_level(
         "space.dropout={choices=['none', 'dropout'], when={optimizer='sgd'}}",
     )
     config = Config.model_validate({"optimizer": "adam", "momentum": 0.9, "dropout": "none"})
-    found = of.in_play(conditional, config, {})
+    found = of.values_in_effect(conditional, config, {})
     assert "momentum" not in found
     assert found["dropout"] == "none"
-    assert of.in_play(conditional, config.model_copy(update={"optimizer": "sgd"}), {})["momentum"] == 0.9
+    assert of.values_in_effect(conditional, config.model_copy(update={"optimizer": "sgd"}), {})["momentum"] == 0.9
 
 
 def test_labels_decide_conditions_and_are_no_hyperparameters() -> None:
@@ -107,7 +107,7 @@ def test_labels_decide_conditions_and_are_no_hyperparameters() -> None:
         "space.constraint=[{value='none', when={candidate=3}}, {value='unit_norm', when={candidate=7}}]",
     )
     config = Config.model_validate({"constraint": "unit_norm", "learning_rate": 1e-3})
-    found = of.in_play(confirming, config, {"candidate": 7, "replicate": 1})
+    found = of.values_in_effect(confirming, config, {"candidate": 7, "replicate": 1})
     assert found == {"activation": "relu", "constraint": "unit_norm", "learning_rate": 1e-3, "batch_size": 64}
     assert "candidate" not in {parameter.name for parameter in of.list_varied(confirming)}
 

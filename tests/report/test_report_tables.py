@@ -108,7 +108,7 @@ def test_looks_and_layers_are_those_of_the_store(stored: Any, ending: str, tmp_p
     made_of, trials, readings = stored
     looks, layers = tmp_path / f"looks.{ending}", tmp_path / f"layers.{ending}"
     told: list[int] = []
-    tables.write_looks(made_of, [(tables.LOOKS, looks, "--readings"), (tables.LAYERS, layers, "--layers")], told.append)
+    tables.write_readings(made_of, [(tables.READING_TABLE, looks, "--readings"), (tables.LAYER_TABLE, layers, "--layers")], told.append)
     assert told == [1, 2, 3, 4, 5, 6]
     read = (lambda path: parquet(path)[1]) if ending == "parquet" else texts
     expected = [(number, look) for number in sorted(readings) for look in readings[number]]
@@ -130,7 +130,7 @@ def test_looks_and_layers_are_those_of_the_store(stored: Any, ending: str, tmp_p
 
 
 def test_kinds_of_looks_do_not_depend_on_what_is_in_them(tmp_path: Path) -> None:
-    tables.write_looks(material(space(), []), [(tables.LOOKS, tmp_path / "none.parquet", "--readings")])
+    tables.write_readings(material(space(), []), [(tables.READING_TABLE, tmp_path / "none.parquet", "--readings")])
     kinds, rows = parquet(tmp_path / "none.parquet")
     assert rows == []
     assert (kinds["step"], kinds["loss"], kinds["finite"], kinds["study"]) == ("int64", "double", "bool", "string")
@@ -218,7 +218,7 @@ def test_a_table_that_fails_half_way_leaves_the_old_one_and_nothing_else(ending:
         pass
 
     def cut_off() -> None:
-        with tables.open_table(path, tables.TRIAL, "--trials") as write:
+        with tables.open_table(path, tables.TRIAL_COLUMNS, "--trials") as write:
             write([{"study": "s", "trial": 1}])
             raise Power
 

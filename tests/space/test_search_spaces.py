@@ -148,13 +148,13 @@ def test_every_choice_of_it_is_trained_and_a_trial_ends(
     overrides, text = settings(name, tmp_path), (ROOT / "search_spaces" / f"{name}.toml").read_text()
     monkeypatch.chdir(tmp_path)
     space = space_file.parse_space(text, overrides)
-    from sweeps.nn.datasets import load
+    from sweeps.nn.datasets import load_dataset
     from sweeps.nn.train import train
 
-    assert rehearse(space, train, load, name) == len(list(space.rehearsals()))
+    assert rehearse(space, train, load_dataset, name) == len(list(space.rehearsals()))
     storage = store.connect("sqlite:///sweeps.db", create=True)
     study = store.create_study(storage, space, text, overrides)
-    assert fakes.work(storage, study, train, load) == 1
+    assert fakes.work(storage, study, train, load_dataset) == 1
     assert study.trials[0].user_attrs["fate"] != "failed"
     storage.engine.dispose()
 

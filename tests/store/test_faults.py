@@ -31,7 +31,7 @@ from sweeps.space.space import derived_seed
 from sweeps.store import leases, queue
 from sweeps.store.batches import Batch
 from sweeps.store.processes import Process
-from sweeps.store.tables import State
+from sweeps.store.tables import StudyState
 from sweeps.worker import shutdown
 from sweeps.worker.worker import Worker
 
@@ -420,7 +420,7 @@ def test_a_trial_handed_back_while_its_study_is_stopped_is_given_up(postgres: Po
     worker = leases.register_worker(engine, Process("a", "a", 1, 0.0), "", "")
     claim = leases.claim_trial(engine, worker, STUDY_ID, 1)
     assert claim is not None
-    stopping = threading.Thread(target=queue.set_state, args=(engine, STUDY_ID, State.STOPPED))
+    stopping = threading.Thread(target=queue.set_state, args=(engine, STUDY_ID, StudyState.STOPPED))
 
     def meanwhile(_: Any, __: Any, statement: str, *___: Any) -> None:
         if statement.startswith("UPDATE sweeps_slots") and not stopping.ident:
@@ -540,8 +540,8 @@ def test_a_signal_while_the_store_is_away_keeps_the_trial(fresh_postgres: Postgr
         check_quiet(crew)
 
 
-@pytest.mark.parametrize("state", [State.PAUSED, State.STOPPED])
-def test_a_study_is_halted_and_resumed_while_a_worker_trains(sqlite: str, tmp_path: Path, state: State) -> None:
+@pytest.mark.parametrize("state", [StudyState.PAUSED, StudyState.STOPPED])
+def test_a_study_is_halted_and_resumed_while_a_worker_trains(sqlite: str, tmp_path: Path, state: StudyState) -> None:
     view = make(sqlite, "budget.trials=1")
     engine = store.connect(sqlite).engine
     with Crew(sqlite, tmp_path / "crew", Plan(study="", checkpoint_s=600.0)) as crew:
@@ -550,13 +550,13 @@ def test_a_study_is_halted_and_resumed_while_a_worker_trains(sqlite: str, tmp_pa
         queue.set_state(engine, STUDY_ID, state)
         until(lambda: "handed back" in worker.log(), what="the return")
         assert f"the study is {state}" in worker.log()
-        assert view.states() == ["WAITING" if state == State.PAUSED else "FAIL"]
+        assert view.states() == ["WAITING" if state == StudyState.PAUSED else "FAIL"]
         looks = len(worker.trace())
-        queue.set_state(engine, STUDY_ID, State.ACTIVE)
+        queue.set_state(engine, STUDY_ID, StudyState.ACTIVE)
         worker.await_traces(looks + 2)
         until(lambda: view.done() == 1, what="the end")
-        assert view.states() == (["COMPLETE"] if state == State.PAUSED else ["FAIL", "COMPLETE"])
-        assert ("goes on from step" in worker.log()) == (state == State.PAUSED)
+        assert view.states() == (["COMPLETE"] if state == StudyState.PAUSED else ["FAIL", "COMPLETE"])
+        assert ("goes on from step" in worker.log()) == (state == StudyState.PAUSED)
         worker.signal(signal.SIGTERM)
         assert worker.ended() == 0
     engine.dispose()

@@ -21,7 +21,7 @@ from sweeps.store import leases, queue
 from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.processes import Process
-from sweeps.store.tables import SlotRow, State, WorkerRow
+from sweeps.store.tables import SlotRow, StudyState, WorkerRow
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ class Store(RuleBasedStateMachine):
         shutil.copy(TEMPLATE, self.folder / "store.db")
         self.storage = store.connect(f"sqlite:///{self.folder}/store.db")
         self.engine = self.storage.engine
-        self.budget, self.state = 2, State.ACTIVE
+        self.budget, self.state = 2, StudyState.ACTIVE
         self.taken: set[int] = set()  # workers that were taken for dead
         self.readings: dict[int, set[int]] = {}
         self.finished: dict[int, str] = {}
@@ -78,7 +78,7 @@ class Store(RuleBasedStateMachine):
         assert hand.number not in self.taken
         if hand.claim is None:
             return
-        assert self.state == State.ACTIVE
+        assert self.state == StudyState.ACTIVE
         number = hand.claim.number
         assert number not in self.finished
         assert hand.claim.step == max(self.readings.get(number, {-1}))
@@ -144,8 +144,8 @@ class Store(RuleBasedStateMachine):
         leases.retire_worker(self.engine, hand.number)
         self.note_ends()
 
-    @rule(state=st.sampled_from(State))
-    def halt(self, state: State) -> None:
+    @rule(state=st.sampled_from(StudyState))
+    def halt(self, state: StudyState) -> None:
         queue.set_state(self.engine, 1, state)
         self.state = state
         self.note_ends()
@@ -157,7 +157,7 @@ class Store(RuleBasedStateMachine):
     def note_ends(self) -> None:
         for number, trial in self.trials().items():
             if trial.state == TrialState.FAIL and number not in self.finished:
-                assert self.state == State.STOPPED
+                assert self.state == StudyState.STOPPED
                 assert trial.user_attrs["fate"] == "interrupted"
                 self.finished[number] = repr(trial)
 

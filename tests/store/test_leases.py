@@ -27,7 +27,7 @@ from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat, Claim, Retries
 from sweeps.store.processes import Process, is_running, this_machine, this_process
 from sweeps.store.reaper import Reaper
-from sweeps.store.tables import State, WorkerRow
+from sweeps.store.tables import StudyState, WorkerRow
 
 ELSEWHERE = Process("node7", "another boot", 77, 1.0)
 
@@ -282,12 +282,12 @@ def test_a_number_is_another_process_after_a_reboot_or_in_another_container_or_l
 def test_paused_studies_give_out_nothing_and_go_on_where_they_were(storage: RDBStorage) -> None:
     one, other = hired(storage), hired(storage)
     claim = claimed(storage, one)
-    assert queue.set_state(storage.engine, 1, State.PAUSED) == State.ACTIVE
+    assert queue.set_state(storage.engine, 1, StudyState.PAUSED) == StudyState.ACTIVE
     assert leases.claim_trial(storage.engine, other, 1, 4) is None
-    assert leases.send_beat(storage.engine, one, Beat(claim, 0, 0.0), Batch()) == State.PAUSED
+    assert leases.send_beat(storage.engine, one, Beat(claim, 0, 0.0), Batch()) == StudyState.PAUSED
     leases.hand_back(storage.engine, one, claim, Batch())
     assert states(storage) == ["WAITING"]
-    assert queue.set_state(storage.engine, 1, State.ACTIVE) == State.PAUSED
+    assert queue.set_state(storage.engine, 1, StudyState.ACTIVE) == StudyState.PAUSED
     assert claimed(storage, other).number == 0
 
 
@@ -296,12 +296,12 @@ def test_a_stopped_study_ends_its_unfinished_trials_and_a_resumed_one_fills_thei
     claims = [claimed(storage, worker) for worker in workers]
     leases.finish_trial(storage.engine, workers[0], claims[0], Batch(), TrialState.COMPLETE, 0.5)
     leases.hand_back(storage.engine, workers[1], claims[1], Batch())
-    queue.set_state(storage.engine, 1, State.STOPPED)
+    queue.set_state(storage.engine, 1, StudyState.STOPPED)
     assert states(storage) == ["COMPLETE", "FAIL", "RUNNING"]
     leases.hand_back(storage.engine, workers[2], claims[2], Batch())
     assert states(storage) == ["COMPLETE", "FAIL", "FAIL"]
     assert storage.get_all_trials(1)[2].user_attrs == {"fate": "interrupted", "reason": "its study was stopped"}
-    queue.set_state(storage.engine, 1, State.ACTIVE)
+    queue.set_state(storage.engine, 1, StudyState.ACTIVE)
     claims = [claimed(storage, worker) for worker in workers]
     assert [(claim.slot, claim.number, claim.fresh) for claim in claims] == [(1, 3, True), (2, 4, True), (3, 5, True)]
     assert leases.claim_trial(storage.engine, hired(storage), 1, 4) is None
@@ -321,7 +321,7 @@ def test_studies_are_offered_by_priority_then_age(storage: RDBStorage) -> None:
         for offer in queue.queued_studies(storage.engine)
     }
     assert found == {"urgent": ("active", 5, 0, 0), "tiny": ("active", 0, 1, 1), "later": ("active", 0, 0, 0)}
-    queue.set_state(storage.engine, 1, State.PAUSED)
+    queue.set_state(storage.engine, 1, StudyState.PAUSED)
     assert queue.active_studies(storage.engine) == ["urgent", "later"]
     with pytest.raises(StoreError, match="not made by `sweeps create`"):
-        queue.set_state(storage.engine, 4, State.PAUSED)
+        queue.set_state(storage.engine, 4, StudyState.PAUSED)

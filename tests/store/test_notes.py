@@ -75,7 +75,7 @@ def test_a_studys_note_that_changes_while_a_person_edits_it_can_be_saved(tmp_pat
     assert shown(now, None).startswith("2 of 2")
     assert version_is_incremented(now, None, opened["version"] + 1), "else the dashboard answers 409"
     save_note_with_version(storage, study_id, None, opened["version"] + 1, opened["body"] + "Mine.")
-    notes.write_study_note(storage.engine, study_id, "2 of 2", finished=2)
+    notes.store_study_note(storage.engine, study_id, "2 of 2", finished=2)
     assert shown(storage.get_study_system_attrs(study_id), None) == f"2 of 2\n\n{notes.END}\n\nMine.\n"
     assert notes.finished_in_notes(storage.engine) == {study_id: 2}
     storage.engine.dispose()

@@ -21,7 +21,7 @@ from sweeps.errors import InputError, LostLeaseError, TrialError, WorkerError
 from sweeps.readings import Reading
 from sweeps.space import file
 from sweeps.store import leases, queue
-from sweeps.store.tables import State
+from sweeps.store.tables import StudyState
 from sweeps.verdict import Limit
 from sweeps.worker import attempt
 from sweeps.worker.worker import Worker
@@ -330,7 +330,7 @@ def test_paused_and_stopped_studies_are_left(make: Any) -> None:
     storage, study = make()
 
     def train(config: Config, arrays: Arrays, state: bytes | None) -> Any:
-        queue.set_state(storage.engine, 1, State.STOPPED)
+        queue.set_state(storage.engine, 1, StudyState.STOPPED)
         return Slow(fakes.learning(config, arrays, state))
 
     assert work(storage, study, train) == 0

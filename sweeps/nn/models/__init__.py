@@ -19,7 +19,7 @@ from sweeps.nn.models.parts import PlainParts, SwitchedParts
 UNIT = (np.full(1, 1 / 255, np.float32), np.zeros(1, np.float32))
 
 
-def build(
+def build_model(
     config: Config,
     input_shape: tuple[int, ...] | None = None,
     scaling: tuple[NDArray[np.float32], NDArray[np.float32]] = UNIT,
