@@ -15,7 +15,7 @@ from sweeps.cli.options import StorageOption
 from sweeps.errors import InputError
 from sweeps.export import branch as branches
 from sweeps.export import folder, recipes, select, verify
-from sweeps.export.plan import File, Plan
+from sweeps.export.plan import File, WritePlan
 from sweeps.export.select import ExportedTrial
 from sweeps.space import file
 from sweeps.space.space import Space
@@ -157,10 +157,10 @@ def _make_files(
         space = _space_at_full_size(loaded_study, full_size)
         remarks: list[str] = []
         if selection.numbers:
-            trials = select.numbered(loaded_study, space, selection.numbers)
+            trials = select.select_numbered(loaded_study, space, selection.numbers)
         else:
-            trials, remarks = select.best(opened_storage, loaded_study, space, selection.top)
-        files, more_remarks = recipes.files(
+            trials, remarks = select.select_best(opened_storage, loaded_study, space, selection.top)
+        files, more_remarks = recipes.make_files(
             loaded_study, space, trials, store.masked(storage_url), form.value, module=module
         )
     for remark in remarks + more_remarks:
@@ -177,9 +177,9 @@ def _space_at_full_size(study: Study, full_size: Sequence[str]) -> Space:
     return file.parse_space(text, overrides, f"study {study.study_name!r}")
 
 
-def _print_plan(plan: Plan, exported: Exported, format_path: Callable[[str], str]) -> None:
+def _print_plan(plan: WritePlan, exported: Exported, format_path: Callable[[str], str]) -> None:
     """Print a line per file: what became of it, and which trial it holds."""
-    descriptions = {trial.trial.number: trial.words for trial in exported.trials}
+    descriptions = {trial.trial.number: trial.description for trial in exported.trials}
     for name, state in plan.states.items():
         line = f"{state:11} {format_path(name)}"
         if name in exported.files:
@@ -202,7 +202,7 @@ def _commit_message(exported: Exported) -> list[str]:
         noun = "trials"
     numbers = ", ".join(str(trial.trial.number) for trial in exported.trials)
     lines = [f"Export {exported.space.name}: {noun} {numbers}", ""]
-    lines += [f"{trial.name}: {trial.words}" for trial in exported.trials]
+    lines += [f"{trial.name}: {trial.description}" for trial in exported.trials]
     lines += ["", "Written by sweeps export."]
     return lines
 
@@ -218,6 +218,6 @@ def _check_export(path: Path, storage: str | None) -> None:
         checks = verify.check_export(path, verify.find_in(storage_url))
     results = {True: "ok", False: "DIFFERS", None: "-"}
     for check in checks:
-        print(f"{results[check.fine]:8} {check.name}: {check.words}")
+        print(f"{results[check.fine]:8} {check.name}: {check.result}")
     if any(check.fine is False for check in checks):
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.errors import InputError, SweepsError
-from sweeps.export.plan import File, Plan, make_plan
+from sweeps.export.plan import File, WritePlan, make_plan
 
 # Where git looks is said here, not by a hook or a shell that this runs in.
 ELSEWHERE = (
@@ -35,7 +35,7 @@ class Commit:
         parent: in words.
     """
 
-    plan: Plan
+    plan: WritePlan
     place: str
     sha: str
     parent: str
@@ -66,11 +66,13 @@ class Tree:
 
     def try_git(self, *arguments: str, stdin: bytes = b"", index: str = "") -> subprocess.CompletedProcess[bytes]:
         """Return the end of a git command."""
-        kept = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-        values = {**kept, "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"} | ({"GIT_INDEX_FILE": index} if index else {})
+        environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+        environment |= {"LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
+        if index:
+            environment["GIT_INDEX_FILE"] = index
         command = ["git", "-C", str(self.git), *arguments]
         try:
-            return subprocess.run(command, input=stdin, capture_output=True, env=values, check=False)
+            return subprocess.run(command, input=stdin, capture_output=True, env=environment, check=False)
         except FileNotFoundError as exc:
             raise InputError("--commit needs git, which is not installed here") from exc
 
@@ -99,7 +101,9 @@ def commit_files(
     tip = _commit_of(tree, ref)
     head = _commit_of(tree, "HEAD")
     base = tip or head
-    files = _list_files(tree, base, wanted) if base else {}
+    files: dict[str, str] = {}
+    if base:
+        files = _list_files(tree, base, wanted)
 
     def there(name: str) -> bytes | None:
         if name in files:
@@ -107,7 +111,7 @@ def commit_files(
         return None
 
     place = f"{branch}:{tree.prefix}"
-    own_plan = make_plan(wanted, there, place, force=force)
+    plan = make_plan(wanted, there, place, force=force)
     if tip:
         parent = f"its tip {tip[:9]}"
     else:
@@ -115,15 +119,15 @@ def commit_files(
             parent = f"HEAD, {head[:9]}"
         else:
             parent = "nothing: the repository is empty"
-    if not own_plan.files:
-        return Commit(own_plan, place, "", parent)
-    sha = _make_commit(tree, base, own_plan.files, message)
+    if not plan.files:
+        return Commit(plan, place, "", parent)
+    sha = _make_commit(tree, base, plan.files, message)
     done = tree.try_git("update-ref", "-m", "sweeps export", ref, sha, tip)
     if done.returncode:
         if _commit_of(tree, ref) != tip:
             raise SweepsError(f"branch {branch!r} has moved meanwhile, and was left as it is; export again")
         raise InputError(f"--commit {branch}: {_summarise_error(done.stderr)}")
-    return Commit(own_plan, place, sha, parent)
+    return Commit(plan, place, sha, parent)
 
 
 def _find_tree(folder: Path) -> Tree:
@@ -146,7 +150,9 @@ def _find_tree(folder: Path) -> Tree:
     else:
         raise InputError(f"{folder}: --commit: inside of git's own folder; name a folder of the repository's files")
     relative = folder.relative_to(top.resolve()).as_posix()
-    return Tree(nearest, "" if relative == "." else f"{relative}/")
+    if relative == ".":
+        return Tree(nearest, "")
+    return Tree(nearest, f"{relative}/")
 
 
 def _checked_out(tree: Tree, ref: str) -> str:
@@ -169,16 +175,20 @@ def _list_files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str
     Raises:
         InputError: a file has the name of the folder, or of one that it is in, or a folder that of a file.
     """
-    parts = tree.prefix.rstrip("/").split("/") if tree.prefix else []
+    parts: list[str] = []
+    command = ["ls-tree", "-z", "--full-tree", base]
+    if tree.prefix:
+        parts = tree.prefix.rstrip("/").split("/")
+        command.append(tree.prefix)
     for count in range(1, len(parts) + 1):
         name = "/".join(parts[:count])
         kind = tree.try_git("cat-file", "-t", f"{base}:{name}").stdout.strip()
         if kind not in (b"tree", b""):
             raise InputError(f"--commit: {name} is no folder in {base[:9]}; name another with --to")
     values: dict[str, str] = {}
-    for line in tree.run_git("ls-tree", "-z", "--full-tree", base, *([tree.prefix] if parts else [])).split(b"\0")[:-1]:
-        about, _, path = line.partition(b"\t")
-        _, kind, sha = about.split()
+    for line in tree.run_git(*command).split(b"\0")[:-1]:
+        facts, _, path = line.partition(b"\t")
+        _, kind, sha = facts.split()
         name = os.fsdecode(path).removeprefix(tree.prefix)
         if kind == b"blob":
             values[name] = sha.decode()
@@ -191,19 +201,21 @@ def _make_commit(tree: Tree, base: str, files: Mapping[str, bytes | None], messa
     """Return a commit with these files put over those of another, or removed from it, which no branch knows yet."""
     with tempfile.TemporaryDirectory() as temporary:
         index = str(Path(temporary) / "index")
-        tree.run_git("read-tree", *([base] if base else ["--empty"]), index=index)
+        tree.run_git("read-tree", base or "--empty", index=index)
         lines = []
         for name, content in files.items():
             if content is None:
-                about = b"0 " + b"0" * len(base)  # git's word for a file to be removed
+                entry = b"0 " + b"0" * len(base)  # git's word for a file to be removed
             else:
-                about = b"100644 " + tree.run_git("hash-object", "-w", "--stdin", stdin=content).strip()
-            lines.append(about + b"\t" + os.fsencode(f"{tree.prefix}{name}") + b"\0")
+                entry = b"100644 " + tree.run_git("hash-object", "-w", "--stdin", stdin=content).strip()
+            lines.append(entry + b"\t" + os.fsencode(f"{tree.prefix}{name}") + b"\0")
         tree.run_git("update-index", "--add", "-z", "--index-info", stdin=b"".join(lines), index=index)
         written = tree.run_git("write-tree", index=index).decode().strip()
-    parent = ["-p", base] if base else []
+    command = ["commit-tree", written]
+    if base:
+        command += ["-p", base]
     text = "\n".join(message).encode()
-    return tree.run_git("commit-tree", written, *parent, stdin=text).decode().strip()
+    return tree.run_git(*command, stdin=text).decode().strip()
 
 
 def _summarise_error(stderr: bytes) -> str:
@@ -211,9 +223,7 @@ def _summarise_error(stderr: bytes) -> str:
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
     text = " ".join((fatal or lines or ["it says nothing"])[-1].split())
-    unknown = b"tell me who you are" in stderr or "ident" in text
-    if unknown:
-        mend = "; say who commits with git config user.name and user.email"
-    else:
-        mend = ""
-    return f"{text.removeprefix('fatal: ').removeprefix('error: ')}{mend}"
+    text = text.removeprefix("fatal: ").removeprefix("error: ")
+    if b"tell me who you are" in stderr or "ident" in text:
+        return f"{text}; say who commits with git config user.name and user.email"
+    return text

@@ -45,7 +45,10 @@ class Document:
         tables = self.recipe.model_dump()
         for name, value in self.truncation.items():
             table, _, key = name.rpartition(".")
-            (tables[table] if table else tables)[key] = value
+            if table:
+                tables[table][key] = value
+            else:
+                tables[key] = value
         return Config.model_validate(tables)
 
     @property
@@ -55,8 +58,13 @@ class Document:
 
     def to_tables(self) -> dict[str, Any]:
         """Return plain values, in the order of a file."""
-        values = {"version": VERSION, "recipe": self.recipe.model_dump(), "truncation": dict(self.truncation)}
-        return {**values, "provenance": dict(self.provenance), "results": dict(self.results)}
+        return {
+            "version": VERSION,
+            "recipe": self.recipe.model_dump(),
+            "truncation": dict(self.truncation),
+            "provenance": dict(self.provenance),
+            "results": dict(self.results),
+        }
 
     def to_text(self, form: Format, head: Sequence[str]) -> str:
         """Return the content of a file.
@@ -93,16 +101,16 @@ class Document:
         shape = parts["provenance"].get("input_shape")
         if not isinstance(shape, list) or len(shape) not in (1, 3) or not all(type(side) is int for side in shape):
             raise InputError(f"{source}: provenance.input_shape: write [height, width, channels], or [columns]")
-        found = cls(_parse_recipe(tables["recipe"], source), **parts)
+        document = cls(_parse_recipe(tables["recipe"], source), **parts)
         try:
-            _ = found.trained
+            _ = document.trained
         except (ValidationError, KeyError, TypeError) as exc:
             if isinstance(exc, ValidationError):
                 text = validation_reason(exc.errors()[0])
             else:
                 text = f"no such field: {exc}"
             raise InputError(f"{source}: truncation: {text}") from exc
-        return found
+        return document
 
 
 def list_truncation(recipe: Config, trained: Config) -> dict[str, Any]:
@@ -142,11 +150,10 @@ def parse_document(text: str, form: Format, source: str) -> Document:
     try:
         if form == "json":
             tables: Any = json.loads(text)
+        elif form == "toml":
+            tables = tomllib.loads(text)
         else:
-            if form == "toml":
-                tables = tomllib.loads(text)
-            else:
-                tables = yaml.safe_load(text)
+            tables = yaml.safe_load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as exc:
         raise InputError(f"{source}: not {form.upper()}: {one_line(exc)}") from exc
     return Document.from_tables(tables, source)
@@ -158,7 +165,7 @@ def _parse_recipe(table: Mapping[str, Any], source: str) -> Config:
     except ValidationError as exc:
         error = exc.errors()[0]
         path = [str(part) for part in error["loc"]]
-        place = ".".join(["recipe", *path])
+        place = ".".join(["recipe"] + path)
         tables: dict[str, type[BaseModel]] = {"data": DataConfig, "model": ModelConfig}
         known = tables.get("".join(path[:1]), Config).model_fields
         if error["type"] == "extra_forbidden":
@@ -171,9 +178,8 @@ def _parse_recipe(table: Mapping[str, Any], source: str) -> Config:
 def _flatten_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in tables.items():
-        values |= (
-            {f"{name}.{key}": own_value for key, own_value in value.items()}
-            if isinstance(value, dict)
-            else {name: value}
-        )
+        if isinstance(value, dict):
+            values |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            values[name] = value
     return values

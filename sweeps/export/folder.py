@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from sweeps.errors import InputError
-from sweeps.export.plan import File, Plan, make_plan
+from sweeps.export.plan import File, WritePlan, make_plan
 from sweeps.files import sync_folder, write_new
 
 PARTIAL = ".export-"  # how the names of folders start that hold what is being written
 
 
-def write_folder(folder: Path, wanted: Mapping[str, File], *, force: bool) -> Plan:
+def write_folder(folder: Path, wanted: Mapping[str, File], *, force: bool) -> WritePlan:
     """Write files and their manifest into a folder, which is made if it is not there; remove those they replace.
 
     Raises:
@@ -25,16 +25,16 @@ def write_folder(folder: Path, wanted: Mapping[str, File], *, force: bool) -> Pl
     """
     try:
         with _lock_folder(folder):
-            own_plan = make_plan(wanted, lambda name: read_file(folder, name), str(folder), force=force)
-            if own_plan.files:
-                _write_files(folder, own_plan.files)
+            plan = make_plan(wanted, lambda name: read_file(folder, name), str(folder), force=force)
+            if plan.files:
+                _write_files(folder, plan.files)
     except OSError as exc:
         raise _unwritable(folder, exc) from exc
-    return own_plan
+    return plan
 
 
 def check_folder(folder: Path) -> None:
-    """See whether a folder can be made, if it is not there, before anything costly is done to fill it.
+    """Check that a folder can be made, if it is not there, before anything costly is done to fill it.
 
     Raises:
         InputError: it cannot, or there is something else of its name.
@@ -92,10 +92,14 @@ def _lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _write_files(folder: Path, files: Mapping[str, bytes | None]) -> None:
-    """Into a new folder by giving it its name at last; into one that is there file by file, undone if one fails."""
+    """Write files: a new folder gets its name at last; in one that is there all is undone if one file fails."""
     new = not folder.exists()
-    made = [parent for parent in folder.parents if not parent.exists()] if new else []
-    partial = (folder.parent if new else folder) / f"{PARTIAL}{uuid4().hex}"
+    made: list[Path] = []
+    beside = folder
+    if new:
+        made = [parent for parent in folder.parents if not parent.exists()]
+        beside = folder.parent
+    partial = beside / f"{PARTIAL}{uuid4().hex}"
     try:
         partial.mkdir(parents=True)
         for name, content in files.items():
@@ -108,7 +112,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes | None]) -> None:
         else:
             _move_files(partial, folder, files)
         with suppress(OSError):  # all files have their names by now: an export that says that it failed would be wrong
-            sync_folder(folder.parent if new else folder)
+            sync_folder(beside)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         for path in made:  # those that are in use stay

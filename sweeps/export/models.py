@@ -54,9 +54,9 @@ def describe_models(recipes: Sequence[tuple[Document, Sequence[str] | None]]) ->
             "recipe": document.recipe.model_dump(),
             "trained": document.trained.model_dump(),
             "input_shape": document.input_shape,
-            "about": None if about is None else list(about),
+            "about": lines and list(lines),
         }
-        for document, about in recipes
+        for document, lines in recipes
     ]
     done = subprocess.run(
         [sys.executable, "-c", BUILD],
@@ -69,16 +69,26 @@ def describe_models(recipes: Sequence[tuple[Document, Sequence[str] | None]]) ->
         check=False,
     )
     if done.returncode:
-        arguments = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        last_lines = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        killed = ""
         if done.returncode < 0:
             killed = " (killed: memory may be too small for the full size)"
-        else:
-            killed = ""
-        raise SweepsError(f"the models could not be built{killed}: {arguments[0][:LAST_WORDS]}")
-    return [str(load["error"]) if "error" in load else _describe_model(load) for load in json.loads(done.stdout)]
+        raise SweepsError(f"the models could not be built{killed}: {last_lines[0][:LAST_WORDS]}")
+    return [_read_answer(answer) for answer in json.loads(done.stdout)]
+
+
+def _read_answer(answer: dict[str, Any]) -> Built | str:
+    if "error" in answer:
+        return str(answer["error"])
+    return _describe_model(answer)
 
 
 def _describe_model(values: dict[str, Any]) -> Built:
     others = ("model", "no_model", "because", "module")
-    facts = {key: value for key, value in values.items() if key not in others}
-    return Built(facts, *(values[key] for key in others))
+    return Built(
+        facts={key: value for key, value in values.items() if key not in others},
+        model=values["model"],
+        no_model=values["no_model"],
+        because=values["because"],
+        module=values["module"],
+    )

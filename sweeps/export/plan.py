@@ -9,7 +9,7 @@ from sweeps.errors import InputError
 from sweeps.export import manifest
 from sweeps.export.manifest import Entry
 
-State = Literal["new", "unchanged", "overwritten", "removed"]
+FileState = Literal["new", "unchanged", "overwritten", "removed"]
 REPLACED = "of the export that this one replaces"
 RANKED = re.compile(r"best(_[0-9]+)?")  # names of configurations by their rank
 
@@ -23,7 +23,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WritePlan:
     """What is written and removed.
 
     Attributes:
@@ -32,10 +32,12 @@ class Plan:
     """
 
     files: Mapping[str, bytes | None]
-    states: Mapping[str, State]
+    states: Mapping[str, FileState]
 
 
-def make_plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], where: str, *, force: bool) -> Plan:
+def make_plan(
+    wanted: Mapping[str, File], there: Callable[[str], bytes | None], where: str, *, force: bool
+) -> WritePlan:
     """Compare what is to be exported with what is there.
 
     A configuration's files share their stem. Where one of them is not what the manifest notes, those of that stem that
@@ -51,24 +53,28 @@ def make_plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], 
         InputError: files differ that are there, or are to be removed; the message says why.
     """
     noted = _read_noted(there, where, force)
-    states: dict[str, State] = {}
+    states: dict[str, FileState] = {}
     problems: dict[str, list[str]] = {}
     for name, file in wanted.items():
         content = there(name)
-        same = content == file.content
-        states[name] = "new" if content is None else "unchanged" if same else "overwritten"
-        if content is not None and not same and not force:
-            problems.setdefault(_describe_difference(content, noted.get(name), file.entry), []).append(name)
+        if content is None:
+            states[name] = "new"
+        elif content == file.content:
+            states[name] = "unchanged"
+        else:
+            states[name] = "overwritten"
+            if not force:
+                difference = _describe_difference(content, noted.get(name), file.entry)
+                problems.setdefault(difference, []).append(name)
     lines = [f"{where}: {', '.join(names)}: {text}; --force overwrites" for text, names in problems.items()]
     left = {name: content for name in noted if name not in wanted and (content := there(name)) is not None}
     removed = _list_replaced(left, wanted, noted)
     if removed and not force:
         edited = [name for name in removed if manifest.compute_digest(left[name]) != noted[name].sha256]
+        problem = REPLACED
         if edited:
-            own_name = f"{REPLACED}, and edited since ({', '.join(edited)})"
-        else:
-            own_name = REPLACED
-        lines.append(f"{where}: {', '.join(removed)}: {own_name}; --force removes")
+            problem = f"{REPLACED}, and edited since ({', '.join(edited)})"
+        lines.append(f"{where}: {', '.join(removed)}: {problem}; --force removes")
     if lines:
         raise InputError("\n".join(lines))
     states |= dict.fromkeys(removed, "removed")
@@ -81,7 +87,7 @@ def make_plan(wanted: Mapping[str, File], there: Callable[[str], bytes | None], 
     listed = manifest.format_manifest(entries).encode()
     if files or there(manifest.NAME) != listed:
         files[manifest.NAME] = listed
-    return Plan(files, states)
+    return WritePlan(files, states)
 
 
 def _read_noted(there: Callable[[str], bytes | None], where: str, force: bool) -> dict[str, Entry]:

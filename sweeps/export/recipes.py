@@ -36,13 +36,14 @@ RESULTS = (
     store.BEST_VALUE,
     store.BEST_STEP,
     store.BEST_EPOCH,
+    store.CHANCE_TOP1,
 )
 
 
-def files(
+def make_files(
     study: Study, space: Space, chosen: Sequence[ExportedTrial], store_url: str, form: Format, *, module: bool
 ) -> tuple[dict[str, File], list[str]]:
-    """Everything that is written of some trials, but for the manifest; and what a person should know of it.
+    """Return all files of some trials, without the manifest; and what a person should know of them.
 
     Args:
         store_url: without its password.
@@ -51,89 +52,101 @@ def files(
     Raises:
         InputError: a recipe cannot be had at full size, or cannot be built.
     """
-    drafts = [_draft(study, space, own_trial) for own_trial in chosen]
-    built = models.describe_models([(draft, about(draft) if module else None) for draft in drafts])
-    values: dict[str, File] = {}
-    if space.full is not None:
-        names = []
-    else:
-        names = [NO_FULL_SIZE.format(space.name)]
+    drafts = [_draft_document(study, space, trial) for trial in chosen]
+    requests: list[tuple[Document, list[str] | None]] = [(draft, None) for draft in drafts]
+    if module:
+        requests = [(draft, describe_recipe(draft)) for draft in drafts]
+    built = models.describe_models(requests)
+    files: dict[str, File] = {}
+    remarks = []
+    if space.full is None:
+        remarks.append(NO_FULL_SIZE.format(space.name))
     for trial, draft, made in zip(chosen, drafts, built, strict=True):
         if isinstance(made, str):
             raise InputError(f"trial {trial.trial.number}: {made}")
-        document = _complete(draft, made)
-        names += [f"{trial.name}: {note}" for note in document.provenance.get("notes", []) if note not in names]
-        names += [f"{trial.name}: {made.because}"] if made.because else []
-        texts = {f"{trial.name}.{form}": document.to_text(form, head(document, f"{trial.name}.{form}"))}
-        texts |= {f"{trial.name}.model.json": made.model} if made.model is not None else {}
-        texts |= {f"{trial.name}.py": made.module} if made.module is not None else {}
+        document = _complete_document(draft, made)
+        notes = document.provenance.get("notes", [])
+        remarks += [f"{trial.name}: {note}" for note in notes if note not in remarks]
+        if made.because:
+            remarks.append(f"{trial.name}: {made.because}")
+        recipe_name = f"{trial.name}.{form}"
+        texts = {recipe_name: document.to_text(form, make_comment(document, recipe_name))}
+        if made.model is not None:
+            texts[f"{trial.name}.model.json"] = made.model
+        if made.module is not None:
+            texts[f"{trial.name}.py"] = made.module
         for name, text in texts.items():
             content = text.encode()
             entry = Entry(manifest.compute_digest(content), space.name, trial.trial.number, store_url)
-            values[name] = File(content, entry)
-    return values, names
+            files[name] = File(content, entry)
+    return files, remarks
 
 
-def about(document: Document) -> list[str]:
-    """Return what a recipe is, in lines for people: of which trial, how well it did, what was truncated in it."""
+def describe_recipe(document: Document) -> list[str]:
+    """Return lines for people on a recipe: of which trial it is, how well that did, what was truncated."""
     provenance = document.provenance
     results = document.results
     line = f"Trial {provenance['trial']} of study {provenance['study']!r}: {results['fate']}"
     if "value" in results:
-        line += f", {_shown(results, results['value'])}"
+        line += f", {_format_result(results, results['value'])}"
     if results.get(store.CHANCE_TOP1) is not None:
         line += f" (guessing: top-1 {results[store.CHANCE_TOP1]:.2%})"
     lines = [f"{line}."]
     runs = results.get("runs", {})
     if runs and (runs["n"] > 1 or runs["study"] != provenance["study"]):
-        ends = [_shown(results, runs[end], "") for end in ("low", "high") if end in runs]  # none of equal values
-        if ends:
-            interval = f", 95 % interval {' to '.join(ends)}"
-        else:
-            interval = ""
+        interval = ""
+        if "low" in runs:  # not of equal values
+            low = _format_result(results, runs["low"], "")
+            high = _format_result(results, runs["high"], "")
+            interval = f", 95 % interval {low} to {high}"
         if runs["n"] > 1:
             of = f"{runs['n']} runs in {runs['study']!r}: mean"
         else:
             of = f"One run in {runs['study']!r}:"
-        lines.append(f"{of} {_shown(results, runs['mean'])}{interval}.")
+        lines.append(f"{of} {_format_result(results, runs['mean'])}{interval}.")
     changes = [
         f"    {name} = {json.dumps(value)}, here {json.dumps(document.recipe.get_value(name))}"
         for name, value in document.truncation.items()
     ]
-    lines += ["", "The trial was truncated:", *changes] if changes else []
-    training = f"Its training is {_passes(document.recipe)}"
+    if changes:
+        lines += ["", "The trial was truncated:"] + changes
+    training = f"Its training is {_describe_length(document.recipe)}"
     if not changes:
-        return [*lines, "", f"{OWN_SIZE}.", f"{training}."]
-    return [*lines, "", f"{training}; in the trial {_passes(document.trained)}."]
+        return lines + ["", f"{OWN_SIZE}.", f"{training}."]
+    return lines + ["", f"{training}; in the trial {_describe_length(document.trained)}."]
 
 
-def _passes(config: Config) -> str:
+def _describe_length(config: Config) -> str:
     """Return how long a training is; a source may have fewer images than are asked for."""
     passes = config.steps * config.batch_size / config.data.images
     return f"{config.steps:,} steps of {config.batch_size:,}, {passes:.3g} passes over {config.data.images:,}"
 
 
-def head(document: Document, name: str) -> list[str]:
+def make_comment(document: Document, name: str) -> list[str]:
     """Return the comment at the top of a recipe's file."""
     usage = f'sweeps.load("{name}").compile() is its Keras model, ready for fit'
     written = "Written by `sweeps export`, which does not overwrite what was changed by hand."
     if not document.truncation:
-        return [*about(document), "", f"{usage}.", written]
-    return [*about(document), "", f"{usage}; with as_trained=True at the size that the", f"trial had. {written}"]
+        return describe_recipe(document) + ["", f"{usage}.", written]
+    usage_as_trained = [f"{usage}; with as_trained=True at the size that the", f"trial had. {written}"]
+    return describe_recipe(document) + [""] + usage_as_trained
 
 
-def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
+def _draft_document(study: Study, space: Space, chosen: ExportedTrial) -> Document:
     """Return a recipe's file, but for what Keras says of its models."""
     trained = chosen.trial.config
-    assert trained is not None  # `numbered` and `best` see to it
+    assert trained is not None  # `select_best` and `select_numbered` see to it
     try:
         recipe = space.at_full_size(trained)
     except ValidationError as exc:
         raise InputError(
             f"trial {chosen.trial.number} of {space.name!r} has no full size: {validation_reason(exc.errors()[0])}"
         ) from exc
-    notes = [NO_FULL_SIZE.format(space.name)] if space.full is None else []
-    notes += [chosen.warning] if chosen.warning else []
+    notes = []
+    if space.full is None:
+        notes.append(NO_FULL_SIZE.format(space.name))
+    if chosen.warning:
+        notes.append(chosen.warning)
     provenance: dict[str, Any] = {
         "study": space.name,
         "trial": chosen.trial.number,
@@ -143,11 +156,12 @@ def _draft(study: Study, space: Space, chosen: ExportedTrial) -> Document:
     }
     names = (store.DATA_DIGEST, store.INPUT_SHAPE, store.GPU, store.VERSIONS)
     provenance |= {name: chosen.attributes[name] for name in names if name in chosen.attributes}
-    provenance |= {"notes": notes} if notes else {}
-    return Document(recipe, list_truncation(recipe, trained), provenance, _results(space, chosen))
+    if notes:
+        provenance["notes"] = notes
+    return Document(recipe, list_truncation(recipe, trained), provenance, _collect_results(space, chosen))
 
 
-def _results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:
+def _collect_results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:
     trial = chosen.trial
     attributes = chosen.attributes
     values: dict[str, Any] = {"objective": space.objective}
@@ -159,11 +173,13 @@ def _results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:
         store.STEPS: trial.steps,
         store.SECONDS: trial.seconds,
     }
-    values |= {name: attributes[name] for name in (*RESULTS, store.CHANCE_TOP1) if name in attributes}
-    return values | ({"runs": _runs(chosen.runs)} if chosen.runs else {})
+    values |= {name: attributes[name] for name in RESULTS if name in attributes}
+    if chosen.runs is not None:
+        values["runs"] = _describe_runs(chosen.runs)
+    return values
 
 
-def _runs(runs: Configuration) -> dict[str, Any]:
+def _describe_runs(runs: Configuration) -> dict[str, Any]:
     values = {
         "study": runs.study,
         "n": len(runs.values),
@@ -177,15 +193,18 @@ def _runs(runs: Configuration) -> dict[str, Any]:
     return values | {"spread": runs.spread, "low": interval[0], "high": interval[1]}
 
 
-def _complete(draft: Document, built: models.Built) -> Document:
+def _complete_document(draft: Document, built: models.Built) -> Document:
     """Return the document with what Keras says of its models."""
-    notes = [*draft.provenance.get("notes", [])]
-    notes += [f"there is no model.json: {built.no_model}"] if built.model is None else []
-    values = {name: value for name, value in draft.provenance.items() if name != "notes"} | built.facts
-    return replace(draft, provenance=values | ({"notes": notes} if notes else {}))
+    notes = list(draft.provenance.get("notes", []))
+    if built.model is None:
+        notes.append(f"there is no model.json: {built.no_model}")
+    provenance = {name: value for name, value in draft.provenance.items() if name != "notes"} | built.facts
+    if notes:
+        provenance["notes"] = notes
+    return replace(draft, provenance=provenance)
 
 
-def _shown(results: Mapping[str, Any], value: float, name: str | None = None) -> str:
+def _format_result(results: Mapping[str, Any], value: float, name: str | None = None) -> str:
     objective = results["objective"]
     if name is None:
         text = objective

@@ -15,6 +15,7 @@ from sweeps.analysis.summary import format_objective
 from sweeps.errors import InputError
 from sweeps.space.space import Space
 from sweeps.trials import FinishedTrial
+from sweeps.wording import count_noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,10 @@ class ExportedTrial:
     Attributes:
         name: of its files, without their endings.
         attributes: the trial's, in the store.
-        value: the objective at its last look.
+        value: the objective at its last reading.
         runs: what the configuration was ranked by, in this study or in one that confirms it; None where the trial was
             named.
-        words: what a person is told of it.
+        description: what a person is told of it.
         warning: what speaks against it; empty if nothing.
     """
 
@@ -36,11 +37,11 @@ class ExportedTrial:
     attributes: Mapping[str, Any]
     value: float | None
     runs: Configuration | None
-    words: str
+    description: str
     warning: str = ""
 
 
-def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[list[ExportedTrial], list[str]]:
+def select_best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[list[ExportedTrial], list[str]]:
     """Return the best configurations, those that were confirmed first; each by its first run that learned.
 
     Returns:
@@ -50,32 +51,35 @@ def best(storage: RDBStorage, study: Study, space: Space, count: int) -> tuple[l
         InputError: nothing learned.
     """
     trials = study.get_trials(deepcopy=False)
-    configurations = ranking.rank_configurations(space, store.finished_trials(trials))
-    own = [configuration for configuration in configurations if configuration.learned]
-    if not own:
-        done = len(store.finished_trials(trials))
+    finished = store.finished_trials(trials)
+    configurations = ranking.rank_configurations(space, finished)
+    learners = [configuration for configuration in configurations if configuration.learned]
+    if not learners:
         raise InputError(
-            f"study {space.name!r}: none of its {done} finished trials learned, so that there is no best; "
+            f"study {space.name!r}: none of its {len(finished)} finished trials learned, so that there is no best; "
             "--trial N exports a trial all the same"
         )
-    reruns = _reruns(storage, space)
-    confirmed = ranking.find_deciding(configurations, reruns)
-    runs = _in_order(own, confirmed)
-    weak = [(rerun.study, why) for rerun in reruns if (why := ranking.describe_weakness(configurations, rerun))]
-    lines = [f"{name!r} does not decide: {why}" for name, why in weak]
-    lines += _lines(space, confirmed, own, runs[:count])
-    if not runs:
+    reruns = _read_reruns(storage, space)
+    deciding = ranking.find_deciding(configurations, reruns)
+    ranked = _rank_learners(learners, deciding)
+    weaknesses = {rerun.study: ranking.describe_weakness(configurations, rerun) for rerun in reruns}
+    lines = [f"{name!r} does not decide: {weakness}" for name, weakness in weaknesses.items() if weakness]
+    if deciding is not None:
+        lines += _describe_choice(space, deciding, learners, ranked[:count])
+    if not ranked:
         raise InputError(f"study {space.name!r}: {'; '.join(lines)}; --trial N exports a trial all the same")
-    chosen = [
-        _chosen("best" if rank == 1 else f"best_{rank}", _learner(run), trials, space, found)
-        for rank, (run, found) in enumerate(runs[:count], 1)
-    ]
-    if len(runs) < count:
-        lines.append(f"{count} asked for; {len(runs)} configuration{'s' if len(runs) > 1 else ''} learned")
-    return chosen, lines
+    exported = []
+    for rank, (configuration, runs) in enumerate(ranked[:count], 1):
+        name = "best"
+        if rank > 1:
+            name = f"best_{rank}"
+        exported.append(_make_exported(name, _first_learner(configuration), trials, space, runs))
+    if len(ranked) < count:
+        lines.append(f"{count} asked for; {count_noun(len(ranked), 'configuration')} learned")
+    return exported, lines
 
 
-def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[ExportedTrial]:
+def select_numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[ExportedTrial]:
     """Return the trials of these numbers, dead ones too.
 
     Raises:
@@ -91,10 +95,11 @@ def numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[Exporte
         if not {store.CONFIG, store.INPUT_SHAPE} <= trials[number].user_attrs.keys():
             why = finished[number].reason or "nobody knows why"
             raise InputError(f"trial {number} of {space.name!r} never got as far as its data: {why}")
-    return [_chosen(f"trial_{number}", finished[number], trials, space, None) for number in dict.fromkeys(numbers)]
+    unique = dict.fromkeys(numbers)
+    return [_make_exported(f"trial_{number}", finished[number], trials, space, None) for number in unique]
 
 
-def _chosen(
+def _make_exported(
     name: str, trial: FinishedTrial, trials: Sequence[FrozenTrial], space: Space, runs: Configuration | None
 ) -> ExportedTrial:
     attributes = trials[trial.number].user_attrs
@@ -104,70 +109,98 @@ def _chosen(
             "did not note them; run the study again"
         )
     value = ranking.get_score(space, trial)
-    text = f"trial {trial.number}: {trial.fate}"
+    description = f"trial {trial.number}: {trial.fate}"
     if value is not None:
-        text += f", {space.measure.title} {format_objective(space.objective, value)}"
-    if trial.learned:
-        dead = ""
-    else:
-        dead = f"did not learn: {trial.reason or trial.fate}"
-    return ExportedTrial(name, trial, attributes, value, runs, text, dead)
+        description += f", {space.measure.title} {format_objective(space.objective, value)}"
+    warning = ""
+    if not trial.learned:
+        warning = f"did not learn: {trial.reason or trial.fate}"
+    return ExportedTrial(
+        name=name,
+        trial=trial,
+        attributes=attributes,
+        value=value,
+        runs=runs,
+        description=description,
+        warning=warning,
+    )
 
 
-def _learner(configuration: Configuration) -> FinishedTrial:
+def _first_learner(configuration: Configuration) -> FinishedTrial:
     return next(trial for trial in configuration.trials if trial.learned)
 
 
-def _in_order(own: Sequence[Configuration], confirmed: Rerun | None) -> list[tuple[Configuration, Configuration]]:
-    """Return the study's configurations that learned, confirmed ones first and in their order there."""
-    of = {trial.number: configuration for configuration in own for trial in configuration.trials}
-    again = confirmed.candidates if confirmed else {}
-    first = [
-        (of[number], own_configuration)
-        for number, own_configuration in again.items()
-        if confirmed and number in of and own_configuration.learned
-    ]
-    known = {id(of[number]) for number in again if number in of}
-    return first + [(configuration, configuration) for configuration in own if id(configuration) not in known]
+def _by_trial(configurations: Sequence[Configuration]) -> dict[int, Configuration]:
+    """Return the configuration of each trial, by the trial's number."""
+    return {trial.number: configuration for configuration in configurations for trial in configuration.trials}
 
 
-def _reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
+def _rank_learners(
+    learners: Sequence[Configuration], deciding: Rerun | None
+) -> list[tuple[Configuration, Configuration]]:
+    """Return the study's configurations that learned, each with the runs that it is ranked by.
+
+    Those that were run again come first, in the order of their ranks there; those that did not learn there are left
+    out.
+    """
+    if deciding is None:
+        return [(configuration, configuration) for configuration in learners]
+    by_trial = _by_trial(learners)
+    ranked = []
+    run_again = set()
+    for number, runs in deciding.candidates.items():
+        if number in by_trial:
+            run_again.add(by_trial[number].trials[0].number)
+            if runs.learned:
+                ranked.append((by_trial[number], runs))
+    others = [configuration for configuration in learners if configuration.trials[0].number not in run_again]
+    return ranked + [(configuration, configuration) for configuration in others]
+
+
+def _read_reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
     """Return the studies that ran candidates again, those of which some run has finished."""
     reruns = [
-        ranking.collect_reruns(its, study.get_trials(deepcopy=False))
-        for study, its in ranking.list_confirmations(storage, space.name)
+        ranking.collect_reruns(its_space, study.get_trials(deepcopy=False))
+        for study, its_space in ranking.list_confirmations(storage, space.name)
     ]
     return [rerun for rerun in reruns if rerun.candidates]
 
 
-def _lines(
+def _describe_choice(
     space: Space,
-    confirmed: Rerun | None,
-    own: Sequence[Configuration],
-    chosen: Sequence[tuple[Configuration, Configuration]],
+    deciding: Rerun,
+    learners: Sequence[Configuration],
+    ranked: Sequence[tuple[Configuration, Configuration]],
 ) -> list[str]:
-    """Return how confirmations decided, in sentences."""
-    if confirmed is None:
-        return []
-    most = max(len(candidate.trials) for candidate in confirmed.candidates.values())
-    if most > 1:
-        seeds = f"{most} seeds"
-    else:
+    """Return how a confirmation decided, in sentences."""
+    lines = []
+    confirmed = []
+    unconfirmed = []
+    for configuration, runs in ranked:
+        number = _first_learner(configuration).number
+        if runs.study == deciding.study:
+            confirmed.append(f"trial {number}, {_format_mean(space, runs)}")
+        else:
+            unconfirmed.append(str(number))
+    if confirmed:
         seeds = "one seed, which says nothing of how much seeds matter,"
-    again = [(own_configuration, runs) for own_configuration, runs in chosen if runs.study == confirmed.study]
-    parts = [f"trial {_learner(this_configuration).number}, {_mean(space, runs)}" for this_configuration, runs in again]
-    lines = [f"confirmed with {seeds} in {confirmed.study!r}: {'; '.join(parts)}"] if parts else []
-    if rest := [str(_learner(each).number) for each, runs in chosen if runs.study != confirmed.study]:
-        lines.append(f"not run again: trial{'s' if len(rest) > 1 else ''} {', '.join(rest)}")
-    of = {trial.number: each for each in own for trial in each.trials}
-    for number, configuration in confirmed.candidates.items():
-        if number in of and not configuration.learned:
-            runs = f"{len(configuration.trials)} run{'s' if len(configuration.trials) > 1 else ''}"
-            lines.append(f"left out: trial {number}, since none of its {runs} in {confirmed.study!r} learned")
+        most = max(len(candidate.trials) for candidate in deciding.candidates.values())
+        if most > 1:
+            seeds = f"{most} seeds"
+        lines.append(f"confirmed with {seeds} in {deciding.study!r}: {'; '.join(confirmed)}")
+    if len(unconfirmed) == 1:
+        lines.append(f"not run again: trial {unconfirmed[0]}")
+    elif unconfirmed:
+        lines.append(f"not run again: trials {', '.join(unconfirmed)}")
+    by_trial = _by_trial(learners)
+    for number, candidate in deciding.candidates.items():
+        if number in by_trial and not candidate.learned:
+            runs_there = count_noun(len(candidate.trials), "run")
+            lines.append(f"left out: trial {number}, since none of its {runs_there} in {deciding.study!r} learned")
     return lines
 
 
-def _mean(space: Space, configuration: Configuration) -> str:
+def _format_mean(space: Space, configuration: Configuration) -> str:
     interval = configuration.compute_interval()
     text = f"{space.measure.title} {format_objective(space.objective, configuration.mean)}"
     if interval is None:

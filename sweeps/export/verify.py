@@ -20,15 +20,16 @@ Find = Callable[[str], Study | str]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """One thing that was compared.
 
     Attributes:
         fine: whether it is as it was exported; None where nothing could be compared.
+        result: what the comparison says, for people.
     """
 
     name: str
     fine: bool | None
-    words: str
+    result: str
 
 
 def check_export(path: Path, find: Find) -> list[Check]:
@@ -48,10 +49,11 @@ def check_export(path: Path, find: Find) -> list[Check]:
     contents = {name: _read_file(path, name) for name in entries}
     checks = [_check_digest(name, entries[name], contents[name]) for name in entries]
     documents: dict[str, Document] = {}
-    for name, own_content in contents.items():
-        if _is_recipe(name) and own_content is not None:
+    for name, recipe in contents.items():
+        if _is_recipe(name) and recipe is not None:
+            text = recipe.decode(errors="replace")
             try:
-                documents[name] = parse_document(own_content.decode(errors="replace"), FORMATS[Path(name).suffix], name)
+                documents[name] = parse_document(text, FORMATS[Path(name).suffix], name)
             except InputError as exc:
                 checks.append(Check(name, False, str(exc).removeprefix(f"{name}: ")))
     for name, built in _build_models(documents, contents).items():
@@ -77,8 +79,9 @@ def _is_recipe(name: str) -> bool:
 def _check_digest(name: str, entry: Entry, content: bytes | None) -> Check:
     if content is None:
         return Check(name, False, "cannot be read, or is not there any more")
-    same = manifest.compute_digest(content) == entry.sha256
-    return Check(name, same, "as it was exported" if same else "edited since the export")
+    if manifest.compute_digest(content) == entry.sha256:
+        return Check(name, True, "as it was exported")
+    return Check(name, False, "edited since the export")
 
 
 def _build_models(
@@ -89,8 +92,10 @@ def _build_models(
     values: dict[str, models.Built | str] = {}
     for name, document in documents.items():
         try:
-            module = contents.get(f"{Path(name).stem}.py")
-            wanted[name] = (document, None if module is None else recipes.about(document))
+            comment = None
+            if contents.get(f"{Path(name).stem}.py") is not None:
+                comment = recipes.describe_recipe(document)
+            wanted[name] = (document, comment)
         except (KeyError, TypeError, ValueError) as exc:
             values[name] = f"its provenance or results are incomplete: {exc}"
     return values | dict(zip(wanted, models.describe_models(list(wanted.values())), strict=True))
@@ -106,49 +111,57 @@ def _compare_model(
     module = contents.get(f"{stem}.py")
     model = contents.get(f"{stem}.model.json")
     noted = {key: document.provenance.get(key) for key in built.facts}
-    other = [f"{key} {noted[key]}, here {value}" for key, value in built.facts.items() if value != noted[key]]
+    differences = [f"{key} {noted[key]}, here {value}" for key, value in built.facts.items() if value != noted[key]]
     if document.trained.digest() != document.provenance.get(store.CONFIG_DIGEST):
-        other.append("recipe and truncation are not those of the trial")
-    words = f"builds {built.facts['parameters']:,} parameters; the trial's weights start the same"
-    checks = [Check(name, False, this_name) for this_name in other] or [Check(name, True, words)]
+        differences.append("recipe and truncation are not those of the trial")
+    checks = [Check(name, False, difference) for difference in differences]
+    if not differences:
+        parameters = built.facts["parameters"]
+        checks.append(Check(name, True, f"builds {parameters:,} parameters; the trial's weights start the same"))
     if model is not None and built.model is None:
         checks.append(Check(f"{stem}.model.json", None, f"not compared: {built.because}"))
-    pairs = [(f"{stem}.model.json", model, built.model), (f"{stem}.py", module, built.module)]
-    for own_name, content, text in pairs:
-        if content is not None and text is not None:
-            same = content == text.encode()
-            checks.append(
-                Check(own_name, same, f"this code {'writes the same' if same else 'would write it otherwise'}")
-            )
+    for file_name, content, text in (
+        (f"{stem}.model.json", model, built.model),
+        (f"{stem}.py", module, built.module),
+    ):
+        if content is None or text is None:
+            continue
+        if content == text.encode():
+            checks.append(Check(file_name, True, "this code writes the same"))
+        else:
+            checks.append(Check(file_name, False, "this code would write it otherwise"))
     return checks
 
 
 def _compare_with_store(name: str, document: Document, find: Find) -> Check:
     """Return what the store says of the trial."""
     number = document.provenance.get("trial")
-    study = str(document.provenance.get("study"))
-    own_study = find(study)
-    if isinstance(own_study, str):
-        return Check(name, None, f"not compared with the store: {own_study}")
-    trials = own_study.get_trials(deepcopy=False)
+    study_name = str(document.provenance.get("study"))
+    study = find(study_name)
+    if isinstance(study, str):
+        return Check(name, None, f"not compared with the store: {study}")
+    trials = study.get_trials(deepcopy=False)
     if not isinstance(number, int) or not 0 <= number < len(trials):
-        return Check(name, False, f"the store has no trial {number} of {study!r}")
-    other = _list_differences(own_study, trials[number], document)
-    return Check(name, not other, "; ".join(other) or f"the store says the same of trial {number} of {study!r}")
+        return Check(name, False, f"the store has no trial {number} of {study_name!r}")
+    differences = _list_differences(study, trials[number], document)
+    if differences:
+        return Check(name, False, "; ".join(differences))
+    return Check(name, True, f"the store says the same of trial {number} of {study_name!r}")
 
 
 def _list_differences(study: Study, trial: FrozenTrial, document: Document) -> list[str]:
     digest = trial.user_attrs.get(store.CONFIG_DIGEST)
     noted = document.provenance.get(store.CONFIG_DIGEST)
-    values = [
-        ranking.get_score(store.space_of(study), finished_trial) for finished_trial in store.finished_trials([trial])
-    ] or [None]
-    other = []
+    score = None
+    for finished in store.finished_trials([trial]):
+        score = ranking.get_score(store.space_of(study), finished)
+    differences = []
     if digest != noted:
-        other.append(f"its config_digest is {noted}, in the store {digest}")
-    if values[0] != document.results.get("value"):
-        other.append(f"its value is {document.results.get('value')}, in the store {values[0]}")
-    return other
+        differences.append(f"its config_digest is {noted}, in the store {digest}")
+    value = document.results.get("value")
+    if score != value:
+        differences.append(f"its value is {value}, in the store {score}")
+    return differences
 
 
 def find_in(storage_url: str) -> Find:

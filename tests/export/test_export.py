@@ -141,11 +141,11 @@ def learners(study: optuna.Study) -> list[int]:
 
 def test_the_best_learners_are_chosen_and_named(base: Made) -> None:
     storage, study, space = base
-    chosen, lines = select.best(storage, study, space, 9)
+    chosen, lines = select.select_best(storage, study, space, 9)
     assert [each.trial.number for each in chosen] == learners(study)
     assert [each.name for each in chosen] == ["best", "best_2", "best_3", "best_4"]
     assert lines == ["9 asked for; 4 configurations learned"]
-    assert select.best(storage, study, space, 2) == (chosen[:2], [])
+    assert select.select_best(storage, study, space, 2) == (chosen[:2], [])
 
 
 def test_where_candidates_ran_again_that_ranking_decides_and_the_costliest_of_several(base: Made) -> None:
@@ -158,7 +158,7 @@ def test_where_candidates_ran_again_that_ranking_decides_and_the_costliest_of_se
         of.setdefault(trial.params["candidate"], []).append(trial.user_attrs[store.TOP1])
     order = sorted(of, key=lambda number: -mean(of[number]))
     dead = order.pop()
-    chosen, lines = select.best(storage, study, space, 9)
+    chosen, lines = select.select_best(storage, study, space, 9)
     assert [each.trial.number for each in chosen] == order != learners(study)[:3]
     runs = chosen[0].runs
     assert runs is not None
@@ -184,11 +184,11 @@ def test_where_candidates_ran_again_that_ranking_decides_and_the_costliest_of_se
 def test_runs_again_that_say_no_more_than_the_study_do_not_decide(base: Made, scale: str, seeds: int, why: str) -> None:
     storage, study, space = base
     again = confirmed(base, scale, seconds=900.0, seeds=seeds)
-    chosen, lines = select.best(storage, study, space, 4)
+    chosen, lines = select.select_best(storage, study, space, 4)
     assert [each.trial.number for each in chosen] == learners(study)
     assert re.fullmatch(rf"'{re.escape(again.study_name)}' does not decide: (its runs are )?{why}.*", lines[0])
     surer = confirmed(base, "2", seconds=20.0)
-    (best,), lines = select.best(storage, study, space, 1)
+    (best,), lines = select.select_best(storage, study, space, 1)
     assert best.runs is not None
     assert best.runs.study == surer.study_name
     assert lines[0].startswith(f"'{again.study_name}' does not decide")
@@ -198,10 +198,10 @@ def test_runs_again_that_say_no_more_than_the_study_do_not_decide(base: Made, sc
 def test_a_longer_run_with_one_seed_decides_and_is_told_in_the_file(base: Made) -> None:
     storage, study, space = base
     again = confirmed(base, "4", seconds=60.0, seeds=1)
-    (best,), lines = select.best(storage, study, space, 1)
+    (best,), lines = select.select_best(storage, study, space, 1)
     assert best.trial.number != learners(study)[0]
     assert lines[0].startswith("confirmed with one seed, which says nothing of how much seeds matter, in 'base-con")
-    files, _ = recipes.files(study, space, [best], "sqlite:///sweeps.db", "toml", module=False)
+    files, _ = recipes.make_files(study, space, [best], "sqlite:///sweeps.db", "toml", module=False)
     value = max(trial.user_attrs[store.TOP1] for trial in again.trials)
     assert f"# One run in 'base-confirm-4x': top-1 {value:.2%}.\n" in files["best.toml"].content.decode()
 
@@ -212,7 +212,7 @@ def test_a_single_candidate_that_ran_again_is_known_too(base: Made) -> None:
     text = candidates.study_text(space, [last], 2, candidates.apply_scale("1", space))
     again = store.create_study(storage, file.parse_space(text), text, [])
     fakes.work(storage, again, graded)
-    chosen, lines = select.best(storage, study, space, 2)
+    chosen, lines = select.select_best(storage, study, space, 2)
     assert [each.trial.number for each in chosen] == [last.trials[0].number, learners(study)[0]]
     assert lines[0].startswith("confirmed with 2 seeds in 'base-confirm-1x': trial ")
     assert lines[1] == f"not run again: trial {learners(study)[0]}"
@@ -221,7 +221,7 @@ def test_a_single_candidate_that_ran_again_is_known_too(base: Made) -> None:
 def test_of_several_seeds_the_first_that_learned_stands_for_all(tmp_path: Path) -> None:
     text = BASE.replace("learning_rate = [0.001, 0.002]", "learning_rate = 0.001\nreplicate = [0, 1]")
     storage, study, space = made(f"sqlite:///{tmp_path}/sweeps.db", text)
-    (first, _), _ = select.best(storage, study, space, 2)
+    (first, _), _ = select.select_best(storage, study, space, 2)
     runs = [trial for trial in study.trials if trial.params["activation"] == "selu"]
     assert first.trial.number == runs[0].number
     assert first.runs is not None
@@ -232,21 +232,21 @@ def test_where_nothing_learned_there_is_no_best(tmp_path: Path) -> None:
     text = BASE.replace('["selu", "elu", "tanh"]', '"tanh"').replace("constraint = ", "# ")
     storage, study, space = made(f"sqlite:///{tmp_path}/sweeps.db", text)
     with pytest.raises(InputError, match=r"study 'base': none of its 6 finished trials learned.*--trial N exports"):
-        select.best(storage, study, space, 1)
+        select.select_best(storage, study, space, 1)
 
 
 def test_a_trial_by_its_number_may_be_dead_but_must_have_been_trained(base: Made) -> None:
     storage, study, space = base
     dead = next(trial.number for trial in study.trials if trial.params["activation"] == "tanh")
-    chosen = select.numbered(study, space, [dead, learners(study)[0], dead])
+    chosen = select.select_numbered(study, space, [dead, learners(study)[0], dead])
     assert [each.name for each in chosen] == [f"trial_{dead}", f"trial_{learners(study)[0]}"]
     assert chosen[0].warning.startswith("did not learn: ")
     assert chosen[1].warning == ""
     with pytest.raises(InputError, match=r"study 'base' has no trial 6; its trials are 0 to 5"):
-        select.numbered(study, space, [6])
+        select.select_numbered(study, space, [6])
     study.ask()
     with pytest.raises(InputError, match=r"trial 6 of 'base' has not ended, or was given up"):
-        select.numbered(study, space, [6])
+        select.select_numbered(study, space, [6])
     failed = store.create_study(storage, file.parse_space(PLAIN), PLAIN, [])
 
     def no_data(config: object, holdout_images: int) -> Arrays:
@@ -255,7 +255,7 @@ def test_a_trial_by_its_number_may_be_dead_but_must_have_been_trained(base: Made
     with pytest.raises(Exception, match="trials in a row failed"):
         fakes.work(storage, failed, graded, no_data)
     with pytest.raises(InputError, match=r"trial 0 of 'plain' never got as far as its data: OSError: no such file"):
-        select.numbered(failed, file.parse_space(PLAIN), [0])
+        select.select_numbered(failed, file.parse_space(PLAIN), [0])
 
 
 # The command; it says so if it held what is heavy.

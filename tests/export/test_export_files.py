@@ -17,7 +17,7 @@ import servers
 from sweeps.errors import InputError, SweepsError
 from sweeps.export import branch, folder, manifest
 from sweeps.export.manifest import Entry
-from sweeps.export.plan import File, Plan
+from sweeps.export.plan import File, WritePlan
 
 NOBODY = 65534
 
@@ -32,7 +32,7 @@ def file(content: str, trial: int = 7) -> File:
     return File(data, Entry(sha256(data).hexdigest(), "study", trial, "sqlite:///x.db"))
 
 
-def write(path: Path, force: bool = False, **contents: str) -> Plan:
+def write(path: Path, force: bool = False, **contents: str) -> WritePlan:
     return folder.write_folder(path, files(**contents), force=force)
 
 
@@ -58,7 +58,7 @@ def test_the_same_again_writes_nothing(tmp_path: Path) -> None:
     for each in (tmp_path / "out").iterdir():
         os.utime(each, (1, 1))
     os.utime(tmp_path / "out", (1, 1))
-    assert write(tmp_path / "out", best_toml="x") == Plan({}, {"best.toml": "unchanged"})
+    assert write(tmp_path / "out", best_toml="x") == WritePlan({}, {"best.toml": "unchanged"})
     assert {each.stat().st_mtime for each in (tmp_path / "out", *(tmp_path / "out").iterdir())} == {1}
 
 
@@ -123,7 +123,7 @@ def test_what_is_left_of_a_replaced_configuration_is_removed_by_force_alone(tmp_
 
 
 def test_lower_ranks_of_a_ranking_that_has_changed_do_not_stay(tmp_path: Path) -> None:
-    def export(best: int, *others: int, force: bool = False) -> Plan:
+    def export(best: int, *others: int, force: bool = False) -> WritePlan:
         ranks = {"best.toml": best, **{f"best_{rank}.toml": trial for rank, trial in enumerate(others, 2)}}
         files = {name: file(f"trial {trial}", trial=trial) for name, trial in ranks.items()}
         return folder.write_folder(tmp_path, files, force=force)

@@ -141,7 +141,7 @@ def test_sweeps_is_imported_without_keras_and_without_the_store() -> None:
 def test_equal_values_of_seeds_are_told_without_an_interval() -> None:
     runs = {"study": "b", "n": 2, "learned": 2, "mean": 0.5, "values": [0.5, 0.5]}
     results = {"fate": "learned", "objective": "top1", "runs": runs}
-    assert "2 runs in 'b': mean top-1 50.00%." in recipes.about(replace(DOCUMENT, results=results))
+    assert "2 runs in 'b': mean top-1 50.00%." in recipes.describe_recipe(replace(DOCUMENT, results=results))
     spread = {"spread": 0.1, "low": 0.25, "high": 0.75}
-    lines = recipes.about(replace(DOCUMENT, results=results | {"runs": runs | spread}))
+    lines = recipes.describe_recipe(replace(DOCUMENT, results=results | {"runs": runs | spread}))
     assert "2 runs in 'b': mean top-1 50.00%, 95 % interval 25.00% to 75.00%." in lines
