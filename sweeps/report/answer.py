@@ -1,6 +1,6 @@
-"""The answer in a paragraph: sentences that findings bear out, with the numbers that say how sure they are.
+"""The answer of a report in one paragraph: sentences from the findings, with numbers that say how sure they are.
 
-What goes together is said to go together: that one thing is the cause of another no sweep shows.
+The sentences say what went together. They name no causes, since a sweep shows none.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sweeps.analysis.summary import format_objective
 from sweeps.report.best import SEEDS, Confirming, Standing
 from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count
-from sweeps.report.words import format_percent, format_objective_name
+from sweeps.report.words import format_objective_name, format_percent
 
 LEAST_IMPORTANCE = 0.01  # share of the outcome's entropy, below which a hyperparameter is not named
 MOST_NAMED = 3
@@ -21,22 +21,23 @@ def write_answer(findings: StudyFindings) -> list[str]:
     """Return the sentences of the paragraph."""
     if not findings.summary.done:
         return [f"No trial has finished yet: nothing can be said. {_describe_state(findings)}".strip()]
+    sentences: list[str] = []
     if findings.judged.tried == 0:
-        return [*_describe_nothing_judged(findings), *_count_unfinished(findings)]
-    sentences = [
-        *_describe_learning(findings),
-        *_count_unfinished(findings),
-        *_describe_best(findings),
-        *_describe_deciders(findings),
-        *_describe_region(findings),
-        *describe_stopping(findings),
-    ]
+        sentences += _describe_nothing_judged(findings)
+        sentences += _count_unfinished(findings)
+    else:
+        sentences += _describe_learning(findings)
+        sentences += _count_unfinished(findings)
+        sentences += _describe_best(findings)
+        sentences += _describe_deciders(findings)
+        sentences += _describe_region(findings)
+        sentences += describe_stopping(findings)
     return [sentence for sentence in sentences if sentence]
 
 
 def describe_stopping(findings: StudyFindings) -> list[str]:
-    """Return what stopping runs early has saved, and what it may have lost."""
-    return [*_describe_savings(findings), *_describe_controls(findings)]
+    """Return sentences on what stopping runs early has saved, and on what it may have lost."""
+    return list(_describe_savings(findings)) + list(_describe_controls(findings))
 
 
 def format_interval(findings: StudyFindings, ends: tuple[float, float]) -> str:
@@ -46,14 +47,14 @@ def format_interval(findings: StudyFindings, ends: tuple[float, float]) -> str:
 
 
 def describe_certainty(findings: StudyFindings, standing: Standing) -> str:
-    """Return the interval of a configuration's mean, and of what; empty where nothing tells."""
+    """Return the interval of a configuration's mean, and over what it is; empty where there is none."""
     if standing.interval is None:
         return ""
     if standing.over == SEEDS:
-        name = "over seeds"
+        source = "over seeds"
     else:
-        name = f"over the {standing.over} alone"
-    return f"95 % interval {format_interval(findings, standing.interval)} {name}"
+        source = f"over the {standing.over} alone"
+    return f"95 % interval {format_interval(findings, standing.interval)} {source}"
 
 
 def format_learned_share(count: Count) -> str:
@@ -82,18 +83,22 @@ def describe_chance(findings: StudyFindings) -> str:
 
 def _describe_state(findings: StudyFindings) -> str:
     summary = findings.summary
-    parts = [(summary.running, "running"), (summary.waiting, "waiting for a worker"), (summary.given_up, "given up")]
-    return "; ".join(f"{count:,} {word}" for count, word in parts if count)
+    states = {
+        "running": summary.running,
+        "waiting for a worker": summary.waiting,
+        "given up": summary.given_up,
+    }
+    return "; ".join(f"{count:,} {state}" for state, count in states.items() if count)
 
 
 def _count_unfinished(findings: StudyFindings) -> Iterator[str]:
     summary = findings.summary
     if summary.done < summary.trials:
         if text := _describe_state(findings):
-            standing = f" ({text})"
+            state = f" ({text})"
         else:
-            standing = ""
-        yield f"The study is not finished: {summary.done:,} of {summary.trials:,} trials have ended{standing}."
+            state = ""
+        yield f"The study is not finished: {summary.done:,} of {summary.trials:,} trials have ended{state}."
 
 
 def _describe_nothing_judged(findings: StudyFindings) -> Iterator[str]:
@@ -101,10 +106,10 @@ def _describe_nothing_judged(findings: StudyFindings) -> Iterator[str]:
     if failed:
         reason = findings.failures[0].reason.rstrip(".")
         if failed == findings.summary.done:
-            whole = "All"
+            share = "All"
         else:
-            whole = f"{failed:,} of {findings.summary.done:,}"
-        yield f"{whole} finished trials failed, so that nothing can be said; the most frequent reason: {reason}."
+            share = f"{failed:,} of {findings.summary.done:,}"
+        yield f"{share} finished trials failed, so that nothing can be said; the most frequent reason: {reason}."
     if findings.outranked:
         unknown = "whether they would have learned is not known"
         yield f"{findings.outranked:,} were stopped because others were better; {unknown}."
@@ -113,8 +118,8 @@ def _describe_nothing_judged(findings: StudyFindings) -> Iterator[str]:
 def _describe_learning(findings: StudyFindings) -> Iterator[str]:
     judged = findings.judged
     yield f"Of {judged.tried:,} runs {judged.learned:,} learned ({format_percent(judged.share)})."
-    left_out = [(findings.outranked, "outranked"), (findings.summary.fates.get(store.FAILED, 0), "failed")]
-    text = " and ".join(f"{count:,} {word}" for count, word in left_out if count)
+    left_out = {"outranked": findings.outranked, "failed": findings.summary.fates.get(store.FAILED, 0)}
+    text = " and ".join(f"{count:,} {fate}" for fate, count in left_out.items() if count)
     if text:
         yield f"Not counted: {text}."
 
@@ -123,69 +128,76 @@ def _describe_best(findings: StudyFindings) -> Iterator[str]:
     if not findings.standings:
         return
     best = findings.standings[0]
-    name = format_objective_name(findings.summary.objective)
-    if text := describe_chance(findings):
-        guess = f", {text}"
-    else:
-        guess = ""
+    objective = format_objective_name(findings.summary.objective)
+    chance = _precede_by_comma(describe_chance(findings))
     if len(best.trials) == 1:
         runs = f"trial {best.trials[0]}"
     else:
         runs = f"mean of {len(best.trials)} seeds"
-    own_name = best.words or "the only configuration"
-    if text := describe_certainty(findings, best):
-        sure = f", {text}"
-    else:
-        sure = ""
+    configuration = best.words or "the only configuration"
+    certainty = _precede_by_comma(describe_certainty(findings, best))
     value = format_objective(findings.summary.objective, best.mean)
     if findings.judged.learned:
-        yield f"Best in {name}: {own_name}, {value} ({runs}{sure}){guess}."
+        yield f"Best in {objective}: {configuration}, {value} ({runs}{certainty}){chance}."
         if not best.learned:
             yield "It has not learned."
     else:
         end = findings.space.measure.best_end
-        yield f"No configuration learned; the {end} {name} was {value} ({own_name}; {runs}{sure}){guess}."
-    again = [(each, there) for each in findings.confirming if (there := each.find_origin(best)) is not None]
-    yield from (_describe_confirmation(findings, each, there) for each, there in again)
-    if not again and findings.judged.learned:
+        details = f"({configuration}; {runs}{certainty})"
+        yield f"No configuration learned; the {end} {objective} was {value} {details}{chance}."
+    is_confirmed = False
+    for confirming in findings.confirming:
+        standing = confirming.find_origin(best)
+        if standing is not None:
+            is_confirmed = True
+            yield _describe_confirmation(findings, confirming, standing)
+    if findings.judged.learned and not is_confirmed:
         yield _warn_of_selection(findings, best)
 
 
+def _precede_by_comma(text: str) -> str:
+    if text:
+        return f", {text}"
+    return ""
+
+
 def _warn_of_selection(findings: StudyFindings, best: Standing) -> str:
-    """Return the reader's caution, where no other study ran it again: the best of many is better than it will be."""
-    once = len(best.trials) == 1
-    many = findings.configurations > 1
-    if once and many:
+    """Return a warning that new runs of the best configuration will probably be worse, since it was selected."""
+    was_run_once = len(best.trials) == 1
+    was_selected = findings.configurations > 1
+    if was_run_once and was_selected:
         return (
             f"It is the best of {findings.configurations:,} and was run once: "
             "run it again with other seeds before you rely on it."
         )
-    if once:
+    if was_run_once:
         return "It was run once: how much its seed matters is not known."
-    if many:
+    if was_selected:
         return f"It is the best of {findings.configurations:,}: expect a little less of new runs."
     return ""
 
 
 def _describe_confirmation(findings: StudyFindings, confirming: Confirming, standing: Standing) -> str:
     rank = f"rank {standing.rank} of {len(confirming.standings)}"
-    runs = f"{len(standing.values)} seed{'s' if len(standing.values) > 1 else ''} of {confirming.length}"
+    count = len(standing.values)
+    if count == 1:
+        seeds = "1 seed"
+    else:
+        seeds = f"{count} seeds"
+    runs = f"{seeds} of {confirming.length}"
     value = format_objective(findings.summary.objective, standing.mean)
-    if text := describe_certainty(findings, standing):
-        sure = f", {text}"
+    certainty = _precede_by_comma(describe_certainty(findings, standing))
+    learned = f"{standing.learned} of {count} learned"
+    sentence = f"Run again in {confirming.study} ({runs}) it came to {value}{certainty}: {rank} there, {learned}."
+    first = confirming.standings[0]
+    if first is standing:
+        return sentence
+    value = format_objective(findings.summary.objective, first.mean)
+    if confirming.decides and first.learned:
+        place = "First there, and in an export,"
     else:
-        sure = ""
-    lived = f"{standing.learned} of {len(standing.values)} learned"
-    found_there = f"Run again in {confirming.study} ({runs}) it came to {value}{sure}: {rank} there, {lived}."
-    ahead = confirming.standings[0]
-    if ahead is standing:
-        return found_there
-    value = format_objective(findings.summary.objective, ahead.mean)
-    if confirming.decides and ahead.learned:
-        first = "First there, and in an export,"
-    else:
-        first = "First there"
-    return f"{found_there} {first} is trial {ahead.candidate}: {ahead.words}, {value}."
+        place = "First there"
+    return f"{sentence} {place} is trial {first.candidate}: {first.words}, {value}."
 
 
 def _describe_deciders(findings: StudyFindings) -> Iterator[str]:
@@ -193,24 +205,26 @@ def _describe_deciders(findings: StudyFindings) -> Iterator[str]:
     if survey.note:
         yield f"What decides between dying and learning cannot be said: {survey.note}."
         return
-    named = [decider for decider in survey.deciders if decider.importance >= LEAST_IMPORTANCE][:MOST_NAMED]
-    if not named:
+    deciders = [decider for decider in survey.deciders if decider.importance >= LEAST_IMPORTANCE][:MOST_NAMED]
+    if not deciders:
         yield "None of the hyperparameters alone went with learning beyond what chance would give."
     else:
-        first, *others = named
-        then = " and ".join(f"{own_decider.name} ({format_percent(own_decider.importance)})" for own_decider in others)
-        alone = f"which alone explains {format_percent(first.importance)} of the outcome's entropy"
-        yield f"Learning went most with {first.name}, {alone}{f'; then with {then}' if then else ''}."
+        first = deciders[0]
+        share = format_percent(first.importance)
+        sentence = f"Learning went most with {first.name}, which alone explains {share} of the outcome's entropy"
+        next_names = [f"{decider.name} ({format_percent(decider.importance)})" for decider in deciders[1:]]
+        if next_names:
+            sentence += f"; then with {' and '.join(next_names)}"
+        yield f"{sentence}."
     if survey.interactions:
-        one, other, share = survey.interactions[0]
-        yield f"Together {one} and {other} explain another {format_percent(share)}."
+        first_name, second_name, importance = survey.interactions[0]
+        yield f"Together {first_name} and {second_name} explain another {format_percent(importance)}."
 
 
 def _describe_region(findings: StudyFindings) -> Iterator[str]:
     survey = findings.survey
-    if survey.note or not (
-        survey.interactions or any(decider.importance >= LEAST_IMPORTANCE for decider in survey.deciders)
-    ):
+    is_decided = survey.interactions or any(decider.importance >= LEAST_IMPORTANCE for decider in survey.deciders)
+    if survey.note or not is_decided:
         return  # where nothing decides, the best of many conditions is luck
     if not survey.region:
         yield "No condition singles out where runs live."
@@ -240,12 +254,13 @@ def _describe_controls(findings: StudyFindings) -> Iterator[str]:
         yield "There was no control, a run that is never stopped, so what stopping may have lost is not known."
         return
     if controls.runs == 1:
-        many = "1 run was a control"
+        runs = "1 run was a control"
     else:
-        many = f"{controls.runs:,} runs were controls"
-    if not controls.wrongly:
-        wrongly = "none of these"
+        runs = f"{controls.runs:,} runs were controls"
+    if not controls.would_stop:
+        stopped = "none"
+    elif not controls.wrongly:
+        stopped = f"{controls.would_stop:,}, and none of these learned"
     else:
-        wrongly = f"{controls.wrongly:,} of these"
-    would = f"would have stopped {controls.would_stop:,}, and {wrongly} learned"
-    yield f"{many}, which the judge may not stop: it {would if controls.would_stop else 'would have stopped none'}."
+        stopped = f"{controls.would_stop:,}, and {controls.wrongly:,} of these learned"
+    yield f"{runs}, which the judge may not stop: it would have stopped {stopped}."

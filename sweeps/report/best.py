@@ -25,7 +25,7 @@ class Standing:
     Attributes:
         candidate: number of the trial that a confirmation runs again; None in a study that confirms none.
         trials: numbers of its runs.
-        values: the objective at the last look of each.
+        values: the objective at the last reading of each.
         interval: 95 % interval of the mean; None where nothing tells.
         over: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which is less than all.
     """
@@ -59,9 +59,10 @@ class Confirming:
 
     def find_origin(self, standing: Standing) -> Standing | None:
         """Return where a configuration of the study that is confirmed came; None if it was not run again."""
-        return next(
-            (own_standing for own_standing in self.standings if own_standing.candidate in standing.trials), None
-        )
+        for confirmed in self.standings:
+            if confirmed.candidate in standing.trials:
+                return confirmed
+        return None
 
 
 def list_standings(
@@ -70,13 +71,19 @@ def list_standings(
     """Return the first configurations of a ranking.
 
     Args:
-        last: of trials by number, their last looks; the interval of a single run comes from it.
+        last: of trials by number, their last readings; the interval of a single run comes from it.
     """
     return [
         _make_standing(
-            space, index, configuration, get_drawn_values(space, configuration.trials[0]), last, chance, None
+            space=space,
+            rank=rank,
+            configuration=configuration,
+            words=get_drawn_values(space, configuration.trials[0]),
+            last=last,
+            chance=chance,
+            candidate=None,
         )
-        for index, configuration in enumerate(configurations[:MOST], 1)
+        for rank, configuration in enumerate(configurations[:MOST], 1)
     ]
 
 
@@ -86,57 +93,81 @@ def list_confirming(
     """Yield the rankings of studies that confirm one.
 
     Args:
-        own: the configurations of that one; what its parameters are called there, they are called here.
+        own: the configurations of that study; they are named by its parameters.
         again: the studies that confirm it, with their trials.
     """
     values = {trial.number: get_drawn_values(space, trial) for configuration in own for trial in configuration.trials}
-    reruns = [(its, collect_reruns(its, trials)) for its, trials in again]
-    counts = find_deciding(own, [this_rerun for _, this_rerun in reruns])
-    for its, own_rerun in reruns:
-        standings = [
-            _make_standing(its, index, ranked, values.get(candidate, ""), {}, None, candidate)
-            for index, (candidate, ranked) in enumerate(own_rerun.candidates.items(), 1)
-        ]
+    spaces = [confirming_space for confirming_space, _ in again]
+    all_reruns = [collect_reruns(confirming_space, trials) for confirming_space, trials in again]
+    deciding = find_deciding(own, all_reruns)
+    for confirming_space, reruns in zip(spaces, all_reruns, strict=True):
+        standings = tuple(
+            _make_standing(
+                space=confirming_space,
+                rank=rank,
+                configuration=configuration,
+                words=values.get(candidate, ""),
+                last={},
+                chance=None,
+                candidate=candidate,
+            )
+            for rank, (candidate, configuration) in enumerate(reruns.candidates.items(), 1)
+        )
         yield Confirming(
-            its.name, its.budget.length, own_rerun.finished, its.budget.trials, tuple(standings), own_rerun is counts
+            study=confirming_space.name,
+            length=confirming_space.budget.length,
+            done=reruns.finished,
+            trials=confirming_space.budget.trials,
+            standings=standings,
+            decides=reruns is deciding,
         )
 
 
 def _make_standing(
+    *,
     space: Space,
-    index: int,
+    rank: int,
     configuration: Configuration,
-    text: str,
+    words: str,
     last: Mapping[int, Reading],
     chance: Chance | None,
     candidate: int | None,
 ) -> Standing:
-    over_seeds = configuration.compute_interval()
-    only = configuration.trials[0]
-    over_holdout = None
-    if over_seeds is None and chance is not None and only.number in last:
-        over_holdout = _compute_holdout_interval(space, configuration.mean, last[only.number], chance)
+    first_number = configuration.trials[0].number
+    over = ""
+    interval = configuration.compute_interval()
+    if interval is not None:
+        over = SEEDS
+    elif chance is not None and first_number in last:
+        interval = _compute_holdout_interval(space, configuration.mean, last[first_number], chance)
+        if interval is not None:
+            over = HOLDOUT
     return Standing(
-        rank=index,
-        words=text,
+        rank=rank,
+        words=words,
         candidate=candidate,
         trials=tuple(trial.number for trial in configuration.trials),
         values=configuration.values,
         learned=configuration.learned,
         mean=configuration.mean,
         spread=configuration.spread,
-        interval=_clip_interval(space.measure.bounds, over_seeds or over_holdout),
-        over=SEEDS if over_seeds else HOLDOUT if over_holdout else "",
+        interval=_clip_interval(space.measure.bounds, interval),
+        over=over,
     )
 
 
 def _clip_interval(bounds: tuple[float, float], interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    return interval and (max(bounds[0], interval[0]), min(bounds[1], interval[1]))
+    if interval is None:
+        return None
+    return max(bounds[0], interval[0]), min(bounds[1], interval[1])
 
 
-def _compute_holdout_interval(space: Space, value: float, reading: Reading, chance: Chance) -> tuple[float, float] | None:
-    """Return what another sample of hold-out images might show of the same net: Wilson's, or the normal one of a mean
-    loss.
+def _compute_holdout_interval(
+    space: Space, value: float, reading: Reading, chance: Chance
+) -> tuple[float, float] | None:
+    """Return the interval of what other hold-out images might show of the same net.
+
+    It is Wilson's interval of a share, or the normal interval of a mean loss; None where neither can be computed.
     """
     if not reading.count:
         return None
@@ -146,5 +177,5 @@ def _compute_holdout_interval(space: Space, value: float, reading: Reading, chan
     scale = objective.loss_scale(chance)
     if not (isfinite(reading.loss_std) and scale > 0):
         return None
-    half = Z * reading.loss_std / sqrt(reading.count) / scale
-    return value - half, value + half
+    half_width = Z * reading.loss_std / sqrt(reading.count) / scale
+    return value - half_width, value + half_width

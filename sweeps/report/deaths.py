@@ -16,7 +16,7 @@ from sweeps.trials import FinishedTrial
 from sweeps.verdict import Fate
 
 KINDS = (Fate.COLLAPSED, Fate.AT_CHANCE, Fate.DIVERGED, Fate.FROZEN)
-MOST_TRIED = 8  # trials of a kind that are asked for readings: of some there may be none
+MOST_TRIED = 8  # trials of a kind whose readings are asked for: some may have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,17 @@ def choose_deaths(
         runs = [run for run in finished if run.fate == fate]
         ordered, why = _choose_usual_runs(runs)
         for run in ordered[:MOST_TRIED]:
-            measured = next((own_readings for _, own_readings in readings([run.number])), [])
-            if measured:
-                autopsy = autopsies.make_trial_autopsy(measured, trials, run.number)
-                yield Death(fate, len(runs), run.number, get_drawn_values(space, run), why, autopsy, tuple(measured))
+            run_readings = dict(readings([run.number])).get(run.number)
+            if run_readings:
+                yield Death(
+                    fate=fate,
+                    runs=len(runs),
+                    number=run.number,
+                    words=get_drawn_values(space, run),
+                    why=why,
+                    autopsy=autopsies.make_trial_autopsy(run_readings, trials, run.number),
+                    readings=tuple(run_readings),
+                )
                 break
 
 
@@ -55,12 +62,13 @@ def _choose_usual_runs(runs: Sequence[FinishedTrial]) -> tuple[list[FinishedTria
     if not causes:
         return _order_from_middle(runs), f"of median length among the {len(runs)} with this fate"
     cause, count = causes.most_common(1)[0]
-    alike = [run for run in runs if run.cause == cause]
+    runs_of_cause = [run for run in runs if run.cause == cause]
     if count == 1:
-        how = "the only such one"
+        choice = "the only such one"
     else:
-        how = "of median length among these"
-    return _order_from_middle(alike), f"of {len(runs)} runs with this fate {count} had the cause “{cause}”; {how}"
+        choice = "of median length among these"
+    why = f"of {len(runs)} runs with this fate {count} had the cause “{cause}”; {choice}"
+    return _order_from_middle(runs_of_cause), why
 
 
 def _order_from_middle(runs: Sequence[FinishedTrial]) -> list[FinishedTrial]:

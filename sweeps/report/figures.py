@@ -77,7 +77,9 @@ def draw_best(findings: StudyFindings) -> str:
         return figure
 
     return svg.render_svg(
-        draw, "best", f"{format_objective_name(findings.summary.objective)} of the best configurations with their intervals"
+        draw,
+        "best",
+        f"{format_objective_name(findings.summary.objective)} of the best configurations with their intervals",
     )
 
 

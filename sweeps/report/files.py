@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Output files of a report, which are written whole or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,15 +7,15 @@ from pathlib import Path
 from sweeps.errors import InputError
 from sweeps.files import replacing
 
-GENERATOR = "sweeps report"  # how a page says that it is one of ours
-HEAD = 4096  # bytes of a page, in which it says so
+GENERATOR = "sweeps report"  # marks a page as one of ours
+HEAD = 4096  # bytes at the start of a page, in which the mark is
 
 
 def require_writable(path: Path, option: str) -> None:
-    """Make sure, before anything is read, that a file may be made there or replaced.
+    """Check, before anything is read, that a file can be created or replaced at `path`.
 
     Raises:
-        InputError: it may not.
+        InputError: it cannot.
     """
     if path.is_dir():
         raise InputError(f"{option} {path}: is a folder; name a file in it")
@@ -28,7 +28,7 @@ def require_writable(path: Path, option: str) -> None:
 
 @contextmanager
 def replace_file(path: Path, option: str) -> Iterator[Path]:
-    """Give a name beside `path` to write a file to; at the end it replaces what was at `path`.
+    """Yield a path beside `path` to write a file to; at the end that file replaces the one at `path`.
 
     Raises:
         InputError: it cannot be written.
@@ -41,10 +41,10 @@ def replace_file(path: Path, option: str) -> Iterator[Path]:
 
 
 def require_ours(path: Path, option: str) -> None:
-    """Make sure that no other file than a report is replaced by one.
+    """Check that the file to be replaced, if there is one, is a report.
 
     Raises:
-        InputError: another file is there.
+        InputError: it is another file.
     """
     if not path.exists():
         return

@@ -1,4 +1,4 @@
-"""How many learned of those that were tried: by the levels of one hyperparameter, and of two."""
+"""How many runs learned of those that were tried, by the levels of one hyperparameter or of two."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from sweeps.verdict.shares import wilson_interval
 MOST_LEVELS = 8  # of a number, above which its values are put into bins
 LOG_SPAN = 30.0  # highest of listed values over the lowest, above which bins are equal in log scale
 MARKS = ((1, 2, 5), (1, 3), (1,))  # where bins of a decade begin, the finest first
-MOST_DIGITS = 1e6  # up to the one whole numbers are written out, from the other on fractions
-LEAST_WRITTEN_OUT = 1e-3
+MOST_DIGITS = 1e6  # whole numbers below it are written out
+LEAST_WRITTEN_OUT = 1e-3  # fractions from it on are written out
 NICE = (1, 2, 5)  # times a power of ten: widths of bins in linear scale
 
 
@@ -41,7 +41,11 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class JudgedRun:
-    """A finished run that tells whether its configuration learns: `values` are those that had a say in it."""
+    """A finished run that tells whether its configuration learns.
+
+    Attributes:
+        values: its hyperparameters by name, without those that have no effect in it.
+    """
 
     values: Mapping[str, Scalar]
     learned: bool
@@ -49,7 +53,7 @@ class JudgedRun:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """One hyperparameter: its levels, in words, and the runs at each; those in which it had no say are left out."""
+    """One hyperparameter: its levels as texts, and the runs at each; runs in which it has no effect are left out."""
 
     name: str
     rows: tuple[tuple[str, Count], ...]
@@ -74,46 +78,56 @@ def list_varied(space: Space) -> list[Parameter]:
 def values_in_effect(space: Space, config: Config | None, params: Mapping[str, Any]) -> dict[str, Scalar]:
     """Return the values of a recipe that the space draws, labels left out.
 
-    Of a conditional hyperparameter only where its condition holds: momentum has no say in Adam. But `none` is a level
-    wherever it stands, since nothing is what was there.
+    A conditional hyperparameter is left out where its condition does not hold: momentum has no effect in Adam. The
+    value `none` is always kept.
 
     Args:
-        params: what Optuna was asked for; labels are no part of a recipe, and stand there unless there is only one.
+        params: what Optuna drew; it holds the labels, which are no part of a recipe, unless a label has only one value.
     """
     values: dict[str, Scalar] = {}
-    seen: dict[str, Scalar] = {}
+    all_values: dict[str, Scalar] = {}
     for parameter in space.parameters:
         if parameter.name in LABELS:
-            seen[parameter.name] = params.get(parameter.name, parameter.cases[0].domain.ends()[0])
+            only_label = parameter.cases[0].domain.ends()[0]
+            all_values[parameter.name] = params.get(parameter.name, only_label)
         elif config is not None and (value := config.get_value(parameter.name)) is not None:
-            if value == "none" or any(case.holds(seen) for case in parameter.cases):
+            if value == "none" or any(case.holds(all_values) for case in parameter.cases):
                 values[parameter.name] = value
-            seen[parameter.name] = value
+            all_values[parameter.name] = value
     return values
 
 
 def count_levels(parameter: Parameter, runs: Iterable[JudgedRun]) -> Levels:
     """Return how many learned at each level that was tried."""
-    known = [(run.values[parameter.name], run.learned) for run in runs if parameter.name in run.values]
-    arguments, place = _assign_levels(parameter, [value for value, _ in known])
-    counts = _count_pairs((place[value], learned) for value, learned in known)
-    return Levels(parameter.name, tuple((arguments[code], counts[code]) for code in sorted(counts)))
+    outcomes = [(run.values[parameter.name], run.learned) for run in runs if parameter.name in run.values]
+    names, level_of = _assign_levels(parameter, [value for value, _ in outcomes])
+    counts = _count_pairs((level_of[value], learned) for value, learned in outcomes)
+    return Levels(parameter.name, tuple((names[level], counts[level]) for level in sorted(counts)))
 
 
 def count_grid(row: Parameter, column: Parameter, runs: Iterable[JudgedRun]) -> Grid:
-    """Return how many learned at each pair of levels; bins between those that were tried are kept, so that axes are
-    whole.
+    """Return how many learned at each pair of levels.
+
+    Bins between those that were tried are kept, so that axes have no gaps.
     """
-    both = [run for run in runs if row.name in run.values and column.name in run.values]
-    (rows, row_of), (columns, column_of) = (
-        _assign_levels(parameter, [run.values[parameter.name] for run in both]) for parameter in (row, column)
+    runs_with_both = [run for run in runs if row.name in run.values and column.name in run.values]
+    row_names, row_of = _assign_levels(row, [run.values[row.name] for run in runs_with_both])
+    column_names, column_of = _assign_levels(column, [run.values[column.name] for run in runs_with_both])
+    outcomes = []
+    for run in runs_with_both:
+        cell = (row_of[run.values[row.name]], column_of[run.values[column.name]])
+        outcomes.append((cell, run.learned))
+    return Grid(
+        row=row.name,
+        column=column.name,
+        rows=tuple(row_names),
+        columns=tuple(column_names),
+        cells=_count_pairs(outcomes),
     )
-    keys = [((row_of[run.values[row.name]], column_of[run.values[column.name]]), run.learned) for run in both]
-    return Grid(row.name, column.name, tuple(rows), tuple(columns), _count_pairs(keys))
 
 
 def is_number(parameter: Parameter) -> bool:
-    """Return whether its values are numbers rather than names."""
+    """Return whether the values of a hyperparameter are numbers rather than names."""
     ends = [value for case in parameter.cases for value in case.domain.ends()]
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in ends)
 
@@ -132,20 +146,25 @@ def _count_pairs(pairs: Iterable[tuple[Any, bool]]) -> dict[Any, Count]:
 
 
 def _assign_levels(parameter: Parameter, values: Sequence[Scalar]) -> tuple[list[str], dict[Scalar, int]]:
-    """Return the words of the levels, in order, and which level each value is in."""
-    if is_number(parameter):
-        numbers = sorted({float(value) for value in values})
-        edges = _choose_edges(numbers, parameter) if len(numbers) > MOST_LEVELS else []
-        if not edges:
-            return [format_parameter(number) for number in numbers], {
-                value: numbers.index(float(value)) for value in values
-            }
-        arguments = [f"{format_parameter(low)} to {format_parameter(high)}" for low, high in pairwise(edges)]
-        return arguments, {value: _find_bin(float(value), edges) for value in values}
-    known = set(values)
-    order = dict.fromkeys(value for case in parameter.cases for value in case.domain.ends() if value in known)
-    names = [*order, *sorted(known - set(order), key=str)]
-    return [format_parameter(name) for name in names], {value: names.index(value) for value in values}
+    """Return the names of the levels, in order, and the level of each value."""
+    if not is_number(parameter):
+        choices = _order_choices(parameter, set(values))
+        names = [format_parameter(choice) for choice in choices]
+        return names, {value: choices.index(value) for value in values}
+    numbers = sorted({float(value) for value in values})
+    if len(numbers) <= MOST_LEVELS:
+        names = [format_parameter(number) for number in numbers]
+        return names, {value: numbers.index(float(value)) for value in values}
+    edges = _choose_edges(numbers, parameter)
+    names = [f"{format_parameter(low)} to {format_parameter(high)}" for low, high in pairwise(edges)]
+    return names, {value: _find_bin(float(value), edges) for value in values}
+
+
+def _order_choices(parameter: Parameter, tried: set[Scalar]) -> list[Scalar]:
+    """Return the values that were tried in the order of the search space; then, sorted, those it does not list."""
+    listed = dict.fromkeys(value for case in parameter.cases for value in case.domain.ends() if value in tried)
+    unlisted = sorted(tried - set(listed), key=str)
+    return list(listed) + unlisted
 
 
 def _find_bin(value: float, edges: Sequence[float]) -> int:
@@ -154,12 +173,15 @@ def _find_bin(value: float, edges: Sequence[float]) -> int:
 
 
 def _choose_edges(numbers: Sequence[float], parameter: Parameter) -> list[float]:
-    """Round numbers that part sorted values into at most `MOST_LEVELS` bins, in log scale where the range has one."""
+    """Return round numbers that divide sorted values into at most `MOST_LEVELS` bins.
+
+    The bins are in log scale where the range is; listed values get a log scale where they span more than `LOG_SPAN`.
+    """
     low = numbers[0]
     high = numbers[-1]
     ranges = [case.domain for case in parameter.cases if isinstance(case.domain, Range)]
     if ranges:
-        in_logs = any(each.log for each in ranges)
+        in_logs = any(domain.log for domain in ranges)
     else:
         in_logs = high > LOG_SPAN * low
     if low > 0 and in_logs:
@@ -170,10 +192,12 @@ def _choose_edges(numbers: Sequence[float], parameter: Parameter) -> list[float]
 def _choose_log_edges(low: float, high: float) -> list[float]:
     first = floor(log10(low))
     last = ceil(log10(high)) + 1
-    finer = [[mark * 10.0**power for power in range(first, last) for mark in marks] for marks in MARKS]
-    coarser = ([10.0**power for power in range(first, last + number, number)] for number in range(2, last - first + 2))
-    for marks in (*finer, *coarser):
-        edges = _enclose_values(marks, low, high)
+    for marks in MARKS:
+        edges = _enclose_values([mark * 10.0**power for power in range(first, last) for mark in marks], low, high)
+        if len(edges) - 1 <= MOST_LEVELS:
+            return edges
+    for decades in range(2, last - first + 2):
+        edges = _enclose_values([10.0**power for power in range(first, last + decades, decades)], low, high)
         if len(edges) - 1 <= MOST_LEVELS:
             return edges
     return [low, high]
@@ -181,7 +205,8 @@ def _choose_log_edges(low: float, high: float) -> list[float]:
 
 def _choose_linear_edges(low: float, high: float) -> list[float]:
     power = 10.0 ** floor(log10((high - low) / MOST_LEVELS))
-    for width in (factor * scale for scale in (power, 10 * power) for factor in NICE):
+    widths = [factor * scale for scale in (power, 10 * power) for factor in NICE]
+    for width in widths:
         start = floor(low / width)
         stop = ceil(high / width)
         edges = _enclose_values([width * count for count in range(start, stop + 2)], low, high)
@@ -191,7 +216,10 @@ def _choose_linear_edges(low: float, high: float) -> list[float]:
 
 
 def _enclose_values(marks: Sequence[float], low: float, high: float) -> list[float]:
-    """Return those of ascending marks that enclose the values, without digits that only rounding made."""
+    """Return the ascending marks from the last at or below `low` to the first at or above `high`.
+
+    They are rounded to 12 digits, which removes the errors of floating-point numbers.
+    """
     rounded = [float(f"{mark:.12g}") for mark in marks]
     start = max(index for index, mark in enumerate(rounded) if mark <= low)
     stop = min(index for index, mark in enumerate(rounded) if mark >= high and index > start)

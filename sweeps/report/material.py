@@ -1,4 +1,4 @@
-"""What a report is made from: a study as the store held it at one moment."""
+"""The input of a report: a study as the store held it at one moment."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ Readings = Callable[[Sequence[int]], Iterator[tuple[int, list[Reading]]]]
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """A study's trials, in the order of their numbers, and those of the studies that confirm it.
+    """A study's trials, in the order of their numbers, and the trials of the studies that confirm it.
 
     Attributes:
-        readings: of the trials with these numbers, those that left any: (number, looks in the order of their steps).
+        readings: takes numbers of trials; yields (number, readings in the order of their steps) of those that have
+            readings.
+        confirming: the studies that confirm it, each with its trials.
     """
 
     space: Space
@@ -31,20 +33,23 @@ class Material:
 
 
 def read_material(storage: RDBStorage, study: Study) -> Material:
-    """Read a study.
+    """Read a study and the studies that confirm it.
 
     Raises:
         StoreError: it was not made by sweeps.
     """
     space = store.space_of(study)
     study_id = store.id_of(storage, study)
-    again = [
-        (own_space, store.id_of(storage, its))
-        for its, own_space in ranking.list_confirmations(storage, study.study_name)
+    confirming_ids = [
+        (confirming_space, store.id_of(storage, confirming_study))
+        for confirming_study, confirming_space in ranking.list_confirmations(storage, study.study_name)
     ]
     return Material(
-        space,
-        Trials(study_id).read_trials(storage.engine),
-        lambda numbers: store.readings_of_each(storage.engine, study_id, numbers),
-        tuple((this_space, Trials(its_id).read_trials(storage.engine)) for this_space, its_id in again),
+        space=space,
+        trials=Trials(study_id).read_trials(storage.engine),
+        readings=lambda numbers: store.readings_of_each(storage.engine, study_id, numbers),
+        confirming=tuple(
+            (confirming_space, Trials(confirming_id).read_trials(storage.engine))
+            for confirming_space, confirming_id in confirming_ids
+        ),
     )

@@ -13,12 +13,12 @@ from matplotlib import colormaps
 
 from sweeps.analysis.summary import format_objective
 from sweeps.report import figures
-from sweeps.report.answer import make_best_title, describe_stopping, format_interval, format_learned_share, write_answer
+from sweeps.report.answer import describe_stopping, format_interval, format_learned_share, make_best_title, write_answer
 from sweeps.report.files import GENERATOR
 from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count
 from sweeps.report.runs import get_length_unit
-from sweeps.report.words import format_percent, format_objective_name, remove_unprintable
+from sweeps.report.words import format_objective_name, format_percent, remove_unprintable
 from sweeps.verdict import Rules
 from sweeps.version import __version__
 
@@ -38,7 +38,7 @@ def render_page(findings: StudyFindings, remarks: Sequence[str] = ()) -> str:
     script = _read_file("report.js")
     rows = findings.table.rows
     values = {
-        "found": findings,
+        "findings": findings,
         "name": findings.space.name,
         "question": findings.space.question,
         "generator": f"{GENERATOR} {__version__}",

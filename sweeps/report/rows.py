@@ -1,4 +1,4 @@
-"""The table of all trials: what each was, and what became of it."""
+"""The table of all trials: the values, the fate and the result of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweeps import store
 from sweeps.analysis.ranking import get_score
-from sweeps.analysis.summary import format_objective as objective_shown
-from sweeps.report.levels import format_parameter, values_in_effect, is_number, list_varied
+from sweeps.analysis.summary import format_objective
+from sweeps.report.levels import format_parameter, is_number, list_varied, values_in_effect
 from sweeps.report.words import format_objective_name
 from sweeps.space.space import Space
 from sweeps.trials import UNKNOWN, FinishedTrial
@@ -18,7 +18,7 @@ UNFINISHED = {TrialState.RUNNING: "running", TrialState.WAITING: "waiting", Tria
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as texts; `numeric` says of each column whether it is sorted as numbers."""
+    """A table of texts; `numeric` says of each column whether it is sorted as numbers."""
 
     columns: tuple[str, ...]
     numeric: tuple[bool, ...]
@@ -28,56 +28,69 @@ class Table:
 def make_rows(
     space: Space, trials: Sequence[FrozenTrial], finished: Sequence[FinishedTrial], regression: bool
 ) -> Table:
-    """Return all trials, the best value first, those without one last."""
-    known = {run.number: run for run in finished}
+    """Return all trials, the best value first, those without a value last."""
+    finished_by_number = {run.number: run for run in finished}
     parameters = list_varied(space)
     names = [parameter.name for parameter in parameters]
     if regression:
         measured = ["loss"]
     else:
         measured = ["top1", "loss"]
-    others = [name for name in measured if name != space.objective]
-    columns = ("trial", "fate", *(format_objective_name(name) for name in (space.objective, *others)), "steps", "seconds")
-    sign = -space.measure.sign  # the best first
+    other_measures = [name for name in measured if name != space.objective]
+    measure_columns = [format_objective_name(name) for name in [space.objective] + other_measures]
+    measure_columns += ["steps", "seconds"]
+    columns = ["trial", "fate"] + measure_columns + names + ["reason"]
+    numeric = [True, False] + [True] * len(measure_columns)
+    numeric += [is_number(parameter) for parameter in parameters]
+    numeric.append(False)
 
-    def order(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
-        run = known.get(trial.number)
-        value = None if run is None else get_score(space, run)
-        unsure = run is None or run.fate in UNKNOWN
-        return value is None, unsure, sign * (value or 0.0), trial.number
+    def get_sort_key(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
+        return _make_sort_key(space, trial.number, finished_by_number.get(trial.number))
 
-    return Table(
-        columns=(*columns, *names, "reason"),
-        numeric=(True, False, *(True for _ in columns[2:]), *map(is_number, parameters), False),
-        rows=tuple(
-            _make_row(space, trial, known.get(trial.number), others, names) for trial in sorted(trials, key=order)
-        ),
-    )
+    rows = []
+    for trial in sorted(trials, key=get_sort_key):
+        run = finished_by_number.get(trial.number)
+        if run is None:
+            row = _make_unfinished_row(trial, blanks=len(columns) - 3)
+        else:
+            row = _make_row(space, trial, run, other_measures, names)
+        rows.append(tuple(row))
+    return Table(columns=tuple(columns), numeric=tuple(numeric), rows=tuple(rows))
+
+
+def _make_sort_key(space: Space, number: int, run: FinishedTrial | None) -> tuple[bool, bool, float, int]:
+    """Return a key that puts the best value first, then runs whose end is not known, then those without a value."""
+    value = None
+    is_unknown = True
+    if run is not None:
+        value = get_score(space, run)
+        is_unknown = run.fate in UNKNOWN
+    return value is None, is_unknown, -space.measure.sign * (value or 0.0), number
+
+
+def _make_unfinished_row(trial: FrozenTrial, blanks: int) -> list[str]:
+    fate = UNFINISHED.get(trial.state, str(trial.state.name).lower())
+    reason = str(trial.user_attrs.get(store.REASON, ""))
+    return [str(trial.number), fate] + [""] * blanks + [reason]
 
 
 def _make_row(
-    space: Space, trial: FrozenTrial, run: FinishedTrial | None, others: Sequence[str], parameters: Sequence[str]
-) -> tuple[str, ...]:
-    if run is None:
-        fate = UNFINISHED.get(trial.state, str(trial.state.name).lower())
-        blanks = [""] * (len(others) + 3 + len(parameters))
-        return str(trial.number), fate, *blanks, str(trial.user_attrs.get(store.REASON, ""))
-    value = get_score(space, run)
+    space: Space, trial: FrozenTrial, run: FinishedTrial, other_measures: Sequence[str], parameters: Sequence[str]
+) -> list[str]:
+    row = [str(run.number), run.fate, _format_measure(space.objective, get_score(space, run))]
+    row += [_format_measure(name, getattr(run, name)) for name in other_measures]
+    row += [str(run.steps), f"{run.seconds:.1f}"]
     values = values_in_effect(space, run.config, trial.params)
-    return (
-        str(run.number),
-        run.fate,
-        "" if value is None else objective_shown(space.objective, value),
-        *(_format_measure(run, name) for name in others),
-        str(run.steps),
-        f"{run.seconds:.1f}",
-        *(format_parameter(values[name]) if name in values else "" for name in parameters),
-        run.reason,
-    )
+    for name in parameters:
+        if name in values:
+            row.append(format_parameter(values[name]))
+        else:
+            row.append("")
+    row.append(run.reason)
+    return row
 
 
-def _format_measure(run: FinishedTrial, name: str) -> str:
-    value: float | None = getattr(run, name)
+def _format_measure(name: str, value: float | None) -> str:
     if value is None:
         return ""
-    return objective_shown(name, value)
+    return format_objective(name, value)

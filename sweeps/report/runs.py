@@ -1,4 +1,4 @@
-"""What became of runs: fates, how long they trained, and the curves of some of them."""
+"""The fates of runs, how long they trained, and the curves of some of them."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,8 +26,8 @@ class FateRow:
     """The finished runs of one fate.
 
     Attributes:
-        median_end: of their lengths, in the unit of `unit_of`.
-        steps_saved: what stopping them left of their budgets.
+        median_end: the median of their lengths, in the unit of `get_length_unit`.
+        steps_saved: the steps of their budgets that were not run.
     """
 
     fate: str
@@ -60,7 +60,7 @@ class Survival:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One run's looks: `x` in the unit of `unit_of`; hold-out loss, and top-1 (in regression R^2)."""
+    """One run's readings: `x` in the unit of `get_length_unit`; hold-out loss, and top-1 (in regression R^2)."""
 
     number: int
     x: tuple[float, ...]
@@ -70,7 +70,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """The curves that are drawn of the runs of one fate, of so many that there are; of learners the best, first."""
+    """The curves that are drawn of the runs of one fate; `runs` is the number of all of them."""
 
     fate: str
     runs: int
@@ -78,15 +78,15 @@ class Curves:
 
 
 def get_length_unit(space: Space) -> str:
-    """Return what the length of a run is counted in: with a budget of epochs its steps depend on the batch."""
+    """Return the unit of the length of a run: epochs where the budget is in epochs, since steps depend on the batch."""
     if space.budget.epochs:
         return "epochs"
     return "steps"
 
 
 def measure_length(space: Space, trial: FinishedTrial) -> float:
-    """Return how long a run trained, in that unit."""
-    return _count_steps(space, trial, trial.steps)
+    """Return how long a run trained, in the unit of `get_length_unit`."""
+    return _convert_steps(space, trial, trial.steps)
 
 
 def list_fates(space: Space, finished: Iterable[FinishedTrial]) -> list[FateRow]:
@@ -107,19 +107,21 @@ def list_fates(space: Space, finished: Iterable[FinishedTrial]) -> list[FateRow]
 
 def measure_survival(space: Space, finished: Iterable[FinishedTrial]) -> list[Survival]:
     """Return how many runs of each fate trained how long; failed ones, which trained nothing, are left out."""
-    found = []
+    survivals = []
     for fate, runs in _group_by_fate(finished).items():
-        if fate != store.FAILED:
-            lengths = sorted(measure_length(space, run) for run in runs)
-            ends = sorted(set(lengths))
-            left = [1 - bisect_right(lengths, end) / len(lengths) for end in ends]
-            found.append(Survival(fate, len(runs), tuple(ends), tuple(left)))
-    return found
+        if fate == store.FAILED:
+            continue
+        lengths = sorted(measure_length(space, run) for run in runs)
+        ends = sorted(set(lengths))
+        shares = [1 - bisect_right(lengths, end) / len(lengths) for end in ends]
+        survivals.append(Survival(fate=fate, runs=len(runs), ends=tuple(ends), shares=tuple(shares)))
+    return survivals
 
 
 def choose_curve_runs(space: Space, finished: Iterable[FinishedTrial]) -> dict[str, list[FinishedTrial]]:
-    """Return the runs whose curves are drawn, by fate: the best learners, of the others some spaced evenly over the
-    study.
+    """Return the runs whose curves are drawn, by fate.
+
+    These are the best of the runs that learned, and of each other fate some that are spaced evenly over the study.
     """
     chosen = {}
     sign = -space.measure.sign  # the best first
@@ -145,27 +147,32 @@ def make_curves(
         readings: by trial; those of the chosen runs at least.
     """
     counts = {fate: len(runs) for fate, runs in _group_by_fate(finished).items()}
-    found = []
+    all_curves = []
     for fate, runs in chosen.items():
         drawn = tuple(_make_curve(space, run, readings[run.number], chance) for run in runs if run.number in readings)
         if drawn:
-            found.append(Curves(fate, counts[fate], drawn))
-    return found
+            all_curves.append(Curves(fate, counts[fate], drawn))
+    return all_curves
 
 
 def _make_curve(space: Space, run: FinishedTrial, readings: Sequence[Reading], chance: Chance) -> Curve:
-    some = _thin_out([reading for reading in readings if reading.measured], MOST_POINTS)
-    return Curve(
-        number=run.number,
-        x=tuple(_count_steps(space, run, last_reading.step) for last_reading in some),
-        loss=tuple(own_reading.loss if isfinite(own_reading.loss) else nan for own_reading in some),
-        score=tuple(
-            this_reading.top1 if chance.classes else chance.skill_score(this_reading.loss) for this_reading in some
-        ),
-    )
+    x = []
+    losses = []
+    scores = []
+    for reading in _thin_out([reading for reading in readings if reading.measured], MOST_POINTS):
+        x.append(_convert_steps(space, run, reading.step))
+        if isfinite(reading.loss):
+            losses.append(reading.loss)
+        else:
+            losses.append(nan)
+        if chance.classes:
+            scores.append(reading.top1)
+        else:
+            scores.append(chance.skill_score(reading.loss))
+    return Curve(number=run.number, x=tuple(x), loss=tuple(losses), score=tuple(scores))
 
 
-def _count_steps(space: Space, run: FinishedTrial, steps: int) -> float:
+def _convert_steps(space: Space, run: FinishedTrial, steps: int) -> float:
     if not space.budget.epochs:
         return steps
     if run.config:
@@ -181,15 +188,17 @@ def _get_score(space: Space, run: FinishedTrial) -> float:
 
 
 def _group_by_fate(finished: Iterable[FinishedTrial]) -> dict[str, list[FinishedTrial]]:
-    values: dict[str, list[FinishedTrial]] = {}
+    """Return the runs of each fate that occurred: first the fates we know, in their usual order, then others."""
+    runs: dict[str, list[FinishedTrial]] = {}
     for run in finished:
-        values.setdefault(run.fate, []).append(run)
-    known = [fate for fate in FATES if fate in values]
-    return {fate: values[fate] for fate in (*known, *sorted(set(values) - set(known)))}
+        runs.setdefault(run.fate, []).append(run)
+    known_fates = [fate for fate in FATES if fate in runs]
+    unknown_fates = sorted(set(runs) - set(known_fates))
+    return {fate: runs[fate] for fate in known_fates + unknown_fates}
 
 
 def _thin_out(items: Sequence[Item], most: int) -> list[Item]:
-    """Return all items, or so many at equal distances, with the first and the last."""
+    """Return all items, or `most` of them at equal distances, with the first and the last."""
     if len(items) <= most:
         return list(items)
     return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]

@@ -56,7 +56,8 @@ def render_svg(draw: Callable[[], Figure], key: str, title: str) -> str:
     _simplify_svg(root, key)
     for size in ("width", "height"):
         root.attrib.pop(size)
-    root.attrib |= {"role": "img", "aria-label": title, "font-family": FONTS, **INHERITED}
+    root.attrib |= {"role": "img", "aria-label": title, "font-family": FONTS}
+    root.attrib |= INHERITED
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -67,27 +68,35 @@ def _simplify_svg(root: ElementTree.Element, key: str) -> None:
     for node in root.iter():
         for declaration in node.attrib.pop("style", "").split(";"):
             name, _, value = (part.strip() for part in declaration.partition(":"))
-            node.attrib |= _split_font(value) if name == "font" else {name: value} if name else {}
+            if name == "font":
+                node.attrib |= _split_font(value)
+            elif name:
+                node.attrib[name] = value
         node.attrib.pop("font-family", None)
-        if to := node.attrib.pop(f"{{{XLINK}}}href", ""):
-            node.attrib["href"] = to
-        node.text, node.tail = (part and part.strip() for part in (node.text, node.tail))
-    named = set(re.findall(r"#([\w.-]+)", " ".join(value for node in root.iter() for value in node.attrib.values())))
+        if target := node.attrib.pop(f"{{{XLINK}}}href", ""):
+            node.attrib["href"] = target
+        node.text = node.text and node.text.strip()
+        node.tail = node.tail and node.tail.strip()
+    used_ids = set(re.findall(r"#([\w.-]+)", " ".join(value for node in root.iter() for value in node.attrib.values())))
     for node in root.iter():
-        if (own := node.attrib.pop("id", "")) in named:
-            node.attrib["id"] = f"{key}-{own}"
+        node_id = node.attrib.pop("id", "")
+        if node_id in used_ids:
+            node.attrib["id"] = f"{key}-{node_id}"
         for name, value in node.attrib.items():
             if name == "href" and value.startswith("#"):
                 node.attrib[name] = f"#{key}-{value[1:]}"
             elif "url(#" in value:
                 node.attrib[name] = value.replace("url(#", f"url(#{key}-")
             elif name in COORDINATES:
-                shorter = DIGITS.sub(lambda found: f"{float(found[0]):.2f}", value)
+                shorter = DIGITS.sub(lambda match: f"{float(match[0]):.2f}", value)
                 node.attrib[name] = " ".join(shorter.split())
 
 
 def _split_font(shorthand: str) -> dict[str, str]:
-    """Return `bold 10px 'A', sans-serif`, as matplotlib 3.10 writes it, as attributes."""
-    size = re.search(r"[\d.]+px", shorthand)
-    weight = {"font-weight": "bold"} if re.search(r"\b(bold|[6-9]00)\b", shorthand) else {}
-    return {**({"font-size": size[0]} if size else {}), **weight}
+    """Return the attributes of a font such as `bold 10px 'A', sans-serif`, which matplotlib 3.10 writes."""
+    attributes = {}
+    if size := re.search(r"[\d.]+px", shorthand):
+        attributes["font-size"] = size[0]
+    if re.search(r"\b(bold|[6-9]00)\b", shorthand):
+        attributes["font-weight"] = "bold"
+    return attributes

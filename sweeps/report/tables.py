@@ -120,7 +120,9 @@ def write_trials(made_of: Material, path: Path, option: str) -> None:
 
 
 def write_readings(
-    made_of: Material, tables: Sequence[tuple[ReadingTable, Path, str]], report_progress: Callable[[int], None] = lambda _: None
+    made_of: Material,
+    tables: Sequence[tuple[ReadingTable, Path, str]],
+    report_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write tables of readings in one pass over the trials; one trial is held at a time.
 
@@ -252,7 +254,10 @@ def _make_trial_row(study: str, trial: FrozenTrial) -> dict[str, Value]:
         "ended": _convert_to_utc(trial.datetime_complete),
         **{name: trial.params[name] for name in LABELS if name in trial.params},
         **_flatten_table(recipe, "config."),
-        **{f"attribute.{name}" if name in TRIAL_COLUMNS else name: _convert_to_plain(value) for name, value in noted.items()},
+        **{
+            f"attribute.{name}" if name in TRIAL_COLUMNS else name: _convert_to_plain(value)
+            for name, value in noted.items()
+        },
     }
 
 

@@ -7,12 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.analysis.summary import COLOURS, format_objective
-from sweeps.report.answer import make_best_title, describe_stopping, format_interval, format_learned_share, write_answer
+from sweeps.report.answer import describe_stopping, format_interval, format_learned_share, make_best_title, write_answer
 from sweeps.report.best import SEEDS, Standing
 from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count, Grid, Levels
 from sweeps.report.runs import get_length_unit
-from sweeps.report.words import format_percent, format_objective_name, remove_unprintable
+from sweeps.report.words import format_objective_name, format_percent, remove_unprintable
 
 BAR = 20  # letters of a share
 
@@ -66,7 +66,12 @@ def _render_standings(findings: StudyFindings, standings: Sequence[Standing]) ->
     names = {own_standing.over for own_standing in standings if own_standing.over}
     table = Table("rank")
     table.add_column("configuration", overflow="fold")
-    for name in ("trials", "learned", format_objective_name(findings.summary.objective), *(["spread"] if spread else [])):
+    for name in (
+        "trials",
+        "learned",
+        format_objective_name(findings.summary.objective),
+        *(["spread"] if spread else []),
+    ):
         table.add_column(name)
     table.add_column("95 % interval over seeds" if names == {SEEDS} else "95 % interval")
     for standing in standings:
@@ -120,7 +125,9 @@ def _render_deciders(findings: StudyFindings) -> Iterator[RenderableType]:
             f"together {one} and {other} explain another {format_percent(share)}, which neither does alone"
         )
     for rule in survey.region:
-        yield _style_text(f"where runs live: {rule.words}: {format_learned_share(Count(rule.learned, rule.tried))} learned")
+        yield _style_text(
+            f"where runs live: {rule.words}: {format_learned_share(Count(rule.learned, rule.tried))} learned"
+        )
     if survey.region:
         yield Text("the best of many conditions that were looked at: try them on new trials", "dim")
 

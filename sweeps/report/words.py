@@ -1,4 +1,4 @@
-"""How a report writes numbers and texts that are not its own."""
+"""Formats of numbers, names and foreign texts in a report."""
 
 import re
 
@@ -8,12 +8,12 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufff
 
 
 def format_objective_name(objective: str) -> str:
-    """Return an objective's name, with signs that a page and a terminal have."""
+    """Return an objective's name for people, e.g. with `²` in place of `^2`."""
     return OBJECTIVES[objective].title.replace("^2", "²")
 
 
 def format_percent(share: float) -> str:
-    """Return a share for people: whole percents, but none that makes a few none, or most all."""
+    """Return a share for people in whole percents; a small share is never shown as 0%, a large one never as 100%."""
     if 0 < share < 0.0005 or 0.9995 < share < 1:
         if share < 0.5:
             return "<0.1%"
@@ -24,5 +24,5 @@ def format_percent(share: float) -> str:
 
 
 def remove_unprintable(text: str) -> str:
-    """Return a text without what neither XML nor a terminal can show."""
+    """Return a text in which characters that XML and terminals cannot show are replaced."""
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)

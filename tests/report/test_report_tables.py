@@ -104,27 +104,32 @@ def test_csv_has_the_same_with_what_is_absent_empty(stored: Any, tmp_path: Path)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_looks_and_layers_are_those_of_the_store(stored: Any, ending: str, tmp_path: Path) -> None:
+def test_readings_and_layers_are_those_of_the_store(stored: Any, ending: str, tmp_path: Path) -> None:
     made_of, trials, readings = stored
-    looks, layers = tmp_path / f"looks.{ending}", tmp_path / f"layers.{ending}"
-    told: list[int] = []
-    tables.write_readings(made_of, [(tables.READING_TABLE, looks, "--readings"), (tables.LAYER_TABLE, layers, "--layers")], told.append)
-    assert told == [1, 2, 3, 4, 5, 6]
+    readings_path = tmp_path / f"readings.{ending}"
+    layers_path = tmp_path / f"layers.{ending}"
+    progress: list[int] = []
+    both_tables = [
+        (tables.READING_TABLE, readings_path, "--readings"),
+        (tables.LAYER_TABLE, layers_path, "--layers"),
+    ]
+    tables.write_readings(made_of, both_tables, progress.append)
+    assert progress == [1, 2, 3, 4, 5, 6]
     read = (lambda path: parquet(path)[1]) if ending == "parquet" else texts
-    expected = [(number, look) for number in sorted(readings) for look in readings[number]]
+    expected = [(number, reading) for number in sorted(readings) for reading in readings[number]]
     chance = autopsies.chance_of(trials[0], trials)
-    rows = read(looks)
+    rows = read(readings_path)
     assert len(rows) == len(expected) == 6 * 4
-    for row, (number, look) in zip(rows, expected, strict=True):
-        assert (int(row["trial"]), int(row["step"]), int(row["hits1"])) == (number, look.step, look.hits1)
-        assert float(row["loss"]) == look.loss
-        assert float(row["top1"]) == look.top1
-        assert float(row["gain"]) == pytest.approx(chance.skill_score(look.loss))
+    for row, (number, reading) in zip(rows, expected, strict=True):
+        assert (int(row["trial"]), int(row["step"]), int(row["hits1"])) == (number, reading.step, reading.hits1)
+        assert float(row["loss"]) == reading.loss
+        assert float(row["top1"]) == reading.top1
+        assert float(row["gain"]) == pytest.approx(chance.skill_score(reading.loss))
         assert str(row["finite"]).lower() == "true"
         assert row["f1"] in (None, ""), "it is not a number in these"
-    whole = [(number, look, layer) for number, look in expected for layer in look.layers]
-    for row, (number, look, layer) in zip(read(layers), whole, strict=True):
-        assert (int(row["trial"]), int(row["step"]), row["layer"]) == (number, look.step, layer.name)
+    whole = [(number, reading, layer) for number, reading in expected for layer in reading.layers]
+    for row, (number, reading, layer) in zip(read(layers_path), whole, strict=True):
+        assert (int(row["trial"]), int(row["step"]), row["layer"]) == (number, reading.step, layer.name)
         assert float(row["signal"]) == layer.signal
         assert row["saturated"] in (None, ""), "it is not a number in these"
 
