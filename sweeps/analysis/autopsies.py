@@ -40,7 +40,7 @@ class Survey:
     note: str
     deciders: tuple[survey.Decider, ...] = ()
     interactions: tuple[tuple[str, str, float], ...] = ()
-    region: tuple[survey.Rule, ...] = ()
+    region: tuple[survey.Region, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON encoder."""

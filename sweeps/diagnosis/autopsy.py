@@ -10,7 +10,7 @@ from math import isfinite, isnan
 from typing import Any
 
 from sweeps.diagnosis.causes import Cause, describe_cause, may_help
-from sweeps.diagnosis.findings import Findings, LayerFindings, find_symptoms
+from sweeps.diagnosis.findings import LayerFindings, RunFindings, find_symptoms
 from sweeps.diagnosis.survey import Change
 from sweeps.readings import Reading
 from sweeps.verdict.chance import Chance
@@ -25,7 +25,7 @@ USUAL_UPDATE = 1e-3
 VANISHING = 1e-3  # gradient norm of the first layer over that of the last
 EXPLODING = 1e3
 AT_PRIOR = 0.005  # of chance's loss: within it the loss is that of answering the class frequencies
-RISE = 1e-3  # of the gain over the second half of the looks, from which on a run counts as slowly learning
+RISE = 1e-3  # of the gain over the second half of the readings, from which on a run counts as slowly learning
 MOST_LINES = 40  # of a note, whose table of many layers is thinned out
 FEWEST_ROWS = 8
 IN_A_LAYER = (Cause.CUT_OFF, Cause.SATURATED, Cause.SIGNAL_LOST)  # causes that a layer shows
@@ -47,7 +47,7 @@ class Autopsy:
     fate: str
     reason: str
     chance: Chance
-    findings: Findings
+    findings: RunFindings
     activation: str | None = None
     changes: tuple[Change, ...] = ()
     has: frozenset[str] = frozenset()
@@ -59,7 +59,7 @@ class Autopsy:
         if self.cause is Cause.CUT_OFF:
             return next(layer for layer in layers if layer.vitals.dead >= DEAD)
         if self.cause is Cause.SATURATED:
-            return next(own_layer for own_layer in layers if own_layer.vitals.saturated >= SATURATED)
+            return next(layer for layer in layers if layer.vitals.saturated >= SATURATED)
         return self.findings.first_lost
 
     def to_attributes(self) -> dict[str, Any]:
@@ -67,28 +67,34 @@ class Autopsy:
         lacks.
         """
         findings = self.findings
-        layer = self.culprit if self.cause in IN_A_LAYER else None
-        first = findings.first_lost if findings.first_lost is not layer else None  # it is named once
-        values: dict[str, Any] = {
-            "died_in_layer": layer.name if layer else None,
-            "died_at_step": self._died_at(layer),
-            "autopsy_cause": str(self.cause),
-            "autopsy_look": findings.step,
-            "autopsy_lost_in": first.name if first else None,
-            "autopsy_lost_at": first.lost_at if first else None,
-            "autopsy_signal": findings.signal,
-            "autopsy_gradient_ratio": findings.gradient_ratio,
-            "autopsy_update_ratio": findings.update_ratio,
-            "autopsy_supported": [change.words for change in self.changes] or None,
-            **{f"autopsy_{name}": value for name, value in _worst_layers(findings).items()},
-        }
-        return {name: value for name, value in map(_convert_to_plain, values.items()) if value is not None}
+        layer = None
+        if self.cause in IN_A_LAYER:
+            layer = self.culprit
+        values: dict[str, Any] = {}
+        if layer is not None:
+            values["died_in_layer"] = layer.name
+        values["died_at_step"] = self._died_at(layer)
+        values["autopsy_cause"] = str(self.cause)
+        values["autopsy_look"] = findings.step
+        first = findings.first_lost
+        if first is not None and first is not layer:  # a layer is named once
+            values["autopsy_lost_in"] = first.name
+            values["autopsy_lost_at"] = first.lost_at
+        values["autopsy_signal"] = findings.signal
+        values["autopsy_gradient_ratio"] = findings.gradient_ratio
+        values["autopsy_update_ratio"] = findings.update_ratio
+        if self.changes:
+            values["autopsy_supported"] = [change.words for change in self.changes]
+        for name, value in _worst_layers(findings).items():
+            values[f"autopsy_{name}"] = value
+        plain = {name: _convert_to_plain(value) for name, value in values.items()}
+        return {name: value for name, value in plain.items() if value is not None}
 
     def _died_at(self, layer: LayerFindings | None) -> int | None:
-        """Return where that layer lost its signal; else the last look, which showed the mechanism, if there is one."""
+        """Return the step at which that layer lost its signal; else the last, if a mechanism was seen there."""
         if layer is not None and layer.lost_at is not None:
             return layer.lost_at
-        if self.cause in (*IN_A_LAYER, Cause.DIVERGED, Cause.FROZEN):
+        if self.cause in IN_A_LAYER or self.cause in (Cause.DIVERGED, Cause.FROZEN):
             return self.findings.last_step
         return None
 
@@ -98,21 +104,31 @@ class Autopsy:
         Args:
             picture: Markdown of one, to be shown after the cause.
         """
-        shown = ["", picture] if picture else []
-        head = [f"## Autopsy: {self.cause}", *self.describe_death(), *shown, "", "### What happened"]
-        head += [f"- {line}" for line in (self.reason, *self.describe_events()) if line]
-        if self.cause is Cause.NONE:
-            tail = []
-        else:
-            tail = ["", "### What this study supports", *self._supports()]
+        head = [f"## Autopsy: {self.cause}"]
+        head += self.describe_death()
+        if picture:
+            head += ["", picture]
+        head += ["", "### What happened"]
+        if self.reason:
+            head.append(f"- {self.reason}")
+        head += [f"- {event}" for event in self.describe_events()]
+        tail: list[str] = []
+        if self.cause is not Cause.NONE:
+            tail = ["", "### What this study supports"]
+            tail += self._supports()
         rows = max(FEWEST_ROWS, MOST_LINES - len(head) - len(tail) - 5)
-        return "\n".join([*head, *_make_layer_table(self.findings, rows), *tail])
+        return "\n".join(head + _make_layer_table(self.findings, rows) + tail)
 
     def describe_death(self) -> Iterator[str]:
         """Yield what was seen, and what this study's trials support or else may help, a sentence each."""
         culprit = self.culprit
-        step = culprit.lost_at if culprit and self.cause is Cause.SIGNAL_LOST else None
-        text = describe_cause(self.cause, culprit.name if culprit else "", step)
+        layer = ""
+        step = None
+        if culprit is not None:
+            layer = culprit.name
+            if self.cause is Cause.SIGNAL_LOST:
+                step = culprit.lost_at
+        text = describe_cause(self.cause, layer, step)
         yield f"{text[0].upper()}{text[1:]}."
         if self.changes:
             yield f"In this study, {self.changes[0].words}."
@@ -155,10 +171,10 @@ def make_autopsy(
     return Autopsy(cause, fate, reason, chance, findings, activation, tuple(changes), frozenset(has))
 
 
-def _find_cause(readings: Sequence[Reading], chance: Chance, fate: str, findings: Findings) -> Cause:
+def _find_cause(readings: Sequence[Reading], chance: Chance, fate: str, findings: RunFindings) -> Cause:
     if fate == Fate.DIVERGED or not findings.finite:
         return Cause.DIVERGED
-    if fate == Fate.LEARNED or (fate not in (*FLAWED, Fate.FROZEN) and is_learner(readings, chance)):
+    if fate == Fate.LEARNED or (fate not in FLAWED and fate != Fate.FROZEN and is_learner(readings, chance)):
         return Cause.NONE
     if fate == Fate.FROZEN:
         return Cause.FROZEN
@@ -176,7 +192,7 @@ def _find_cause(readings: Sequence[Reading], chance: Chance, fate: str, findings
     return Cause.AT_CHANCE
 
 
-def _worst_layers(findings: Findings) -> dict[str, Any]:
+def _worst_layers(findings: RunFindings) -> dict[str, Any]:
     """Return the worst layers' names and numbers."""
     values: dict[str, Any] = {}
     if (layer := findings.most_dead) and layer.vitals.dead > 0:
@@ -192,12 +208,13 @@ def _worst_layers(findings: Findings) -> dict[str, Any]:
     return values
 
 
-def _convert_to_plain(item: tuple[str, Any]) -> tuple[str, Any]:
-    """Return a number as people read it, or as Python's where it is NumPy's; None where JSON has no word for it."""
-    name, value = item
+def _convert_to_plain(value: Any) -> Any:
+    """Return a number with six digits, and as Python's where it is NumPy's; None where JSON has no word for it."""
     if value is None or isinstance(value, str | list | int):
-        return name, value
-    return name, float(f"{value:.6g}") if isfinite(value) else None
+        return value
+    if isfinite(value):
+        return float(f"{value:.6g}")
+    return None
 
 
 def _describe_events(result: Autopsy) -> Iterator[str]:
@@ -211,7 +228,10 @@ def _describe_events(result: Autopsy) -> Iterator[str]:
         yield f"signal: no layer fell below a hundredth of its own highest; that of the logits is {findings.signal:.2g}"
     yield from _describe_loss(result)
     if layer := findings.most_dead:
-        yield f"dead units: {f'{layer.vitals.dead:.0%} of {layer.name}, the most' if layer.vitals.dead else 'none'}"
+        if layer.vitals.dead:
+            yield f"dead units: {layer.vitals.dead:.0%} of {layer.name}, the most"
+        else:
+            yield "dead units: none"
     if layer := findings.most_saturated:
         yield f"outputs at the flat ends of the activation: {layer.vitals.saturated:.1%} of {layer.name}, the most"
     if layer := findings.most_off_unit:
@@ -226,7 +246,7 @@ def _describe_events(result: Autopsy) -> Iterator[str]:
         yield f"largest change of a kernel in the last step: {findings.update_ratio:.2g} of its norm ({usual})"
 
 
-def _describe_gradient(findings: Findings) -> str:
+def _describe_gradient(findings: RunFindings) -> str:
     if findings.gradient_ratio < VANISHING:
         return " (vanishing towards the input)"
     if findings.gradient_ratio > EXPLODING:
@@ -237,28 +257,22 @@ def _describe_gradient(findings: Findings) -> str:
 def _describe_loss(result: Autopsy) -> Iterator[str]:
     findings = result.findings
     guess = result.chance.loss
-    at = result.findings.best_step
     if not (isfinite(findings.loss) and isfinite(guess)):
         return
-    classes = not isnan(result.chance.top1)
-    blind = findings.signal < LEAST_SIGNAL
-    if classes:
-        what = "answering the class frequencies"
-    else:
-        what = "answering the mean"
-    if classes:
+    guessing = "answering the mean"
+    name = "best R^2"
+    if not isnan(result.chance.top1):
+        guessing = "answering the class frequencies"
         name = "best gain"
-    else:
-        name = "best R^2"
-    text = f"loss at the end {findings.loss:.4g}, of {what} {guess:.4g}; {name} {findings.best_gain:.3g} at step {at}"
+    best = f"{name} {findings.best_gain:.3g} at step {findings.best_step}"
+    text = f"loss at the end {findings.loss:.4g}, of {guessing} {guess:.4g}; {best}"
     if abs(findings.loss - guess) <= AT_PRIOR * guess:
-        yield f"{text}: it ends by {what}"
+        yield f"{text}: it ends by {guessing}"
     elif findings.loss > guess:
-        if blind:
+        answers = "confident of wrong answers"
+        if findings.signal < LEAST_SIGNAL:
             answers = "confident, with the same answer for every input"
-        else:
-            answers = "confident of wrong answers"
-        yield f"{text}. The loss is above that of {what}: the net is {answers}"
+        yield f"{text}. The loss is above that of {guessing}: the net is {answers}"
     else:
         yield text
 
@@ -267,10 +281,9 @@ def _describe_domain(result: Autopsy) -> Iterator[str]:
     layer = result.findings.least_in_domain
     if layer is None or (weights := layer.vitals.weights) is None or isnan(weights.in_domain):
         return
+    matters = ""
     if result.activation not in ("selu", None):
         matters = " (made for SELU: of no weight here)"
-    else:
-        matters = ""
     yield (
         f"units with sum of weights in [-0.1, 0.1] and sum of squares in [0.95, 1.1], the domain of Theorem 1 of "
         f"Klambauer et al. 2017{matters}: {weights.in_domain:.0%} of {layer.name}, the fewest, with sums "
@@ -278,17 +291,16 @@ def _describe_domain(result: Autopsy) -> Iterator[str]:
     )
 
 
-def _make_layer_table(findings: Findings, most: int) -> list[str]:
+def _make_layer_table(findings: RunFindings, most: int) -> list[str]:
     """Return the layers, thinned out evenly to at most `most` rows; the first that lost its signal always stays."""
     if not findings.layers:
         return []
     count = len(findings.layers)
     first = findings.first_lost
+    shown = set(range(count))
     if count > most:
-        kept = {round(row * (count - 1) / (most - 2)) for row in range(most - 1)}
-    else:
-        kept = set(range(count))
-    rows = [layer for index, layer in enumerate(findings.layers) if index in kept or layer is first]
+        shown = {round(row * (count - 1) / (most - 2)) for row in range(most - 1)}
+    rows = [layer for index, layer in enumerate(findings.layers) if index in shown or layer is first]
     columns = (
         "layer",
         "signal",
@@ -302,24 +314,37 @@ def _make_layer_table(findings: Findings, most: int) -> list[str]:
         "gradient",
         "update",
     )
-    heading = f"### Layers at step {findings.step}" + (f" ({len(rows)} of {count})" if len(rows) < count else "")
+    heading = f"### Layers at step {findings.step}"
+    if len(rows) < count:
+        heading += f" ({len(rows)} of {count})"
     lines = ["", heading, f"| {' | '.join(columns)} |", f"|---{'|--:' * (len(columns) - 1)}|"]
-    return [*lines, *(f"| {' | '.join(_make_cells(own_layer))} |" for own_layer in rows)]
+    return lines + [f"| {' | '.join(_make_cells(layer))} |" for layer in rows]
 
 
 def _make_cells(layer: LayerFindings) -> list[str]:
     vitals = layer.vitals
-    numbers = (vitals.mean, vitals.std)
-    shares = (vitals.dead, vitals.saturated, layer.in_domain)
+    lost_at = ""
+    if layer.lost_at is not None:
+        lost_at = str(layer.lost_at)
     return [
         layer.name,
         _format_number(vitals.signal),
         _format_number(layer.highest),
-        "" if layer.lost_at is None else str(layer.lost_at),
-        *(_format_number(value) for value in numbers),
-        *("" if isnan(share) else f"{share:.0%}" for share in shares),
-        *(_format_number(value) for value in (vitals.gradient_norm, vitals.update_ratio)),
+        lost_at,
+        _format_number(vitals.mean),
+        _format_number(vitals.std),
+        _format_share(vitals.dead),
+        _format_share(vitals.saturated),
+        _format_share(layer.in_domain),
+        _format_number(vitals.gradient_norm),
+        _format_number(vitals.update_ratio),
     ]
+
+
+def _format_share(share: float) -> str:
+    if isnan(share):
+        return ""
+    return f"{share:.0%}"
 
 
 def _format_number(value: float) -> str:

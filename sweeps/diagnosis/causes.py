@@ -61,10 +61,11 @@ def describe_cause(cause: Cause, layer: str = "", step: int | None = None) -> st
         layer: the one that shows it first; empty where unknown.
         step: at which it was seen first.
     """
-    if layer:
-        where = f" (lost first in {layer}{f' at step {step}' if step is not None else ''})"
-    else:
-        where = ""
+    where = ""
+    if layer and step is not None:
+        where = f" (lost first in {layer} at step {step})"
+    elif layer:
+        where = f" (lost first in {layer})"
     return SEEN[cause].format(layer=layer or "a layer", where=where)
 
 
@@ -74,10 +75,12 @@ def may_help(cause: Cause, has: Collection[str] = ()) -> str:
     Args:
         has: values of the run's config: what it has already is left out.
     """
-    first, *others = [text for text, names in MAY_HELP[cause] if not set(names) & set(has)] or [""]
-    if not others:
-        if first:
-            return f"{first} may help"
+    options = [text for text, names in MAY_HELP[cause] if not set(names) & set(has)]
+    if not options:
         return ""
-    *some, last = others
-    return f"{first} may help, and so may {', '.join(some)}{' or ' if some else ''}{last}"
+    if len(options) == 1:
+        return f"{options[0]} may help"
+    others = options[-1]
+    if len(options) > 2:
+        others = f"{', '.join(options[1:-1])} or {options[-1]}"
+    return f"{options[0]} may help, and so may {others}"

@@ -51,7 +51,7 @@ class LayerFindings:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class RunFindings:
     """Numbers only; one that is not known is NaN.
 
     Attributes:
@@ -119,39 +119,57 @@ class Findings:
         return max((layer for layer in self.layers[among] if not isnan(key(layer))), key=key, default=None)
 
 
-def find_symptoms(readings: Sequence[Reading], chance: Chance) -> Findings:
+def find_symptoms(readings: Sequence[Reading], chance: Chance) -> RunFindings:
     """Return the findings on a run.
 
     Args:
-        readings: all looks, at least one, in the order of their steps.
+        readings: all readings, at least one, in the order of their steps.
     """
-    reading = _select_examined(readings)
-    measured = [own_reading for own_reading in readings if own_reading.measured]
-    gains = [(chance.skill_score(this_reading.loss), this_reading.step) for this_reading in measured]
+    examined = _select_examined(readings)
+    measured = [reading for reading in readings if reading.measured]
+    loss = nan
+    top1 = nan
+    if measured:
+        loss = measured[-1].loss
+        if chance.classes:
+            top1 = measured[-1].top1
+    gains = [(chance.skill_score(reading.loss), reading.step) for reading in measured]
     known = [(gain, step) for gain, step in gains if isfinite(gain)]
     best = max(known, key=lambda pair: (pair[0], -pair[1]), default=(nan, readings[-1].step))
-    layers = tuple(_examine_layer(layer, readings) for layer in reading.layers)
-    norms = [layer.gradient_norm for layer in reading.layers] or [nan]
-    return Findings(
-        step=reading.step,
+    rise = nan
+    if len(known) > 2:
+        rise = known[-1][0] - known[len(known) // 2][0]
+    layers = tuple(_examine_layer(layer, readings) for layer in examined.layers)
+    norms = [layer.gradient_norm for layer in examined.layers] or [nan]
+    return RunFindings(
+        step=examined.step,
         last_step=readings[-1].step,
         finite=readings[-1].finite,
-        loss=measured[-1].loss if measured else nan,
-        top1=measured[-1].top1 if measured and chance.classes else nan,
+        loss=loss,
+        top1=top1,
         best_gain=best[0],
         best_step=best[1],
-        rise=known[-1][0] - known[len(known) // 2][0] if len(known) > 2 else nan,
+        rise=rise,
         gradient_norm=norms[-1],
-        gradient_ratio=norms[0] / norms[-1] if norms[-1] else (inf if norms[0] else nan),
-        update_ratio=reading.update_ratio,
+        gradient_ratio=_divide_norms(norms[0], norms[-1]),
+        update_ratio=examined.update_ratio,
         layers=layers,
     )
 
 
-def lost_at(steps: Sequence[int], signals: Sequence[float]) -> int | None:
-    """First step at which the signal is below a hundredth of its highest before, and stays below it to the last look.
+def _divide_norms(first: float, last: float) -> float:
+    """Return the first norm over the last: infinite where only the last is 0, not a number where both are."""
+    if last:
+        return first / last
+    if first:
+        return inf
+    return nan
 
-    Looks at which it is no finite number are passed over.
+
+def lost_at(steps: Sequence[int], signals: Sequence[float]) -> int | None:
+    """Return the first step from which on the signal is below a hundredth of its highest before; None if there is none.
+
+    Readings at which it is no finite number are passed over.
     """
     known = [(step, signal) for step, signal in zip(steps, signals, strict=True) if isfinite(signal)]
     highest = -inf
@@ -164,7 +182,7 @@ def lost_at(steps: Sequence[int], signals: Sequence[float]) -> int | None:
 
 def _select_examined(readings: Sequence[Reading]) -> Reading:
     watched = [reading for reading in readings if reading.layers]
-    sound = [own_reading for own_reading in watched if all(isfinite(layer.signal) for layer in own_reading.layers)]
+    sound = [reading for reading in watched if all(isfinite(layer.signal) for layer in reading.layers)]
     return (sound or watched or readings)[-1]
 
 

@@ -11,16 +11,16 @@ PERMUTATIONS = 200  # of the outcome
 
 
 def measure_information(codes: NDArray[np.intp], learned: Mask) -> Floats:
-    """Mutual information (nats) of the codes with the outcome, and with each permutation of it."""
+    """Return the mutual information (nats) of the codes with the outcome, and with each permutation of it."""
     _, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     levels = np.eye(len(counts), dtype=np.float32)[codes]  # float32 counts up to 16 million exactly
     shares = (_permute_outcomes(learned.tobytes()) @ levels).astype(np.float64) / counts
     return _compute_entropy(learned.mean()) - _compute_entropy(shares) @ counts / len(codes)
 
 
-def share_of(found: Floats, learned: Mask) -> float:
+def share_of(information: Floats, learned: Mask) -> float:
     """Return the first beyond the mean of the others, over the outcome's entropy; not below 0."""
-    return max(0.0, float((found[0] - found[1:].mean()) / _compute_entropy(learned.mean())))
+    return max(0.0, float((information[0] - information[1:].mean()) / _compute_entropy(learned.mean())))
 
 
 @lru_cache(maxsize=2)

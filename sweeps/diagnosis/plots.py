@@ -101,9 +101,9 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
     _draw_losses(losses, readings, chance)
     _draw_scores(scores, readings, chance)
     draw_signals(signals, scale, readings, names)
-    ends = _compute_edges([reading.step for reading in readings])[[0, -1]]
+    edges = _compute_edges([reading.step for reading in readings])
     for panel in (losses, scores, signals):
-        panel.set_xlim(*ends)
+        panel.set_xlim(edges[0], edges[-1])
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.set_xlabel("step", fontsize=9)
         panel.title.set_fontsize(9)
@@ -132,26 +132,30 @@ def _save_figure(figure: Figure, path: Path) -> None:
 def _draw_losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
     steps = [reading.step for reading in readings]
     for colour, name, values in (
-        (ORANGE, "training", [last_reading.train_loss for last_reading in readings]),
-        (BLUE, "hold-out", [own_reading.loss for own_reading in readings]),
+        (ORANGE, "training", [reading.train_loss for reading in readings]),
+        (BLUE, "hold-out", [reading.loss for reading in readings]),
     ):
         panel.plot(steps, _mask_infinite(values), color=colour, label=name, marker=".", markersize=4)
         if np.nanmax(_mask_infinite(values), initial=0) > WIDE * chance.loss:
             panel.set_yscale("log")
     _chance_line(panel, chance.loss)
-    panel.set_title("loss" + (", nats" if chance.classes else ", mean squared error"))
+    if chance.classes:
+        panel.set_title("loss, nats")
+    else:
+        panel.set_title("loss, mean squared error")
 
 
 def _draw_scores(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:
     if chance.classes:
-        values = _mask_infinite([100 * last_reading.top1 for last_reading in readings])
+        values = _mask_infinite([100 * reading.top1 for reading in readings])
         level = 100 * chance.top1
         panel.set_title("hold-out top-1, %")
-        panel.set_ylim(0, max(5 * level, 1.1 * np.nanmax(values, initial=0)) if level > 0 else None)
+        top = None
+        if level > 0:
+            top = max(5 * level, 1.1 * np.nanmax(values, initial=0))
+        panel.set_ylim(0, top)
     else:
-        values = np.maximum(
-            _mask_infinite([chance.skill_score(own_reading.loss) for own_reading in readings]), LEAST_R2
-        )
+        values = np.maximum(_mask_infinite([chance.skill_score(reading.loss) for reading in readings]), LEAST_R2)
         level = 0.0
         panel.set_title(f"hold-out R^2 (drawn as {LEAST_R2:g} where below)")
         panel.set_ylim(1.05 * LEAST_R2, 1)
@@ -175,18 +179,27 @@ def draw_signals(panel: Axes, scale: Axes, readings: Sequence[Reading], names: S
         panel.text(0.5, 0.5, "no layer was watched", ha="center", transform=panel.transAxes)
         scale.set_visible(False)
         return
-    found = [{layer.name: layer.signal for layer in last_reading.layers} for last_reading in measured]
-    rows = np.array([_mask_infinite([values.get(name, np.nan) for values in found]) for name in names])
+    signals = [{layer.name: layer.signal for layer in reading.layers} for reading in measured]
+    rows = np.array([_mask_infinite([by_name.get(name, np.nan) for by_name in signals]) for name in names])
     lowest = np.log10(max(LEAST_SIGNAL, min(1e-3, float(np.nanmin(rows, initial=1)))))
     shown = np.ma.masked_invalid(np.log10(np.maximum(rows, 10**lowest)))
-    edges = _compute_edges([own_reading.step for own_reading in measured])
+    edges = _compute_edges([reading.step for reading in measured])
     rows_edges = np.arange(len(names) + 1)  # as an image even in a vector format: it may have thousands of cells
     panel.pcolormesh(edges, rows_edges, shown, cmap=colormaps["cividis"], vmin=lowest, vmax=0, rasterized=True)
     panel.set_facecolor("lightgrey")  # what is no number
-    shown_names = [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in names]
-    panel.set_yticks(np.arange(len(names)) + 0.5, shown_names)
+    panel.set_yticks(np.arange(len(names)) + 0.5, [_shorten_name(name) for name in names])
     panel.invert_yaxis()
-    _draw_scale(scale, lowest, f"signal{' (grey: not a number)' if np.isnan(rows).any() else ''}")
+    label = "signal"
+    if np.isnan(rows).any():
+        label = "signal (grey: not a number)"
+    _draw_scale(scale, lowest, label)
+
+
+def _shorten_name(name: str) -> str:
+    """Return the end of a layer's name where the name is too long for the picture."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"…{name[1 - LONGEST_NAME :]}"
 
 
 def _draw_scale(panel: Axes, lowest: float, label: str) -> None:
@@ -194,7 +207,9 @@ def _draw_scale(panel: Axes, lowest: float, label: str) -> None:
     shades = np.linspace(lowest, 0, 256)[:, np.newaxis]
     panel.imshow(shades, cmap=colormaps["cividis"], aspect="auto", origin="lower", extent=(0, 1, lowest, 0))
     marks = np.arange(0, lowest, -np.ceil(-lowest / 6))
-    panel.set_yticks(marks, ["1" if mark == 0 else f"1e{mark:.0f}" for mark in marks])
+    labels = [f"1e{mark:.0f}" for mark in marks]
+    labels[0] = "1"  # the first mark is at 10^0
+    panel.set_yticks(marks, labels)
     panel.set_xticks([])
     panel.yaxis.tick_right()
     panel.yaxis.set_label_position("right")
@@ -211,7 +226,7 @@ def _compute_edges(steps: Sequence[int]) -> NDArray[np.float64]:
 
 
 def _mask_infinite(values: Sequence[float]) -> NDArray[np.float64]:
-    """Return what is no finite number is not drawn."""
+    """Return the values with NaN, which is not drawn, for what is no finite number."""
     array = np.array(values, np.float64)
     return np.where(np.isfinite(array), array, np.nan)
 
@@ -219,8 +234,11 @@ def _mask_infinite(values: Sequence[float]) -> NDArray[np.float64]:
 def _draw_legend(readings: Sequence[Reading]) -> list[tuple[str, str]]:
     if readings[0].layers[0].channels is None:
         return [(BLUE, "mean of the layer"), (GREEN, "standard deviation")]
-    each = "of each channel"
-    return [(ORANGE, f"maximum {each}"), (BLUE, f"minimum {each}"), (GREEN, f"standard deviation {each}")]
+    return [
+        (ORANGE, "maximum of each channel"),
+        (BLUE, "minimum of each channel"),
+        (GREEN, "standard deviation of each channel"),
+    ]
 
 
 def _draw_panel(panel: Axes, steps: Sequence[int], readings: Sequence[Reading], index: int) -> None:

@@ -38,7 +38,7 @@ class Decider:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Region:
     """Conditions in words, and how many runs learned of those that were tried under them."""
 
     words: str
@@ -52,7 +52,7 @@ class Change:
 
     Attributes:
         like_dead, changed: (died, all) of the runs like the dead one, without the change and with it.
-        p: `fisher` of the two, in (0, 0.005]; not corrected for the number of changes that were looked at.
+        p: `fisher_p_value` of the two, in (0, 0.005]; not corrected for the number of changes that were looked at.
     """
 
     words: str
@@ -102,43 +102,45 @@ def find_interactions(trials: Sequence[FinishedTrial], top: int = 3) -> list[tup
         (parameter, measure_information(parameter.codes, learned))
         for _, parameter in _rank_parameters(parameters, learned)
     ]
-    found = []
+    pairs = []
     for (one, of_one), (other, of_other) in combinations(alone, 2):
         beyond = measure_information(one.codes * len(other.levels) + other.codes, learned) - of_one - of_other
         if (share := share_of(beyond, learned)) > 0 and beyond[0] > beyond[1:].max() + 1e-12:  # rounding
-            found.append((one.name, other.name, share))
-    return sorted(found, key=lambda pair: -pair[2])[:top]
+            pairs.append((one.name, other.name, share))
+    return sorted(pairs, key=lambda pair: -pair[2])[:top]
 
 
-def find_region(trials: Sequence[FinishedTrial]) -> list[Rule]:
-    """Return the region that lives: up to three conditions, each rule with those before it; empty where none helps.
+def find_region(trials: Sequence[FinishedTrial]) -> list[Region]:
+    """Return the region that lives: up to three conditions, each with those before it; empty where none helps.
 
-    Each is the one that raises `wilson` of the learned share most, with at least 5 trials and a tenth of all in it.
+    Each is the one that raises `wilson_lower` of the learned share most, with at least 5 trials and a tenth of all in
+    it.
     """
     learned, parameters = _encode_trials(trials)
     fewest = max(FEWEST, ceil(FEWEST_SHARE * len(trials)))
     inside = np.ones(len(trials), dtype=bool)
-    own_name = ""
-    rules = list[Rule]()
-    while len(rules) < CONDITIONS:
+    conditions: list[str] = []
+    regions = list[Region]()
+
+    def least_share(mask: Mask) -> float:
+        learned_inside, tried = _count_learned(mask, learned)
+        return wilson_lower(learned_inside, tried)
+
+    while len(regions) < CONDITIONS:
         options = [
             (text, inside & mask)
             for parameter in parameters
             for text, mask in _list_conditions(parameter, inside, learned)
         ]
         allowed = [(text, mask) for text, mask in options if np.count_nonzero(mask) >= fewest]
-        text, mask = max(
-            allowed, key=lambda option: wilson_lower(*_count_learned(option[1], learned)), default=("", inside)
-        )
-        if wilson_lower(*_count_learned(mask, learned)) <= wilson_lower(*_count_learned(inside, learned)):
+        text, mask = max(allowed, key=lambda option: least_share(option[1]), default=("", inside))
+        if least_share(mask) <= least_share(inside):
             break
         inside = mask
-        if own_name:
-            own_name = f"{own_name} and {text}"
-        else:
-            own_name = text
-        rules.append(Rule(own_name, *_count_learned(inside, learned)))
-    return [rule for rule in rules if 2 * rule.learned > rule.tried]
+        conditions.append(text)
+        learned_inside, tried = _count_learned(inside, learned)
+        regions.append(Region(" and ".join(conditions), learned_inside, tried))
+    return [region for region in regions if 2 * region.learned > region.tried]
 
 
 def supported_changes(dead: FinishedTrial, trials: Sequence[FinishedTrial], most: int = 3) -> list[Change]:
@@ -147,10 +149,15 @@ def supported_changes(dead: FinishedTrial, trials: Sequence[FinishedTrial], most
     Runs are like it where they agree on the two parameters that decide most, the changed one apart; where those are
     too few to tell, on one, then on none. The dead trial counts if it is among the trials.
     """
-    row = [*(trial.number for trial in trials), dead.number].index(dead.number)
-    rows = [*trials, dead][: max(row + 1, len(trials))]
-    (learned, parameters), counted = _encode_trials(rows), np.arange(len(rows)) < len(trials)
-    ranked = [own_parameter for share, own_parameter in _rank_parameters(parameters, learned) if share > 0]
+    rows = list(trials)
+    numbers = [trial.number for trial in trials]
+    if dead.number not in numbers:
+        rows.append(dead)
+        numbers.append(dead.number)
+    row = numbers.index(dead.number)
+    learned, parameters = _encode_trials(rows)
+    counted = np.arange(len(rows)) < len(trials)
+    ranked = [parameter for share, parameter in _rank_parameters(parameters, learned) if share > 0]
     values: dict[tuple[str, str], Change] = {}
     for parameter in parameters:
         others = [other for other in ranked if other is not parameter]
@@ -173,10 +180,9 @@ def _encode_trials(trials: Sequence[FinishedTrial]) -> tuple[Mask, list[_Paramet
     them.
     """
     names = dict.fromkeys(name for trial in trials for name in trial.params)
-    coded = [_encode_parameter(name, [own_trial.params.get(name) for own_trial in trials]) for name in names]
-    return np.array([this_trial.learned for this_trial in trials], dtype=bool), [
-        parameter for parameter in coded if len(parameter.levels) > 2
-    ]
+    parameters = [_encode_parameter(name, [trial.params.get(name) for trial in trials]) for name in names]
+    learned = np.array([trial.learned for trial in trials], dtype=bool)
+    return learned, [parameter for parameter in parameters if len(parameter.levels) > 2]
 
 
 def _encode_parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
@@ -184,15 +190,21 @@ def _encode_parameter(name: str, column: Sequence[Value | None]) -> _Parameter:
     gaps = np.array([value is None for value in column])
     numbers = None
     if all(isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) for value in present):
-        numbers = np.array([np.nan if value is None else float(value) for value in column])
+        numbers = np.full(len(column), np.nan)
+        numbers[~gaps] = present
         edges = _choose_edges(numbers, BINS)
         codes = np.searchsorted(edges, numbers, side="right")
-        bounds = [None, *edges, None]
-        levels = [_describe_range(numbers[codes == code], *bounds[code : code + 2]) for code in range(len(edges) + 1)]
+        lows = [None] + edges
+        highs = edges + [None]
+        levels = [
+            _describe_range(numbers[codes == code], low, high)
+            for code, (low, high) in enumerate(zip(lows, highs, strict=True))
+        ]
     else:
         levels = sorted({str(value) for value in present})
-        codes = np.array([0 if value is None else levels.index(str(value)) for value in column])
-    return _Parameter(name, (*levels, "absent"), np.where(gaps, len(levels), codes), gaps, numbers)
+        codes = np.zeros(len(column), np.intp)
+        codes[~gaps] = [levels.index(str(value)) for value in present]
+    return _Parameter(name, tuple(levels) + ("absent",), np.where(gaps, len(levels), codes), gaps, numbers)
 
 
 def _choose_edges(numbers: Floats, bins: int) -> list[float]:
@@ -212,7 +224,7 @@ def _choose_edges(numbers: Floats, bins: int) -> list[float]:
         else:
             middle = low / 2 + high / 2
         rounded = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
-        edges.append(next((own_value for own_value in rounded if low < own_value < high), high))
+        edges.append(next((edge for edge in rounded if low < edge < high), high))
     return edges
 
 
@@ -238,12 +250,12 @@ def _rank_parameters(parameters: Sequence[_Parameter], learned: Mask) -> list[tu
 
 def _find_best_condition(parameter: _Parameter, learned: Mask) -> str:
     groups = [(text, learned[mask]) for text, mask in parameter.list_conditions() if mask.any()]
-    own_name, group = max(groups, key=lambda each: (each[1].mean(), len(each[1])))
-    return f"{own_name}: {group.sum()} of {len(group)} learned"
+    text, group = max(groups, key=lambda option: (option[1].mean(), len(option[1])))
+    return f"{text}: {group.sum()} of {len(group)} learned"
 
 
 def _list_sides(name: str, numbers: Floats, bins: int) -> Iterator[tuple[Condition, Condition]]:
-    """Below and above each edge of a number."""
+    """Yield the conditions of being below and above each edge of a number."""
     for edge in _choose_edges(numbers, bins):
         low = numbers < edge
         high = numbers >= edge
@@ -276,7 +288,10 @@ def _list_moves(parameter: _Parameter, row: int) -> Iterator[tuple[str, Conditio
         return
     if parameter.numbers is not None:
         for low, high in _list_sides(parameter.name, parameter.numbers, BINS):
-            yield ("up", low, high) if low[1][row] else ("down", high, low)
+            if low[1][row]:
+                yield "up", low, high
+            else:
+                yield "down", high, low
     else:
         now = parameter.list_conditions()[parameter.codes[row]]
         yield from ((then[0], now, then) for then in parameter.list_conditions()[:-1] if not then[1][row])
@@ -287,7 +302,7 @@ def _list_groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: M
     switches.
     """
     possible = [other for other in others if np.any(moved & (other.gaps == other.gaps[row]))][:2]
-    shared = [("", counted), *(parameter.list_conditions()[parameter.codes[row]] for parameter in possible)]
+    shared = [("", counted)] + [parameter.list_conditions()[parameter.codes[row]] for parameter in possible]
     groups = [shared[:count] for count in range(len(shared), 0, -1)]
     return [group for group in groups if np.all([mask for _, mask in group], axis=0).sum() >= ALIKE or len(group) == 1]
 
@@ -295,7 +310,8 @@ def _list_groups(others: Sequence[_Parameter], row: int, moved: Mask, counted: M
 def _choose_supported(changes: Sequence[Change]) -> Change | None:
     """Return the first that is beyond chance, unless it is of no use to runs more alike."""
     for change in changes:
-        (died, all_like), (died_changed, all_changed) = change.like_dead, change.changed
+        died, all_like = change.like_dead
+        died_changed, all_changed = change.changed
         if change.p <= LEVEL or died_changed * all_like >= died * all_changed:
             if change.p <= LEVEL:
                 return change
@@ -305,9 +321,14 @@ def _choose_supported(changes: Sequence[Change]) -> Change | None:
 
 def _make_change(name: str, shared: Sequence[Condition], now: Condition, then: Condition, learned: Mask) -> Change:
     alike = np.all([mask for _, mask in shared], axis=0)
-    (lived, before), (saved, after) = (_count_learned(alike & mask, learned) for _, mask in (now, then))
-    own = " and ".join(text for text, _ in (*shared, now) if text)
-    own_name = f"of {before} runs with {own}, {before - lived} died; with {then[0]}, {after - saved} of {after}"
+    lived, before = _count_learned(alike & now[1], learned)
+    saved, after = _count_learned(alike & then[1], learned)
+    texts = [text for text, _ in shared] + [now[0]]
+    conditions = " and ".join(text for text in texts if text)
     return Change(
-        own_name, name, (before - lived, before), (after - saved, after), fisher_p_value(saved, after, lived, before)
+        words=f"of {before} runs with {conditions}, {before - lived} died; with {then[0]}, {after - saved} of {after}",
+        parameter=name,
+        like_dead=(before - lived, before),
+        changed=(after - saved, after),
+        p=fisher_p_value(saved, after, lived, before),
     )
