@@ -15,6 +15,7 @@ from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
 from sweeps.trials import FinishedTrial
 from sweeps.verdict import Fate
+from sweeps.wording import count_noun
 
 FATES = (
     Fate.LEARNED,
@@ -164,7 +165,8 @@ def render_summary(space: Space, summary: Summary) -> RenderableType:
         lines.append(Text(summary.question, "italic"))
     lines.append(fates_line(summary))
     if summary.would_stop:
-        spared = f"{summary.would_stop} controls would have been stopped; {summary.would_stop_learned} of them learned"
+        controls = count_noun(summary.would_stop, "control")
+        spared = f"{controls} would have been stopped; {summary.would_stop_learned} of them learned"
         lines.append(Text(spared, "dim"))
     lines.append(best_line(space, summary))
     if summary.best is not None and summary.best.top1 is not None and summary.chance_top1 is not None:

@@ -70,7 +70,7 @@ def _describe_state(study_id: int, space: Space, summary: Summary) -> Iterator[s
         yield f"## {space.question}"
     yield f"### As of {summary.done:,} of {summary.trials:,} trials"
     counts = [f"| {fate} | {summary.fates.get(fate, 0):,} | {GAP}{MEANINGS[fate]} |" for fate in FATES]
-    yield "\n".join([f"| fate | {GAP}trials | {GAP}meaning |", "|:--|--:|:--|", *counts])
+    yield "\n".join([f"| fate | {GAP}trials | {GAP}meaning |", "|:--|--:|:--|"] + counts)
     if summary.steps_saved:
         every = summary.steps_run + summary.steps_saved
         yield f"Steps saved: {summary.steps_saved:,} of {every:,} ({summary.steps_saved / every:.0%})."
@@ -91,14 +91,12 @@ def _describe_comparison(space: Space, trials: Sequence[FrozenTrial]) -> Iterato
         f"{_find_chance(space, trials)}"
     ]
     data = space.data
+    where = ""
     if space.data.path:
         where = f" ({space.data.path})"
-    else:
-        where = ""
+    what = "numbers to be predicted"
     if data.task == "classification":
         what = f"{data.classes:,} classes"
-    else:
-        what = "numbers to be predicted"
     lines += [
         f"Budget: {_format_budget(space.budget)}.",
         f"Data: {data.source}{where}, {what}, {data.images:,} to train on.",
@@ -108,7 +106,7 @@ def _describe_comparison(space: Space, trials: Sequence[FrozenTrial]) -> Iterato
     yield "\n".join(f"* {line}" for line in lines)
     if rows := list(_list_truncated(space)):
         yield "It is a truncation of something larger:"
-        yield "\n".join([f"| | {GAP}here | {GAP}in full |", "|:--|--:|--:|", *rows])
+        yield "\n".join([f"| | {GAP}here | {GAP}in full |", "|:--|--:|--:|"] + rows)
 
 
 def _find_chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
@@ -139,7 +137,10 @@ def _list_truncated(space: Space) -> Iterator[str]:
     for name, table in space.tables.get("full", {}).items():
         for key, full in table.items():
             here = getattr(getattr(space, name), key)
-            yield f"| {name}.{key} | {_group_digits(here) if here else ''} | {_group_digits(full)} |"
+            shown = ""
+            if here:
+                shown = _group_digits(here)
+            yield f"| {name}.{key} | {shown} | {_group_digits(full)} |"
 
 
 def _group_digits(value: object) -> str:

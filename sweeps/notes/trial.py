@@ -36,7 +36,7 @@ def keep_note(
     """Write the note of a trial that is about to end and, where there is a place for it, draw its picture.
 
     Args:
-        readings: all readings of the trial, none where it could not be trained; its fate and reason are noted already.
+        readings: all of the trial, none where it could not be trained; its fate and reason are noted already.
         dead: whether its death is to be examined, and noted with its attributes too.
 
     Raises:
@@ -75,14 +75,15 @@ def make_trial_note(study_id: int, trial: FrozenTrial, autopsy: Autopsy | None) 
     attributes = trial.user_attrs
     picture = _link_picture(study_id, trial)
     if autopsy:
-        opening = [autopsy.to_markdown(picture)]
+        parts = [autopsy.to_markdown(picture)]
     else:
-        opening = list(_describe_outcome(trial, picture))
-    return _widen_tables("\n\n".join([*opening, *_quote_recipe(attributes)]))
+        parts = list(_describe_outcome(trial, picture))
+    parts += _quote_recipe(attributes)
+    return _widen_tables("\n\n".join(parts))
 
 
 def _widen_tables(markdown: str) -> str:
-    """Return the same with room between the columns of tables, which the dashboard sets tight: before names in the
+    """Return the text with room between the columns of tables, which the dashboard sets tight: before names in the
     head.
     """
     return re.sub(r"^\|.*\|(?=\n\|-)", lambda head: head[0].replace(" | ", " | \u2002\u2002"), markdown, flags=re.M)
@@ -97,7 +98,7 @@ def _describe_outcome(trial: FrozenTrial, picture: str) -> Iterator[str]:
         yield picture
     if rows := list(_list_scores(trial)):
         step = attributes.get(store.STEPS, 0)
-        yield "\n".join([f"| hold-out set | at step {step:,} | guessing |", "|---|--:|--:|", *rows])
+        yield "\n".join([f"| hold-out set | at step {step:,} | guessing |", "|---|--:|--:|"] + rows)
     if trace := str(attributes.get(store.TRACEBACK, ""))[-MOST_TRACED:]:
         yield f"### Traceback\n{_fence_code('text', trace)}"
 
@@ -111,13 +112,23 @@ def _list_scores(trial: FrozenTrial) -> Iterator[str]:
         ("top-5", store.TOP5, chance.top5),
     ):
         if key in values:
-            yield f"| {name} | {values[key]:.2%} | {f'{guess:.2%}' if isfinite(guess) else ''} |"
+            yield f"| {name} | {values[key]:.2%} | {_format_guess(guess, '.2%')} |"
     if store.F1 in values:
         yield f"| macro F1 | {values[store.F1]:.3f} | |"
     if store.LOSS in values:
-        yield f"| loss | {values[store.LOSS]:.4g} | {f'{chance.loss:.4g}' if isfinite(chance.loss) else ''} |"
+        yield f"| loss | {values[store.LOSS]:.4g} | {_format_guess(chance.loss, '.4g')} |"
     if store.GAIN in values:
-        yield f"| {'information gain' if chance.classes else 'R^2'} | {values[store.GAIN]:.3f} | 0 |"
+        name = "R^2"
+        if chance.classes:
+            name = "information gain"
+        yield f"| {name} | {values[store.GAIN]:.3f} | 0 |"
+
+
+def _format_guess(value: float, form: str) -> str:
+    """Return what guessing scores; empty where it is not known."""
+    if isfinite(value):
+        return format(value, form)
+    return ""
 
 
 def _quote_recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
@@ -129,12 +140,10 @@ def _quote_recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
     where = [str(attributes[name]) for name in (store.HOST, store.GPU) if attributes.get(name)]
     if store.SECONDS in attributes:
         where.append(f"{attributes[store.SECONDS]:,.1f} s")
-    with_what = [f"{name} {version}" for name, version in attributes.get(store.VERSIONS, {}).items()]
+    versions = [f"{name} {version}" for name, version in attributes.get(store.VERSIONS, {}).items()]
     if store.DATA_DIGEST in attributes:
-        with_what.append(f"data {attributes[store.DATA_DIGEST]}")
-    lines = [
-        ", ".join(SPECIAL.sub(r"\\\1", word) for word in arguments) for arguments in (where, with_what) if arguments
-    ]
+        versions.append(f"data {attributes[store.DATA_DIGEST]}")
+    lines = [", ".join(SPECIAL.sub(r"\\\1", text) for text in texts) for texts in (where, versions) if texts]
     if lines:
         yield "### Trained on\n" + "  \n".join(lines)
 
@@ -154,8 +163,8 @@ def _draw_picture(
     from sweeps.diagnosis.plots import draw_autopsy  # noqa: PLC0415  half a second of matplotlib, for those who draw
 
     title = f"{trial.study.study_name}, trial {own.number}: {own.user_attrs.get(store.REASON, '')}"
-    with TemporaryDirectory() as place:
-        path = Path(place) / PICTURE
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / PICTURE
         draw_autopsy(readings, autopsies.chance_of(own, ()), title, path)
         upload_artifact(artifact_store=artifacts, file_path=str(path), study_or_trial=trial, storage=storage)
 
@@ -163,8 +172,10 @@ def _draw_picture(
 def _link_picture(study_id: int, trial: FrozenTrial) -> str:
     """Return the trial's picture in Markdown, at its address in the dashboard; empty where there is none."""
     for name, value in trial.system_attrs.items():
-        meta = json.loads(value) if name.startswith("artifacts:") else None
-        if meta and meta["filename"] in PICTURES:
+        if not name.startswith("artifacts:"):
+            continue
+        meta = json.loads(value)
+        if meta["filename"] in PICTURES:
             address = f"/artifacts/{study_id}/{trial_id_of(trial)}/{meta['artifact_id']}"
             return f"![Curves and signals: shown where the dashboard is given the place of artifacts]({address})"
     return ""
