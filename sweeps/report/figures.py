@@ -42,36 +42,34 @@ LINES: dict[str, str | tuple[float, tuple[float, ...]]] = {
     Fate.DIVERGED: (0, (5, 1, 1, 1, 1, 1)),
     Fate.OUTRANKED: (0, (8, 3)),
 }
-ABOVE = 1.3  # times the highest loss of interest: what is above is drawn at the edge
+ABOVE = 1.3  # upper end of an axis over the highest loss of interest; higher losses are drawn at the edge
 COLUMNS = 3
-TALLEST = 12.0  # inches of a map of layers
+TALLEST = 12.0  # inches: the height of a map of layers
 
 
 def draw_best(findings: StudyFindings) -> str:
-    """Return the values of the best configurations, each run a ring, means with their intervals."""
+    """Return a figure of the best configurations: a ring for each run, and means with their intervals."""
     standings = findings.standings
-    percent = findings.space.measure.unit == "%"
-    if percent:
+    objective = format_objective_name(findings.summary.objective)
+    if findings.space.measure.unit == "%":
         scale = 100
+        label = f"{objective}, %"
     else:
         scale = 1
-    lived = any(standing.learned for standing in standings)
-    bounds = findings.space.measure.bounds
+        label = objective
+    shown = [standing for standing in standings if standing.learned] or standings
+    view = _choose_view([value for standing in shown for value in standing.values], findings.space.measure.bounds)
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, 0.28 * len(standings) + 0.9), layout="constrained")
         panel = figure.subplots()
-        view = _choose_view(
-            [value for own_standing in standings for value in own_standing.values if own_standing.learned or not lived],
-            bounds,
-        )
         panel.set_xlim(*(scale * end for end in view))
         for standing in standings:
             _draw_standing(panel, standing, scale, view)
         panel.set_yticks([standing.rank for standing in standings])
         panel.set_ylim(len(standings) + 0.6, 0.4)
         panel.set_ylabel("rank")
-        panel.set_xlabel(format_objective_name(findings.summary.objective) + (", %" if percent else ""))
+        panel.set_xlabel(label)
         panel.grid(axis="x", color="#dddddd", linewidth=0.6)
         panel.set_axisbelow(True)
         return figure
@@ -92,33 +90,45 @@ def _choose_view(values: Sequence[float], bounds: tuple[float, float]) -> tuple[
 
 
 def _draw_standing(panel: Axes, standing: Standing, scale: float, view: tuple[float, float]) -> None:
-    at = standing.rank
+    y = standing.rank
     if standing.interval is not None:
-        low, high = (scale * end for end in standing.interval)
-        panel.plot([low, high], [at, at], color=BLUE, linewidth=3, alpha=0.45, solid_capstyle="butt")
-    panel.plot(
-        [scale * value for value in standing.values], [at] * len(standing.values), "o", color=BLUE, mfc="white", ms=4
-    )
-    panel.plot([scale * standing.mean], [at], "D", color="black", ms=4 if len(standing.values) > 1 else 2.5)
+        ends = [scale * end for end in standing.interval]
+        panel.plot(ends, [y, y], color=BLUE, linewidth=3, alpha=0.45, solid_capstyle="butt")
+    values = [scale * value for value in standing.values]
+    panel.plot(values, [y] * len(values), "o", color=BLUE, mfc="white", ms=4)
+    if len(values) > 1:
+        mean_size = 4.0
+    else:
+        mean_size = 2.5  # smaller than the ring of the only run, which is at the same place
+    panel.plot([scale * standing.mean], [y], "D", color="black", ms=mean_size)
+    _draw_arrows(panel, standing, scale, view)
+
+
+def _draw_arrows(panel: Axes, standing: Standing, scale: float, view: tuple[float, float]) -> None:
+    """Draw an arrow at each edge of the view beyond which the interval or the mean of a configuration reaches."""
     low, high = standing.interval or (standing.mean, standing.mean)
-    for edge, sign, beyond in ((view[0], "<", low < view[0]), (view[1], ">", high > view[1])):
-        if beyond:
-            far = not view[0] <= standing.mean <= view[1]
-            panel.plot([scale * edge], [at], sign, color="black" if far else BLUE, ms=5, clip_on=False)
+    if view[0] <= standing.mean <= view[1]:
+        colour = BLUE
+    else:
+        colour = "black"
+    if low < view[0]:
+        panel.plot([scale * view[0]], [standing.rank], "<", color=colour, ms=5, clip_on=False)
+    if high > view[1]:
+        panel.plot([scale * view[1]], [standing.rank], ">", color=colour, ms=5, clip_on=False)
 
 
 def draw_survival(findings: StudyFindings) -> str:
-    """Return the share of runs that still train, over steps, by fate."""
+    """Return a figure of the share of runs that still train, over steps, by fate."""
 
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, 3.0), layout="constrained")
         panel = figure.subplots()
-        longest = max(own_survival.ends[-1] for own_survival in findings.survival)
+        longest = max(survival.ends[-1] for survival in findings.survival)
         for index, survival in enumerate(findings.survival):
             # The first are the widest: lines that lie on each other are all seen.
             _draw_survivors(panel, survival, longest, 1.4 + 0.7 * (len(findings.survival) - 1 - index))
         panel.set_ylim(-2, 105)
-        panel.set_xlim(0, longest * 1.01 if longest else 1)
+        panel.set_xlim(0, longest * 1.01 or 1)
         panel.set_xlabel(get_length_unit(findings.space))
         panel.set_ylabel("still training, %")
         panel.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3.4)
@@ -128,13 +138,21 @@ def draw_survival(findings: StudyFindings) -> str:
 
 
 def _draw_survivors(panel: Axes, survival: Survival, longest: float, width: float) -> None:
-    """Draw the runs that trained to the end of the longest run and did not die."""
-    pairs = [(x, share) for x, share in zip(survival.ends, survival.shares, strict=True) if x < longest]
-    x = [0.0, *(x for x, _ in pairs), longest]
-    shares = [1.0, *(share for _, share in pairs)]
+    """Draw the share of the runs of a fate that still train; at `longest` it stays as it was before.
+
+    Runs that trained as long as the longest run did not end early.
+    """
+    x = [0.0]
+    percents = [100.0]
+    for end, share in zip(survival.ends, survival.shares, strict=True):
+        if end < longest:
+            x.append(end)
+            percents.append(100 * share)
+    x.append(longest)
+    percents.append(percents[-1])
     panel.step(
         x,
-        [100 * share for share in (*shares, shares[-1])],
+        percents,
         where="post",
         color=COLOURS.get(survival.fate, GREY),
         linestyle=LINES.get(survival.fate, "-"),
@@ -144,9 +162,9 @@ def _draw_survivors(panel: Axes, survival: Survival, longest: float, width: floa
 
 
 def draw_curves(findings: StudyFindings) -> str:
-    """Draw the hold-out loss over the length of a run, a panel per fate, and the score of those that learned."""
+    """Return a figure of the hold-out loss over the length of a run, by fate, and of the score of runs that learned."""
     shown = findings.curves
-    learners = [own_curves for own_curves in shown if own_curves.fate == Fate.LEARNED]
+    learners = [curves for curves in shown if curves.fate == Fate.LEARNED]
     count = len(shown) + len(learners)
 
     def draw() -> Figure:
@@ -158,10 +176,7 @@ def draw_curves(findings: StudyFindings) -> str:
             _draw_losses(panel, curves, findings.chance.loss, top)
         for panel in panels[len(shown) : count]:
             _draw_scores(panel, learners[0], findings)
-        if _count_points(shown):
-            longest = max(x for this_curves in shown for curve in this_curves.drawn for x in curve.x)
-        else:
-            longest = 1
+        longest = max((x for curves in shown for curve in curves.drawn for x in curve.x), default=1)
         for index, panel in enumerate(panels):
             panel.set_visible(index < count)
             panel.set_xlim(0, longest or 1)
@@ -174,22 +189,21 @@ def draw_curves(findings: StudyFindings) -> str:
     return svg.render_svg(draw, "curves", title)
 
 
-def _count_points(shown: Sequence[Curves]) -> bool:
-    return any(curve.x for curves in shown for curve in curves.drawn)
-
-
 def _choose_upper_end(shown: Sequence[Curves], chance: float) -> float:
-    """Return the upper end of the axis: not far above guessing, where that is known and some run is not far from it."""
+    """Return the upper end of the axis of losses.
+
+    It is not far above guessing, where that is known: higher losses are drawn at the edge.
+    """
     losses = [loss for curves in shown for curve in curves.drawn for loss in curve.loss if isfinite(loss)]
     if losses:
         usual = float(np.quantile(losses, 0.9))
     else:
         usual = 1.0
     if isfinite(chance):
-        known = max(chance, min(usual, 2 * chance))
+        highest = max(chance, min(usual, 2 * chance))
     else:
-        known = usual
-    return ABOVE * known
+        highest = usual
+    return ABOVE * highest
 
 
 def _draw_losses(panel: Axes, curves: Curves, chance: float, top: float) -> None:
@@ -201,19 +215,21 @@ def _draw_losses(panel: Axes, curves: Curves, chance: float, top: float) -> None
         _draw_end(panel, curve, losses, colour)
     if isfinite(chance):
         panel.axhline(chance, color="black", linestyle=":", linewidth=1.2)
-    panel.set_ylim(min(0.0, *(float(np.nanmin([0.0, *curve.loss])) for curve in curves.drawn)), top * 1.02)
+    lowest = min((loss for curve in curves.drawn for loss in curve.loss if isfinite(loss)), default=0.0)
+    panel.set_ylim(min(0.0, lowest), top * 1.02)
     panel.set_ylabel("hold-out loss")
     if len(curves.drawn) < curves.runs:
-        of = f"{len(curves.drawn)} of {curves.runs:,}"
+        counts = f"{len(curves.drawn)} of {curves.runs:,}"
     else:
-        of = f"{curves.runs}"
-    panel.set_title(f"{curves.fate} ({of})")
+        counts = f"{curves.runs}"
+    panel.set_title(f"{curves.fate} ({counts})")
 
 
 def _draw_end(panel: Axes, curve: Curve, values: Sequence[float], colour: str) -> None:
-    known = [(x, y) for x, y in zip(curve.x, values, strict=True) if isfinite(y)]
-    if known:
-        panel.plot(*known[-1], ".", color=colour, ms=4, clip_on=False)
+    points = [(x, y) for x, y in zip(curve.x, values, strict=True) if isfinite(y)]
+    if points:
+        x, y = points[-1]
+        panel.plot(x, y, ".", color=colour, ms=4, clip_on=False)
 
 
 def _choose_opacity(curves: Curves) -> float:
@@ -221,14 +237,12 @@ def _choose_opacity(curves: Curves) -> float:
 
 
 def _draw_scores(panel: Axes, curves: Curves, findings: StudyFindings) -> None:
-    classes = findings.chance.classes > 0
-    if findings.chance.classes:
+    is_classification = findings.chance.classes > 0
+    if is_classification:
         chance = findings.chance.top1
-    else:
-        chance = 0.0
-    if classes:
         scale = 100
     else:
+        chance = 0.0
         scale = 1
     for curve in curves.drawn:
         values = [scale * value for value in curve.score]
@@ -236,13 +250,18 @@ def _draw_scores(panel: Axes, curves: Curves, findings: StudyFindings) -> None:
         _draw_end(panel, curve, values, BLUE)
     if isfinite(chance):
         panel.axhline(scale * chance, color="black", linestyle=":", linewidth=1.2)
-    panel.set_ylim(0 if classes else -0.2, None if classes else 1)
-    panel.set_ylabel("hold-out top-1, %" if classes else "hold-out R²")
-    panel.set_title("learned: " + ("top-1" if classes else "R²"))
+    if is_classification:
+        panel.set_ylim(0, None)
+        panel.set_ylabel("hold-out top-1, %")
+        panel.set_title("learned: top-1")
+    else:
+        panel.set_ylim(-0.2, 1)
+        panel.set_ylabel("hold-out R²")
+        panel.set_title("learned: R²")
 
 
 def draw_layers(death: Death, key: str) -> str:
-    """Return the signal of each layer of a run that died, over its steps."""
+    """Return a figure of the signal of each layer of a run that died, over its steps."""
     names = [layer.name for layer in max(death.readings, key=lambda reading: len(reading.layers)).layers]
 
     def draw() -> Figure:

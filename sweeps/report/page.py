@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing else: no network, and no script to be read."""
+"""A report as one HTML page, which can be read without a network and without scripts."""
 
 import base64
 import hashlib
@@ -23,8 +23,8 @@ from sweeps.verdict import Rules
 from sweeps.version import __version__
 
 MOST_ROWS = 500  # of the table of trials, without the script
-MOST_DATA = 10_000  # of it with the script: a page is to open in a moment
-MOST_NUMBERS = 6  # of trials that are named in a cell
+MOST_DATA = 10_000  # rows of it with the script, so that the page opens quickly
+MOST_NUMBERS = 6  # trials that are named in a cell
 SHADES = 10
 
 
@@ -56,9 +56,9 @@ def render_page(findings: StudyFindings, remarks: Sequence[str] = ()) -> str:
         "rows": rows[:MOST_ROWS],
         "others": _encode_rows(rows[MOST_ROWS:MOST_DATA]),
         "table_fates": list(dict.fromkeys(row[1] for row in rows)),
-        **_make_captions(findings),
         "glossary": list(_list_definitions(findings.space.verdict)),
     }
+    values |= _make_captions(findings)
     return _make_environment(findings).get_template("report.html.j2").render(values)
 
 
@@ -66,7 +66,7 @@ def _make_environment(findings: StudyFindings) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read_file),
         autoescape=True,
-        finalize=lambda value: remove_unprintable(value) if type(value) is str else value,
+        finalize=_finalize_value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -82,19 +82,30 @@ def _make_environment(findings: StudyFindings) -> jinja2.Environment:
     return environment
 
 
+def _finalize_value(value: object) -> object:
+    """Return a value as the template writes it; markup, which we made, is left as it is."""
+    if type(value) is str:
+        return remove_unprintable(value)
+    return value
+
+
 def _draw_figures(findings: StudyFindings) -> dict[str, object]:
-    """Return the svg of each kind of figure, or nothing where there is nothing to draw."""
-    lived = any(survival.ends[-1] > 0 for survival in findings.survival)
-    return {
-        "best": Markup(figures.draw_best(findings)) if findings.standings else "",
-        "survival": Markup(figures.draw_survival(findings)) if lived else "",
-        "curves": Markup(figures.draw_curves(findings)) if findings.curves else "",
-        "deaths": [Markup(figures.draw_layers(death, f"death{n}")) for n, death in enumerate(findings.deaths)],
-    }
+    """Return the SVG element of each kind of figure, or an empty text where there is nothing to draw."""
+    drawings: dict[str, object] = {"best": "", "survival": "", "curves": ""}
+    if findings.standings:
+        drawings["best"] = Markup(figures.draw_best(findings))
+    if any(survival.ends[-1] > 0 for survival in findings.survival):
+        drawings["survival"] = Markup(figures.draw_survival(findings))
+    if findings.curves:
+        drawings["curves"] = Markup(figures.draw_curves(findings))
+    drawings["deaths"] = [
+        Markup(figures.draw_layers(death, f"death{index}")) for index, death in enumerate(findings.deaths)
+    ]
+    return drawings
 
 
 def _list_sections(findings: StudyFindings) -> Iterator[tuple[str, str]]:
-    """Yield the sections that there are: (id, title)."""
+    """Return the sections that have contents: (id, title)."""
     judged = bool(findings.judged.tried)
     sections = (
         ("answer", "The answer", True),
@@ -108,7 +119,7 @@ def _list_sections(findings: StudyFindings) -> Iterator[tuple[str, str]]:
         ("trials", "All trials", bool(findings.table.rows)),
         ("ran", "What was run", True),
     )
-    return ((id_, title) for id_, title, there in sections if there)
+    return ((section_id, title) for section_id, title, has_contents in sections if has_contents)
 
 
 def _make_captions(findings: StudyFindings) -> dict[str, str]:
@@ -118,33 +129,35 @@ def _make_captions(findings: StudyFindings) -> dict[str, str]:
         running = f"; {summary.running:,} are running"
     else:
         running = ""
-    first = f"The first {len(findings.standings)} of {findings.configurations:,}. "
+    if findings.configurations > len(findings.standings):
+        first = f"The first {len(findings.standings)} of {findings.configurations:,}. "
+    else:
+        first = ""
     if count > MOST_ROWS:
         more = f" {min(count, MOST_DATA) - MOST_ROWS:,} more are shown by the page's script."
     else:
         more = ""
     if count > MOST_DATA:
-        rest = f" The last {count - MOST_DATA:,} are left out."
+        left_out = f" The last {count - MOST_DATA:,} are left out."
     else:
-        rest = ""
+        left_out = ""
     return {
         "standing": f"{summary.done:,} of {summary.trials:,} trials have finished{running}. "
         f"Objective: {format_objective_name(summary.objective)}.",
         "best_title": make_best_title(findings),
-        "best_caption": (first if findings.configurations > len(findings.standings) else "")
-        + "Of a single run, or of equal ones, the interval tells what another hold-out set would, not what another "
-        "seed would: that may be much more.",
+        "best_caption": f"{first}Of a single run, or of equal ones, the interval tells what another hold-out set "
+        "would, not what another seed would: that may be much more.",
         "maps_note": "Bars are shares that learned, lines across them 95 % intervals (Wilson). A bin has its lower "
         "end and not its upper one. Not counted: runs that failed, and those stopped because others were better.",
         "curves_caption": "Dotted: guessing. A dot is where a run ended. Of runs that learned the best are drawn, of "
         "others some spaced over the study; losses far above guessing are drawn at the upper edge.",
         "trials_note": "The best value first; a stopped run's value is that of its last look."
-        f"{more}{rest} CSV or Parquet of all: sweeps report STUDY --trials FILE.",
+        f"{more}{left_out} CSV or Parquet of all: sweeps report STUDY --trials FILE.",
     }
 
 
 def _list_definitions(rules: Rules) -> Iterator[tuple[str, str]]:
-    """Yield what the words of a report mean."""
+    """Yield the terms of a report with their definitions."""
     yield (
         "learned",
         (
@@ -165,42 +178,55 @@ def _list_definitions(rules: Rules) -> Iterator[tuple[str, str]]:
 
 def _join_numbers(numbers: Sequence[int]) -> str:
     more = len(numbers) - MOST_NUMBERS
-    return ", ".join(map(str, numbers[:MOST_NUMBERS])) + (f" and {more} more" if more > 0 else "")
+    text = ", ".join(str(number) for number in numbers[:MOST_NUMBERS])
+    if more > 0:
+        text += f" and {more} more"
+    return text
 
 
 def _encode_rows(rows: Sequence[Sequence[str]]) -> Markup | str:
     """Return rows as JSON for a script element; nothing in it can end that element."""
     if not rows:
         return ""
-    text = json.dumps(
-        [[remove_unprintable(cell) for cell in row] for row in rows], ensure_ascii=False, separators=(",", ":")
-    )
+    printable_rows = [[remove_unprintable(cell) for cell in row] for row in rows]
+    text = json.dumps(printable_rows, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
 
 
 def _make_shades() -> str:
-    """Return the style classes c0 to c10: colours of rising lightness, with letters that are readable on them."""
+    """Return the style classes c0 to c10: backgrounds of rising lightness, with a colour of letters that contrasts."""
     lines = []
     for step in range(SHADES + 1):
         red, green, blue, _ = colormaps["cividis"](step / SHADES)
-        colour = "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
-        lines.append(f".c{step} {{ background: {colour}; color: {_choose_letter_colour(red, green, blue)}; }}")
-    return "\n".join([*lines, ""])
+        background = "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
+        letters = _choose_letter_colour(red, green, blue)
+        lines.append(f".c{step} {{ background: {background}; color: {letters}; }}\n")
+    return "".join(lines)
 
 
-def _choose_letter_colour(*colour: float) -> str:
-    """Black or white, whichever contrasts more (WCAG 2.2, relative luminance)."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
-    luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+def _choose_letter_colour(red: float, green: float, blue: float) -> str:
+    """Return black or white, whichever contrasts more with a background (WCAG 2.2, relative luminance).
+
+    Args:
+        red: in [0, 1], like `green` and `blue`.
+    """
+    luminance = 0.2126 * _make_linear(red) + 0.7152 * _make_linear(green) + 0.0722 * _make_linear(blue)
     if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05):
         return "#000"
     return "#fff"
 
 
+def _make_linear(part: float) -> float:
+    """Return a part of an sRGB colour in linear light."""
+    if part <= 0.04045:
+        return part / 12.92
+    return float(((part + 0.055) / 1.055) ** 2.4)
+
+
 def _hash_text(text: str) -> str:
-    """Return a hash as a content security policy names it."""
+    """Return the hash of a text as a content security policy writes it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -1,9 +1,12 @@
-"""A study as tables: a row per trial, per look or per layer of a look; as CSV or Parquet, by the ending of the name."""
+"""A study as tables: a row per trial, per reading, or per layer and reading.
+
+The ending of the file's name decides between CSV and Parquet.
+"""
 
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite, isnan
@@ -27,24 +30,30 @@ Columns = Mapping[str, type]  # name -> str, int, float, bool or datetime
 Write = Callable[[Sequence[Row]], None]
 
 ENDINGS = (".csv", ".parquet")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a text for a formula
-ROWS_OF_A_GROUP = 20_000  # of Parquet, that are held in memory; readers skip whole groups
-LARGEST = 2**63  # integers below it fit into Parquet's
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a text that begins with one for a formula
+ROWS_OF_A_GROUP = 20_000  # of Parquet, held in memory while they are written; readers can skip whole groups
+LARGEST = 2**63  # integers below it fit into a column of Parquet
 OWN_COLUMNS = (store.FATE, store.REASON, store.CONFIG)  # attributes that are columns already
 TRIAL_COLUMNS: Columns = {
     "study": str,
     "trial": int,
-    **dict.fromkeys(("state", "fate", "reason"), str),
+    "state": str,
+    "fate": str,
+    "reason": str,
     "value": float,
-    **dict.fromkeys(("started", "ended"), datetime),
+    "started": datetime,
+    "ended": datetime,
 }
-FIRST = ["study", "trial"]  # columns of every table, by which it is known
+FIRST = ["study", "trial"]  # columns at the start of every table, by which it is recognised
 MEASURES = ("seconds", "train_loss", "loss", "loss_std", "f1", "gradient_norm", "update_ratio")
 CLASSIFICATION_COLUMNS: Columns = {"top1": float, "top5": float, "hits1": int, "hits5": int}
 READING_COLUMNS: Columns = {
     "study": str,
-    **dict.fromkeys(("trial", "step"), int),
-    **dict.fromkeys((*MEASURES, "gain", "signal"), float),
+    "trial": int,
+    "step": int,
+    **dict.fromkeys(MEASURES, float),
+    "gain": float,
+    "signal": float,
     **CLASSIFICATION_COLUMNS,
     "count": int,
     "finite": bool,
@@ -53,22 +62,24 @@ VITALS = ("mean", "std", "signal", "dead", "gradient_norm", "update_ratio", "sat
 WEIGHTS = ("omega_mean", "omega_std", "tau_mean", "tau_std", "in_domain")
 LAYER_COLUMNS: Columns = {
     "study": str,
-    **dict.fromkeys(("trial", "step", "index"), int),
+    "trial": int,
+    "step": int,
+    "index": int,
     "layer": str,
-    **dict.fromkeys((*VITALS, *WEIGHTS), float),
+    **dict.fromkeys(VITALS + WEIGHTS, float),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingTable:
-    """A table of looks: its columns, and its rows of one look."""
+    """A kind of table made from readings: its columns, and a function that makes the rows of one reading."""
 
     columns: Columns
     rows: Callable[[str, int, Reading, Chance], Iterable[Row]]
 
 
 def require_known(path: Path, option: str) -> None:
-    """Make sure that a table can be written in the format that a file's name asks for.
+    """Check that a table can be written in the format that a file's name asks for.
 
     Raises:
         InputError: it cannot.
@@ -77,23 +88,23 @@ def require_known(path: Path, option: str) -> None:
         raise InputError(f"{option} {path}: the ending decides the format; name a .csv or a .parquet file")
     if path.suffix == ".parquet":
         try:
-            import pyarrow  # noqa: F401, PLC0415  not everybody has it
+            import pyarrow  # noqa: F401, PLC0415  an optional dependency
         except ImportError as exc:
-            mend = "install it with pip install 'optuna-sweeps[parquet]', or name a .csv file"
-            raise InputError(f"{option} {path}: Parquet needs pyarrow; {mend}") from exc
+            advice = "install it with pip install 'optuna-sweeps[parquet]', or name a .csv file"
+            raise InputError(f"{option} {path}: Parquet needs pyarrow; {advice}") from exc
 
 
 def require_ours(path: Path, option: str) -> None:
-    """Make sure that no other file than such a table is replaced by one.
+    """Check that the file to be replaced, if there is one, is a table of sweeps report.
 
     Raises:
-        InputError: another file is there.
+        InputError: it is another file.
     """
-    if path.exists() and path.stat().st_size and _first_columns(path) != FIRST:
+    if path.exists() and path.stat().st_size and _read_first_columns(path) != FIRST:
         raise InputError(f"{option} {path}: is there and no table of sweeps report; name another file, or remove it")
 
 
-def _first_columns(path: Path) -> list[str]:
+def _read_first_columns(path: Path) -> list[str]:
     if path.suffix == ".parquet":
         import pyarrow  # noqa: PLC0415
         from pyarrow import parquet  # noqa: PLC0415
@@ -108,8 +119,7 @@ def _first_columns(path: Path) -> list[str]:
 
 
 def write_trials(made_of: Material, path: Path, option: str) -> None:
-    """Write a row per trial: what it was, all values of its recipe (`config.learning_rate`), and all that was noted of
-    it.
+    """Write a row per trial: its state and result, its recipe (`config.learning_rate`), and its other attributes.
 
     Raises:
         InputError: the file cannot be written.
@@ -124,11 +134,11 @@ def write_readings(
     tables: Sequence[tuple[ReadingTable, Path, str]],
     report_progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write tables of readings in one pass over the trials; one trial is held at a time.
+    """Write tables of readings in one pass over the trials; the readings of one trial are in memory at a time.
 
     Args:
-        tables: each with its file and the option that named that.
-        said: told of how many trials have been written.
+        tables: each with its file and the option that named the file.
+        report_progress: called with the number of trials that have been written.
 
     Raises:
         InputError: a file cannot be written.
@@ -139,26 +149,28 @@ def write_readings(
         chance = autopsies.chance_of(trials[0], trials)
     else:
         chance = Chance.balanced(2)
-    with _open_writers([open_table(path, table.columns, option) for table, path, option in tables]) as writes:
-        for done, (number, readings) in enumerate(made_of.readings([trial.number for trial in trials]), 1):
-            for (table, _, _), write in zip(tables, writes, strict=True):
+    numbers = [trial.number for trial in trials]
+    with _open_writers([open_table(path, table.columns, option) for table, path, option in tables]) as writers:
+        for done, (number, readings) in enumerate(made_of.readings(numbers), 1):
+            for (table, _, _), write in zip(tables, writers, strict=True):
                 write([row for reading in readings for row in table.rows(name, number, reading, chance)])
             report_progress(done)
 
 
 @contextmanager
 def open_table(path: Path, columns: Columns, option: str) -> Iterator[Write]:
-    """Write rows to a new file, which takes the place of an old one in the end.
+    """Yield a function that writes rows to a new file; at the end the file replaces an older one.
 
-    What is absent, None or not a number is an empty cell of CSV, and null in Parquet.
+    A value that is absent, None or NaN is an empty cell in CSV and null in Parquet.
 
     Raises:
         InputError: the file cannot be written.
     """
-    with (
-        replace_file(path, option) as partial,
-        (_open_parquet if path.suffix == ".parquet" else _open_csv)(partial, columns) as write,
-    ):
+    if path.suffix == ".parquet":
+        open_file = _open_parquet
+    else:
+        open_file = _open_csv
+    with replace_file(path, option) as partial, open_file(partial, columns) as write:
         yield write
 
 
@@ -173,19 +185,19 @@ def _open_csv(path: Path, columns: Columns) -> Iterator[Write]:
 
 
 def _format_cell(value: Value, kind: type) -> str:
-    """Return a text that a spreadsheet would run as a formula begins with an apostrophe, which keeps it from that."""
-    known = _convert_value(value, kind)
-    if known is None:
+    """Return a cell of CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    converted = _convert_value(value, kind)
+    if converted is None:
         return ""
-    if isinstance(known, bool):
-        if known:
+    if isinstance(converted, bool):
+        if converted:
             return "true"
         return "false"
-    if isinstance(known, datetime):
-        return known.isoformat()
-    if isinstance(known, str) and known.startswith(FORMULA):
-        return f"'{known}"
-    return str(known)
+    if isinstance(converted, datetime):
+        return converted.isoformat()
+    if isinstance(converted, str) and converted.startswith(FORMULA):
+        return f"'{converted}"
+    return str(converted)
 
 
 @contextmanager
@@ -201,64 +213,68 @@ def _open_parquet(path: Path, columns: Columns) -> Iterator[Write]:
         datetime: pyarrow.timestamp("us", tz="UTC"),
     }
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    gathered: list[dict[str, Value]] = []
+    pending: list[dict[str, Value]] = []
 
-    def flush() -> None:
-        writer.write_table(pyarrow.Table.from_pylist(gathered, schema=schema))
-        gathered.clear()
+    def write_group() -> None:
+        writer.write_table(pyarrow.Table.from_pylist(pending, schema=schema))
+        pending.clear()
 
-    def write(rows: Sequence[Row]) -> None:
-        gathered.extend({name: _convert_value(row.get(name), kind) for name, kind in columns.items()} for row in rows)
-        if len(gathered) >= ROWS_OF_A_GROUP:
-            flush()
+    def write_rows(rows: Sequence[Row]) -> None:
+        pending.extend({name: _convert_value(row.get(name), kind) for name, kind in columns.items()} for row in rows)
+        if len(pending) >= ROWS_OF_A_GROUP:
+            write_group()
 
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        yield write
-        flush()
+        yield write_rows
+        write_group()
 
 
 def _convert_value(value: Value, kind: type) -> Value:
-    """Return a value as a column of this kind holds it; None for what is not there and for NaN."""
+    """Return a value in the type of its column; None for None and for NaN."""
     if value is None or (isinstance(value, float) and isnan(value)):
         return None
     if kind is datetime:
         return value
     if kind is str:
         return str(value).encode("utf-8", "backslashreplace").decode()
-    found: Value = kind(value)
-    return found
+    converted: Value = kind(value)
+    return converted
 
 
 @contextmanager
-def _open_writers(each: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Write]]:
-    """Open several writers, one inside the other."""
-    if not each:
-        yield []
-        return
-    with each[0] as first, _open_writers(each[1:]) as others:
-        yield [first, *others]
+def _open_writers(openers: Sequence[AbstractContextManager[Write]]) -> Iterator[list[Write]]:
+    """Yield the writers of several files, and close them all at the end."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(opener) for opener in openers]
 
 
 def _make_trial_row(study: str, trial: FrozenTrial) -> dict[str, Value]:
-    config = store.read_config(trial.user_attrs)
-    recipe = config.model_dump(mode="json") if config else {}
-    noted = {name: value for name, value in trial.user_attrs.items() if name not in OWN_COLUMNS}
-    return {
+    row: dict[str, Value] = {
         "study": study,
         "trial": trial.number,
         "state": trial.state.name.lower(),
         "fate": trial.user_attrs.get(store.FATE),
         "reason": trial.user_attrs.get(store.REASON),
-        "value": trial.value if trial.values is not None and trial.state.is_finished() else None,
+        "value": None,
         "started": _convert_to_utc(trial.datetime_start),
         "ended": _convert_to_utc(trial.datetime_complete),
-        **{name: trial.params[name] for name in LABELS if name in trial.params},
-        **_flatten_table(recipe, "config."),
-        **{
-            f"attribute.{name}" if name in TRIAL_COLUMNS else name: _convert_to_plain(value)
-            for name, value in noted.items()
-        },
     }
+    if trial.values is not None and trial.state.is_finished():
+        row["value"] = trial.value
+    for name in LABELS:
+        if name in trial.params:
+            row[name] = trial.params[name]
+    config = store.read_config(trial.user_attrs)
+    if config:
+        row |= _flatten_table(config.model_dump(mode="json"), "config.")
+    for name, value in trial.user_attrs.items():
+        if name in OWN_COLUMNS:
+            continue
+        if name in TRIAL_COLUMNS:
+            row[f"attribute.{name}"] = _convert_to_plain(value)
+        else:
+            row[name] = _convert_to_plain(value)
+    return row
 
 
 def _convert_to_utc(local: datetime | None) -> datetime | None:
@@ -269,11 +285,10 @@ def _convert_to_utc(local: datetime | None) -> datetime | None:
 def _flatten_table(table: Mapping[str, Any], prefix: str) -> dict[str, Value]:
     cells: dict[str, Value] = {}
     for name, value in table.items():
-        cells |= (
-            _flatten_table(value, f"{prefix}{name}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{name}": _convert_to_plain(value)}
-        )
+        if isinstance(value, Mapping):
+            cells |= _flatten_table(value, f"{prefix}{name}.")
+        else:
+            cells[f"{prefix}{name}"] = _convert_to_plain(value)
     return cells
 
 
@@ -284,19 +299,20 @@ def _convert_to_plain(value: Any) -> Value:
 
 
 def _find_column_types(rows: Sequence[Row]) -> dict[str, type]:
-    """Return the kinds of columns that trials fill as they come: of integers and floats floats, of anything else
-    texts.
-    """
-    values: dict[str, set[type]] = {}
+    """Return the types of the columns that are not in every table of trials, from the values in them."""
+    value_types: dict[str, set[type]] = {}
     for row in rows:
         for name, value in row.items():
-            kinds = values.setdefault(name, set())
-            if value is not None:
-                kinds.add(str if type(value) is int and abs(value) >= LARGEST else type(value))
-    return {name: _merge_types(kinds) for name, kinds in values.items() if name not in TRIAL_COLUMNS}
+            kinds = value_types.setdefault(name, set())
+            if type(value) is int and abs(value) >= LARGEST:
+                kinds.add(str)
+            elif value is not None:
+                kinds.add(type(value))
+    return {name: _merge_types(kinds) for name, kinds in value_types.items() if name not in TRIAL_COLUMNS}
 
 
 def _merge_types(kinds: set[type]) -> type:
+    """Return the type of a column: float for integers and floats, str for other mixtures."""
     if len(kinds) == 1:
         return next(iter(kinds))
     if kinds == {int, float}:
@@ -305,15 +321,19 @@ def _merge_types(kinds: set[type]) -> type:
 
 
 def _make_reading_row(study: str, number: int, reading: Reading, chance: Chance) -> Iterator[Row]:
-    names = (*MEASURES, "step", "count", "finite", *(CLASSIFICATION_COLUMNS if chance.classes else ()))
-    known = {name: getattr(reading, name) for name in names}
-    yield {
+    row: dict[str, Value] = {
         "study": study,
         "trial": number,
+        "step": reading.step,
         "gain": _convert_number(chance.skill_score(reading.loss)),
         "signal": reading.signal,
-        **known,
+        "count": reading.count,
+        "finite": reading.finite,
     }
+    row |= {name: getattr(reading, name) for name in MEASURES}
+    if chance.classes:
+        row |= {name: getattr(reading, name) for name in CLASSIFICATION_COLUMNS}
+    yield row
 
 
 def _convert_number(value: float) -> float | None:
@@ -324,10 +344,17 @@ def _convert_number(value: float) -> float | None:
 
 def _make_layer_rows(study: str, number: int, reading: Reading, _: Chance) -> Iterator[Row]:
     for index, layer in enumerate(reading.layers):
-        known = {name: getattr(layer, name) for name in VITALS}
-        weights = {name: getattr(layer.weights, name) for name in WEIGHTS} if layer.weights else {}
-        where: Row = {"study": study, "trial": number, "step": reading.step, "index": index, "layer": layer.name}
-        yield {**where, **known, **weights}
+        row: dict[str, Value] = {
+            "study": study,
+            "trial": number,
+            "step": reading.step,
+            "index": index,
+            "layer": layer.name,
+        }
+        row |= {name: getattr(layer, name) for name in VITALS}
+        if layer.weights:
+            row |= {name: getattr(layer.weights, name) for name in WEIGHTS}
+        yield row
 
 
 READING_TABLE = ReadingTable(READING_COLUMNS, _make_reading_row)

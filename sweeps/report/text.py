@@ -1,4 +1,4 @@
-"""A report for a terminal: the same findings, without the figures and the table of all trials."""
+"""A report as text for a terminal, without the figures and the table of all trials."""
 
 from collections.abc import Iterator, Sequence
 
@@ -30,16 +30,18 @@ def render_text(findings: StudyFindings, remarks: Sequence[str] = ()) -> Rendera
     if summary.question:
         lines.append(Text(remove_unprintable(summary.question), "italic"))
     lines += [Text(), _style_text(" ".join(write_answer(findings)))]
-    for title, part in (
+    sections = (
         (make_best_title(findings).lower(), list(_render_best(findings, remarks))),
         ("what decides between dying and learning", list(_render_deciders(findings))),
         ("learned / tried", list(_render_maps(findings))),
         ("fates and steps saved", list(_render_fates(findings))),
         ("how runs died: one of each kind", list(_render_deaths(findings))),
         ("trials that failed", list(_render_failures(findings))),
-    ):
-        if part:
-            lines += [Text(), Text(title, "bold underline"), *part]
+    )
+    for title, section in sections:
+        if section:
+            lines += [Text(), Text(title, "bold underline")]
+            lines += section
     return Group(*lines)
 
 
@@ -54,36 +56,40 @@ def _render_best(findings: StudyFindings, remarks: Sequence[str]) -> Iterator[Re
             yield Text(
                 "of a single run, or of equal ones, the interval is over the hold-out set alone, not over seeds", "dim"
             )
-    for each in findings.confirming:
-        yield _style_text(f"run again: {each.study}, {each.done} of {each.trials} runs of {each.length}")
-        if each.standings:
-            yield _render_standings(findings, each.standings)
+    for confirming in findings.confirming:
+        counts = f"{confirming.done} of {confirming.trials} runs of {confirming.length}"
+        yield _style_text(f"run again: {confirming.study}, {counts}")
+        if confirming.standings:
+            yield _render_standings(findings, confirming.standings)
     yield from map(_style_text, remarks)
 
 
 def _render_standings(findings: StudyFindings, standings: Sequence[Standing]) -> Table:
-    spread = any(this_standing.spread is not None for this_standing in standings)
-    names = {own_standing.over for own_standing in standings if own_standing.over}
+    has_spread = any(standing.spread is not None for standing in standings)
+    sources = {standing.over for standing in standings if standing.over}
     table = Table("rank")
     table.add_column("configuration", overflow="fold")
-    for name in (
-        "trials",
-        "learned",
-        format_objective_name(findings.summary.objective),
-        *(["spread"] if spread else []),
-    ):
-        table.add_column(name)
-    table.add_column("95 % interval over seeds" if names == {SEEDS} else "95 % interval")
+    table.add_column("trials")
+    table.add_column("learned")
+    table.add_column(format_objective_name(findings.summary.objective))
+    if has_spread:
+        table.add_column("spread")
+    if sources == {SEEDS}:
+        table.add_column("95 % interval over seeds")
+    else:
+        table.add_column("95 % interval")
     for standing in standings:
-        table.add_row(
+        cells: list[RenderableType] = [
             str(standing.rank),
             _style_text(standing.words),
             _format_runs(standing),
             f"{standing.learned} / {len(standing.values)}",
             format_objective(findings.summary.objective, standing.mean),
-            *([_format_spread(findings, standing)] if spread else []),
-            _format_interval(findings, standing, with_over=len(names) > 1),
-        )
+        ]
+        if has_spread:
+            cells.append(_format_spread(findings, standing))
+        cells.append(_format_interval(findings, standing, with_over=len(sources) > 1))
+        table.add_row(*cells)
     return table
 
 
@@ -96,11 +102,14 @@ def _format_spread(findings: StudyFindings, standing: Standing) -> str:
 def _format_interval(findings: StudyFindings, standing: Standing, *, with_over: bool) -> str:
     if standing.interval is None:
         return ""
-    return format_interval(findings, standing.interval) + (f" over {standing.over}" if with_over else "")
+    text = format_interval(findings, standing.interval)
+    if with_over:
+        text += f" over {standing.over}"
+    return text
 
 
 def _format_runs(standing: Standing) -> str:
-    """Return the trial, or the first of several; of what was run again the trial that was."""
+    """Return the trial, or the first of several; in a confirmation, the trial that was run again."""
     if standing.candidate is not None:
         return str(standing.candidate)
     if len(standing.trials) > 1:
@@ -120,10 +129,9 @@ def _render_deciders(findings: StudyFindings) -> Iterator[RenderableType]:
             _style_text(decider.name), format_percent(decider.importance), Text(bar, "blue"), _style_text(decider.best)
         )
     yield table
-    for one, other, share in survey.interactions:
-        yield _style_text(
-            f"together {one} and {other} explain another {format_percent(share)}, which neither does alone"
-        )
+    for first, second, importance in survey.interactions:
+        share = format_percent(importance)
+        yield _style_text(f"together {first} and {second} explain another {share}, which neither does alone")
     for rule in survey.region:
         yield _style_text(
             f"where runs live: {rule.words}: {format_learned_share(Count(rule.learned, rule.tried))} learned"
@@ -134,8 +142,12 @@ def _render_deciders(findings: StudyFindings) -> Iterator[RenderableType]:
 
 def _render_maps(findings: StudyFindings) -> Iterator[RenderableType]:
     yield from map(_render_grid, findings.grids)
-    yield from (_style_text(f"no map {line}", "dim") for line in findings.no_grids if findings.judged.tried)
-    yield from (_render_levels(level) for level in findings.levels if level.rows)
+    if findings.judged.tried:
+        for reason in findings.no_grids:
+            yield _style_text(f"no map {reason}", "dim")
+    for levels in findings.levels:
+        if levels.rows:
+            yield _render_levels(levels)
 
 
 def _render_grid(grid: Grid) -> Table:
@@ -143,10 +155,16 @@ def _render_grid(grid: Grid) -> Table:
     table.add_column(_style_text(grid.row))
     for column in grid.columns:
         table.add_column(_style_text(column), justify="right")
-    for index, row in enumerate(grid.rows):
-        cells = [grid.cells.get((index, column)) for column in range(len(grid.columns))]
-        table.add_row(_style_text(row), *(f"{cell.learned} / {cell.tried}" if cell else "" for cell in cells))
+    for row_index, row in enumerate(grid.rows):
+        cells = [_format_count(grid.cells.get((row_index, index))) for index in range(len(grid.columns))]
+        table.add_row(_style_text(row), *cells)
     return table
+
+
+def _format_count(count: Count | None) -> str:
+    if count is None:
+        return ""
+    return f"{count.learned} / {count.tried}"
 
 
 def _render_levels(levels: Levels) -> Table:
@@ -156,10 +174,8 @@ def _render_levels(levels: Levels) -> Table:
     for text, count in levels.rows:
         low, high = count.interval
         bar = "█" * round(BAR * count.share)
-        of = f"{count.learned} / {count.tried}"
-        table.add_row(
-            _style_text(text), of, Text(f"{bar:░<{BAR}}", "blue"), f"{format_percent(low)} to {format_percent(high)}"
-        )
+        interval = f"{format_percent(low)} to {format_percent(high)}"
+        table.add_row(_style_text(text), _format_count(count), Text(f"{bar:░<{BAR}}", "blue"), interval)
     return table
 
 
