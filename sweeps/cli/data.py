@@ -17,6 +17,7 @@ from sweeps.cli.consoles import stdout_console
 from sweeps.data import prepare as preparation
 from sweeps.data.prepare import describe
 from sweeps.errors import InputError
+from sweeps.wording import count_noun
 
 LINE_INTERVAL_S = 10  # from one line of progress to the next, where there is no terminal
 
@@ -84,7 +85,8 @@ def prepare(
     for name in info.origin["empty_classes"]:
         print(f"left out: class {name!r} has no images", file=sys.stderr)
     if info.origin["skipped"]:
-        print(f"left out: {info.origin['skipped']} damaged files, see {to / 'skipped.tsv'}", file=sys.stderr)
+        files = count_noun(info.origin["skipped"], "damaged file")
+        print(f"left out: {files}, see {to / 'skipped.tsv'}", file=sys.stderr)
     counts = " and ".join(f"{split.images:,} {name}" for name, split in info.splits.items())
     print(f"{to}: {counts} images of {len(info.classes)} classes")
     print(f"next: sweeps data info {to} --picture {to}.png")
@@ -173,7 +175,7 @@ def _print_description(values: dict[str, Any], console: Console) -> None:
     console.print(
         f"{values['path']}: {values['classes']} classes, {values['height']}x{values['width']} {colour}, "
         f"{values['bytes'] / 1e9:.3g} GB, made {origin['made']}\n"
-        f"from {origin['source']} ({origin['layout']}), {origin['skipped']} damaged files left out",
+        f"from {origin['source']} ({origin['layout']}), {count_noun(origin['skipped'], 'damaged file')} left out",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -16,6 +16,7 @@ from sweeps.environment import JOB_VARIABLE
 from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
 from sweeps.store import engines, queue
 from sweeps.store.tables import StudyState
+from sweeps.wording import count_noun
 from sweeps.worker.heartbeat import usual_patience
 from sweeps.worker.worker import Worker, WorkerProcess, worker_process
 
@@ -70,7 +71,7 @@ def worker(
             say=logger.info,
         )
         finished = process.worker.serve_studies(studies or [], exit_when_idle=exit_when_idle)
-    logger.info("worker finished %d trials", finished)
+    logger.info("worker finished %s", count_noun(finished, "trial"))
     if process.told and job:
         raise typer.Exit(TRY_AGAIN)  # to a supervisor 0 would say that nothing is left to do
 

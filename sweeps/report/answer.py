@@ -50,10 +50,10 @@ def describe_certainty(findings: StudyFindings, standing: Standing) -> str:
     """Return the interval of a configuration's mean, and over what it is; empty where there is none."""
     if standing.interval is None:
         return ""
-    if standing.over == SEEDS:
+    if standing.interval_source == SEEDS:
         source = "over seeds"
     else:
-        source = f"over the {standing.over} alone"
+        source = f"over the {standing.interval_source} alone"
     return f"95 % interval {format_interval(findings, standing.interval)} {source}"
 
 
@@ -134,7 +134,7 @@ def _describe_best(findings: StudyFindings) -> Iterator[str]:
         runs = f"trial {best.trials[0]}"
     else:
         runs = f"mean of {len(best.trials)} seeds"
-    configuration = best.words or "the only configuration"
+    configuration = best.description or "the only configuration"
     certainty = _precede_by_comma(describe_certainty(findings, best))
     value = format_objective(findings.summary.objective, best.mean)
     if findings.judged.learned:
@@ -197,7 +197,7 @@ def _describe_confirmation(findings: StudyFindings, confirming: Confirming, stan
         place = "First there, and in an export,"
     else:
         place = "First there"
-    return f"{sentence} {place} is trial {first.candidate}: {first.words}, {value}."
+    return f"{sentence} {place} is trial {first.candidate}: {first.description}, {value}."
 
 
 def _describe_deciders(findings: StudyFindings) -> Iterator[str]:

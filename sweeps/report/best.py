@@ -27,11 +27,11 @@ class Standing:
         trials: numbers of its runs.
         values: the objective at the last reading of each.
         interval: 95 % interval of the mean; None where nothing tells.
-        over: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which is less than all.
+        interval_source: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which is less than all.
     """
 
     rank: int
-    words: str
+    description: str
     candidate: int | None
     trials: tuple[int, ...]
     values: tuple[float, ...]
@@ -39,7 +39,7 @@ class Standing:
     mean: float
     spread: float | None
     interval: tuple[float, float] | None
-    over: str
+    interval_source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def _make_standing(
             over = HOLDOUT
     return Standing(
         rank=rank,
-        words=words,
+        description=words,
         candidate=candidate,
         trials=tuple(trial.number for trial in configuration.trials),
         values=configuration.values,
@@ -152,7 +152,7 @@ def _make_standing(
         mean=configuration.mean,
         spread=configuration.spread,
         interval=_clip_interval(space.measure.bounds, interval),
-        over=over,
+        interval_source=over,
     )
 
 

@@ -26,7 +26,7 @@ class Death:
     fate: str
     runs: int
     number: int
-    words: str
+    description: str
     why: str
     autopsy: Autopsy
     readings: tuple[Reading, ...]
@@ -46,7 +46,7 @@ def choose_deaths(
                     fate=fate,
                     runs=len(runs),
                     number=run.number,
-                    words=get_drawn_values(space, run),
+                    description=get_drawn_values(space, run),
                     why=why,
                     autopsy=autopsies.make_trial_autopsy(run_readings, trials, run.number),
                     readings=tuple(run_readings),

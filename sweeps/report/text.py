@@ -66,7 +66,7 @@ def _render_best(findings: StudyFindings, remarks: Sequence[str]) -> Iterator[Re
 
 def _render_standings(findings: StudyFindings, standings: Sequence[Standing]) -> Table:
     has_spread = any(standing.spread is not None for standing in standings)
-    sources = {standing.over for standing in standings if standing.over}
+    sources = {standing.interval_source for standing in standings if standing.interval_source}
     table = Table("rank")
     table.add_column("configuration", overflow="fold")
     table.add_column("trials")
@@ -81,7 +81,7 @@ def _render_standings(findings: StudyFindings, standings: Sequence[Standing]) ->
     for standing in standings:
         cells: list[RenderableType] = [
             str(standing.rank),
-            _style_text(standing.words),
+            _style_text(standing.description),
             _format_runs(standing),
             f"{standing.learned} / {len(standing.values)}",
             format_objective(findings.summary.objective, standing.mean),
@@ -104,7 +104,7 @@ def _format_interval(findings: StudyFindings, standing: Standing, *, with_over: 
         return ""
     text = format_interval(findings, standing.interval)
     if with_over:
-        text += f" over {standing.over}"
+        text += f" over {standing.interval_source}"
     return text
 
 
@@ -194,7 +194,7 @@ def _render_fates(findings: StudyFindings) -> Iterator[RenderableType]:
 
 def _render_deaths(findings: StudyFindings) -> Iterator[RenderableType]:
     for death in findings.deaths:
-        yield _style_text(f"{death.fate}: trial {death.number} ({death.words}); {death.why}")
+        yield _style_text(f"{death.fate}: trial {death.number} ({death.description}); {death.why}")
         yield _style_text("  " + " ".join(death.autopsy.describe_death()))
 
 

@@ -87,7 +87,7 @@ def check_a_trial(sweeps: Callable[..., Container], url: str, artifacts: Path) -
     finally:
         process.kill()
     assert process.returncode == 0, said
-    assert "worker finished 1 trials" in said
+    assert "worker finished 1 trial" in said
     (trial,) = study.get_trials()
     assert trial.user_attrs["fate"] != "failed", trial.user_attrs
     (picture,) = [path for path in artifacts.rglob("*") if path.is_file()]

@@ -68,8 +68,8 @@ def test_runs_that_tell_nothing_are_not_counted(found: StudyFindings) -> None:
 
 def test_the_best_is_named_with_chance_and_its_seeds(found: StudyFindings) -> None:
     best, second = found.standings[:2]
-    assert (best.trials, best.learned, best.over) == ((1, 3, 5, 7), 4, "hold-out set")  # four equal values
-    assert second.over == "seeds"
+    assert (best.trials, best.learned, best.interval_source) == ((1, 3, 5, 7), 4, "hold-out set")  # four equal values
+    assert second.interval_source == "seeds"
     assert (second.trials, second.learned) == ((0, 2, 4, 6, 12), 4)
     assert second.mean == pytest.approx(0.42)
     assert "selu unit_norm learning_rate=0.002, 50.00% (mean of 4 seeds" in said(found)
@@ -198,7 +198,7 @@ def test_several_seeds_have_a_mean_and_students_interval() -> None:
     (best,) = findings.find_results(material(seeds, trials)).standings
     assert best.mean == pytest.approx(mean(values))
     assert best.spread == pytest.approx(stdev(values))
-    assert best.over == "seeds"
+    assert best.interval_source == "seeds"
     low, high = best.interval or (0, 0)
     assert low == pytest.approx(0.5 - 4.303 * 0.1 / sqrt(3), abs=1e-4)
     assert high == pytest.approx(1 - low)
@@ -212,7 +212,7 @@ def test_equal_values_of_seeds_are_no_certainty_and_without_a_learner_nothing_is
     trials = [trial("at chance", seeds, {"replicate": n}, seed=n, top1=0.1094) for n in range(2)]
     found = findings.find_results(material(seeds, trials))
     (only,) = found.standings
-    assert (only.spread, only.over) == (0.0, "hold-out set")
+    assert (only.spread, only.interval_source) == (0.0, "hold-out set")
     low, high = only.interval or (0, 0)
     assert low < high
     assert "No configuration learned; the highest top-1 was 10.94%" in said(found)
