@@ -27,7 +27,8 @@ class Standing:
         trials: numbers of its runs.
         values: the objective at the last reading of each.
         interval: 95 % interval of the mean; None where nothing tells.
-        interval_source: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which is less than all.
+        interval_source: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which leaves out
+            the effect of the seed; empty without an interval.
     """
 
     rank: int
@@ -78,7 +79,7 @@ def list_standings(
             space=space,
             rank=rank,
             configuration=configuration,
-            words=get_drawn_values(space, configuration.trials[0]),
+            description=get_drawn_values(space, configuration.trials[0]),
             last=last,
             chance=chance,
             candidate=None,
@@ -106,7 +107,7 @@ def list_confirming(
                 space=confirming_space,
                 rank=rank,
                 configuration=configuration,
-                words=values.get(candidate, ""),
+                description=values.get(candidate, ""),
                 last={},
                 chance=None,
                 candidate=candidate,
@@ -128,23 +129,23 @@ def _make_standing(
     space: Space,
     rank: int,
     configuration: Configuration,
-    words: str,
+    description: str,
     last: Mapping[int, Reading],
     chance: Chance | None,
     candidate: int | None,
 ) -> Standing:
     first_number = configuration.trials[0].number
-    over = ""
+    interval_source = ""
     interval = configuration.compute_interval()
     if interval is not None:
-        over = SEEDS
+        interval_source = SEEDS
     elif chance is not None and first_number in last:
         interval = _compute_holdout_interval(space, configuration.mean, last[first_number], chance)
         if interval is not None:
-            over = HOLDOUT
+            interval_source = HOLDOUT
     return Standing(
         rank=rank,
-        description=words,
+        description=description,
         candidate=candidate,
         trials=tuple(trial.number for trial in configuration.trials),
         values=configuration.values,
@@ -152,7 +153,7 @@ def _make_standing(
         mean=configuration.mean,
         spread=configuration.spread,
         interval=_clip_interval(space.measure.bounds, interval),
-        interval_source=over,
+        interval_source=interval_source,
     )
 
 
