@@ -27,8 +27,8 @@ class Standing:
         trials: numbers of its runs.
         values: the objective at the last reading of each.
         interval: 95 % interval of the mean; None where nothing tells.
-        interval_source: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which leaves out
-            the effect of the seed; empty without an interval.
+        interval_source: what was drawn at random for the interval: `SEEDS`, or of a single run `HOLDOUT`, which leaves
+            out the effect of the seed; empty without an interval.
     """
 
     rank: int
