@@ -160,7 +160,7 @@ def make_autopsy(
     """Return the autopsy of a run that is over.
 
     Args:
-        readings: all looks, at least one, in the order of their steps.
+        readings: all readings, at least one, in the order of their steps.
         fate, reason: a verdict's, or what the worker noted.
         changes: what `survey.supported_changes` says.
         activation: of the hidden layers, if known.

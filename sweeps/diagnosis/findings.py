@@ -13,13 +13,13 @@ BEFORE_LOGITS = slice(0, -1)
 
 @dataclass(frozen=True, slots=True)
 class LayerFindings:
-    """One layer at the look examined.
+    """One layer at the reading examined.
 
     Attributes:
-        vitals: as watched at that look.
-        highest: the highest signal at any look; not a number where none is known.
-        lost_at: step of the first look at which the signal is below a hundredth of its highest before, if it stays so
-            to the last look; else None.
+        vitals: as watched at that reading.
+        highest: the highest signal at any reading; not a number where none is known.
+        lost_at: step of the first reading at which the signal is below a hundredth of its highest before, if it stays so
+            to the last reading; else None.
     """
 
     vitals: LayerVitals
@@ -55,14 +55,14 @@ class RunFindings:
     """Numbers only; one that is not known is NaN.
 
     Attributes:
-        step: of the look examined: the last whose layers have finite signals, else the last.
-        last_step: of the last look.
-        finite: whether all weights were finite numbers at the last look.
-        loss, top1: at the last look that measured the hold-out set: nats, or mean squared error; share of the images.
-        best_gain, best_step: the highest information gain, or R^2, of all looks.
-        rise: how much the gain rose from the middle look to the last.
+        step: of the reading examined: the last whose layers have finite signals, else the last.
+        last_step: of the last reading.
+        finite: whether all weights were finite numbers at the last reading.
+        loss, top1: at the last reading that measured the hold-out set: nats, or mean squared error; share of the images.
+        best_gain, best_step: the highest information gain, or R^2, of all readings.
+        rise: how much the gain rose from the middle reading to the last.
         gradient_norm, gradient_ratio: of the last layer, and of the first over that of the last.
-        update_ratio: largest share by which the step before the look changed a kernel.
+        update_ratio: largest share by which the step before the reading changed a kernel.
         layers: from the first to the logits; empty where none was watched.
     """
 

@@ -72,7 +72,7 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
     """Three panels: losses and top-1 (in regression R^2) against chance, and each layer's signal over the steps.
 
     Args:
-        readings: all looks, at least one, in the order of their steps.
+        readings: all readings, at least one, in the order of their steps.
         path: its ending decides the format: .png, .svg or .pdf.
 
     Raises:

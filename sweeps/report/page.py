@@ -151,7 +151,7 @@ def _make_captions(findings: StudyFindings) -> dict[str, str]:
         "end and not its upper one. Not counted: runs that failed, and those stopped because others were better.",
         "curves_caption": "Dotted: guessing. A dot is where a run ended. Of runs that learned the best are drawn, of "
         "others some spaced over the study; losses far above guessing are drawn at the upper edge.",
-        "trials_note": "The best value first; a stopped run's value is that of its last look."
+        "trials_note": "The best value first; a stopped run's value is that of its last reading."
         f"{more}{left_out} CSV or Parquet of all: sweeps report STUDY --trials FILE.",
     }
 

@@ -126,7 +126,7 @@ def parse_space(text: str, overrides: Sequence[str] = (), source: str = "") -> S
     for override in overrides:
         _apply_override(tables, override)
     problems: list[tuple[str, str]] = []
-    known = [*TABLES, "full", "sampler", "pruner", "space"]
+    known = list(TABLES) + ["full", "sampler", "pruner", "space"]
     problems += [(key, unknown_key(key, known)) for key in tables if key not in known]
     for key in ("study", "space"):
         if key not in tables:
@@ -138,7 +138,9 @@ def parse_space(text: str, overrides: Sequence[str] = (), source: str = "") -> S
     parameters = file_parameters.read_parameters(tables.get("space", {}), problems)
     if not problems:
         problems += _objective_fits(parts)
-    full = _read_full_size(tables, parameters, problems) if not problems and "full" in tables else None
+    full = None
+    if not problems and "full" in tables:
+        full = _read_full_size(tables, parameters, problems)
     if problems:
         raise SpaceError(source, problems)
     space = _make_space(parts, tables, parameters, full)
@@ -164,11 +166,11 @@ def _make_space(
         budget=_make_budget(parts["budget"], parts["data"]),
         data=parts["data"],
         model=parts["model"],
-        sampler={"name": samplers.DEFAULT_SAMPLER, **tables.get("sampler", {})},
-        pruner={"name": samplers.DEFAULT_PRUNER, **tables.get("pruner", {})},
+        sampler={"name": samplers.DEFAULT_SAMPLER} | tables.get("sampler", {}),
+        pruner={"name": samplers.DEFAULT_PRUNER} | tables.get("pruner", {}),
         verdict=Rules(**parts["verdict"].model_dump()),
         parameters=parameters,
-        tables={**tables, "budget": tables.get("budget", {})},
+        tables=tables | {"budget": tables.get("budget", {})},
         confirms=study.confirms,
         full=full,
     )
@@ -192,8 +194,10 @@ def _read_full_size(
             problems.append((f"full.budget.{others[0]}", unknown_key(others[0], SIZES)))
         else:
             parts[key] = _validate_table(key, put_over(tables.get(key, {}), given), problems, "full.")
+    if problems:
+        return None
     sampled = {parameter.name for parameter in parameters}
-    for name in raw.get("model", {}) if not problems else ():
+    for name in raw.get("model", {}):
         if f"model.{name}" in sampled:
             problems.append((f"full.model.{name}", f"space.model.{name} decides it; drop one of the two"))
     if problems:
@@ -203,15 +207,13 @@ def _read_full_size(
 
 def put_over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table with other values put over its own; steps take the place of epochs, and epochs of steps."""
-    if "steps" in full:
-        dropped = {"epochs", "epoch_images"}
-    else:
-        dropped = set()
+    replaced: set[str] = set()
     if "epochs" in full:
-        dropped = {"steps", "report_interval"}
-    else:
-        dropped = dropped
-    return {**{key: value for key, value in truncated.items() if key not in dropped}, **full}
+        replaced = {"steps", "report_interval"}
+    elif "steps" in full:
+        replaced = {"epochs", "epoch_images"}
+    table = {key: value for key, value in truncated.items() if key not in replaced}
+    return table | dict(full)
 
 
 def _fits_at_full_size(space: Space, config: Config) -> None:
@@ -225,19 +227,20 @@ def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
     objective = parts["study"].objective
     task = parts["data"].task
     if task not in OBJECTIVES[objective].tasks:
+        other = "top1"
         if task == "regression":
             other = "r2"
-        else:
-            other = "top1"
         return [("study.objective", f'{objective} is of no meaning in {task}; take "{other}" or "loss"')]
     return []
 
 
 def _make_budget(table: BudgetTable, data: DataConfig) -> Budget:
+    values = table.model_dump()
     if table.epochs is None:
-        return Budget(**{**table.model_dump(), "epochs": 0, "epoch_images": 0})
-    images = table.epoch_images or data.images
-    return Budget(**{**table.model_dump(), "steps": 0, "report_interval": 0, "epoch_images": images})
+        values |= {"epochs": 0, "epoch_images": 0}
+    else:
+        values |= {"steps": 0, "report_interval": 0, "epoch_images": table.epoch_images or data.images}
+    return Budget(**values)
 
 
 def value_of(text: str) -> Any:
@@ -256,15 +259,12 @@ def _apply_override(tables: dict[str, Any], override: str) -> None:
     if not equals or len(path) < 2 or not all(path):
         raise SpaceError(source, [("", "write it as table.key=value, e.g. budget.trials=6")])
     parsed = value_of(value)
-    if path[0] == "space" and path[1:2] == ["model"]:
-        if len(path) > 2:
-            path = ["space", f"model.{path[2]}", *path[3:]]
-        else:
-            path = path
+    if path[:2] == ["space", "model"] and len(path) > 2:
+        path = ["space", f"model.{path[2]}"] + path[3:]
     table: Any = tables
     for part in path[:-1]:
-        table = table.setdefault(part, {}) if isinstance(table, dict) else None
-        if isinstance(table, (str, int, float, bool)) or table is None or isinstance(table, list):
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
             raise SpaceError(source, [("", f"{part!r} is a value, not a table; set it whole")])
     table[path[-1]] = parsed
 
@@ -279,15 +279,15 @@ def _validate_table(key: str, raw: Any, problems: list[tuple[str, str]], within:
     except ValidationError as exc:
         known = list(TABLES[key].model_fields)
         for error in exc.errors():
+            name = ""
+            where = place
             if error["loc"]:
                 name = str(error["loc"][0])
-            else:
-                name = ""
+                where = f"{place}.{name}"
+            text = validation_reason(error)
             if error["type"] == "extra_forbidden":
                 text = unknown_key(name, known)
-            else:
-                text = validation_reason(error)
-            problems.append((f"{place}.{name}" if name else place, text))
+            problems.append((where, text))
         return None
 
 
@@ -297,4 +297,4 @@ def _check_samplers(tables: Mapping[str, Any], problems: list[tuple[str, str]]) 
         if not isinstance(raw, dict):
             problems.append((key, f'must be a table, not {raw!r}; write [{key}] and name = "..."'))
             continue
-        problems += [(f"{key}.{name}" if name else key, text) for name, text in check(raw)]
+        problems += [(f"{key}.{name}".rstrip("."), text) for name, text in check(raw)]

@@ -62,14 +62,15 @@ def _read_cases(
     name: str, specs: Sequence[Any], adapter: TypeAdapter[Any], problems: list[tuple[str, str]]
 ) -> Iterable[Case]:
     for index, spec in enumerate(specs):
-        if len(specs) == 1:
-            key = f"space.{name}"
-        else:
+        key = f"space.{name}"
+        if len(specs) > 1:
             key = f"space.{name}[{index}]"
         if isinstance(spec, dict):
             table = spec
+        elif isinstance(spec, list):
+            table = {"choices": spec}
         else:
-            table = {"choices" if isinstance(spec, list) else "value": spec}
+            table = {"value": spec}
         when = _read_condition(key, table.get("when", {}), problems)
         domain = _read_domain(key, {k: v for k, v in table.items() if k != "when"}, adapter, problems)
         if domain is not None and when is not None:
@@ -82,7 +83,11 @@ def _read_condition(
     if not isinstance(raw, dict):
         problems.append((f"{key}.when", f'must be a table such as {{ activation = "selu" }}, not {raw!r}'))
         return None
-    conditions = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in raw.items()}
+    conditions: dict[str, tuple[Any, ...]] = {}
+    for name, value in raw.items():
+        conditions[name] = (value,)
+        if isinstance(value, list):
+            conditions[name] = tuple(value)
     for name, allowed in conditions.items():
         if not allowed or not all(isinstance(value, (str, int, float, bool)) for value in allowed):
             problems.append((f"{key}.when.{name}", "must be a value or a list of values"))
@@ -97,12 +102,12 @@ def _read_domain(
     if len(kinds) != 1:
         problems.append((key, "give one of: a value, choices = [...], or low = ... and high = ..."))
         return None
-    if kinds[0] != {"low", "high"}:
-        allowed = kinds[0]
-    else:
+    allowed = kinds[0]
+    if allowed == {"low", "high"}:
         allowed = {"low", "high", "log", "step"}
     before = len(problems)
-    problems += [(f"{key}.{name}", unknown_key(name, [*allowed, "when"])) for name in table if name not in allowed]
+    known = list(allowed) + ["when"]
+    problems += [(f"{key}.{name}", unknown_key(name, known)) for name in table if name not in allowed]
     if len(problems) > before:
         return None
     if "low" in allowed:
@@ -174,7 +179,9 @@ def _validate_value(
 
 def _bad_conditions(parameter: Parameter, values: Mapping[str, Parameter]) -> Iterable[tuple[str, str]]:
     for index, case in enumerate(parameter.cases):
-        key = f"space.{parameter.name}" + (f"[{index}]" if len(parameter.cases) > 1 else "") + ".when"
+        key = f"space.{parameter.name}.when"
+        if len(parameter.cases) > 1:
+            key = f"space.{parameter.name}[{index}].when"
         for name, allowed in case.when:
             if name not in values:
                 yield f"{key}.{name}", f"no such parameter in [space]; add space.{name} or drop the condition"

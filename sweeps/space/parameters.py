@@ -82,10 +82,12 @@ class Range:
 
     def ends(self) -> tuple[Scalar, ...]:
         """Return the values that a rehearsal tries."""
-        low, high = (int(self.low), int(self.high)) if self.integer else (self.low, self.high)
-        if low == high:
-            return (low,)
-        return (low, high)
+        ends: tuple[Scalar, Scalar] = (self.low, self.high)
+        if self.integer:
+            ends = (int(self.low), int(self.high))
+        if self.low == self.high:
+            return ends[:1]
+        return ends
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,10 @@ def check_pruner(table: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def check_space(space: Space) -> list[tuple[str, str]]:
     """Return what the named sampler or pruner cannot do with a space, as (key, text)."""
-    return (_endless_ranges(space) if space.sampler["name"] in GRIDS else []) or _try_sampler(space)
+    problems: list[tuple[str, str]] = []
+    if space.sampler["name"] in GRIDS:
+        problems = _endless_ranges(space)
+    return problems or _try_sampler(space)
 
 
 def _endless_ranges(space: Space) -> list[tuple[str, str]]:
@@ -75,12 +78,11 @@ def _endless_ranges(space: Space) -> list[tuple[str, str]]:
         if isinstance(case.domain, Range) and case.domain.is_endless
     ]
     if problems:
-        count = 0
-    else:
-        count = math.prod(case.domain.count for _, case in _cases_by_label(space))
+        return problems
+    count = math.prod(case.domain.count for _, case in _cases_by_label(space))
     if count > MOST_COMBINATIONS:
         return [("sampler.name", f"{name} tries every combination, and {count:,} are too many; take another")]
-    return problems
+    return []
 
 
 def _try_sampler(space: Space) -> list[tuple[str, str]]:
@@ -112,9 +114,11 @@ def make_sampler(space: Space, slot: int) -> BaseSampler:
     seed = derived_seed(space.budget.seed, slot)
     if name in GRIDS:
         return _grid_sampler(space, slot, seed)
-    usual = {"seed": space.budget.seed if name in SEQUENCES else seed}
-    made: BaseSampler = _make_object({**USUAL.get(name, {}), **space.sampler}, optuna.samplers, usual)
-    return made
+    if name in SEQUENCES:
+        seed = space.budget.seed
+    table = dict(USUAL.get(name, {})) | dict(space.sampler)
+    sampler: BaseSampler = _make_object(table, optuna.samplers, {"seed": seed})
+    return sampler
 
 
 def make_pruner(space: Space) -> BasePruner:
@@ -190,10 +194,10 @@ def _make_object(table: Mapping[str, Any], module: Any, usual: Mapping[str, Any]
     cls = getattr(module, table["name"])
     options = {key: _make_inner(value, usual) for key, value in table.items() if key != "name"}
     taken = inspect.signature(cls).parameters
-    given = {key: value for key, value in usual.items() if key in taken and key not in options}
+    options |= {key: value for key, value in usual.items() if key in taken and key not in options}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # `group` and some samplers; chosen knowingly
-        return cls(**given, **options)
+        return cls(**options)
 
 
 def _make_inner(value: Any, usual: Mapping[str, Any]) -> Any:
@@ -213,19 +217,17 @@ def _check_table(table: Mapping[str, Any], default: str, names: Iterable[str], m
         if key != "name" and key not in taken:
             return [(key, f"{name} has no such option{did_you_mean(key, taken)}; it has: {', '.join(taken) or 'none'}")]
         if isinstance(value, Mapping) and "name" in value:
+            known = SAMPLERS
             if module is optuna.pruners:
                 known = PRUNERS
-            else:
-                known = SAMPLERS
             inner = _check_table(value, "", known, module)
             if inner:
                 return [(f"{key}.{inner[0][0]}", inner[0][1])]
     if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
         return [("name", f"{name} needs the package {NEEDS[name]}; pip install {NEEDS[name]}, or take {default}")]
     try:
-        _make_object(
-            {**table, "name": name}, module, {"seed": 0, "search_space": {}, "min_resource": 1, "max_resource": 100}
-        )
+        usual = {"seed": 0, "search_space": {}, "min_resource": 1, "max_resource": 100}
+        _make_object(dict(table) | {"name": name}, module, usual)
     except ImportError as exc:
         return [("name", f"{name} needs a package that is not installed: {exc.name or exc}")]
     except Exception as exc:  # noqa: BLE001  whatever Optuna says of an option is the file's mistake

@@ -20,7 +20,7 @@ NAMES = (
     "slope",  # of the gain over the recent readings, per budget
     "projected",  # gain at the end, if it goes on like that
     "projected_last",  # the same from the last two readings
-    "rising",  # share of the recent looks at which the gain rose
+    "rising",  # share of the recent readings at which the gain rose
     "unrest",  # log10 of the mean change of the gain from reading to reading
     "above_lowest",  # gain above its lowest
     "since_start",  # gain above that of the first reading

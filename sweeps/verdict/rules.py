@@ -25,8 +25,8 @@ class Rules:
         unborn_signal: of the logits before training, below which such a trial is rejected. Of runs without batch
             normalisation none below 3e-10 learned; one that started at 3e-8 did.
         grace: share of the budget before which no prognosis counts.
-        looks: looks in a row that must agree before a run is stopped. One look may be a fluke: float16 skips steps that
-            overflow, and the signal dips.
+        consecutive: readings in a row that must agree before a run is stopped. One may be a fluke: float16 skips steps
+            that overflow, and the signal dips.
         least_signal: signal of the logits below which a run is collapsed: float32's rounding. Above it runs come back:
             one of swish units fell from .6 to 1.6e-9, rose at each reading and ended at an information gain of .93.
         lost_share: of the highest signal before, to which it must have sunk too. A net may start below the limit and

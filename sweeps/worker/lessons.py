@@ -15,18 +15,12 @@ from sweeps.verdict import CalibrationPoint, Rules, is_control
 JUDGED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def ended_trials(
-    trials: Iterable[FrozenTrial], known: dict[int, CalibrationPoint] | None = None
-) -> list[CalibrationPoint]:
+def ended_trials(trials: Iterable[FrozenTrial], known: dict[int, CalibrationPoint]) -> list[CalibrationPoint]:
     """Return the finished trials that were judged, in the order of their numbers.
 
     Args:
-        known: of trials of the same study that were asked for before, by number; those that are new are added.
+        known: the points of trials of the same study by number, from earlier calls; those of new trials are added.
     """
-    if known is None:
-        known = {}
-    else:
-        known = known
     for trial in trials:
         if trial.number not in known and trial.state in JUDGED and store.LEARNER in trial.user_attrs:
             known[trial.number] = CalibrationPoint(
@@ -41,8 +35,8 @@ def ended_trials(
 def calibration_attributes(ended: CalibrationPoint) -> dict[str, Any]:
     """Return the inverse, for one trial; what is infinite is left out, since JSON has no word for it."""
     numbers = {store.LOWEST_PROGNOSIS: ended.lowest, store.BEST_GAIN: ended.gain}
-    kept = {name: round(value, 4) for name, value in numbers.items() if isfinite(value)}
-    return {store.LEARNER: ended.learned, store.CONTROL: ended.control, **kept}
+    finite = {name: round(value, 4) for name, value in numbers.items() if isfinite(value)}
+    return {store.LEARNER: ended.learned, store.CONTROL: ended.control} | finite
 
 
 def rules_of(space: Space, slot: int, config: Config, trials: Sequence[FrozenTrial]) -> tuple[Rules, bool]:
