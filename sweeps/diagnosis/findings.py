@@ -18,8 +18,8 @@ class LayerFindings:
     Attributes:
         vitals: as watched at that reading.
         highest: the highest signal at any reading; not a number where none is known.
-        lost_at: step of the first reading at which the signal is below a hundredth of its highest before, if it stays so
-            to the last reading; else None.
+        lost_at: step of the first reading at which the signal is below a hundredth of its highest before, if it stays
+            so to the last reading; else None.
     """
 
     vitals: LayerVitals
@@ -58,7 +58,8 @@ class RunFindings:
         step: of the reading examined: the last whose layers have finite signals, else the last.
         last_step: of the last reading.
         finite: whether all weights were finite numbers at the last reading.
-        loss, top1: at the last reading that measured the hold-out set: nats, or mean squared error; share of the images.
+        loss, top1: at the last reading that measured the hold-out set: nats, or mean squared error; share of the
+            images.
         best_gain, best_step: the highest information gain, or R^2, of all readings.
         rise: how much the gain rose from the middle reading to the last.
         gradient_norm, gradient_ratio: of the last layer, and of the first over that of the last.
