@@ -1,8 +1,8 @@
 """Every error of ours, named by what the reader can do about it.
 
 SweepsError                 exit 1: something went wrong on our side of the line
-├── InputError              exit 2: mend what you typed or wrote
-│   ├── SpaceError          the search-space file: file: key: what is wrong; the mend
+├── InputError              exit 2: change what you typed or wrote
+│   ├── SpaceError          the search-space file: file: key: what is wrong; what to change
 │   └── StoreError          the SQL store: its URL, its schema, a study's name
 │       └── NoStoreError    nothing is there yet
 ├── OutageError             exit 75: the store does not answer for longer than is waited for; it may later
@@ -36,7 +36,7 @@ class SpaceError(InputError):
 
     Args:
         source: the file's name as the user gave it.
-        problems: (key, what is wrong and the mend), in the order of the file.
+        problems: (key, what is wrong and what to change), in the order of the file.
     """
 
     def __init__(self, source: str, problems: list[tuple[str, str]]) -> None:

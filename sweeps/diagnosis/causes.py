@@ -70,7 +70,7 @@ def describe_cause(cause: Cause, layer: str = "", step: int | None = None) -> st
 
 
 def may_help(cause: Cause, has: Collection[str] = ()) -> str:
-    """Return what is known to help such nets, as one clause; empty where there is nothing to mend.
+    """Return what is known to help such nets, as one clause; empty where there is nothing to improve.
 
     Args:
         has: values of the run's config: what it has already is left out.

@@ -1,4 +1,4 @@
-"""TOML -> Space. Every mistake becomes one line: file: key: what is wrong and the mend. No store is touched."""
+"""TOML -> Space. Every mistake becomes one line: file: key: what is wrong and what to change. No store is touched."""
 
 import tomllib
 from collections.abc import Mapping, Sequence

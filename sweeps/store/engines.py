@@ -183,7 +183,7 @@ def require_creatable(storage_url: str) -> None:
 
 @contextmanager
 def translate_database_errors(storage_url: str) -> Iterator[None]:
-    """Turn errors that no waiting can mend into a StoreError of one line without the password.
+    """Turn errors that do not go away by waiting into a StoreError of one line without the password.
 
     Raises:
         StoreError: the database refuses.
