@@ -7,11 +7,15 @@ import commands
 import pytest
 from browser import chromium  # noqa: F401  (fixtures)
 from fakes import TINY
+from hypothesis import settings
 from servers import fresh_mariadb, fresh_postgres, mariadb, postgres  # noqa: F401
 from slurm import _cluster, slurm  # noqa: F401
 
 HERE = Path(__file__).parent
 os.environ["PYTHONPATH"] = commands.python_path()
+# How long an example takes depends on the machine: no property is about that.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 # Fixtures that start a server, and the values of parameters that ask for one.
 SERVERS = {
     "postgres",

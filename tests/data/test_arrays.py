@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -12,7 +12,6 @@ from sweeps.data.arrays import Arrays, Rows, batch_indices, input_scaling
 sizes = st.integers(1, 40)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), images=sizes, batch=sizes, start=st.integers(0, 30), steps=st.tuples(sizes, sizes))
 def test_a_stretch_of_steps_may_be_cut_anywhere(
     seed: int, images: int, batch: int, start: int, steps: tuple[int, int]
@@ -24,7 +23,6 @@ def test_a_stretch_of_steps_may_be_cut_anywhere(
     assert np.array_equal(whole, np.concatenate(halves))
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), images=sizes, batch=sizes, epochs=st.integers(1, 4))
 def test_every_epoch_shows_each_image_once(seed: int, images: int, batch: int, epochs: int) -> None:
     steps = -(-epochs * images // batch)

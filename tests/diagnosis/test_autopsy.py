@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from handmade import handmade_reading
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.diagnosis.autopsy import Autopsy, make_autopsy
@@ -243,7 +243,6 @@ LOOK = st.builds(
 FATES = st.sampled_from(["learned", "at chance", "collapsed", "diverged", "frozen", "outranked", "interrupted"])
 
 
-@settings(deadline=None)
 @given(
     st.lists(LOOK, min_size=1, max_size=6, unique_by=lambda each: each.step),
     FATES,

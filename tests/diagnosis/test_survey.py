@@ -305,7 +305,7 @@ COUNTS = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(lambda pair: (min
 
 
 @given(COUNTS, COUNTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_fisher_is_scipys(after: tuple[int, int], before: tuple[int, int]) -> None:
     stats = pytest.importorskip("scipy.stats")
     table = [[after[0], after[1] - after[0]], [before[0], before[1] - before[0]]]
@@ -315,7 +315,7 @@ def test_fisher_is_scipys(after: tuple[int, int], before: tuple[int, int]) -> No
 
 
 @given(COUNTS.filter(lambda pair: pair[1] > 0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_wilson_is_scipys(counts: tuple[int, int]) -> None:
     stats = pytest.importorskip("scipy.stats")
     interval = stats.binomtest(*counts).proportion_ci(confidence_level=0.95, method="wilson")
@@ -336,7 +336,7 @@ STUDIES = st.lists(st.tuples(VALUES, st.booleans()), min_size=1, max_size=25).ma
 
 
 @given(STUDIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_was_tried_the_answers_keep_their_ranges(trials: list[FinishedTrial]) -> None:
     found = rank_deciders(trials)
     assert all(0 <= each.importance <= 1 for each in found)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import sweeps
@@ -58,7 +58,6 @@ numbers = st.floats(min_value=1e-300, max_value=1e300, exclude_min=True)
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
-@settings(deadline=None)
 @given(
     rate=numbers, seed=st.integers(0, 2**31 - 1), reason=texts, value=st.floats(allow_nan=False, allow_infinity=False)
 )

@@ -326,7 +326,7 @@ readable = st.text(
         exclude_characters=["\0", "\ufffe", "\uffff", *map(chr, range(0x7F, 0xA0))], exclude_categories=["Cs"]
     )
 )
-few_examples = settings(max_examples=10, deadline=None)
+few_examples = settings(max_examples=10)
 
 
 @few_examples

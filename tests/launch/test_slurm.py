@@ -31,7 +31,7 @@ ODD = (
     "END",
 )
 anything = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
-slow_examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+slow_examples = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Writes down its arguments and its standard input, each as it came.
 RECORD = """#!/bin/bash

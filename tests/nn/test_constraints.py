@@ -61,13 +61,13 @@ def test_the_table_has_every_constraint_of_the_config() -> None:
     assert tuple(CONSTRAINTS) == get_args(config.Constraint)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(kernels())
 def test_centralize_layer_takes_the_mean_of_all_entries(w: NDArray[np.float32]) -> None:
     assert np.allclose(CentralizeLayer()(w), w - w.astype(np.float64).mean(), atol=1e-5 * np.abs(w).max())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(kernels())
 def test_centralize_unit_makes_every_omega_zero_and_moves_along_ones_only(w: NDArray[np.float32]) -> None:
     new = bound("centralize_unit", w)
@@ -76,7 +76,7 @@ def test_centralize_unit_makes_every_omega_zero_and_moves_along_ones_only(w: NDA
     assert np.allclose(moved, moved.mean(0), atol=1e-5 * np.abs(w).max())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(kernels(), st.floats(0.1, 5))
 def test_standardize_unit_makes_omega_zero_and_the_sum_of_squares_tau(w: NDArray[np.float32], tau: float) -> None:
     omega, squares = sums(bound("standardize_unit", w, tau=tau))
@@ -84,7 +84,7 @@ def test_standardize_unit_makes_omega_zero_and_the_sum_of_squares_tau(w: NDArray
     assert np.all(np.abs(omega) <= 1e-3 * tau**0.5)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(kernels())
 def test_standardize_unit_keeps_the_direction_of_the_centred_weights(w: NDArray[np.float32]) -> None:
     centred, new = units(w) - units(w).mean(0), units(bound("standardize_unit", w))
@@ -102,7 +102,7 @@ def nearest_in_selu_domain(w: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.array([np.hypot(grid_a - x, grid_b - y).min() for x, y in zip(a, b, strict=True)])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(kernels())
 def test_selu_domain_holds_afterwards_and_no_nearer_point_does(w: NDArray[np.float32]) -> None:
     new = bound("selu_domain", w)
@@ -113,7 +113,7 @@ def test_selu_domain_holds_afterwards_and_no_nearer_point_does(w: NDArray[np.flo
     assert np.all(moved <= nearest_in_selu_domain(w) + 1e-3)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(kernels(shapes=[(3, 3, 4, 8), (400, 6)]), st.floats(-0.09, 0.09), st.floats(0.96, 1.09))
 def test_a_unit_inside_the_selu_domain_stays_bitwise_untouched(
     w: NDArray[np.float32], omega: float, squares: float
@@ -126,13 +126,13 @@ def test_a_unit_inside_the_selu_domain_stays_bitwise_untouched(
     assert np.array_equal(bound("selu_domain", mixed)[..., : w.shape[-1]], inside)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(kernels())
 def test_unit_norm_takes_the_norm_over_the_whole_fan_in(w: NDArray[np.float32]) -> None:
     assert np.allclose(sums(bound("unit_norm", w))[1], 1, atol=1e-3)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(kernels())
 def test_max_norm_shrinks_long_units_and_leaves_short_ones(w: NDArray[np.float32]) -> None:
     before, after = sums(w)[1] ** 0.5, sums(bound("max_norm", w))[1] ** 0.5
@@ -140,7 +140,7 @@ def test_max_norm_shrinks_long_units_and_leaves_short_ones(w: NDArray[np.float32
 
 
 @pytest.mark.parametrize("name", BOUND)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(w=kernels())
 def test_a_second_application_changes_nothing(name: config.Constraint, w: NDArray[np.float32]) -> None:
     once = bound(name, w)

@@ -119,7 +119,7 @@ def test_a_trial_saved_and_gone_on_with_is_bitwise_that_which_was_left_alone(
     assert trainer_of(config).traces == 3, "a state costs no trace"
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     steps=st.sets(st.integers(1, STEPS)),
     batches=st.sets(st.integers(1, 12)),

@@ -53,7 +53,7 @@ def test_rehearsals_try_every_choice_and_both_ends_of_every_range_under_each_con
 
 
 @given(st.integers(0, 2**31))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_is_drawn_obeys_every_condition(seed: int) -> None:
     values = drawn(seed)
     if values["activation"] == "relu":

@@ -211,7 +211,5 @@ class Store(RuleBasedStateMachine):
             assert set(trials[number].intermediate_values) == steps
 
 
-Store.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Store.TestCase.settings = settings(max_examples=60, stateful_step_count=30, suppress_health_check=list(HealthCheck))
 TestStore = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")(Store.TestCase)
