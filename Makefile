@@ -21,7 +21,7 @@ demo: install
 test: install
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# Without servers and TensorFlow, in two minutes.
+# Without servers and TensorFlow, in two or three minutes.
 test-fast: install
 	PYTHONPATH=tests/without_tensorflow $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder \
 		--ignore tests/nn --ignore tests/integrations/test_keras.py -m 'not tensorflow and not server and not slow'
