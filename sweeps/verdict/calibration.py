@@ -82,7 +82,10 @@ def recorded_learners(economy: bool, kind: str) -> NDArray[np.float64]:
     Args:
         kind: what the readings hold: `full`, `hits` (no layers) or `loss` (alone).
     """
-    return np.sort(fitted_array(f"{'best' if economy else 'learners'}_{kind}").astype(np.float64))
+    runs = "learners"
+    if economy:
+        runs = "best"
+    return np.sort(fitted_array(f"{runs}_{kind}").astype(np.float64))
 
 
 def calibrated_limit(ended: Sequence[CalibrationPoint], rules: Rules, kind: str = "full") -> Limit:

@@ -219,9 +219,17 @@ class Worker:
             leases.take_over(self.storage.engine, self.heart.worker, None, self.patience.retries)
 
     def _make_context(self) -> WorkerContext:
-        speak = (self.stopping, self.say)
-        patience = (self.patience.outage_s, self._open_artifact_store())
-        return WorkerContext(self.storage, self.heart, self.train, self.load, *speak, *patience, self.gpu)
+        return WorkerContext(
+            storage=self.storage,
+            heart=self.heart,
+            train=self.train,
+            load=self.load,
+            stopping=self.stopping,
+            say=self.say,
+            outage_s=self.patience.outage_s,
+            artifacts=self._open_artifact_store(),
+            gpu=self.gpu,
+        )
 
     def _open_artifact_store(self) -> "ArtifactStore | None":
         try:
