@@ -2,7 +2,7 @@
 
 
 def count_noun(count: int, noun: str) -> str:
-    """Return a number with its noun, such as `1 trial` and `2,000 trials`; the plural of the noun ends in `s`."""
+    """Return a number with its noun, such as `1 trial` and `2 trials`; the plural of the noun ends in `s`."""
     if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} {noun}s"
+        return f"{count} {noun}"
+    return f"{count} {noun}s"

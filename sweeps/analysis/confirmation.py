@@ -28,6 +28,7 @@ from sweeps.analysis.ranking import Configuration, Rerun
 from sweeps.analysis.summary import format_objective, get_drawn_values
 from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
+from sweeps.wording import count_noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +196,7 @@ def _make_table(confirmation: Confirmation) -> Table:
     table = Table("candidate", title=f"{confirmation.study}: {name}, mean ± standard deviation over seeds (rank)")
     for rank in confirmation.ranks:
         if rank.study != confirmation.study:
-            seeds = f"\n{rank.seeds} seeds"
-            if rank.seeds == 1:
-                seeds = "\n1 seed"
+            seeds = f"\n{count_noun(rank.seeds, 'seed')}"
         else:
             seeds = "\nas it was"
         table.add_column(rank.study + seeds, justify="right")

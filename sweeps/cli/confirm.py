@@ -18,11 +18,11 @@ from sweeps.cli.create import open_study_of_file
 from sweeps.cli.follow import follow_study
 from sweeps.cli.options import ArtifactsOption, StorageOption, StudyArgument
 from sweeps.errors import InputError
-from sweeps.launch.job import count_noun
 from sweeps.launch.local.devices import default_worker_count, visible_gpus
 from sweeps.launch.local.worker_processes import LocalWorkers
 from sweeps.space import file
 from sweeps.space.space import Space
+from sweeps.wording import count_noun
 
 ScaleOption = Annotated[
     list[str] | None,

@@ -23,11 +23,12 @@ from sweeps.cli.launch_options import (
 )
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
 from sweeps.errors import InputError, NoStoreError, StoreError
-from sweeps.launch.job import Job, count_noun, parse_gpu_share
+from sweeps.launch.job import Job, parse_gpu_share
 from sweeps.launch.kubernetes.manifest import make_manifest
 from sweeps.launch.kubernetes.manifest_files import kubectl_manifest, write_kustomize_base
 from sweeps.launch.kubernetes.pod_options import Access, Placement, PodOptions, WorkerResources
 from sweeps.store import engines
+from sweeps.wording import count_noun
 
 ImageOption = Annotated[
     str | None, typer.Option("--image", help="Container image that has sweeps in it.", show_default=False)

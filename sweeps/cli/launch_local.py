@@ -25,7 +25,7 @@ from sweeps.cli.launch_options import (
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
 from sweeps.environment import JOB_VARIABLE
 from sweeps.errors import InputError
-from sweeps.launch.job import Job, count_noun
+from sweeps.launch.job import Job
 from sweeps.launch.local import background
 from sweeps.launch.local.devices import (
     DeviceAssignment,
@@ -36,6 +36,7 @@ from sweeps.launch.local.devices import (
 )
 from sweeps.launch.local.supervisor import ManagedWorker, Supervisor, receive_signals
 from sweeps.launch.local.worker_processes import make_sweeps_command, worker_environment
+from sweeps.wording import count_noun
 
 WorkersPerGpuOption = Annotated[int, typer.Option("--workers-per-gpu", min=1, help="How many workers may share a GPU.")]
 GpuMemoryOption = Annotated[

@@ -23,7 +23,7 @@ from sweeps.cli.launch_options import (
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
 from sweeps.environment import ARTIFACTS_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_VARIABLE
 from sweeps.errors import InputError
-from sweeps.launch.job import Job, count_noun, parse_gpu_share
+from sweeps.launch.job import Job, parse_gpu_share
 from sweeps.launch.local.worker_processes import worker_environment
 from sweeps.launch.slurm import (
     SlurmOptions,
@@ -33,6 +33,7 @@ from sweeps.launch.slurm import (
     submit_job,
 )
 from sweeps.store import engines
+from sweeps.wording import count_noun
 from sweeps.worker.shutdown import LAUNCHER_S
 
 PartitionOption = Annotated[str | None, typer.Option(help="Slurm's partition.", show_default=False)]

@@ -95,10 +95,3 @@ def parse_gpu_share(gpus_per_worker: str) -> int:
             f"write 1, .5, 1/3 and so on, or 0 for none"
         )
     return count
-
-
-def count_noun(count: int, noun: str) -> str:
-    """Return a number with its noun: 1 pod, 2 pods."""
-    if count == 1:
-        return f"{count} {noun}"
-    return f"{count} {noun}s"

@@ -12,6 +12,7 @@ from sweeps.report.best import SEEDS, Confirming, Standing
 from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count
 from sweeps.report.words import format_objective_name, format_percent
+from sweeps.wording import count_noun
 
 LEAST_IMPORTANCE = 0.01  # share of the outcome's entropy, below which a hyperparameter is not named
 MOST_NAMED = 3
@@ -180,11 +181,7 @@ def _warn_of_selection(findings: StudyFindings, best: Standing) -> str:
 def _describe_confirmation(findings: StudyFindings, confirming: Confirming, standing: Standing) -> str:
     rank = f"rank {standing.rank} of {len(confirming.standings)}"
     count = len(standing.values)
-    if count == 1:
-        seeds = "1 seed"
-    else:
-        seeds = f"{count} seeds"
-    runs = f"{seeds} of {confirming.length}"
+    runs = f"{count_noun(count, 'seed')} of {confirming.length}"
     value = format_objective(findings.summary.objective, standing.mean)
     certainty = _precede_by_comma(describe_certainty(findings, standing))
     learned = f"{standing.learned} of {count} learned"

@@ -19,8 +19,8 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from sweeps.errors import InputError, SweepsError, one_line
-from sweeps.launch.job import count_noun
 from sweeps.launch.kubernetes.manifest import SECRET_KEY
+from sweeps.wording import count_noun
 from sweeps.worker.shutdown import POD_S
 
 POLL_S = 1.0
