@@ -59,16 +59,10 @@ class Confirmation:
 def read_confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     """Return what the studies that ran candidates of this one again say; None where no run of them has finished yet."""
     space = store.space_of(study)
-    reruns = []
-    scales = []
-    for confirming, its_space in ranking.list_confirmations(storage, study.study_name):
-        rerun = ranking.collect_reruns(its_space, confirming.get_trials(deepcopy=False))
-        if rerun.candidates:
-            reruns.append(rerun)
-            scales.append(_make_rank(its_space, rerun))
+    reruns = ranking.read_reruns(storage, study.study_name)
     if not reruns:
         return None
-    scales.sort(key=lambda rank: rank.seconds)
+    scales = sorted((_make_rank(its_space, rerun) for its_space, rerun in reruns), key=lambda rank: rank.seconds)
     numbers = {candidate.number for scale in scales for candidate in scale.candidates}
     configurations = ranking.rank_study(study, space)
     own = _rank_own(study, space, configurations, numbers)
@@ -78,7 +72,7 @@ def read_confirmation(storage: RDBStorage, study: Study) -> Confirmation | None:
     reference = ranks[-1]
     sign = space.measure.sign
     agreements = (measure_agreement(rank, reference, sign) for rank in ranks[:-1])
-    weaknesses = ((rerun.study, ranking.describe_weakness(configurations, rerun)) for rerun in reruns)
+    weaknesses = ((rerun.study, ranking.describe_weakness(configurations, rerun)) for _, rerun in reruns)
     first = configurations[: len(numbers)]
     are_first = all(configuration.trials[0].number in numbers for configuration in first)
     return Confirmation(

@@ -86,11 +86,15 @@ def get_score(space: Space, trial: FinishedTrial) -> float | None:
 
 def list_confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Space]]:
     """Return the studies that ran candidates of this one again, in the order in which they were made."""
-    studies = [store.load_study(storage, name) for name in store.confirming(storage, study)]
-    made = [(study, store.space_of(study)) for study in studies if store.SPACE_TEXT in study.user_attrs]
-    return [
-        (this_study, space) for this_study, space in made if space.confirms == study
-    ]  # a database may not tell cases apart
+    confirmations = []
+    for name in store.confirming(storage, study):
+        confirming = store.load_study(storage, name)
+        if store.SPACE_TEXT not in confirming.user_attrs:
+            continue
+        space = store.space_of(confirming)
+        if space.confirms == study:  # a database may not tell cases apart
+            confirmations.append((confirming, space))
+    return confirmations
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,20 @@ def collect_reruns(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
     )
 
 
+def read_reruns(storage: RDBStorage, study: str) -> list[tuple[Space, Rerun]]:
+    """Return the studies that ran candidates of this one again and of which some run has finished."""
+    reruns = [
+        (space, collect_reruns(space, confirming.get_trials(deepcopy=False)))
+        for confirming, space in list_confirmations(storage, study)
+    ]
+    return [(space, rerun) for space, rerun in reruns if rerun.candidates]
+
+
+def by_trial(configurations: Iterable[Configuration]) -> dict[int, Configuration]:
+    """Return the configuration of each trial, by the trial's number."""
+    return {trial.number: configuration for configuration in configurations for trial in configuration.trials}
+
+
 def find_deciding(own: Sequence[Configuration], reruns: Sequence[Rerun]) -> Rerun | None:
     """Return the study of reruns whose ranks count instead of the study's own; None where there is none.
 
@@ -137,7 +155,7 @@ def find_deciding(own: Sequence[Configuration], reruns: Sequence[Rerun]) -> Reru
     """
     surer = [rerun for rerun in reruns if rerun.candidates and not describe_weakness(own, rerun)]
     if surer:
-        return max(reversed(surer), key=lambda own_rerun: own_rerun.seconds)
+        return max(reversed(surer), key=lambda rerun: rerun.seconds)
     return None
 
 
@@ -147,8 +165,12 @@ def describe_weakness(own: Sequence[Configuration], again: Rerun) -> str:
     Runs that are larger in something say more; those that are only truncated more say less, and one more run of the
     same size says no more than the one that is there.
     """
-    of = {trial.number: configuration.config for configuration in own for trial in configuration.trials}
-    pairs = [(of[number], configuration.config) for number, configuration in again.candidates.items() if number in of]
+    known = by_trial(own)
+    pairs = [
+        (known[number].config, configuration.config)
+        for number, configuration in again.candidates.items()
+        if number in known
+    ]
     sizes = [(name, one.get_value(name), other.get_value(name)) for name in SIZES for one, other in pairs]
     changes = [(name, before, now) for name, before, now in sizes if None not in (before, now) and before != now]
     if any(now > before for _, before, now in changes):

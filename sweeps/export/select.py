@@ -59,7 +59,7 @@ def select_best(storage: RDBStorage, study: Study, space: Space, count: int) -> 
             f"study {space.name!r}: none of its {len(finished)} finished trials learned, so that there is no best; "
             "--trial N exports a trial all the same"
         )
-    reruns = _read_reruns(storage, space)
+    reruns = [rerun for _, rerun in ranking.read_reruns(storage, space.name)]
     deciding = ranking.find_deciding(configurations, reruns)
     ranked = _rank_learners(learners, deciding)
     weaknesses = {rerun.study: ranking.describe_weakness(configurations, rerun) for rerun in reruns}
@@ -130,11 +130,6 @@ def _first_learner(configuration: Configuration) -> FinishedTrial:
     return next(trial for trial in configuration.trials if trial.learned)
 
 
-def _by_trial(configurations: Sequence[Configuration]) -> dict[int, Configuration]:
-    """Return the configuration of each trial, by the trial's number."""
-    return {trial.number: configuration for configuration in configurations for trial in configuration.trials}
-
-
 def _rank_learners(
     learners: Sequence[Configuration], deciding: Rerun | None
 ) -> list[tuple[Configuration, Configuration]]:
@@ -145,25 +140,16 @@ def _rank_learners(
     """
     if deciding is None:
         return [(configuration, configuration) for configuration in learners]
-    by_trial = _by_trial(learners)
+    known = ranking.by_trial(learners)
     ranked = []
     run_again = set()
     for number, runs in deciding.candidates.items():
-        if number in by_trial:
-            run_again.add(by_trial[number].trials[0].number)
+        if number in known:
+            run_again.add(known[number].trials[0].number)
             if runs.learned:
-                ranked.append((by_trial[number], runs))
+                ranked.append((known[number], runs))
     others = [configuration for configuration in learners if configuration.trials[0].number not in run_again]
     return ranked + [(configuration, configuration) for configuration in others]
-
-
-def _read_reruns(storage: RDBStorage, space: Space) -> list[Rerun]:
-    """Return the studies that ran candidates again, those of which some run has finished."""
-    reruns = [
-        ranking.collect_reruns(its_space, study.get_trials(deepcopy=False))
-        for study, its_space in ranking.list_confirmations(storage, space.name)
-    ]
-    return [rerun for rerun in reruns if rerun.candidates]
 
 
 def _describe_choice(
@@ -192,9 +178,9 @@ def _describe_choice(
         lines.append(f"not run again: trial {unconfirmed[0]}")
     elif unconfirmed:
         lines.append(f"not run again: trials {', '.join(unconfirmed)}")
-    by_trial = _by_trial(learners)
+    known = ranking.by_trial(learners)
     for number, candidate in deciding.candidates.items():
-        if number in by_trial and not candidate.learned:
+        if number in known and not candidate.learned:
             runs_there = count_noun(len(candidate.trials), "run")
             lines.append(f"left out: trial {number}, since none of its {runs_there} in {deciding.study!r} learned")
     return lines
