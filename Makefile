@@ -23,7 +23,7 @@ test: install
 
 # Without servers and TensorFlow, in two or three minutes.
 test-fast: install
-	PYTHONPATH=tests/without_tensorflow $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder \
+	WITHOUT_TENSORFLOW=1 PYTHONPATH=$(CURDIR)/tests/hidden_packages $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder \
 		--ignore tests/nn --ignore tests/integrations/test_keras.py -m 'not tensorflow and not server and not slow'
 
 check: install

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FAST_START = TESTS / "fast_start"
+HIDDEN_PACKAGES = TESTS / "hidden_packages"
 # Light commands never import these.
 HEAVY = {"tensorflow", "keras", "sklearn", "optuna_dashboard"}
 IMPORTED_HEAVY = 99  # the exit code of a command that did
@@ -31,8 +31,8 @@ IMPORTED_HEAVY = 99  # the exit code of a command that did
 def python_path(*folders: Path) -> str:
     """Return the PYTHONPATH of a process: these folders, then what the tests themselves have."""
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if str(FAST_START) not in inherited:
-        inherited.append(str(FAST_START))
+    if str(HIDDEN_PACKAGES) not in inherited:
+        inherited.append(str(HIDDEN_PACKAGES))
     return os.pathsep.join([*map(str, folders), *(folder for folder in inherited if folder)])
 
 

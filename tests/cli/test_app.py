@@ -92,7 +92,17 @@ def test_a_list_of_commands_and_a_mistyped_command_import_no_command(tmp_path: P
     assert "Did you mean 'status'?" in " ".join(done.stderr.split())
 
 
-LIGHT = [["--help"], ["--version"], ["status"], ["status", "tiny", "--json"], ["schema"], ["run", "--help"]]
+LIGHT = [
+    ["--help"],
+    ["--version"],
+    ["status"],
+    ["status", "tiny", "--json"],
+    ["schema"],
+    ["run", "--help"],
+    ["export", "--help"],
+    ["launch", "--help"],
+    ["dashboard", "--help"],
+]
 
 
 @pytest.mark.parametrize("arguments", LIGHT, ids=[" ".join(arguments) for arguments in LIGHT])
