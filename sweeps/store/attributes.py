@@ -35,6 +35,7 @@ INPUT_SHAPE = "input_shape"
 VERSIONS = "versions"
 GPU = "gpu"
 TRACEBACK = "traceback"
+CAUSE = "autopsy_cause"  # of a death; `Autopsy.to_attributes` makes it, with others
 LEARNER = "learner"
 CONTROL = "could_not_be_stopped"
 LOWEST_PROGNOSIS = "lowest_prognosis"

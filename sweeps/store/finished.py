@@ -12,7 +12,6 @@ from sweeps.errors import StoreError, validation_reason
 from sweeps.store import attributes as names
 from sweeps.trials import FinishedTrial
 
-CAUSE = "autopsy_cause"
 _parse_config = lru_cache(maxsize=16_384)(Config.model_validate_json)  # a study is read again and again
 
 
@@ -76,6 +75,6 @@ def make_finished(trial: FrozenTrial) -> FinishedTrial:
         seconds=attributes.get(names.SECONDS, 0.0),
         would_stop=attributes.get(names.WOULD_STOP),
         slot=None if slot is None else int(slot),
-        cause=str(attributes.get(CAUSE) or ""),
+        cause=str(attributes.get(names.CAUSE) or ""),
         traceback=str(attributes.get(names.TRACEBACK) or ""),
     )
