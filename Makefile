@@ -7,21 +7,30 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which with make PYTHON=...")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: python's venv module is missing (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: python's venv module is missing (Debian: apt-get install python3-venv)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1' # the first that knows dependency groups
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev \
 		--editable '.[train,postgresql,mysql,s3,kubernetes,parquet]'
+	@touch $@ $(VENV)/.demo
+
+# What a sweep needs, without what tests need; pip shows its progress.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo '1 of 2: install TensorFlow, Keras, Optuna and others into $(VENV): 0.6 GB to download, 2.3 GB on disk, this once'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[train]'
 	@touch $@
 
-demo: install
+demo: $(VENV)/.demo
+	@echo '2 of 2: a sweep of 32 short trainings, four to five minutes on two cores; Ctrl-C stops it, make demo goes on'
 	$(BIN)/sweeps run search_spaces/quickstart.toml
 
 test: install
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# Without servers and TensorFlow, in two or three minutes.
+# Without servers and TensorFlow, in a minute or two.
 test-fast: install
 	WITHOUT_TENSORFLOW=1 PYTHONPATH=$(CURDIR)/tests/hidden_packages $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder \
 		--ignore tests/nn --ignore tests/integrations/test_keras.py -m 'not tensorflow and not server and not slow'

@@ -131,10 +131,13 @@ class Images:
         Path(archive).unlink()
 
     def build(self, name: str) -> None:
-        """The image of docker/NAME.Dockerfile."""
+        """Build the image NAME of docker/Dockerfile.
+
+        Layers are not cached: Debian's buildah cannot mount a stage that comes from the cache.
+        """
         how = ["--isolation=chroot", "--network=host", "--format=docker", f"--build-arg=BASE={BASE}"]
         volumes = [f"--volume={path}:{there}:ro" for path, there in self._pip().items()]
-        what = [f"--tag={name}", f"--file={ROOT}/docker/{name}.Dockerfile", str(ROOT)]
+        what = [f"--target={name}", f"--tag={name}", f"--file={ROOT}/docker/Dockerfile", str(ROOT)]
         self.buildah("build", "--quiet", *how, *volumes, *what)
 
     def config(self, name: str) -> dict[str, Any]:

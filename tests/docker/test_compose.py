@@ -12,7 +12,7 @@ import yaml
 from images import ROOT, require
 
 DOCKER = ROOT / "docker"
-DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
+DOCKERFILE = DOCKER / "Dockerfile"
 COMPOSE = sorted(DOCKER.glob("compose*.yaml"))
 MAIN = DOCKER / "compose.yaml"
 SECRET = re.compile(r"://|password=|secret=|\$\{?\w*(PASSWORD|SECRET|TOKEN|URL)", re.IGNORECASE)
@@ -28,14 +28,19 @@ EVERY = [(path, name, service) for path in COMPOSE for name, service in loaded(p
 of_every_service = pytest.mark.parametrize("name", SERVICES)
 
 
+def stages() -> dict[str, str]:
+    """Return the text of each stage of the Dockerfile, by the stage's name."""
+    parts = re.split(r"^FROM \S+ AS (\w+)$", DOCKERFILE.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
 def passes(*words: str) -> None:
     done = subprocess.run([require(words[0]), *words[1:]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
-def test_dockerfiles_satisfy_the_linter(path: Path) -> None:
-    passes("hadolint", "--failure-threshold=style", str(path))
+def test_the_dockerfile_satisfies_the_linter() -> None:
+    passes("hadolint", "--failure-threshold=style", str(DOCKERFILE))
 
 
 @pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
@@ -74,7 +79,7 @@ def test_a_worker_has_time_to_keep_its_trial_and_waits_for_the_database() -> Non
 
 
 def test_the_image_asks_itself_what_compose_asks_it() -> None:
-    instructions = (DOCKER / "dashboard.Dockerfile").read_text()
+    instructions = stages()["dashboard"]
     for word in SERVICES["dashboard"]["healthcheck"]["test"]:
         assert word in instructions
 
@@ -87,13 +92,18 @@ def test_images_of_others_are_pinned_and_ours_are_built(path: Path, name: str, s
     assert built or re.search(r":\d+\.\d+", image)
     if "dockerfile" in service.get("build", {}):
         assert (path.parent / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+        assert service["build"]["target"] in stages()
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
-def test_the_base_is_pinned_and_the_process_gets_its_signals(path: Path) -> None:
-    text = path.read_text()
+def test_the_base_is_pinned() -> None:
+    text = DOCKERFILE.read_text()
     assert re.search(r"^ARG BASE=python:\d+\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}"}
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) <= {"${BASE}", *stages()}
+
+
+@pytest.mark.parametrize("image", ["dashboard", "worker"])
+def test_an_image_is_run_as_nobody_and_gets_its_signals(image: str) -> None:
+    text = stages()[image]
     assert re.search(r'^ENTRYPOINT \["tini", "--", "sweeps"\]$', text, re.MULTILINE)
     assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
 
@@ -166,17 +176,18 @@ def test_images_install_what_the_project_asks_for_and_the_dashboard_no_tensorflo
     extras = project["optional-dependencies"]
     assert not [need for need in project["dependencies"] if re.match("tensorflow|keras", need)]
     assert [need for need in extras["train"] if need.startswith("tensorflow")]
-    for path in DOCKERFILES:
-        (asked,) = re.findall(r'constraints\.txt "\.\[(.*)\]"', path.read_text())
+    for stage, trains in (("light", False), ("worker", True)):
+        (asked,) = re.findall(r'constraints\.txt "\.\[(.*)\]"', stages()[stage])
         names = set(asked.replace("$needs", "train,gpu").split(","))
         assert names <= extras.keys()
-        assert ("train" in names) == (path.name == "worker.Dockerfile")
+        assert ("train" in names) == trains
+    assert re.search(r"^FROM light AS dashboard$", DOCKERFILE.read_text(), re.MULTILINE)
 
 
 def test_only_what_images_are_made_from_is_sent_to_the_builder() -> None:
     patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert patterns[0] == "*"
-    copied = {word for path in DOCKERFILES for line in re.findall(r"^COPY (.*) \S+$", path.read_text(), re.MULTILINE)
-              for word in line.split()}  # fmt: skip
+    lines = re.findall(r"^COPY (.*) \S+$", DOCKERFILE.read_text(), re.MULTILINE)
+    copied = {word for line in lines for word in line.split()}
     sent = {pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")}
     assert {word for word in copied if Path(word).parent.as_posix() not in sent} == sent

@@ -51,6 +51,7 @@ def test_both_images_work_as_an_ordinary_user_on_a_read_only_root(postgres: Post
     with Images() as images:
         mounts = kept(images.folder, url)
         images.base()
+        images.build("dashboard")
         images.build("worker")
         told = {"SWEEPS_STORAGE_FILE": "/run/secrets/storage_url", "SWEEPS_ARTIFACTS": "/artifacts"}
 
@@ -59,7 +60,6 @@ def test_both_images_work_as_an_ordinary_user_on_a_read_only_root(postgres: Post
 
         check_what_a_worker_is_run_as(images)
         check_a_trial(sweeps, url, mounts["/artifacts"])
-        images.build("dashboard")
         check_the_dashboard(images, sweeps)
 
 
