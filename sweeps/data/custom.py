@@ -1,12 +1,18 @@
 """Users' own data: arrays in .npz or .npy files, or a function of theirs that returns them."""
 
+import zlib
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
 
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.data.assemble import Raw, assemble_arrays
+from sweeps.data.assemble import assemble_arrays
+from sweeps.data.raw import Raw
 from sweeps.errors import InputError
 from sweeps.imports import load_function
 
@@ -25,13 +31,20 @@ def load_array_files(config: DataConfig, holdout_images: int) -> Arrays:
         if path.is_dir():
             arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in NAMES}
         else:
-            with np.load(path) as archive:
-                arrays = {name: archive[name] for name in NAMES}
+            arrays = _load_archive(path)
     except KeyError as exc:
         raise InputError(f"{path}: {exc.args[0]}; it must hold {', '.join(NAMES)}") from exc
-    except (OSError, EOFError, ValueError) as exc:
+    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as exc:
         raise InputError(f"{path}: cannot be read ({exc}); give an .npz file or a folder of .npy files") from exc
     return assemble_arrays(Raw(**arrays), config, holdout_images, source_name=str(path))
+
+
+def _load_archive(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as file:  # NumPy leaves it open where it is no archive
+        archive = np.load(file)
+        if not isinstance(archive, NpzFile):
+            raise InputError(f"{path}: one array; give an .npz file with {', '.join(NAMES)}, or a folder of .npy files")
+        return {name: archive[name] for name in NAMES}
 
 
 def call_user_function(config: DataConfig, holdout_images: int) -> Arrays:

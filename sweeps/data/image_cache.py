@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.data.assemble import Raw, assemble_arrays
+from sweeps.data.assemble import assemble_arrays
+from sweeps.data.raw import Raw
 from sweeps.errors import InputError
 
 FORMAT = 1

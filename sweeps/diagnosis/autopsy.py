@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from math import isfinite, isnan
 from typing import Any
 
-from sweeps.diagnosis.causes import Cause, describe_cause, may_help
+from sweeps.diagnosis.causes import Cause, Evidence, describe_cause, may_help
 from sweeps.diagnosis.findings import LayerFindings, RunFindings, find_symptoms
 from sweeps.diagnosis.survey import Change
 from sweeps.readings import Reading
+from sweeps.surfaces import escape_markdown
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.judge import Fate, is_learner
+from sweeps.verdict.judge import Fate, is_learner, training_fate
 
 # Of 328 recorded runs no one of the 218 learners ended beyond one of these, but 59, 27 and 17 of the dead did.
 LEAST_SIGNAL = 1e-2  # signal of the logits; shares of a layer's units and outputs
@@ -22,6 +23,7 @@ DEAD = 1.0
 SATURATED = 0.99
 SMALL_UPDATE = 1e-4  # change of a kernel in one step, over its norm
 USUAL_UPDATE = 1e-3
+LARGE_UPDATE = 1e-2
 VANISHING = 1e-3  # gradient norm of the first layer over that of the last
 EXPLODING = 1e3
 AT_PRIOR = 0.005  # of chance's loss: within it the loss is that of answering the class frequencies
@@ -30,6 +32,16 @@ MOST_LINES = 40  # of a note, whose table of many layers is thinned out
 FEWEST_ROWS = 8
 IN_A_LAYER = (Cause.CUT_OFF, Cause.SATURATED, Cause.SIGNAL_LOST)  # causes that a layer shows
 FLAWED = (Fate.COLLAPSED, Fate.AT_CHANCE)  # fates that a run has although it may have learned before
+CAUSES_OF_FATES: dict[str, Cause] = {
+    Fate.DIVERGED: Cause.DIVERGED,
+    Fate.NOT_FINITE: Cause.NOT_FINITE,
+    Fate.FROZEN: Cause.FROZEN,
+    Fate.LEARNED: Cause.NONE,
+    Fate.ABOVE_CHANCE: Cause.ABOVE_CHANCE,
+    Fate.INFERENCE_LAGS: Cause.INFERENCE_LAGS,
+    Fate.MEMORISED: Cause.MEMORISES,
+    Fate.HOLDOUT_DIFFERS: Cause.HOLDOUT_DIFFERS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,8 @@ class Autopsy:
         fate, reason: the verdict's.
         activation: of the hidden layers; None if unknown.
         changes: what the study's other trials support, the surest first.
-        has: values of the run's config, which need not be advised.
+        has: values of the run's config, and parts of its net, which need not be advised.
+        known_parts: whether the net's parts are known, so that advice can be given on them.
     """
 
     cause: Cause
@@ -51,6 +64,29 @@ class Autopsy:
     activation: str | None = None
     changes: tuple[Change, ...] = ()
     has: frozenset[str] = frozenset()
+    known_parts: bool = True
+
+    @property
+    def evidence(self) -> frozenset[Evidence]:
+        """Return what the readings say that advice must not contradict."""
+        evidence = set[Evidence]()
+        ratio = self.findings.update_ratio
+        if 0 < ratio < USUAL_UPDATE / 2:  # of exactly 0 no gradient arrived, whatever the rate
+            evidence.add(Evidence.SMALL_STEPS)
+        elif ratio > LARGE_UPDATE:
+            evidence.add(Evidence.LARGE_STEPS)
+        elif isfinite(ratio):
+            evidence.add(Evidence.USUAL_STEPS)
+        if self.findings.first_signal < LEAST_SIGNAL:
+            evidence.add(Evidence.BEFORE_TRAINING)
+        if not self.known_parts:
+            evidence.add(Evidence.UNKNOWN_PARTS)
+        return frozenset(evidence)
+
+    @property
+    def advice(self) -> str:
+        """Return what may help, as one clause; empty where nothing is known to."""
+        return may_help(self.cause, self.has, self.evidence)
 
     @property
     def culprit(self) -> LayerFindings | None:
@@ -110,12 +146,12 @@ class Autopsy:
             head += ["", picture]
         head += ["", "### What happened"]
         if self.reason:
-            head.append(f"- {self.reason}")
+            head.append(f"- {escape_markdown(self.reason)}")
         head += [f"- {event}" for event in self.describe_events()]
         tail: list[str] = []
         if self.cause is not Cause.NONE:
             tail = ["", "### What this study supports"]
-            tail += self._supports()
+            tail += self.describe_support()
         rows = max(FEWEST_ROWS, MOST_LINES - len(head) - len(tail) - 5)
         return "\n".join(head + _make_layer_table(self.findings, rows) + tail)
 
@@ -132,19 +168,20 @@ class Autopsy:
         yield f"{text[0].upper()}{text[1:]}."
         if self.changes:
             yield f"In this study, {self.changes[0].words}."
-        elif advice := may_help(self.cause, self.has):
+        elif advice := self.advice:
             yield f"{advice[0].upper()}{advice[1:]}."
 
     def describe_events(self) -> Iterator[str]:
         """Yield what was out of order, or well, one line each; nothing of what is not known."""
         return _describe_events(self)
 
-    def _supports(self) -> Iterator[str]:
+    def describe_support(self) -> Iterator[str]:
+        """Yield what the study's trials support, a list in Markdown, and what is known beyond the study."""
         if not self.changes:
             yield "Nothing yet: no single change to this trial let clearly more of the runs like it learn."
             return
         yield from (f"- {change.words} (p = {change.p:.2g}, one change of many looked at)" for change in self.changes)
-        if advice := may_help(self.cause, self.has):
+        if advice := self.advice:
             yield f"\nBeyond this study: {advice}."
 
 
@@ -156,6 +193,8 @@ def make_autopsy(
     changes: Sequence[Change] = (),
     activation: str | None = None,
     has: Collection[str] = (),
+    *,
+    known_parts: bool = True,
 ) -> Autopsy:
     """Return the autopsy of a run that is over.
 
@@ -164,20 +203,24 @@ def make_autopsy(
         fate, reason: a verdict's, or what the worker noted.
         changes: what `survey.supported_changes` says.
         activation: of the hidden layers, if known.
-        has: values of the run's config: advice to do what it did already is left out.
+        has: values of the run's config, and parts of its net: advice to do what it did already is left out.
+        known_parts: whether the parts of its net are known.
     """
     findings = find_symptoms(readings, chance)
     cause = _find_cause(readings, chance, fate, findings)
-    return Autopsy(cause, fate, reason, chance, findings, activation, tuple(changes), frozenset(has))
+    return Autopsy(cause, fate, reason, chance, findings, activation, tuple(changes), frozenset(has), known_parts)
 
 
 def _find_cause(readings: Sequence[Reading], chance: Chance, fate: str, findings: RunFindings) -> Cause:
-    if fate == Fate.DIVERGED or not findings.finite:
+    if fate in CAUSES_OF_FATES:
+        return CAUSES_OF_FATES[fate]
+    if not findings.finite:
         return Cause.DIVERGED
-    if fate == Fate.LEARNED or (fate not in FLAWED and fate != Fate.FROZEN and is_learner(readings, chance)):
+    if fate not in FLAWED and is_learner(readings, chance):
         return Cause.NONE
-    if fate == Fate.FROZEN:
-        return Cause.FROZEN
+    in_training = training_fate(readings, chance)
+    if in_training is not None and fate != Fate.COLLAPSED:
+        return CAUSES_OF_FATES[in_training]
     lost = findings.signal < LEAST_SIGNAL
     # One dead or saturated layer is no cause where a path leads around it: then the logits still tell inputs apart.
     if lost and findings.most_dead and findings.most_dead.vitals.dead >= DEAD:
@@ -186,7 +229,7 @@ def _find_cause(readings: Sequence[Reading], chance: Chance, fate: str, findings
         return Cause.SATURATED
     if lost or fate == Fate.COLLAPSED:
         return Cause.SIGNAL_LOST
-    slowly = findings.best_gain > 0 and findings.rise >= RISE
+    slowly = findings.best_gain > 0 and findings.rise >= RISE  # its gain has risen and still does
     if slowly or findings.update_ratio < SMALL_UPDATE:
         return Cause.CRAWLING
     return Cause.AT_CHANCE
@@ -227,6 +270,7 @@ def _describe_events(result: Autopsy) -> Iterator[str]:
     elif isfinite(findings.signal):
         yield f"signal: no layer fell below a hundredth of its own highest; that of the logits is {findings.signal:.2g}"
     yield from _describe_loss(result)
+    yield from _describe_training_loss(result)
     if layer := findings.most_dead:
         if layer.vitals.dead:
             yield f"dead units: {layer.vitals.dead:.0%} of {layer.name}, the most"
@@ -277,6 +321,19 @@ def _describe_loss(result: Autopsy) -> Iterator[str]:
         yield text
 
 
+def _describe_training_loss(result: Autopsy) -> Iterator[str]:
+    findings = result.findings
+    guess = result.chance.training_loss
+    if not (isfinite(findings.train_loss) and isfinite(guess)):
+        return
+    yield f"training loss at the end {findings.train_loss:.4g}, of guessing {guess:.4g}"
+    if isfinite(findings.batch_loss):
+        yield (
+            f"hold-out loss with the statistics of the batch {findings.batch_loss:.4g}, with the moving averages of "
+            f"batch normalisation {findings.loss:.4g}"
+        )
+
+
 def _describe_domain(result: Autopsy) -> Iterator[str]:
     layer = result.findings.least_in_domain
     if layer is None or (weights := layer.vitals.weights) is None or isnan(weights.in_domain):
@@ -291,34 +348,50 @@ def _describe_domain(result: Autopsy) -> Iterator[str]:
     )
 
 
-def _make_layer_table(findings: RunFindings, most: int) -> list[str]:
-    """Return the layers, thinned out evenly to at most `most` rows; the first that lost its signal always stays."""
-    if not findings.layers:
-        return []
+LAYER_COLUMNS = (
+    "layer",
+    "signal",
+    "highest",
+    "lost at",
+    "mean",
+    "std",
+    "dead",
+    "flat",
+    "in domain",
+    "gradient",
+    "update",
+)
+
+
+def make_layer_rows(findings: RunFindings, most: int) -> list[list[str]]:
+    """Return a row of cells for each layer, in the order of `LAYER_COLUMNS`.
+
+    They are thinned out evenly to at most `most` rows; the first layer that lost its signal always stays.
+    """
     count = len(findings.layers)
     first = findings.first_lost
     shown = set(range(count))
     if count > most:
         shown = {round(row * (count - 1) / (most - 2)) for row in range(most - 1)}
-    rows = [layer for index, layer in enumerate(findings.layers) if index in shown or layer is first]
-    columns = (
-        "layer",
-        "signal",
-        "highest",
-        "lost at",
-        "mean",
-        "std",
-        "dead",
-        "flat",
-        "in domain",
-        "gradient",
-        "update",
-    )
-    heading = f"### Layers at step {findings.step}"
-    if len(rows) < count:
-        heading += f" ({len(rows)} of {count})"
-    lines = ["", heading, f"| {' | '.join(columns)} |", f"|---{'|--:' * (len(columns) - 1)}|"]
-    return lines + [f"| {' | '.join(_make_cells(layer))} |" for layer in rows]
+    return [_make_cells(layer) for index, layer in enumerate(findings.layers) if index in shown or layer is first]
+
+
+def make_layer_heading(findings: RunFindings, rows: int) -> str:
+    """Return the heading of so many rows of layers."""
+    heading = f"Layers at step {findings.step}"
+    if rows < len(findings.layers):
+        heading += f" ({rows} of {len(findings.layers)})"
+    return heading
+
+
+def _make_layer_table(findings: RunFindings, most: int) -> list[str]:
+    """Return the layers as a table in Markdown; nothing where none was watched."""
+    if not findings.layers:
+        return []
+    rows = make_layer_rows(findings, most)
+    heading = f"### {make_layer_heading(findings, len(rows))}"
+    lines = ["", heading, f"| {' | '.join(LAYER_COLUMNS)} |", f"|---{'|--:' * (len(LAYER_COLUMNS) - 1)}|"]
+    return lines + [f"| {' | '.join(cells)} |" for cells in rows]
 
 
 def _make_cells(layer: LayerFindings) -> list[str]:

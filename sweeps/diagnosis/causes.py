@@ -1,6 +1,7 @@
 """Why a run died, in words for a person: what was seen, and what may help, never more than a possibility."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -13,6 +14,11 @@ class Cause(StrEnum):
     SIGNAL_LOST = "signal lost"
     FROZEN = "frozen"
     CRAWLING = "crawling"
+    NOT_FINITE = "not finite before training"
+    INFERENCE_LAGS = "inference lags behind"
+    MEMORISES = "memorises"
+    HOLDOUT_DIFFERS = "hold-out set unlike training set"
+    ABOVE_CHANCE = "above chance, not yet learned"
     AT_CHANCE = "at chance for no mechanism seen"
     NONE = "none: it learned"
 
@@ -24,32 +30,93 @@ SEEN = {
     Cause.SIGNAL_LOST: "every input gives nearly the same output{where}, so only the class frequencies can be learnt",
     Cause.FROZEN: "the steps are so small that the rest of the budget would not have moved the weights",
     Cause.CRAWLING: "inputs are told apart, but the steps are too small or too few to leave chance within the budget",
-    Cause.AT_CHANCE: "inputs are told apart and the weights move, yet the answers are no better than chance",
+    Cause.NOT_FINITE: "the outputs were no finite numbers before the first step: the inputs or the first weights are "
+    "at fault, not the training",
+    Cause.INFERENCE_LAGS: "it learns, but its moving averages of batch normalisation are too slow for so few steps, so "
+    "that it answers wrongly in inference",
+    Cause.MEMORISES: "it learns its training images and no others: there are too few of them for this net, or the "
+    "hold-out set is unlike them",
+    Cause.HOLDOUT_DIFFERS: "what it learns holds for new images of the training set, yet not for the hold-out set: the "
+    "two are unlike",
+    Cause.ABOVE_CHANCE: "it is better than guessing, but not clearly so within its steps",
+    Cause.AT_CHANCE: "no cause is seen: inputs are told apart and the weights move, yet the answers are no better than "
+    "chance",
     Cause.NONE: "it learned, so there is nothing to mend",
 }
 
-# An option in words, and the values of a config with which a run has it already, or cannot have it.
-Option = tuple[str, tuple[str, ...]]
-SLOWER: Option = ("a lower learning rate", ())
-FASTER: Option = ("a larger learning rate", ())
-LARGER_EPSILON: Option = ("a larger epsilon", ("sgd",))
-SMALLER_EPSILON: Option = ("a smaller epsilon", ("sgd",))
-MORE_STEPS: Option = ("more steps", ())
-STANDARDIZED: Option = ("the constraint standardize_unit", ("standardize_unit",))
-INPUTS: Option = ("inputs standardized_set", ("standardized_set", "standardized_pixel"))
-HE: Option = ("the initialiser he_normal", ("he_normal",))
-LECUN: Option = ("the initialiser lecun_normal", ("lecun_normal",))
-NORMALIZED: Option = ("batch normalisation", ("before", "after"))
-BOTH_SIDES: Option = ("an activation that has a slope on both sides (leaky_relu, elu)", ("leaky_relu", "elu", "selu"))
+
+class Evidence(StrEnum):
+    """What a run's readings say, and an option may be against."""
+
+    SMALL_STEPS = "its steps are small"
+    USUAL_STEPS = "its steps are of the usual size"
+    LARGE_STEPS = "its steps are large"
+    BEFORE_TRAINING = "it was so before the first step"
+    UNKNOWN_PARTS = "a net of a user, whose parts are not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Something that may help.
+
+    Attributes:
+        text: in words.
+        present: values of a config, or parts of a net, with which a run has it already or cannot have it.
+        contradicted_by: evidence with which it makes no sense.
+    """
+
+    text: str
+    present: tuple[str, ...] = ()
+    contradicted_by: tuple[Evidence, ...] = ()
+
+
+NOT_SMALLER = (Evidence.SMALL_STEPS, Evidence.BEFORE_TRAINING)
+UNKNOWN = (Evidence.UNKNOWN_PARTS,)
+SLOWER = Option("a lower learning rate", (), NOT_SMALLER)
+FASTER = Option("a larger learning rate", (), (Evidence.LARGE_STEPS,))
+SLOWER_IF_LARGE = Option("a lower learning rate", (), (*NOT_SMALLER, Evidence.USUAL_STEPS))
+FASTER_IF_SMALL = Option("a larger learning rate", (), (Evidence.LARGE_STEPS, Evidence.USUAL_STEPS))
+LARGER_EPSILON = Option("a larger epsilon", ("sgd",), NOT_SMALLER)
+SMALLER_EPSILON = Option("a smaller epsilon", ("sgd",), (Evidence.LARGE_STEPS, Evidence.USUAL_STEPS))
+MORE_STEPS = Option("more steps")
+NORMALIZATIONS = ("before", "after", "batch_normalization")  # in a config, and in a user's net
+STANDARDIZED = Option("the constraint standardize_unit", ("standardize_unit", *NORMALIZATIONS), UNKNOWN)
+INPUTS = Option(
+    "inputs standardized_set", ("standardized_set", "standardized_pixel", "scaled_inputs", "own_net"), UNKNOWN
+)
+SCALED = Option(
+    "inputs scaled to mean 0 and standard deviation 1",
+    ("standardized_set", "standardized_pixel", "unit", "centred", "scaled_inputs"),
+)
+HE = Option("the initialiser he_normal", ("he_normal", "he_uniform"), UNKNOWN)
+LECUN = Option("the initialiser lecun_normal", ("lecun_normal", "lecun_uniform"), UNKNOWN)
+SMALLER_WEIGHTS = Option("an initialiser with smaller weights")
+NORMALIZED = Option("batch normalisation", NORMALIZATIONS, UNKNOWN)
+BOTH_SIDES = Option(
+    "an activation that has a slope on both sides (leaky_relu, elu)", ("leaky_relu", "elu", "selu"), UNKNOWN
+)
+FLOAT32 = Option('dtype = "float32"', ("float32",))
+MOMENTUM = Option("momentum = 0.9 in the layers BatchNormalization")
+RECALIBRATED = Option("budget.recalibrate_batch_normalization = true", ("recalibrated",))
+MORE_IMAGES = Option("more training images")
+DROPOUT = Option("dropout", ("dropout", "alpha_dropout"))
+AUGMENTED = Option("images that are changed at random", ("augmentation",))
+SMALLER_NET = Option("a smaller net")
+COMPARED = Option("a look at both sets (how they were split, pixel ranges, colours, the order of the classes)")
 # Known from deep nets in general, the likeliest first; whether it helps this run only a run can tell.
 MAY_HELP: dict[Cause, tuple[Option, ...]] = {
     Cause.DIVERGED: (SLOWER, LARGER_EPSILON, STANDARDIZED),
-    Cause.CUT_OFF: (SLOWER, STANDARDIZED, HE, INPUTS, BOTH_SIDES),
-    Cause.SATURATED: (SLOWER, STANDARDIZED, LECUN, INPUTS, NORMALIZED),
-    Cause.SIGNAL_LOST: (STANDARDIZED, SLOWER, INPUTS, NORMALIZED),
+    Cause.CUT_OFF: (SLOWER, STANDARDIZED, HE, INPUTS, SCALED, BOTH_SIDES),
+    Cause.SATURATED: (SLOWER, STANDARDIZED, LECUN, INPUTS, SCALED, NORMALIZED),
+    Cause.SIGNAL_LOST: (STANDARDIZED, SLOWER, INPUTS, SCALED, NORMALIZED),
     Cause.FROZEN: (FASTER, SMALLER_EPSILON),
     Cause.CRAWLING: (FASTER, SMALLER_EPSILON, MORE_STEPS),
-    Cause.AT_CHANCE: (MORE_STEPS, FASTER, SLOWER, STANDARDIZED, INPUTS),
+    Cause.NOT_FINITE: (INPUTS, SCALED, SMALLER_WEIGHTS, FLOAT32),
+    Cause.INFERENCE_LAGS: (RECALIBRATED, MOMENTUM, MORE_STEPS),
+    Cause.MEMORISES: (MORE_IMAGES, DROPOUT, AUGMENTED, SMALLER_NET, COMPARED),
+    Cause.HOLDOUT_DIFFERS: (COMPARED,),
+    Cause.ABOVE_CHANCE: (MORE_STEPS, FASTER_IF_SMALL, SLOWER_IF_LARGE),
+    Cause.AT_CHANCE: (MORE_STEPS, FASTER_IF_SMALL, SLOWER_IF_LARGE, STANDARDIZED, INPUTS, SCALED),
     Cause.NONE: (),
 }
 
@@ -69,13 +136,18 @@ def describe_cause(cause: Cause, layer: str = "", step: int | None = None) -> st
     return SEEN[cause].format(layer=layer or "a layer", where=where)
 
 
-def may_help(cause: Cause, has: Collection[str] = ()) -> str:
+def may_help(cause: Cause, has: Collection[str] = (), evidence: Collection[Evidence] = ()) -> str:
     """Return what is known to help such nets, as one clause; empty where there is nothing to improve.
 
     Args:
-        has: values of the run's config: what it has already is left out.
+        has: values of the run's config, and parts of its net: what it has already is left out.
+        evidence: what the run's readings say: what they contradict is left out.
     """
-    options = [text for text, names in MAY_HELP[cause] if not set(names) & set(has)]
+    options = [
+        option.text
+        for option in MAY_HELP[cause]
+        if not set(option.present) & set(has) and not set(option.contradicted_by) & set(evidence)
+    ]
     if not options:
         return ""
     if len(options) == 1:

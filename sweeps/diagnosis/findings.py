@@ -60,6 +60,8 @@ class RunFindings:
         finite: whether all weights were finite numbers at the last reading.
         loss, top1: at the last reading that measured the hold-out set: nats, or mean squared error; share of the
             images.
+        train_loss: at the last reading; batch_loss: `Reading.batch_loss` there.
+        first_signal: of the logits before the first step; not a number where that was not watched.
         best_gain, best_step: the highest information gain, or R^2, of all readings.
         rise: how much the gain rose from the middle reading to the last.
         gradient_norm, gradient_ratio: of the last layer, and of the first over that of the last.
@@ -72,6 +74,9 @@ class RunFindings:
     finite: bool
     loss: float
     top1: float
+    train_loss: float
+    batch_loss: float
+    first_signal: float
     best_gain: float
     best_step: int
     rise: float
@@ -148,6 +153,9 @@ def find_symptoms(readings: Sequence[Reading], chance: Chance) -> RunFindings:
         finite=readings[-1].finite,
         loss=loss,
         top1=top1,
+        train_loss=readings[-1].train_loss,
+        batch_loss=readings[-1].batch_loss,
+        first_signal=readings[0].signal if readings[0].step == 0 else nan,
         best_gain=best[0],
         best_step=best[1],
         rise=rise,

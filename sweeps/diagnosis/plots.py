@@ -64,7 +64,7 @@ def draw_vitals(readings: Sequence[Reading], title: str, path: Path) -> None:
         panel.tick_params(labelbottom=True)
     handles = [panels[0].plot([], [], color=colour, label=label)[0] for colour, label in _draw_legend(readings)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     _save_figure(figure, path)
 
 
@@ -108,7 +108,9 @@ def draw_autopsy(readings: Sequence[Reading], chance: Chance, title: str, path: 
         panel.set_xlabel("step", fontsize=9)
         panel.title.set_fontsize(9)
         panel.tick_params(labelsize=8)
-    figure.text(0.5, 1 - 0.06 / figure.get_figheight(), "\n".join(lines), ha="center", va="top", fontsize=9)
+    figure.text(
+        0.5, 1 - 0.06 / figure.get_figheight(), "\n".join(lines), ha="center", va="top", fontsize=9, parse_math=False
+    )
     _save_figure(figure, path)
 
 

@@ -51,7 +51,7 @@ class Change:
     """One change to a dead trial that the study's own trials support.
 
     Attributes:
-        like_dead, changed: (died, all) of the runs like the dead one, without the change and with it.
+        like_dead, changed: (not learned, all) of the runs like the dead one, without the change and with it.
         p: `fisher_p_value` of the two, in (0, 0.005]; not corrected for the number of changes that were looked at.
     """
 
@@ -325,8 +325,9 @@ def _make_change(name: str, shared: Sequence[Condition], now: Condition, then: C
     saved, after = _count_learned(alike & then[1], learned)
     texts = [text for text, _ in shared] + [now[0]]
     conditions = " and ".join(text for text in texts if text)
+    without = f"of {before} runs with {conditions}, {before - lived} did not learn"
     return Change(
-        words=f"of {before} runs with {conditions}, {before - lived} died; with {then[0]}, {after - saved} of {after}",
+        words=f"{without}; with {then[0]}, {after - saved} of {after}",
         parameter=name,
         like_dead=(before - lived, before),
         changed=(after - saved, after),

@@ -1,6 +1,8 @@
 """A Keras callback that takes readings of a model in training for the judge, and stops a dead run with the reason."""
 
 import time
+import warnings
+from dataclasses import replace
 from functools import cache
 from math import nan
 from typing import Any
@@ -9,36 +11,44 @@ import keras  # noqa: TID253
 import numpy as np
 import optuna
 import tensorflow as tf  # noqa: TID253
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from sweeps.integrations.optuna import keep_reading, reason_to_stop
+from sweeps.errors import one_line
+from sweeps.integrations.compiled_loss import Output, require_same_task, task_of
+from sweeps.integrations.holdout import read_holdout, to_classes, to_targets
+from sweeps.integrations.optuna import chance_of, keep_reading, reason_to_stop
 from sweeps.nn import probe
 from sweeps.nn.activations import NO_FLAT_ENDS
 from sweeps.nn.net import LEAST_PROBABILITY
 from sweeps.readings import IncomingWeights, LayerVitals, Reading
 
 EVALUATION_BATCH = 256
+TOO_LOW = 0.8  # share of guessing's loss, for the first batch of a net that has learned nothing
 
 
 class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no annotations
     """Evaluates the model before training and every so many batches, keeps the reading with the trial and reports the
-    hold-out loss to it (in nats, or the mean squared error, without regularisation); ends training where the study's
-    pruner says so. Training itself is not changed by it.
+    hold-out loss to it; ends training where the study's pruner says so. Training itself is not changed by it.
+
+    What is reported is the cross-entropy in nats or, of a regression, the mean squared error, whatever the compiled
+    loss adds to that (regularisation, smoothed labels, weights). The compiled loss says which of them, and how outputs
+    become probabilities. The training loss is kept where it is a mean of the same unit.
 
     Of a model that is neither functional nor sequential, and of layers within a nested model, only loss, hits and the
     size of updates are seen.
 
     Args:
         trial: of a study with a `DeadRunPruner`; its steps are overruled by those given here.
-        inputs: the hold-out set, (inputs, ...): as the model takes them.
-        labels: (inputs,), integers: classes, of a model with an output per class, or with one output for the second of
-            two classes; or floats: the target of a regression with one output.
+        inputs: the hold-out set, (inputs, ...): an array, a list, a tensor or a table of pandas, as the model takes it.
+        labels: (inputs,) or (inputs, 1): classes from 0, of any numeric type; 0 and 1 for a single sigmoid; or rows
+            with a one at the class; or the target of a regression with one output.
         steps: batches of the whole training.
         every: batches from reading to reading; default: a twentieth of the steps.
 
     Raises:
-        ValueError: steps or every below 1, or labels that are not one number per input; when training begins, a model
-            whose output is not one row per input.
+        ValueError: steps or every below 1, or inputs and labels that are no finite numbers, empty or of different
+            lengths; when training begins, labels that are not classes of this model, or a loss that does not say
+            what the labels are.
         optuna.TrialPruned: in training, with the judge's reason if it was the judge.
 
     Example:
@@ -51,8 +61,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
     def __init__(
         self,
         trial: optuna.trial.BaseTrial,
-        inputs: NDArray[Any],
-        labels: NDArray[Any],
+        inputs: ArrayLike,
+        labels: ArrayLike,
         *,
         steps: int,
         every: int | None = None,
@@ -60,32 +70,35 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         super().__init__()
         if steps < 1 or (every is not None and every < 1):
             raise ValueError(f"steps is {steps}, every is {every}; both must be at least 1")
-        if labels.size != len(inputs):
-            raise ValueError(
-                f"labels are {labels.shape} for {len(inputs)} inputs; they must be one number each: the place of the "
-                "class, not a row with a one there"
-            )
         self._trial = trial
         self._steps = steps
         self._every = every or max(1, steps // 20)
-        self._inputs = inputs
-        if inputs.dtype.kind == "f":
-            self._inputs = inputs.astype(keras.config.floatx())
-        label_dtype = "int32"
-        if labels.dtype.kind == "f":
-            label_dtype = "float32"
-        self._labels = labels.reshape(-1).astype(label_dtype)
+        self._inputs, self._labels = read_holdout(inputs, labels, keras.config.floatx())
         self._step = self._epoch_start = 0
         self._step_of_reading = 0  # of training, over the batches since the last reading
         self._loss_sum = 0.0
         self._loss_of_epoch = 0.0  # over those of the epoch
+        self._first_loss = nan  # on the hold-out set, of the untrained model
         self._before: tuple[int, dict[str, tf.Tensor]] = (-1, {})  # a step, and the weights then
         self._started = time.perf_counter()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Take the reading of the untrained model."""
-        _build(self.model, self._inputs)
-        self._watched = WatchedModel(self.model, regression=self._labels.dtype.kind == "f")
+        answers = _ask(self.model, self._inputs)
+        outputs = int(answers.shape[1])
+        self._chance = chance_of(self._trial)
+        classes = None
+        if self._chance is not None:
+            classes = self._chance.classes
+        self._task = task_of(self.model, answers, self._labels, classes)
+        self._targets: NDArray[Any]
+        if self._task.regression:
+            self._targets = to_targets(self._labels)
+        else:
+            self._targets = to_classes(self._labels, outputs)
+        if classes is not None:
+            require_same_task(self.model, self._task, outputs, classes)
+        self._watched = WatchedModel(self.model, self._task.output)
         if not self._step:
             keep_reading(self._trial, self._reading({}), self._steps)
 
@@ -107,8 +120,28 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         of_epoch = (logs or {}).get("loss", nan) * (batch + 1)
         self._loss_sum += of_epoch - self._loss_of_epoch
         self._loss_of_epoch = of_epoch
+        if self._step == 1:
+            self._compare_with_guessing(of_epoch)
         if self._due(before, self._step):
             self._keep_reading()
+
+    def _compare_with_guessing(self, first_loss: float) -> None:
+        """Leave the training loss out where its first value is below what a net that has learned nothing can have.
+
+        Keras multiplies it by the weights of classes and of samples, and shows them to no callback.
+        """
+        if self._chance is None or not self._task.same_unit:
+            return
+        loss = first_loss - self._watched.penalty()
+        too_low = TOO_LOW * self._chance.loss
+        if loss < too_low < self._first_loss:
+            self._task = replace(self._task, same_unit=False)
+            warnings.warn(
+                f"the loss of the first training batch is {loss:.3g}, where guessing scores {self._chance.loss:.3g} "
+                f"and the untrained model {self._first_loss:.3g} on the hold-out set: too little, as with weights of "
+                "classes or samples; the verdict is made without the training loss",
+                stacklevel=2,
+            )
 
     def _due(self, before: int, step: int) -> bool:
         return step // self._every > before // self._every or before < self._steps <= step
@@ -125,13 +158,14 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
 
     def _reading(self, before: dict[str, tf.Tensor]) -> Reading:
         """Return a reading of the model as it is; `before` are the weights before its last update."""
-        loss, loss_std, hits1, hits5 = self._watched.evaluate(self._inputs, self._labels)
+        loss, loss_std, hits1, hits5 = self._watched.evaluate(self._inputs, self._targets)
+        if not self._step:
+            self._first_loss = loss
         ratios = self._watched.update_ratios(before)
         done = self._step - self._step_of_reading
-        if done:
+        train_loss = nan
+        if done and self._task.same_unit:
             train_loss = self._loss_sum / done - self._watched.penalty()
-        else:
-            train_loss = nan
         update_ratio = nan
         if ratios:
             update_ratio = float(np.max(list(ratios.values())))
@@ -156,10 +190,9 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
 class WatchedModel:
     """What can be read off a user's model. Its weights are what is trained and has two axes or more: no biases."""
 
-    def __init__(self, model: keras.Model, regression: bool) -> None:
+    def __init__(self, model: keras.Model, output: Output) -> None:
         self._model = model
-        self._regression = regression
-        self._probabilities = not regression and _gives_probabilities(model)
+        self._output = output
         self._weights = {v.path: v for v in model.trainable_variables if len(v.shape) > 1}
         self._layers, self._inner = _inner_outputs(model)
         self._score = tf.function(self._score_of_batch, reduce_retracing=True, autograph=False)
@@ -204,23 +237,56 @@ class WatchedModel:
         *outputs, last = self._inner(inputs, training=False)
         return [*outputs[:-1], self._logits(last)]
 
-    def _logits(self, output: Any) -> tf.Tensor:
+    def _logits(self, output: tf.Tensor) -> tf.Tensor:
         """Return logits or predictions, float32, (batch, outputs). A logit is taken less the mean of its input's
         logits, whether it was given as a logit or as a probability.
         """
-        if not tf.is_tensor(output) or len(output.shape) != 2 or (self._regression and output.shape[1] != 1):
-            raise ValueError(f"the model gives {output}; it must be one tensor, (inputs, classes), or (inputs, 1)")
         scores = tf.cast(output, tf.float32)
-        if self._regression:
+        if self._output == Output.PREDICTIONS:
             return scores
+        if self._output == Output.CLIPPED:
+            scores = tf.clip_by_value(scores, keras.config.epsilon(), 1 - keras.config.epsilon())
         if scores.shape[1] == 1:
             of_class_0 = tf.zeros_like(scores)
-            if self._probabilities:
+            if self._output in (Output.PROBABILITIES, Output.CLIPPED):
                 of_class_0 = 1 - scores
             scores = tf.concat([of_class_0, scores], axis=1)
-        if self._probabilities:
-            scores = tf.math.log(tf.maximum(scores, LEAST_PROBABILITY))
+        if self._output in (Output.PROBABILITIES, Output.CLIPPED):
+            scores = _logarithm(scores)
+        if self._output == Output.SIGMOIDS:
+            scores = _logarithm(scores) - _logarithm(1 - scores)
+        if self._output == Output.BINARY_LOGITS:
+            scores = tf.math.log_sigmoid(scores)
         return scores - tf.reduce_mean(scores, axis=1, keepdims=True)
+
+
+def _logarithm(probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(probabilities, LEAST_PROBABILITY))
+
+
+def _ask(model: keras.Model, inputs: NDArray[Any]) -> tf.Tensor:
+    """Return what the model gives for the first inputs, (inputs, outputs), after building it as Keras would at its
+    first batch.
+
+    Raises:
+        ValueError: it does not take the inputs, or does not give one row per input.
+    """
+    try:
+        _build(model, inputs)
+        output = model(tf.constant(inputs[: probe.PROBE_IMAGES]), training=False)
+    except (TypeError, ValueError, tf.errors.OpError) as exc:
+        raise ValueError(
+            f"the model does not take the hold-out inputs, {inputs.shape} of {inputs.dtype}; give them as one array, "
+            f"prepared as for model.fit ({one_line(exc)})"
+        ) from exc
+    if not tf.is_tensor(output) or len(output.shape) != 2:
+        shape = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), output)
+        raise ValueError(
+            f"for {min(len(inputs), probe.PROBE_IMAGES)} inputs the model gives {shape}; the callback can judge one "
+            "output tensor, (inputs, classes) or (inputs, 1): leave it out, and report the validation loss with "
+            "trial.report"
+        )
+    return output
 
 
 def _build(model: keras.Model, inputs: NDArray[Any]) -> None:
@@ -267,15 +333,3 @@ def _inner_outputs(model: keras.Model) -> tuple[list[keras.layers.Layer], Any]:
         return layers, keras.Model(model.inputs, probe.layer_outputs(model) + [model.outputs[0]])
     except (AttributeError, ValueError):  # neither functional nor sequential, or a layer that is called twice
         return [], None
-
-
-def _gives_probabilities(model: keras.Model) -> bool:
-    from_logits = getattr(model.loss, "from_logits", None)
-    if from_logits is not None:
-        return not from_logits
-    if model.layers:
-        last = model.layers[-1]
-    else:
-        last = model
-    name = getattr(getattr(last, "activation", None), "__name__", "")
-    return name in ("softmax", "sigmoid") or isinstance(last, keras.layers.Softmax)

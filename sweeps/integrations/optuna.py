@@ -12,7 +12,7 @@ from sweeps.optuna_private import storage_of, trial_id_of
 from sweeps.readings import Reading
 from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, calibrated_limit, is_control
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.judge import DEFAULT_RULES, Fate, Verdict, is_learner, judge, verdict_at_end
+from sweeps.verdict.judge import DEFAULT_RULES, NUMERICAL, Verdict, is_learner, judge, verdict_at_end
 from sweeps.verdict.prognosis import kind_of
 from sweeps.verdict.rules import Rules
 
@@ -30,10 +30,10 @@ class DeadRunPruner(optuna.pruners.BasePruner):
     or, without classes, the mean squared error. Count steps from 1, so that the last one is `steps`; 0 is the untrained
     model. `sweeps.integrations.keras.DeadRunCallback` reports by itself, and more than the loss.
 
-    A trial that the judge stops has the user attributes `fate` (`diverged`, `collapsed`, `frozen` or `at chance`) and
-    `reason`; one that the other pruner stops has neither. Some trials, `rules.control` of them, are stopped by the
-    judge only for NaN or infinity: they show what stopping loses. At chance is a reason only after some trials of the
-    study have learned: three where layers are watched, 1 / alpha - 1 where there are losses alone.
+    A trial that the judge stops has the user attributes `fate` (`diverged`, `not finite`, `collapsed`, `frozen` or
+    `at chance`) and `reason`; one that the other pruner stops has neither. Some trials, `rules.control` of them, are
+    stopped by the judge only for NaN or infinity: they show what stopping loses. At chance is a reason only after some
+    trials of the study have learned: three where layers are watched, 1 / alpha - 1 where there are losses alone.
 
     Args:
         pruner: asked where the judge stops nothing. It compares losses, so the study must minimise.
@@ -104,7 +104,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
             return None
         bound = calibrated_limit(self._history(study), self.rules, kind_of(readings))
         verdict = judge(readings, self.chance, self._budget(trial), bound, self.rules)
-        spared = self._is_control(study, trial) and verdict.fate != Fate.DIVERGED
+        spared = self._is_control(study, trial) and verdict.fate not in NUMERICAL
         if verdict.stops and not spared:
             return verdict
         return None
@@ -168,6 +168,13 @@ def reason_to_stop(trial: optuna.trial.BaseTrial) -> str:
     if isinstance(trial, optuna.Trial) and isinstance(trial.study.pruner, DeadRunPruner):
         return str(trial.storage.get_trial(trial_id_of(trial)).user_attrs.get(REASON, ""))
     return ""
+
+
+def chance_of(trial: optuna.trial.BaseTrial) -> Chance | None:
+    """Return what guessing scores, as the pruner of the trial's study was told; None where it is another pruner."""
+    if isinstance(trial, optuna.Trial) and isinstance(trial.study.pruner, DeadRunPruner):
+        return trial.study.pruner.chance
+    return None
 
 
 def _chance(classes: int | None, loss: float | None) -> Chance:

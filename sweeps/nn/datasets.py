@@ -12,7 +12,8 @@ import keras
 from sweeps import data
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
-from sweeps.data.assemble import Raw, assemble_arrays
+from sweeps.data.assemble import assemble_arrays
+from sweeps.data.raw import Raw
 from sweeps.errors import InputError, one_line
 
 DATASETS: dict[str, Callable[[], Any]] = {

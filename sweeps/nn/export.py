@@ -56,7 +56,9 @@ def load_recipe(config: Config, input_shape: Sequence[int], images: Any = None) 
         InputError: images are needed and cannot be had, or are of another shape; the user's own net cannot be built.
     """
     shape = _input_shape(config, input_shape)
-    scaling = input_scaling(config.inputs, _load_images(config, shape, images))
+    scaling = models.UNIT
+    if config.model.architecture != "custom":  # a user's net scales its own inputs
+        scaling = input_scaling(config.inputs, _load_images(config, shape, images))
     loss: keras.losses.Loss = keras.losses.MeanSquaredError()
     if config.data.task == "classification":
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=config.output == "logits")

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from inspect import isfunction
 from typing import Any, Protocol
 
 import keras
@@ -10,17 +11,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from sweeps.config import Config, Constraint
+from sweeps.errors import InputError
 from sweeps.nn import probe
 from sweeps.nn.choices import TrialChoices
 from sweeps.nn.constraints import CONSTRAINTS, Limits
 from sweeps.nn.dropout import SwitchedDropout
 from sweeps.nn.models import build_switched
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.models.custom import build_custom
+from sweeps.nn.models.custom import build_custom, check_outputs
 from sweeps.nn.models.parts import gate_bias, kernel_initializer
 from sweeps.nn.scaling import Scaling
 
 Scales = tuple[NDArray[np.float32], NDArray[np.float32]]
+OUTPUTS = "outputs"  # the name of the last row of vital signs where no layer of its own makes the outputs
 LEAST_PROBABILITY = 1e-30  # below it a float32 logarithm is infinite
 
 
@@ -31,12 +34,14 @@ class Net(Protocol):
         model: holds all variables.
         watched: images -> the output of each layer with a trained kernel, then what `logits` and `penalty` need.
         layers: those layers.
+        names: theirs, as readings have them.
     """
 
     choices: TrialChoices
     model: keras.Model
     watched: keras.Model
     layers: list[keras.layers.Layer]
+    names: list[str]
 
     def reset(self, config: Config, scaling: Scales) -> None:
         """Set the trial's choices and its first weights."""
@@ -62,6 +67,7 @@ class SwitchedNet:
         self.choices = TrialChoices()
         self.model, self._gates = build_switched(architecture, self.choices)
         self.layers = probe.kernel_layers(self.model)
+        self.names = [layer.name for layer in self.layers]
         gates = [gate.activation.output for gate in self._gates]
         outputs = probe.layer_outputs(self.model) + gates
         self.watched = keras.Model(self.model.input, outputs)
@@ -119,19 +125,38 @@ class SwitchedNet:
 
 
 class CustomNet:
-    """A user's net, with its own constraints and regularisers, for all trials whose models differ in weights only."""
+    """A user's net, with its own constraints and regularisers, for all trials whose models differ in weights only.
+
+    Raises:
+        InputError: the model's outputs are not what `config.output` says.
+    """
 
     def __init__(self, config: Config, model: keras.Model) -> None:
+        check_outputs(config, model)
         self.choices = TrialChoices()
         self.model = model
         self.layers = probe.kernel_layers(model)
+        names = probe.name_layers(model)
+        self.names = [names[id(layer)] for layer in self.layers]
+        if probe.find_head(model) is not self.layers[-1]:
+            self.names[-1] = OUTPUTS
         self._softmax = config.output == "softmax" and config.data.task == "classification"
         self.watched = keras.Model(model.inputs[0], [*probe.layer_outputs(model), model.outputs[0]])
 
     def reset(self, config: Config, scaling: Scales) -> None:  # noqa: ARG002  (a user's net scales its own inputs)
-        """See `Net`."""
+        """See `Net`.
+
+        Raises:
+            InputError: the user's function returns weights that it returned before.
+        """
         self.choices.set(config)
         fresh = build_custom(config)
+        trained = {id(variable) for variable in self.model.trainable_variables}
+        if any(id(variable) in trained for variable in fresh.trainable_variables):
+            raise InputError(
+                f"{config.model.build}: returns layers that it returned before, so that a trial would go on with the "
+                "weights of the trial before; build new layers at each call"
+            )
         for variable, value in zip(self.model.variables, fresh.variables, strict=True):
             variable.assign(value)
         for variable in self.model.trainable_variables:
@@ -164,6 +189,19 @@ def describe_structure(model: keras.Model) -> str:
     described = json.loads(model.to_json())
     names = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(_collect_names(described)))}
     return json.dumps(_replace_names(described, names))
+
+
+def has_own_functions(model: keras.Model) -> bool:
+    """Return whether a layer holds a function that is not Keras's: an activation of the user's own, or a Lambda.
+
+    Methods do not count, which Keras wraps and keeps with the layer: they are the same for all layers of a class.
+    """
+    for layer in model._flatten_layers():
+        attributes = vars(layer).items()
+        functions = [value for name, value in attributes if isfunction(value) and not hasattr(type(layer), name)]
+        if any(not (function.__module__ or "").startswith("keras.") for function in functions):
+            return True
+    return False
 
 
 def _collect_names(value: Any) -> list[str]:

@@ -1,5 +1,7 @@
 """The probe: what a net's outputs say of its health, and how its predictions are counted."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from math import isfinite, nan
 from typing import Any, NamedTuple
@@ -46,10 +48,53 @@ class WeightMoments(NamedTuple):
     in_domain: Any
 
 
+def flatten_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return every layer, however deep it lies in nested models and in other layers; the models themselves are left
+    out.
+    """
+    # Keras has no public way to the layers inside of layers.
+    return [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
+
+
+def name_layers(model: keras.Model) -> dict[int, str]:
+    """Return the name of every layer, by the layer's id.
+
+    Names that Keras gave by itself count all layers that the process has built; here they count those of the model, so
+    that a net's names do not depend on what was built before it.
+    """
+    names: dict[int, str] = {}
+    counts: Counter[str] = Counter()
+    for layer in flatten_layers(model):
+        base = re.sub(r"_\d+$", "", layer.name)
+        if base.replace("_", "") != type(layer).__name__.lower():
+            names[id(layer)] = layer.name
+            continue
+        number = f"_{counts[base]}" if counts[base] else ""
+        names[id(layer)] = base + number
+        counts[base] += 1
+    return names
+
+
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers that hold a trained kernel, from the input to the logits."""
     trained = {id(variable) for variable in model.trainable_variables}
     return [layer for layer in model.layers if id(getattr(layer, "kernel", None)) in trained]
+
+
+def find_head(model: keras.Model) -> keras.layers.Layer | None:
+    """Return the layer with a trained kernel from which the model's output comes, with nothing beside it on the way;
+    None where there is no such layer, as behind a join or in a nested model.
+    """
+    kernels = {id(layer) for layer in kernel_layers(model)}
+    tensor = model.outputs[0]
+    while True:
+        history = tensor._keras_history
+        if id(history.operation) in kernels:
+            return history.operation
+        inputs = history.operation._inbound_nodes[history.node_index].input_tensors
+        if len(inputs) != 1 or isinstance(history.operation, keras.Model):
+            return None
+        tensor = inputs[0]
 
 
 def layer_outputs(model: keras.Model) -> list[keras.KerasTensor]:

@@ -8,15 +8,20 @@ import threading
 import time
 from dataclasses import replace
 from functools import lru_cache
+from math import nan
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from sweeps.config import Config, Inputs
-from sweeps.data.arrays import Arrays, batch_indices, input_scaling
+from sweeps.data.arrays import Arrays, Rows, batch_indices, input_scaling
 from sweeps.errors import TrialError
 from sweeps.nn import device
 from sweeps.nn.evaluation import Evaluation, Examination, Scored
 from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.models.net_parts import list_parts
 from sweeps.nn.net import Scales
 from sweeps.nn.probe import PROBE_IMAGES
 from sweeps.nn.state import Position, SavedState
@@ -27,6 +32,10 @@ EVALUATION_BATCH = 64  # as large as the probe: inference then needs less memory
 # Of images handed to the device at once, however long the interval. A chunk's losses are summed by themselves: another
 # size gives other last bits, and saved states that lie inside a chunk do not fit it (see `state.FORMAT`).
 CHUNK_BYTES = 64 * 2**20
+RECALIBRATION_IMAGES = 512  # of the training set, from which averages of batch normalisation are estimated
+WORSE = 1.25  # times the training loss: above it the hold-out loss is measured with batch statistics too
+
+Batch = tuple[NDArray[Any], NDArray[Any]]
 
 
 def train(config: Config, arrays: Arrays, state: bytes | None = None) -> "Training":
@@ -53,6 +62,13 @@ class Training:
         self._closed = False
         self._asked = False
         self._lock = threading.RLock()  # one that a signal handler may take again
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return what a user's net is made of, once training has begun; empty for our own nets."""
+        if self._trainer is None or self._config.model.architecture != "custom":
+            return ()
+        return list_parts(self._trainer.net.model)
 
     def __iter__(self) -> "Training":
         return self
@@ -190,18 +206,40 @@ class Training:
     def _evaluate(self, trainer: Trainer) -> Reading | None:
         before = trainer.untrained_variables()
         arrays = self._arrays
+        config = self._config
         position = self._position
-        channels_too = self._config.channel_vitals
+        averages = None
+        if trainer.normalizations and config.recalibrate_batch_normalization:
+            averages = trainer.averages()
+            trainer.recalibrate(_draw_batches(config.seed, arrays.train_images, arrays.train_labels))
         probed = arrays.holdout_images[:PROBE_IMAGES], arrays.holdout_labels[:PROBE_IMAGES]
-        found = trainer.examine(*probed, channels_too=channels_too)
+        found = trainer.examine(*probed, channels_too=config.channel_vitals)
         scored = self._score_holdout(trainer, found)
         if scored is None:  # a user's net may draw random numbers here too: the next reading shall draw the same
             for variable, value in before:
                 variable.assign(value)
             return None
+        if averages is not None:
+            trainer.set_averages(averages)
         self._position = replace(position, last_reading=position.step, loss=0.0)
-        reading = Evaluation(position.step, position.loss, position.progress, found, scored, trainer.layers)
-        return reading.make_reading(arrays, channels_too, self._elapsed_s())
+        evaluation = Evaluation(position.step, position.loss, position.progress, found, scored, trainer.layers)
+        reading = evaluation.make_reading(arrays, config.channel_vitals, self._elapsed_s())
+        return replace(
+            reading,
+            passes=position.step * config.batch_size / len(arrays.train_images),
+            batch_loss=self._measure_batch_loss(trainer, reading),
+        )
+
+    def _measure_batch_loss(self, trainer: Trainer, reading: Reading) -> float:
+        """Return the hold-out loss with batch statistics, where it may tell more than that with moving averages."""
+        config = self._config
+        if not trainer.normalizations or config.recalibrate_batch_normalization or reading.step == 0:
+            return nan
+        if reading.step < config.steps and not reading.loss > WORSE * reading.train_loss:
+            return nan
+        return trainer.measure_batch_loss(
+            _draw_batches(config.seed, self._arrays.holdout_images, self._arrays.holdout_labels, None)
+        )
 
     def _score_holdout(self, trainer: Trainer, probed: Examination) -> list[Scored] | None:
         """Return the scores of the whole hold-out set, whose first images have been scored; None where it was
@@ -230,6 +268,18 @@ class Training:
             f"out of memory at step {self._position.done}: batch_size {self._config.batch_size} does not fit on "
             f"{place}; take a smaller batch, image or net"
         )
+
+
+def _draw_batches(
+    seed: int, images: NDArray[Any] | Rows, labels: NDArray[Any], most: int | None = RECALIBRATION_IMAGES
+) -> list[Batch]:
+    """Return at most so many images, all if it is None, in batches of nearly equal size.
+
+    They are drawn at random: where images lie class by class, the statistics of a batch would be those of one class.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(images))[:most]
+    parts = np.array_split(chosen, -(-len(chosen) // EVALUATION_BATCH))
+    return [(images[part], labels[part]) for part in parts]
 
 
 @lru_cache(maxsize=8)

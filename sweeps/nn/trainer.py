@@ -17,8 +17,17 @@ from sweeps.nn.evaluation import Examination, Progress
 from sweeps.nn.loss_scale import LossScale
 from sweeps.nn.models.architecture import Architecture
 from sweeps.nn.models.custom import build_custom
-from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, describe_structure
+from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, describe_structure, has_own_functions
+from sweeps.nn.normalization import (
+    Moments,
+    batch_statistics,
+    find_normalizations,
+    pool_moments,
+    read_averages,
+    write_averages,
+)
 from sweeps.nn.optimizers import SwitchedOptimizer
+from sweeps.wording import list_first
 
 MOST_TRAINERS = 8  # each holds some 50 to 200 MiB of traced graph
 MOST_PARAMETERS = 50_000_000  # of the trainers kept beside a new one: weights, slots and a copy of each
@@ -33,13 +42,15 @@ class Trainer:
         stop: bool, on the CPU. Any thread may set it to True: `train_steps` then ends after the step in hand, and at
             once from then on, until it is set to False.
         trial: number of the trial that the net is in.
+        normalizations: the net's layers of batch normalisation that are trained.
     """
 
     def __init__(self, architecture: Architecture, net: Net) -> None:
         self.net = net
-        self.layers = [layer.name for layer in net.layers]
+        self.layers = net.names
         self.traces = 0
         self.trial = 0
+        self.normalizations = find_normalizations(net.model)
         self._regression = architecture.regression
         self._kernels = [layer.kernel.value for layer in net.layers]
         self._variables = [variable.value for variable in net.model.trainable_variables]
@@ -62,6 +73,9 @@ class Trainer:
         chunk.append(tf.TensorSpec((), tf.float32))
         self._advance = tf.function(self._train_steps, input_signature=chunk, autograph=False)
         self._evaluate = tf.function(self._score_batch, input_signature=[images, labels], autograph=False)
+        self._normalize_by_batch = tf.function(
+            self._score_with_batch_statistics, input_signature=[images, labels], autograph=False
+        )
         asked = [images, labels, tf.TensorSpec((), tf.bool)]
         self._examine = tf.function(self._vital_signs, input_signature=asked, autograph=False)
 
@@ -130,6 +144,33 @@ class Trainer:
         """
         return self._evaluate(images, labels)
 
+    def averages(self) -> Moments:
+        """Return the moving averages of batch normalisation; none where the net has no such layer."""
+        return read_averages(self.normalizations)
+
+    def set_averages(self, averages: Moments) -> None:
+        """Give batch normalisation the averages that `averages` returned."""
+        write_averages(self.normalizations, averages)
+
+    def recalibrate(self, batches: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+        """Estimate the moving averages of batch normalisation anew, with the weights as they are.
+
+        Args:
+            batches: training images and labels.
+        """
+        of_batches = []
+        for images, labels in batches:
+            self._normalize_by_batch(images, labels)
+            of_batches.append(self.averages())
+        self.set_averages(pool_moments(of_batches, [len(images) for images, _ in batches]))
+
+    def measure_batch_loss(self, batches: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float:
+        """Return the mean loss where batch normalisation uses the statistics of each batch; the averages stay."""
+        before = self.averages()
+        scores = [self._normalize_by_batch(images, labels).numpy() for images, labels in batches]
+        self.set_averages(before)
+        return probe.sum_scores(scores, sum(len(images) for images, _ in batches))[0]
+
     def examine(self, images: NDArray[Any], labels: NDArray[Any], channels_too: bool = False) -> Examination:
         """Return what `evaluate` says of the probe batch and, from the same pass, its vital signs."""
         signs, finite, channels, score, classes = self._examine(images, labels, channels_too)
@@ -159,12 +200,28 @@ class Trainer:
             outputs = self.net.watched(images, training=True)
             loss = tf.reduce_mean(probe.compute_losses(labels, self.net.compute_logits(outputs)))
             scaled = self._loss_scale.scale_loss(loss + self.net.compute_penalty(outputs))
-        gradients = self._loss_scale.unscale_gradients(tape.gradient(scaled, self._variables))
+        gradients = tape.gradient(scaled, self._variables)
+        self._require_gradients(gradients)
+        gradients = self._loss_scale.unscale_gradients(gradients)
         before = tf.cond(is_last, lambda: _flatten_all(self._kernels), lambda: tf.zeros(0))
         self._loss_scale.step(gradients, lambda: self._update(gradients))
         norms = tf.cond(is_last, lambda: self._gradient_norms(gradients), lambda: tf.zeros(kernels + 1))
         ratios = tf.cond(is_last, lambda: self._update_ratios(before), lambda: tf.zeros(kernels))
         return [loss, norms, ratios]
+
+    def _require_gradients(self, gradients: Sequence[tf.Tensor | None]) -> None:
+        """Check, while the step is traced, that the loss depends on every variable that is to be trained.
+
+        Raises:
+            TrialError: it does not depend on some.
+        """
+        pairs = zip(self.net.model.trainable_variables, gradients, strict=True)
+        unreached = [variable.path for variable, gradient in pairs if gradient is None]
+        if unreached:
+            raise TrialError(
+                f"the loss does not depend on {list_first(unreached)}: no gradient leads there; connect the layer to "
+                "the output, or set its trainable = False"
+            )
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         self._optimizer.apply_gradients(gradients)
@@ -184,6 +241,12 @@ class Trainer:
     def _score_batch(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         self.traces += 1
         return _score_logits(labels, self.net.compute_logits(self.net.watched(images, training=False)))
+
+    def _score_with_batch_statistics(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        self.traces += 1
+        with batch_statistics(self.normalizations):
+            logits = self.net.compute_logits(self.net.watched(images, training=False))
+        return probe.score_batch(labels, logits)
 
     def _vital_signs(self, images: tf.Tensor, labels: tf.Tensor, channels_too: tf.Tensor) -> tuple[Any, ...]:
         self.traces += 1
@@ -227,6 +290,8 @@ def trainer_for(config: Config, architecture: Architecture) -> Trainer:
     try:
         text = describe_structure(model)
     except (TypeError, ValueError, NotImplementedError):  # a net that Keras cannot describe serves one trial
+        return Trainer(architecture, CustomNet(config, model))
+    if has_own_functions(model):  # of which the description has the name alone, and not what they do
         return Trainer(architecture, CustomNet(config, model))
     return _cached_trainer((architecture, f"{config.output} {text}"), lambda: CustomNet(config, model))
 

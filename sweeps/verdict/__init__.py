@@ -6,11 +6,13 @@ of a run. calibration: how low a prognosis may be. judge: all together. recorded
 
 from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, Limit, calibrated_limit, is_control
 from sweeps.verdict.chance import Chance
-from sweeps.verdict.judge import Fate, Verdict, final_verdict, judge, verdict_at_end
+from sweeps.verdict.judge import EXAMINED, NUMERICAL, Fate, Verdict, final_verdict, judge, verdict_at_end
 from sweeps.verdict.rules import Rules
 
 __all__ = [
+    "EXAMINED",
     "NO_LIMIT",
+    "NUMERICAL",
     "CalibrationPoint",
     "Chance",
     "Fate",

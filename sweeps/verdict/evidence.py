@@ -63,14 +63,15 @@ def above_chance(readings: Sequence[Reading], chance: Chance) -> float:
 def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) -> bool:
     """Return whether the hold-out loss was at any reading below that of guessing by more than its sampling error.
 
-    At each reading the mean loss is tested against `chance.loss` with the normal distribution, one-sided, at the level
-    alpha times the weight of the reading; by the union bound a run whose true loss is never below chance's passes at
-    any reading with probability at most alpha. This is asymptotic, by the central limit theorem: skewed losses of few
-    images pass too often. Simulated exponential losses passed at 0.05 in 11 % of runs with 256 images, 7 % with 1024
-    and 5.5 % with 10 000, over 50 independent readings; in 3.8 %, 3.0 % and 2.6 % where all readings were the same.
+    At each reading the mean loss is tested against that of guessing with the normal distribution, one-sided, at the
+    level alpha times the weight of the reading; by the union bound a run whose true loss is never below chance's passes
+    at any reading with probability at most alpha. This is asymptotic, by the central limit theorem: skewed losses of
+    few images pass too often. Simulated exponential losses passed at 0.05 in 11 % of runs with 256 images, 7 % with
+    1024 and 5.5 % with 10 000, over 50 independent readings; in 3.8 %, 3.0 % and 2.6 % where all readings were the
+    same.
 
-    It holds for squared errors in regression as well (R^2 above 0). `chance.loss` counts as known. Where the hold-out
-    set has another mix of classes than the training set, an answer that ignores the images can be below it.
+    It holds for squared errors in regression as well (R^2 above 0). Guessing counts as known: it is `chance.bar_loss`,
+    below which no answer is that ignores the images.
 
     Readings whose spread is not known are left out, but keep their number: a level must not depend on what was seen.
 
@@ -80,10 +81,10 @@ def loss_below_prior(readings: Sequence[Reading], chance: Chance, alpha: float) 
     for number, reading in enumerate(_evaluated(readings), 1):
         quantile = -NormalDist().inv_cdf(alpha / (number * (number + 1)))
         if reading.loss_std >= 0:
-            spread = max(reading.loss_std, LEAST_SPREAD * chance.loss)
+            spread = max(reading.loss_std, LEAST_SPREAD * chance.bar_loss)
         else:
             spread = nan
-        if chance.loss - reading.loss > quantile * spread / sqrt(reading.count):
+        if chance.bar_loss - reading.loss > quantile * spread / sqrt(reading.count):
             return True
     return False
 

@@ -7,23 +7,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import exp, inf, isfinite, log
+from statistics import fmean, median
 
 from sweeps.readings import Reading
 from sweeps.verdict.calibration import NO_LIMIT, CalibrationPoint, Limit
 from sweeps.verdict.chance import Chance
 from sweeps.verdict.evidence import above_chance, loss_below_prior
 from sweeps.verdict.prognosis import learner_log_odds
-from sweeps.verdict.rules import MECHANISMS, Rules, diverged, frozen
+from sweeps.verdict.rules import MECHANISMS, Rules, diverged, frozen, not_finite_at_start
 
 
 class Fate(StrEnum):
-    """What has become of a run, in words for people; `learning` is still running with nothing against it."""
+    """What has become of a run, in words for people; `learning` is still running with nothing against it.
+
+    `above chance` is better than guessing, but too little to be called learned. Three kinds of runs learn in training
+    and stay at chance on the hold-out set: one whose moving averages of batch normalisation lag behind, one that
+    memorises its training images, and one whose hold-out set is unlike them. `not finite` was so before the first step,
+    `diverged` became so later.
+    """
 
     LEARNING = "learning"
     LEARNED = "learned"
+    ABOVE_CHANCE = "above chance"
+    INFERENCE_LAGS = "inference lags"
+    MEMORISED = "memorised"
+    HOLDOUT_DIFFERS = "hold-out differs"
     AT_CHANCE = "at chance"
     COLLAPSED = "collapsed"
     DIVERGED = "diverged"
+    NOT_FINITE = "not finite"
     FROZEN = "frozen"
     OUTRANKED = "outranked"
 
@@ -48,9 +60,23 @@ class Verdict:
             raise ValueError(f"a run that is stopped as {self.fate} needs a reason")
 
 
+# Fates whose cause is examined, in the order of a report: the dead, and those that learn in training alone.
+EXAMINED = (
+    Fate.COLLAPSED,
+    Fate.AT_CHANCE,
+    Fate.DIVERGED,
+    Fate.FROZEN,
+    Fate.NOT_FINITE,
+    Fate.INFERENCE_LAGS,
+    Fate.MEMORISED,
+    Fate.HOLDOUT_DIFFERS,
+)
+# Fates by NaN or infinity: these end a control too.
+NUMERICAL = (Fate.DIVERGED, Fate.NOT_FINITE)
 DEFAULT_RULES = Rules()
 # Evidence (an e-value, or one over a level) that a run is above chance, from which on its prognosis does not stop it.
 ENOUGH_EVIDENCE = 100.0
+LAG = 0.1  # of the gain that moving averages cost, from which on a verdict says so
 
 
 def judge(
@@ -98,10 +124,14 @@ def by_mechanism(
     """Return the verdict on a run that cannot recover, if a mechanism says so; once it has shown life only NaN or Inf
     may.
     """
-    if reason := diverged(readings, rules):
+    if reason := not_finite_at_start(readings):
+        return Verdict(Fate.NOT_FINITE, reason, stops=True)
+    # A hold-out loss that is no number may be that of moving averages: a run that learns in training goes on.
+    alive = readings[-1].finite and learns_in_training(readings, chance, rules)
+    if not alive and (reason := diverged(readings, rules)):
         return Verdict(Fate.DIVERGED, reason, stops=True)
     verdict = _collapse_verdict(readings, rules)
-    if reason := frozen(readings, budget, rules):
+    if verdict is None and (reason := frozen(readings, budget, rules)):
         verdict = Verdict(Fate.FROZEN, reason, stops=True)
     if verdict and not shows_life(readings, chance, rules):
         return verdict
@@ -146,68 +176,176 @@ def verdict_at_end(
 
 
 def shows_life(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
-    """Return whether a run has shown that it is no longer at chance: by what it learned, or by a test of its hits or
-    loss.
+    """Return whether a run has shown that it is no longer at chance: by what it learned, by a test of its hits or
+    loss, or by its loss in training.
     """
     return (
-        _has_learned(readings, chance, rules)
-        or above_chance(readings, chance) >= log(ENOUGH_EVIDENCE)
-        or loss_below_prior(readings, chance, 1 / ENOUGH_EVIDENCE)
+        _has_left_chance(readings, chance, rules)
+        or _passes_a_test(readings, chance)
+        or learns_in_training(readings, chance, rules)
     )
 
 
+def _passes_a_test(readings: Sequence[Reading], chance: Chance) -> bool:
+    return above_chance(readings, chance) >= log(ENOUGH_EVIDENCE) or loss_below_prior(
+        readings, chance, 1 / ENOUGH_EVIDENCE
+    )
+
+
+def learns_in_training(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
+    """Return whether the training loss is well below that of guessing: its mean over the later half of the readings.
+
+    A single reading may stand for a few images only, all of the most frequent class.
+    """
+    losses = [reading.train_loss for reading in readings if reading.step > 0 and isfinite(reading.train_loss)]
+    if len(losses) < rules.consecutive:
+        return False
+    later = losses[-max(rules.consecutive, len(losses) // 2) :]
+    return fmean(later) <= rules.train_loss * chance.training_loss
+
+
 def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> Verdict:
-    """Return the verdict on a run whose budget is used up: a mechanism's, else `learned` or `at chance`.
+    """Return the verdict on a run whose budget is used up: a mechanism's, else what it has reached.
 
     Args:
         readings: all readings, at least one, in the order of their steps.
     """
     step = readings[-1].step
-    if mechanism := by_mechanism(readings, chance, step, rules) or _collapse_verdict(readings, rules):
+    if mechanism := by_mechanism(readings, chance, step, rules):
         return mechanism
-    if not isfinite(readings[-1].loss):  # no reading is left in which it could become a number again
+    if not learns_in_training(readings, chance, rules) and (collapse := _collapse_verdict(readings, rules)):
+        return collapse
+    in_training = training_fate(readings, chance, rules)
+    if not isfinite(readings[-1].loss) and in_training != Fate.INFERENCE_LAGS:
+        # No reading is left in which it could become a number again.
         reason = f"diverged at step {step}, the end: the hold-out loss is {readings[-1].loss}"
         return Verdict(Fate.DIVERGED, reason, stops=True)
-    if _scores_well(readings[-rules.consecutive :], chance, rules):
-        return Verdict(Fate.LEARNED, f"learned within {step} steps: {_describe_score(readings, chance)}")
-    if _has_learned(readings, chance, rules):
-        how = "back"
-    else:
-        how = "still"
-    return Verdict(Fate.AT_CHANCE, f"{how} at chance after {step} steps: {_describe_score(readings, chance)}")
+    last = [reading for reading in readings[-rules.consecutive :] if reading.step > 0]
+    score = _describe_score(readings, chance)
+    if _scores_well(last, chance, rules):
+        return Verdict(Fate.LEARNED, f"learned within {step} steps: {score}{_describe_lag(readings[-1], chance)}")
+    if in_training == Fate.INFERENCE_LAGS:
+        return Verdict(in_training, f"{_describe_training_fate(in_training, readings[-1], chance)}: {score}")
+    leaves = _end_loss(last) <= rules.learned_loss * chance.bar_loss or _has_more_hits(last, chance, rules)
+    if leaves or _passes_a_test(readings[-1:], chance):
+        return Verdict(Fate.ABOVE_CHANCE, f"above chance after {step} steps, but has not learned clearly: {score}")
+    if _has_left_chance(readings, chance, rules):
+        return Verdict(Fate.AT_CHANCE, f"back at chance after {step} steps: {score}")
+    if in_training:
+        return Verdict(in_training, f"{_describe_training_fate(in_training, readings[-1], chance)}: {score}")
+    return Verdict(Fate.AT_CHANCE, f"still at chance after {step} steps: {score}")
+
+
+def training_fate(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> Fate | None:
+    """Return why a run that learned in training is at chance on the hold-out set; None where it did not learn there.
+
+    Within the first pass every image is new to the net: a training loss well below guessing there shows that what it
+    learns holds for images that it has not seen, if they are like those of the training set.
+    """
+    if readings[-1].batch_loss <= rules.clear_loss * chance.bar_loss:
+        return Fate.INFERENCE_LAGS
+    if not learns_in_training(readings, chance, rules):
+        return None
+    limit = rules.train_loss * chance.training_loss
+    if any(reading.step > 0 and reading.passes <= 1 and reading.train_loss <= limit for reading in readings):
+        return Fate.HOLDOUT_DIFFERS
+    return Fate.MEMORISED
+
+
+def _describe_training_fate(fate: Fate, last: Reading, chance: Chance) -> str:
+    losses = f"the training loss is {_show_nats(last.train_loss)} (guessing {_show_nats(chance.training_loss)})"
+    after = f"after {last.step} steps"
+    if fate == Fate.INFERENCE_LAGS:
+        return (
+            f"learns, but inference lags behind {after}: {losses}, and the hold-out loss is "
+            f"{_show_nats(last.batch_loss)} with batch statistics, {_show_nats(last.loss)} with the moving averages of "
+            "batch normalisation"
+        )
+    if fate == Fate.HOLDOUT_DIFFERS:
+        return (
+            f"the hold-out set is unlike the training set: {losses}, and it fell within the first pass over the "
+            f"images; on the hold-out set the net is at chance {after}"
+        )
+    others = ""
+    if not isfinite(last.passes):
+        others = ", or moving averages of batch normalisation lag behind"
+    return (
+        f"learns its training images alone: {losses}; on the hold-out set it is at chance {after}. It memorises them, "
+        f"or the hold-out set is unlike them{others}"
+    )
+
+
+def _describe_lag(last: Reading, chance: Chance) -> str:
+    """Return what batch statistics would make of a score that moving averages spoil; empty where they do not."""
+    if not chance.skill_score(last.batch_loss) - chance.skill_score(last.loss) >= LAG:
+        return ""
+    return (
+        f"; inference lags behind: with batch statistics the loss is {_show_nats(last.batch_loss)}, so the moving "
+        "averages of batch normalisation are too slow for so few steps"
+    )
 
 
 def is_learner(readings: Sequence[Reading], chance: Chance, rules: Rules = DEFAULT_RULES) -> bool:
     """Return whether a run trained to its end counts as a learner: above chance at the end, or a low loss at any
     time.
+
+    That is more than have learned: a run that has left chance is not to be stopped as one that never will.
     """
-    measured = [reading for reading in readings if reading.measured]
-    return _has_learned(measured, chance, rules) or (
-        bool(measured) and _scores_well(measured[-rules.consecutive :], chance, rules)
-    )
+    measured = [reading for reading in readings if reading.measured and reading.step > 0]
+    last = measured[-rules.consecutive :]
+    return _has_left_chance(measured, chance, rules) or _has_more_hits(last, chance, rules)
 
 
-def _has_learned(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
-    return lowest_loss(readings) <= rules.learned_loss * chance.loss
+def _has_left_chance(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
+    return lowest_loss(readings) <= rules.learned_loss * chance.bar_loss
 
 
-def _scores_well(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
-    """Return whether the readings together score well above chance, or one of them has a loss well below it.
+def _has_more_hits(readings: Sequence[Reading], chance: Chance, rules: Rules, share: float = 0.5) -> bool:
+    """Return whether the readings together have more than three times the hits of chance.
 
-    In regression the loss alone tells: at 98 % of chance R^2 is 0.02.
+    Three times chance is more than all images where one class makes up a third of them: then a share of the way from
+    chance to all will do.
     """
     count = sum(reading.count for reading in readings)
     if not chance.classes or not count:
-        return _has_learned(readings, chance, rules)
+        return False
     top1 = sum(reading.hits1 for reading in readings) / count
-    # Three times chance is more than all images where one class makes up a third: then half of the way to all will do.
-    bar = min(rules.learned_factor * chance.top1, (1 + chance.top1) / 2)
-    return top1 > bar or _has_learned(readings, chance, rules)
+    return top1 > min(rules.learned_factor * chance.top1, chance.top1 + share * (1 - chance.top1))
+
+
+def _scores_well(readings: Sequence[Reading], chance: Chance, rules: Rules) -> bool:
+    """Return whether the readings together score well above chance, or have a loss well below it.
+
+    In regression the loss alone tells. With few classes fewer hits will do where the loss is below that of guessing.
+    """
+    if not readings:
+        return False
+    if _end_loss(readings) <= rules.clear_loss * chance.bar_loss:
+        return True
+    last = readings[-1]
+    if last.loss > rules.absurd_loss * chance.loss:
+        return False
+    if last.loss < chance.loss:
+        share = rules.learned_share
+    else:
+        share = 0.5
+    return _has_more_hits(readings, chance, rules, share) and above_chance(readings, chance) >= log(ENOUGH_EVIDENCE)
+
+
+def _end_loss(readings: Sequence[Reading]) -> float:
+    """Return the loss at the end: the last reading's, or the median of these where that is lower, since one reading may
+    be a fluke. A loss that is no number counts as infinite.
+    """
+    losses = [reading.loss if isfinite(reading.loss) else inf for reading in readings]
+    if not losses:
+        return inf
+    return min(losses[-1], median(losses))
 
 
 def lowest_loss(readings: Sequence[Reading]) -> float:
-    """Return the lowest loss of all readings that have one; infinite if none has."""
-    return min((reading.loss for reading in readings if isfinite(reading.loss)), default=inf)
+    """Return the lowest loss of all readings after the first step that have one; infinite if none has."""
+    losses = (reading.loss for reading in readings if reading.step > 0 and isfinite(reading.loss))
+    return min(losses, default=inf)
 
 
 def _describe_score(readings: Sequence[Reading], chance: Chance) -> str:
@@ -220,10 +358,10 @@ def _describe_score(readings: Sequence[Reading], chance: Chance) -> str:
             f"best R^2 {best / 100:z.3f}"
         )
     if not last.count:
-        return f"loss {_show_nats(last.loss)} (class prior {_show_nats(chance.loss)}), best gain {best:z.1f} %"
+        return f"loss {_show_nats(last.loss)} (guessing {_show_nats(chance.loss)}), best gain {best:z.1f} %"
     return (
         f"top-1 {_show_percent(last.top1)} (chance {_show_percent(chance.top1)}), "
-        f"loss {_show_nats(last.loss)} (class prior {_show_nats(chance.loss)}), best gain {best:z.1f} %"
+        f"loss {_show_nats(last.loss)} (guessing {_show_nats(chance.loss)}), best gain {best:z.1f} %"
     )
 
 

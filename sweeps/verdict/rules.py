@@ -36,8 +36,13 @@ class Rules:
         least_movement: of the largest kernel, in the rest of the budget at this pace: below it a run is frozen.
         learned_factor: how many times chance a run that learned is above, in top-1. The hits of dead runs scatter
             around chance, up to 2.4 times as many.
-        learned_loss: share of chance's loss that a run that learned is at or below. Most runs that stay at chance stay
-            above 99 %; those between are on the point of leaving it.
+        learned_share: of the way from chance to all hits, which will do as well if the loss is below that of guessing:
+            with few classes there is no three times chance. If it is above, half of the way will do.
+        learned_loss: share of chance's loss that a run that has left chance is at or below. Most runs that stay at
+            chance stay above 99 %; those between are on the point of leaving it.
+        clear_loss: share of chance's loss at or below which a run has learned, whatever its hits.
+        absurd_loss: times chance's loss, above which a run has not learned, whatever its hits.
+        train_loss: share of guessing's loss on the training set, at or below which a run learns in training.
     """
 
     alpha: float = 0.01
@@ -53,7 +58,11 @@ class Rules:
     low_signal: float = 1e-2
     least_movement: float = 1e-3
     learned_factor: float = 3.0
+    learned_share: float = 0.1
     learned_loss: float = 0.98
+    clear_loss: float = 0.9
+    absurd_loss: float = 10.0
+    train_loss: float = 0.8
 
 
 def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
@@ -78,6 +87,33 @@ def diverged(readings: Sequence[Reading], rules: Rules) -> str | None:
         losses = ", ".join(f"{reading.loss:.3g}" for reading in measured)
         return f"diverged at step {last.step}: the hold-out loss at the last {len(measured)} readings is {losses}"
     return None
+
+
+def not_finite_at_start(readings: Sequence[Reading]) -> str | None:
+    """Return the reason where a weight, or the loss of all inputs, was no finite number before the first step.
+
+    The training loss must say so too, at the first reading after: batch normalisation has no statistics before the
+    first step, so that the hold-out loss of a sound net may overflow there.
+    """
+    first = readings[0]
+    if first.step > 0:
+        return None
+    if not first.finite:
+        return "not finite before the first step: a weight is NaN or infinite as it was drawn"
+    if len(readings) < 2 or not first.measured or isfinite(first.loss):
+        return None
+    second = readings[1]
+    if isfinite(second.train_loss) or isfinite(second.loss):
+        return None
+    broken = (layer.name for layer in first.layers if not (isfinite(layer.mean) and isfinite(layer.std)))
+    layer = next(broken, None)
+    where = ""
+    if layer is not None:
+        where = f", and the outputs of {layer} are not finite"
+    return (
+        f"not finite before the first step: the hold-out loss is {first.loss:.3g} there{where}; the inputs or the "
+        "first weights are at fault, not the training"
+    )
 
 
 def cut_off(readings: Sequence[Reading], rules: Rules) -> str | None:

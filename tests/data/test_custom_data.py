@@ -69,6 +69,21 @@ def test_classes_and_counts_can_be_cut(npz: Path) -> None:
         ({"train_labels": WHOLE["train_labels"] * 0.5}, "train_labels are not whole numbers from 0"),
         ({"train_labels": WHOLE["train_labels"] % 4}, "4 classes; set data.classes = 4 or less"),
         ({"train_labels": WHOLE["train_labels"].astype(str)}, "give numbers"),
+        (
+            {"train_labels": WHOLE["train_labels"] + 1, "holdout_labels": WHOLE["holdout_labels"] + 1},
+            "begin at 1 and end at 5",
+        ),
+        (
+            {"train_labels": np.where(WHOLE["train_labels"] == 3, 255, WHOLE["train_labels"])},
+            "different labels, among them 255",
+        ),
+        ({"train_labels": np.where(WHOLE["train_labels"] == 0, 2**40, WHOLE["train_labels"])}, str(2**40)),
+        (
+            {"train_labels": np.where(WHOLE["train_labels"] == 2, 1, WHOLE["train_labels"])},
+            "of class 2, but no training",
+        ),
+        ({"holdout_labels": np.full(100, 4)}, "all hold-out images are of class 4"),
+        ({"train_images": np.full((300, 12, 12, 3), 9, np.uint8)}, "all training images are equal, each value 9 to 9"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_with_the_mend(tmp_path: Path, change: dict[str, Any], words: str) -> None:
@@ -78,9 +93,39 @@ def test_arrays_that_do_not_fit_are_refused_with_the_mend(tmp_path: Path, change
         data.load_arrays(config(tmp_path / "bad.npz"), 100)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_numbers_that_float32_does_not_hold_are_refused_with_their_place(tmp_path: Path, value: float) -> None:
+    table: dict[str, Any] = {
+        "train_images": RNG.normal(size=(300, 4)),
+        "train_labels": RNG.normal(size=300),
+        "holdout_images": RNG.normal(size=(100, 4)),
+        "holdout_labels": RNG.normal(size=100),
+    }
+    for name, array in table.items():
+        damaged = array.copy()
+        damaged[7, ...] = np.where(np.arange(damaged[7].size) == damaged[7].size - 1, value, 0).reshape(
+            damaged[7].shape
+        )
+        np.savez(tmp_path / "bad.npz", **{**table, name: damaged})
+        data.load_arrays.cache_clear()
+        with pytest.raises(InputError, match=f"{name}: row 7"):
+            data.load_arrays(config(tmp_path / "bad.npz", task="regression"), 100)
+
+
+def test_images_that_are_not_square_get_advice_that_helps(tmp_path: Path) -> None:
+    whole = {**WHOLE, "train_images": WHOLE["train_images"][:, :6], "holdout_images": WHOLE["holdout_images"][:, :6]}
+    np.savez(tmp_path / "flat.npz", **whole)
+    with pytest.raises(InputError, match="images of 6x12 pixels; make them square"):
+        data.load_arrays(config(tmp_path / "flat.npz"), 100)
+
+
 def test_files_that_are_none_are_refused(tmp_path: Path, npz: Path) -> None:
     (tmp_path / "text.npz").write_text("no arrays")
-    for path in (tmp_path / "nowhere.npz", tmp_path / "text.npz", tmp_path / "empty"):
+    (tmp_path / "cut.npz").write_bytes(npz.read_bytes()[:-2000])
+    np.save(tmp_path / "one.npy", WHOLE["train_images"])
+    with pytest.raises(InputError, match=r"one.npy: one array; give an .npz file"):
+        data.load_arrays(config(tmp_path / "one.npy"), 100)
+    for path in (tmp_path / "nowhere.npz", tmp_path / "text.npz", tmp_path / "cut.npz", tmp_path / "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(InputError, match="cannot be read"):
             data.load_arrays(config(path), 100)
@@ -94,7 +139,11 @@ def test_a_function_is_found_in_the_working_directory(tmp_path: Path, monkeypatc
     (tmp_path / "their_data.py").write_text(
         "import numpy as np\n"
         "def load(config, holdout_images):\n"
-        "    def part(n): return np.full((n, config.image_size, config.image_size, 1), 7, np.uint8), np.arange(n) % 2\n"
+        "    def part(n):\n"
+        "        labels = np.arange(n) % 2\n"
+        "        images = np.zeros((n, config.image_size, config.image_size, 1), np.uint8)\n"
+        "        images[labels == 1] = 7\n"
+        "        return images, labels\n"
         "    return (*part(config.images), *part(holdout_images))\n"
         "def nothing(config, holdout_images): return None\n"
     )

@@ -239,9 +239,9 @@ def test_a_change_is_supported_by_runs_like_the_dead_one() -> None:
     assert constraint.changed == (0, 6)
     assert constraint.p == pytest.approx(9 / math.comb(15, 7))
     assert constraint.words in (
-        "of 9 runs with activation selu and learning_rate 0.01 and constraint none, 8 died; "
+        "of 9 runs with activation selu and learning_rate 0.01 and constraint none, 8 did not learn; "
         "with constraint standardize_unit, 0 of 6",
-        "of 9 runs with learning_rate 0.01 and activation selu and constraint none, 8 died; "
+        "of 9 runs with learning_rate 0.01 and activation selu and constraint none, 8 did not learn; "
         "with constraint standardize_unit, 0 of 6",
     )
     assert {each.parameter for each in changes} == {"activation", "learning_rate", "constraint"}
@@ -275,7 +275,7 @@ def test_all_trials_are_asked_where_fewer_than_four_are_alike() -> None:
         trials += runs(5, 5, 20 + 40 * index, activation=activation, constraint="none")
         trials += runs(5, 1, 40 + 40 * index, activation=activation, constraint="max_norm")
     (change,) = supported_changes(odd, trials)
-    assert change.words == "of 16 runs with constraint none, 16 died; with constraint max_norm, 3 of 15"
+    assert change.words == "of 16 runs with constraint none, 16 did not learn; with constraint max_norm, 3 of 15"
 
 
 def test_a_number_is_moved_across_a_threshold() -> None:
@@ -283,7 +283,7 @@ def test_a_number_is_moved_across_a_threshold() -> None:
     trials = [tried(number, bool(rate < 1e-3), learning_rate=float(rate)) for number, rate in enumerate(rates)]
     (change,) = supported_changes(trials[-1], trials)
     assert change.words == (
-        "of 20 runs with learning_rate above 0.001, 20 died; with learning_rate below 0.001, 0 of 20"
+        "of 20 runs with learning_rate above 0.001, 20 did not learn; with learning_rate below 0.001, 0 of 20"
     )
 
 

@@ -15,6 +15,7 @@ from sweeps.verdict.rules import Rules
 
 pytestmark = pytest.mark.tensorflow
 
+SPARSE = "sparse_categorical_crossentropy"
 CLASSES, BATCH, EPOCHS = 3, 16, 5
 STEPS = EPOCHS * 8
 RNG = np.random.default_rng(0)
@@ -275,14 +276,363 @@ def test_a_script_can_be_replayed_without_a_study() -> None:
     sequential(dense()).fit(X, Y, verbose=0, callbacks=[reading])
 
 
-def test_what_it_cannot_score_is_refused() -> None:
+def after_an_epoch(model: keras.Model, labels: NDArray[Any]) -> Reading:
+    trial = optuna.create_study(pruner=optuna.pruners.NopPruner()).ask()
+    callback = DeadRunCallback(trial, X_VAL, labels[128:], steps=8, every=8)
+    model.fit(X, labels[:128], batch_size=BATCH, verbose=0, callbacks=[callback])
+    return readings_of(trial)[-1]
+
+
+BINARY = (LABELS == 0).astype(int)
+BINARY_FORMS = {
+    "int": BINARY,
+    "float": BINARY.astype(np.float32),
+    "bool": BINARY == 1,
+    "column": BINARY[:, np.newaxis].astype(np.float64),
+    "unsigned": BINARY.astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("form", BINARY_FORMS)
+@pytest.mark.parametrize("last", ["sigmoid", None])
+def test_one_output_with_binary_cross_entropy_has_two_classes(form: str, last: str | None) -> None:
+    labels = BINARY_FORMS[form]
+    model = sequential(dense(last, 1), keras.losses.BinaryCrossentropy(from_logits=last is None))
+    model.compile("sgd", model.loss, metrics=[keras.metrics.BinaryAccuracy(threshold=0.0 if last is None else 0.5)])
+    reading = after_an_epoch(model, labels)
+    loss, accuracy = model.evaluate(X_VAL, labels[128:], verbose=0)
+    assert reading.loss == pytest.approx(loss, rel=1e-4)
+    assert reading.hits1 == round(accuracy * len(X_VAL))
+
+
+def test_a_dead_net_with_float_binary_labels_is_stopped() -> None:
+    layers = dense("sigmoid", 1)
+    layers[0].bias_initializer = keras.initializers.Constant(-100.0)
+    balanced = (np.arange(400) % 2).astype(np.float32)
+    trial = study_of(2).ask()
+    with pytest.raises(optuna.TrialPruned, match="collapsed"):
+        fit(sequential(layers, "binary_crossentropy"), trial, balanced)
+    assert readings_of(trial)[0].loss == pytest.approx(np.log(2), rel=0.2)
+
+
+ROWS = np.eye(CLASSES, dtype="float32")[LABELS]
+CLASS_CASES: dict[str, tuple[str | None, Any, NDArray[Any]]] = {
+    "float classes": ("softmax", "sparse_categorical_crossentropy", LABELS.astype(np.float32)),
+    "column of classes": ("softmax", "sparse_categorical_crossentropy", LABELS[:, np.newaxis]),
+    "one-hot rows": ("softmax", "categorical_crossentropy", ROWS),
+    "one-hot integers": ("softmax", "categorical_crossentropy", ROWS.astype(int)),
+    "one-hot logits": (None, keras.losses.CategoricalCrossentropy(from_logits=True), ROWS),
+    "function": ("softmax", keras.losses.sparse_categorical_crossentropy, LABELS),
+    "in a list": ("softmax", ["categorical_crossentropy"], ROWS),
+    "sigmoids": ("sigmoid", "sparse_categorical_crossentropy", LABELS),
+    "divergence": ("softmax", "kl_divergence", ROWS),
+}
+
+
+@pytest.mark.parametrize("case", CLASS_CASES)
+def test_classes_are_scored_as_keras_scores_them(case: str) -> None:
+    last, loss, labels = CLASS_CASES[case]
+    model = sequential(dense(last), loss)
+    reading = after_an_epoch(model, labels)
+    evaluated, accuracy = model.evaluate(X_VAL, labels[128:], verbose=0)
+    assert reading.loss == pytest.approx(evaluated, rel=1e-4)
+    assert reading.hits1 == round(accuracy * len(X_VAL))
+
+
+@pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
+@pytest.mark.parametrize(
+    ("last", "units", "loss", "labels"),
+    [("softmax", CLASSES, LOGITS, LABELS), ("sigmoid", 1, keras.losses.BinaryCrossentropy(from_logits=True), BINARY)],
+    ids=["softmax", "sigmoid"],
+)
+def test_a_loss_of_logits_behind_an_activation_is_scored_as_keras_does(
+    last: str, units: int, loss: Any, labels: NDArray[Any]
+) -> None:
+    model = sequential(dense(last, units), loss)
+    reading = after_an_epoch(model, labels)
+    assert reading.loss == pytest.approx(model.evaluate(X_VAL, labels[128:], verbose=0)[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("units", "loss", "labels"),
+    [(CLASSES, "sparse_categorical_crossentropy", LABELS), (1, "binary_crossentropy", BINARY)],
+    ids=["classes", "binary"],
+)
+def test_outputs_without_an_activation_are_warned_of_and_clipped_as_keras_does(
+    units: int, loss: str, labels: NDArray[Any]
+) -> None:
+    model = sequential(dense(None, units), loss)
+    with pytest.warns(UserWarning, match="from_logits=True"):
+        reading = after_an_epoch(model, labels)
+    assert reading.loss == pytest.approx(model.evaluate(X_VAL, labels[128:], verbose=0)[0], rel=1e-4)
+
+
+def test_probabilities_of_an_unknown_last_layer_are_scored_as_keras_does() -> None:
+    model = sequential([*dense(), keras.layers.Dropout(0.1)])
+    reading = after_an_epoch(model, LABELS)
+    assert reading.loss == pytest.approx(model.evaluate(X_VAL, Y_VAL, verbose=0)[0], rel=1e-4)
+
+
+def test_the_last_activation_is_found_in_a_nested_model() -> None:
+    inner = keras.Sequential([keras.Input((6,)), *dense()])
+    model = keras.Sequential([keras.Input((6,)), inner])
+    model.compile("sgd", lambda true, predicted: keras.losses.sparse_categorical_crossentropy(true, predicted))
+    reading = after_an_epoch(model, LABELS)
+    assert reading.loss == pytest.approx(model.evaluate(X_VAL, Y_VAL, verbose=0), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["mse", "mae", "huber", "log_cosh", keras.losses.Huber(2.0)],
+    ids=["mse", "mae", "huber", "log_cosh", "object"],
+)
+@pytest.mark.parametrize("kind", [np.int64, np.float64])
+def test_a_regression_loss_makes_numbers_of_any_labels(loss: Any, kind: type) -> None:
+    target: NDArray[Any] = (np.arange(400) % 7).astype(kind)
+    model = sequential(dense(None, 1), loss)
+    model.compile("adam", loss, metrics=["mse"])
+    reading = after_an_epoch(model, target)
+    assert reading.loss == pytest.approx(model.evaluate(X_VAL, target[128:], verbose=0)[1], rel=1e-4)
+    assert reading.hits1 == 0
+    assert np.isfinite(reading.train_loss) == (loss == "mse")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras.losses.CategoricalCrossentropy(label_smoothing=0.2),
+        keras.losses.CategoricalCrossentropy(reduction="sum"),
+        "categorical_focal_crossentropy",
+        "mse",
+    ],
+    ids=["smoothed", "sum", "focal", "squares"],
+)
+def test_a_training_loss_of_another_unit_is_left_out(loss: Any) -> None:
+    model = sequential(dense(), loss)
+    reading = after_an_epoch(model, ROWS)
+    of_each = keras.losses.categorical_crossentropy(ROWS[128:], model.predict(X_VAL, verbose=0))
+    assert reading.loss == pytest.approx(np.mean(of_each), rel=1e-4)
+    assert np.isnan(reading.train_loss)
+
+
+class LastDeclaredFirst(keras.Model):
+    """Its layers are declared in another order than they are called in."""
+
+    def __init__(self, last: str | None, units: int = CLASSES) -> None:
+        super().__init__()
+        self.last = keras.layers.Dense(units, activation=last)
+        self.first = keras.layers.Dense(12, activation="relu")
+
+    def call(self, inputs: Any) -> Any:
+        return self.last(self.first(inputs))
+
+
+class SoftmaxInCall(Subclassed):
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.softmax(super().call(inputs))
+
+
+def mean_of_entropies(true: Any, predicted: Any) -> Any:
+    return keras.losses.sparse_categorical_crossentropy(true, predicted)
+
+
+@pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
+@pytest.mark.parametrize(
+    ("make", "loss"),
+    [
+        (lambda: LastDeclaredFirst("softmax"), SPARSE),
+        (lambda: LastDeclaredFirst("softmax"), mean_of_entropies),
+        (lambda: LastDeclaredFirst(None), LOGITS),
+        (SoftmaxInCall, SPARSE),
+        (SoftmaxInCall, mean_of_entropies),
+        (SoftmaxInCall, LOGITS),
+    ],
+    ids=["declared", "declared, own loss", "declared, logits", "softmax", "softmax, own loss", "softmax, logits"],
+)
+def test_a_subclassed_model_is_scored_as_keras_does(make: Any, loss: Any) -> None:
+    model = make()
+    model.compile("sgd", loss)
+    reading = after_an_epoch(model, LABELS)
+    assert reading.loss == pytest.approx(model.evaluate(X_VAL, Y_VAL, verbose=0), rel=1e-4)
+
+
+def squares(true: Any, predicted: Any) -> Any:
+    return keras.ops.mean(keras.ops.square(true - predicted), axis=-1)
+
+
+def test_two_classes_that_are_compared_by_their_squares_are_classes() -> None:
+    model = sequential(dense("sigmoid", 1), "mse")
+    reading = after_an_epoch(model, BINARY.astype("float32"))
+    entropies = keras.losses.binary_crossentropy(BINARY[128:, np.newaxis], model.predict(X_VAL, verbose=0))
+    assert reading.loss == pytest.approx(np.mean(entropies), rel=1e-4)
+    assert reading.hits1 > 0
+    assert np.isnan(reading.train_loss)
+
+
+@pytest.mark.parametrize(("classes", "hits"), [(None, False), (2, True)])
+def test_the_pruner_says_what_a_loss_of_one_s_own_does_not(classes: int | None, hits: bool) -> None:
+    model = sequential(dense(None, 1), squares)
+    trial = study_of(classes, chance_loss=1.0).ask()
+    model.fit(X, BINARY[:128], verbose=0, callbacks=[DeadRunCallback(trial, X_VAL, BINARY[128:] * 1.0, steps=8)])
+    assert (readings_of(trial)[-1].hits1 > 0) == hits
+
+
+@pytest.mark.parametrize(
+    ("last", "units", "loss", "labels", "classes", "mend"),
+    [
+        (None, 1, "mse", BINARY, 2, "classes=None"),
+        ("softmax", CLASSES, SPARSE, LABELS, None, "classes=3"),
+        ("softmax", CLASSES, SPARSE, LABELS, 10, "classes=3"),
+        ("sigmoid", 1, "binary_crossentropy", BINARY, 3, "classes=2"),
+    ],
+)
+def test_a_pruner_that_was_made_for_something_else_is_refused_with_the_mend(
+    last: str | None, units: int, loss: Any, labels: NDArray[Any], classes: int | None, mend: str
+) -> None:
+    trial = study_of(classes, chance_loss=1.0).ask()
+    callback = DeadRunCallback(trial, X_VAL, labels[128:], steps=STEPS)
+    with pytest.raises(ValueError, match=mend):
+        sequential(dense(last, units), loss).fit(X, labels[:128], verbose=0, callbacks=[callback])
+
+
+@pytest.mark.parametrize(
+    "weights", [{"class_weight": dict.fromkeys(range(3), 0.1)}, {"sample_weight": np.full(128, 0.1)}]
+)
+def test_a_weighted_training_loss_is_no_sign_of_learning(weights: dict[str, Any]) -> None:
+    layers = dense()
+    layers[0].bias_initializer = keras.initializers.Constant(-100.0)
     trial = study_of().ask()
-    with pytest.raises(ValueError, match="not a row with a one there"):
-        DeadRunCallback(trial, X_VAL, np.eye(CLASSES)[Y_VAL], steps=STEPS)
+    with pytest.warns(UserWarning, match="weights of classes or samples"), pytest.raises(optuna.TrialPruned):
+        fit(sequential(layers), trial, **weights)
+
+
+def test_the_training_loss_of_a_net_that_already_knows_is_kept() -> None:
+    model = sequential(dense())
+    model.fit(X, Y, epochs=40, verbose=0)
+    trial = study_of().ask()
+    assert np.isfinite(fit(model, trial)[-1].train_loss)
+
+
+class Frame:
+    """Holds a table and converts it as pandas does."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self._values, dtype, copy=copy)
+
+
+INPUT_FORMS: dict[str, Any] = {
+    "list": (X_VAL.tolist(), Y_VAL.tolist()),
+    "tensor": None,  # TensorFlow is not to begin while tests are collected
+    "frame": (Frame(X_VAL), Frame(Y_VAL)),
+    "objects": (Frame(X_VAL.astype(object)), Frame(Y_VAL.astype(object))),
+    "float64": (X_VAL.astype(np.float64), Y_VAL.astype(np.float64)),
+}
+
+
+@pytest.mark.parametrize("form", INPUT_FORMS)
+def test_the_hold_out_set_may_be_anything_that_numpy_reads(form: str) -> None:
+    if form == "tensor":
+        inputs, labels = map(keras.ops.convert_to_tensor, (X_VAL, Y_VAL))
+    else:
+        inputs, labels = INPUT_FORMS[form]
+    model = sequential(dense())
+    trial = study_of().ask()
+    callback = DeadRunCallback(trial, inputs, labels, steps=8, every=8)
+    model.fit(X, Y, batch_size=BATCH, verbose=0, callbacks=[callback])
+    assert readings_of(trial)[-1].loss == pytest.approx(model.evaluate(X_VAL, Y_VAL, verbose=0)[0], rel=1e-4)
+
+
+WITH_NAN = np.where(np.arange(len(X_VAL))[:, np.newaxis] == 3, np.nan, X_VAL)
+REFUSED: dict[str, tuple[Any, Any, str]] = {
+    "lengths": (X_VAL, Y_VAL[:-1], "272 inputs and 271 labels"),
+    "empty": (X_VAL[:0], Y_VAL[:0], "empty"),
+    "NaN in inputs": (WITH_NAN, Y_VAL, "inputs hold NaN or infinity in 1 of 272 rows, first in row 3"),
+    "NaN in labels": (X_VAL, WITH_NAN[:, 0], "labels hold NaN"),
+    "too large": (X_VAL.astype(np.float64) * 1e300, Y_VAL, "inputs hold NaN or infinity"),
+    "text": (X_VAL, Y_VAL.astype(str), "labels are text"),
+    "text objects": (X_VAL, Y_VAL.astype(str).astype(object), "labels are text"),
+    "missing": (X_VAL, [*Y_VAL[:-1], None], "labels"),
+    "mixed objects": ([["a", 1.0]] * len(Y_VAL), Frame(np.array([*Y_VAL[:-1], {}], object)), "hold what is no number"),
+    "ragged": ([[1.0], [1.0, 2.0]], [0, 1], "cannot be made an array"),
+    "dates": (X_VAL, np.full(len(Y_VAL), "2020-01-01", "datetime64[D]"), "no numbers"),
+    "a generator": ((row for row in X_VAL), Y_VAL, "inputs are a generator"),
+    "a number": (X_VAL, 1, "labels are a int"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_hold_out_set_that_cannot_be_used_is_refused_in_one_line(case: str) -> None:
+    inputs, labels, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message) as caught:
+        DeadRunCallback(study_of().ask(), inputs, labels, steps=STEPS)
+    assert "\n" not in str(caught.value)
+
+
+def hinge_like(true: Any, predicted: Any) -> Any:
+    return keras.ops.mean(keras.ops.maximum(1 - true * predicted, 0), axis=-1)
+
+
+UNFIT: dict[str, tuple[str | None, int, Any, Any, str]] = {
+    "from 1": ("softmax", CLASSES, SPARSE, Y_VAL + 1, "subtract 1"),
+    "binary from 1": ("sigmoid", 1, "binary_crossentropy", Y_VAL % 2 + 1, "subtract 1"),
+    "minus one": ("sigmoid", 1, "binary_crossentropy", Y_VAL % 2 * 2 - 1, "number the classes from 0"),
+    "too high": ("softmax", CLASSES, SPARSE, Y_VAL + 5, "number the classes from 0"),
+    "fractions": ("softmax", CLASSES, SPARSE, Y_VAL + 0.5, "whole numbers"),
+    "soft binary labels": ("sigmoid", 1, "binary_crossentropy", Y_VAL / 2, "whole numbers"),
+    "soft rows": ("softmax", CLASSES, "categorical_crossentropy", np.full((272, 3), 1 / 3), "soft labels"),
+    "several classes": ("sigmoid", CLASSES, "binary_crossentropy", np.ones((272, 3)), "several classes at once"),
+    "rows of 4": ("softmax", CLASSES, "categorical_crossentropy", np.eye(4)[Y_VAL], "give one class number"),
+    "one output": (None, 1, SPARSE, Y_VAL % 2, "binary_crossentropy"),
+    "several numbers": (None, 2, "mse", X_VAL[:, :2], "several outputs"),
+    "several targets": (None, 1, "mse", X_VAL[:, :2], "several outputs"),
+    "floats and a loss of one's own": (None, 1, hinge_like, (Y_VAL % 2).astype(float), "does not say"),
+    "hinge": (None, 1, "hinge", Y_VAL % 2 * 2 - 1, "does not say"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_labels_that_do_not_fit_the_model_are_refused_before_training(case: str) -> None:
+    last, units, loss, labels, message = UNFIT[case]
+    model = sequential(dense(last, units), loss)
+    before = model.get_weights()
+    callback = DeadRunCallback(study_of().ask(), X_VAL, labels, steps=STEPS)
+    with pytest.raises(ValueError, match=message) as caught:
+        model.fit(X, X[:, :units], verbose=0, callbacks=[callback])
+    assert "\n" not in str(caught.value)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_hold_out_labels_without_a_zero_are_warned_of() -> None:
+    model = sequential(dense("softmax", CLASSES + 1))
+    callback = DeadRunCallback(study_of(CLASSES + 1).ask(), X_VAL, Y_VAL + 1, steps=STEPS)
+    with pytest.warns(UserWarning, match="none is 0"):
+        model.fit(X, Y + 1, verbose=0, callbacks=[callback])
+
+
+def test_inputs_that_the_model_does_not_take_are_refused_in_one_line() -> None:
+    callback = DeadRunCallback(study_of().ask(), X_VAL[:, :4], Y_VAL, steps=STEPS)
+    with pytest.raises(ValueError, match=r"does not take the hold-out inputs, \(272, 4\)") as caught:
+        sequential(dense()).fit(X, Y, verbose=0, callbacks=[callback])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_with_two_outputs_is_refused() -> None:
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(2)(inputs)])
+    model.compile("sgd", ["mse", "mse"])
+    callback = DeadRunCallback(study_of().ask(), X_VAL, Y_VAL, steps=STEPS)
+    with pytest.raises(ValueError, match="one output tensor"):
+        model.fit(X, [X[:, :1], X[:, :2]], verbose=0, callbacks=[callback])
+
+
+def test_steps_below_one_are_refused() -> None:
     for wrong in ({"steps": 0}, {"steps": 9, "every": 0}):
         with pytest.raises(ValueError, match="must be at least 1"):
-            DeadRunCallback(trial, X_VAL, Y_VAL, **wrong)
-    model = sequential(dense(None, 2), "mse")
-    reading = DeadRunCallback(trial, X_VAL, X_VAL[:, 0], steps=STEPS)
-    with pytest.raises(ValueError, match="must be one tensor"):
-        model.fit(X, X[:, :2], verbose=0, callbacks=[reading])
+            DeadRunCallback(study_of().ask(), X_VAL, Y_VAL, **wrong)

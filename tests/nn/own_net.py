@@ -1,5 +1,6 @@
 """A net as a user would write it, found by its import path."""
 
+from functools import cache
 from typing import Any
 
 import keras
@@ -31,6 +32,51 @@ def build(config: Config) -> keras.Model:
             ),
         ]
     )
+
+
+def _dense(config: Config, activation: str | None) -> keras.Model:
+    hidden = layers.Dense(8, "relu", kernel_initializer=keras.initializers.HeNormal(seed=config.seed))
+    last = layers.Dense(config.data.outputs, activation, kernel_initializer=keras.initializers.HeNormal(seed=1))
+    return keras.Sequential([layers.Input((16, 16, 1)), layers.Rescaling(1 / 255), layers.Flatten(), hidden, last])
+
+
+def without_softmax(config: Config) -> keras.Model:
+    return _dense(config, None)
+
+
+def with_softmax(config: Config) -> keras.Model:
+    return _dense(config, "softmax")
+
+
+def with_sigmoid(config: Config) -> keras.Model:
+    return _dense(config, "sigmoid")
+
+
+@cache
+def one_model(config: Config) -> keras.Model:
+    """Return the same model at each call with a config."""
+    return _dense(config, "softmax")
+
+
+@cache
+def _one_layer(trainable: bool) -> layers.Layer:
+    return layers.Dense(8, "relu", trainable=trainable)
+
+
+def _around_one_layer(config: Config, trainable: bool) -> keras.Model:
+    last = layers.Dense(config.data.outputs, "softmax")
+    flat = layers.Flatten()
+    return keras.Sequential([layers.Input((16, 16, 1)), flat, _one_layer(trainable), last])
+
+
+def one_layer(config: Config) -> keras.Model:
+    """Return new models around a layer that is always the same."""
+    return _around_one_layer(config, trainable=True)
+
+
+def one_frozen_layer(config: Config) -> keras.Model:
+    """Return new models around a layer that is always the same, and is not trained."""
+    return _around_one_layer(config, trainable=False)
 
 
 def not_a_model(config: Config) -> str:
@@ -96,3 +142,57 @@ def greedy(config: Config) -> keras.Model:
 def enormous(config: Config) -> keras.Model:
     """Weights of two petabytes."""
     return keras.Sequential([layers.Input((16, 16, 1)), layers.Dense(2**21), layers.Dense(2**28), layers.Flatten()])
+
+
+@keras.saving.register_keras_serializable("own_net")
+class Block(layers.Layer):
+    """A convolution and batch normalisation inside of a layer, as people write blocks."""
+
+    def __init__(self, momentum: float = 0.99, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.normalize = layers.BatchNormalization(momentum=momentum)
+
+    def build(self, input_shape: Any) -> None:
+        self.normalize.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return keras.ops.relu(self.normalize(inputs, training=training))
+
+
+def normalized(config: Config, momentum: float = 0.99, offset: float = 0.0) -> keras.Model:
+    """An ordinary net with Keras's momentum of .99, a layer of normalisation that is not trained, and dropout."""
+    seed = config.seed
+    frozen = layers.BatchNormalization(trainable=False)
+    return keras.Sequential(
+        [
+            layers.Input((16, 16, 1)),
+            layers.Rescaling(1 / 255, offset),
+            layers.Conv2D(8, 3, use_bias=False, kernel_initializer=keras.initializers.HeNormal(seed)),
+            Block(momentum),
+            frozen,
+            layers.Conv2D(8, 3, use_bias=False, kernel_initializer=keras.initializers.HeNormal(seed + 1)),
+            layers.BatchNormalization(momentum=momentum),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dropout(0.2, seed=seed),
+            layers.Dense(config.data.outputs, "softmax", kernel_initializer=keras.initializers.HeNormal(seed + 2)),
+        ]
+    )
+
+
+def lagging(config: Config) -> keras.Model:
+    """The momentum of MobileNet, on inputs that batch normalisation alone centres."""
+    return normalized(config, momentum=0.999, offset=20.0)
+
+
+def closing(config: Config) -> keras.Model:
+    """An activation of a user's own, which reads the config."""
+
+    def own_activation(inputs: Any) -> Any:
+        return keras.ops.relu(inputs) if config.activation == "relu" else inputs * 0.0
+
+    seeded = {"kernel_initializer": keras.initializers.GlorotUniform(seed=config.seed)}
+    hidden = layers.Dense(8, activation=own_activation, **seeded)
+    head = layers.Dense(config.data.outputs, "softmax", **seeded)
+    return keras.Sequential([layers.Input((16, 16, 1)), layers.Rescaling(1 / 255), layers.Flatten(), hidden, head])

@@ -84,13 +84,83 @@ def test_structure_tells_nets_apart_but_not_their_names_and_seeds() -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("nowhere.at_all:build", "cannot be imported"),
+        ("nowhere.at_all:build", "there is no module"),
         ("own_net:nothing", "own_net has no nothing"),
         ("own_net:not_a_model", "returned str; return a functional or Sequential Keras model"),
         ("own_net:subclassed", "returned Subclassed; return a functional or Sequential"),
         ("own_net:wrong_outputs", r"outputs are \[\(None, 7\)\]; one input and one output \(None, 10\)"),
+        ("own_net:without_softmax", "must be probabilities"),
+        ("own_net:with_sigmoid", "must be probabilities"),
+        ("own_net:one_model", "weights of the trial before"),
+        ("own_net:one_layer", "weights of the trial before"),
     ],
 )
 def test_what_is_no_net_is_refused_with_the_mend(path: str, words: str, arrays: Arrays) -> None:
     with pytest.raises(InputError, match=words):
         next(train(own(model={"build": path}), arrays))
+
+
+def test_a_softmax_under_logits_is_refused(arrays: Arrays) -> None:
+    with pytest.raises(InputError, match="and are no logits"):
+        next(train(own(model={"build": "own_net:with_softmax"}, output="logits"), arrays))
+
+
+@pytest.mark.parametrize(
+    ("path", "output"),
+    [
+        ("with_softmax", "softmax"),
+        ("without_softmax", "logits"),
+        ("with_sigmoid", "logits"),
+        ("one_frozen_layer", "softmax"),
+    ],
+)
+def test_outputs_that_fit_and_frozen_layers_that_are_shared_are_no_mistake(
+    path: str, output: str, arrays: Arrays
+) -> None:
+    for seed in (0, 1):
+        config = own(model={"build": f"own_net:{path}"}, output=output, seed=seed)
+        assert np.isfinite(next_reading(train(config, arrays)).loss)
+
+
+def test_a_function_of_the_user_s_own_is_that_of_its_trial(arrays: Arrays) -> None:
+    def losses(activation: str) -> list[float]:
+        config = own(model={"build": "own_net:closing"}, activation=activation)
+        return [reading.loss for reading in readings_of(train(config, arrays))]
+
+    alone = losses("tanh")
+    assert losses("relu") != alone
+    assert losses("tanh") == alone
+
+
+def towers(config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    inputs = keras.Input((16, 16, 1))
+    flat = keras.layers.Flatten()(inputs)
+    left = keras.layers.Dense(config.data.outputs, name="left")(flat)
+    right = keras.layers.Dense(config.data.outputs, name="right")(flat)
+    return keras.Model(inputs, keras.layers.Softmax()(keras.layers.Add()([left, right])))
+
+
+def nested_head(config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    head = keras.Sequential([keras.Input((8,)), keras.layers.Dense(config.data.outputs, "softmax")])
+    body = [keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(8, name="body"), head]
+    return keras.Sequential(body)
+
+
+def softmax_apart(config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    ends = [keras.layers.Dense(config.data.outputs, name="head"), keras.layers.Softmax()]
+    return keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), *ends])
+
+
+@pytest.mark.parametrize(
+    ("build", "names"),
+    [(towers, ["left", "outputs"]), (nested_head, ["outputs"]), (softmax_apart, ["head"])],
+)
+def test_the_outputs_are_named_after_the_layer_that_makes_them_and_no_other(
+    build: Any, names: list[str], arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_net, "built", build, raising=False)
+    reading = next_reading(train(own(model={"build": "own_net:built"}), arrays))
+    assert [layer.name for layer in reading.layers] == names

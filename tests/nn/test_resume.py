@@ -214,8 +214,12 @@ def test_a_state_is_refused_where_the_user_has_changed_the_net_meanwhile(
     config = uneven(model={"build": "own_net:build"})
     state = saved(config, arrays)
     layers = keras.layers
-    wider = [layers.Input((16, 16, 1)), layers.Flatten(), layers.Dense(9), layers.Dense(10, activation="softmax")]
-    monkeypatch.setattr(own_net, "build", lambda _: keras.Sequential(wider))
+
+    def wider(_: object) -> keras.Model:
+        parts = [layers.Input((16, 16, 1)), layers.Flatten(), layers.Dense(9), layers.Dense(10, activation="softmax")]
+        return keras.Sequential(parts)
+
+    monkeypatch.setattr(own_net, "build", wider)
     with pytest.raises(TrialError, match=r"does not fit the net: it has .. variables, the net has .."):
         next(train(config, arrays, state))
 

@@ -10,11 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweeps.data.arrays import evenly_spaced_indices
 from sweeps.data.image_cache import StoreInfo
 from sweeps.data.prepare.chunks import DecodingPlan, Progress, decode_all, digest_listing
+from sweeps.data.prepare.decode import WHITE, find_depth
 from sweeps.data.prepare.layouts import LAYOUTS, Layout
+from sweeps.data.prepare.listing import Listing
 from sweeps.data.prepare.publish import check_skipped, publish_store
 from sweeps.errors import InputError
+
+JPEG_SUFFIXES = {".jpg", ".jpeg", ".jpe"}  # of eight bits always
+DEPTH_SAMPLE = 64  # files from which the depth of the others is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class Options:
     images_per_class: int | None = None
     processes: int = 1
     skip_limit: float = 0.01
+    background: str = WHITE
 
 
 def prepare(source: Path, target: Path, options: Options, progress: Progress) -> StoreInfo:
@@ -52,6 +59,8 @@ def prepare(source: Path, target: Path, options: Options, progress: Progress) ->
         classes=len(listing.classes),
         images_per_class=options.images_per_class,
         listing_sha256=digest_listing(listing),
+        background=options.background,
+        depth=_find_depth(source, listing),
     )
     partial = target.with_name(f"{target.name}.partial")
     try:
@@ -64,6 +73,13 @@ def prepare(source: Path, target: Path, options: Options, progress: Progress) ->
         raise InputError(
             f"{path}: {exc.strerror or exc}; correct that and run the same command: it goes on from here"
         ) from exc
+
+
+def _find_depth(source: Path, listing: Listing) -> int:
+    """Return the depth of a tree's deep files, from evenly spaced ones."""
+    others = [path for path, _ in listing.train if Path(path).suffix.lower() not in JPEG_SUFFIXES]
+    chosen = [others[index] for index in evenly_spaced_indices(len(others), DEPTH_SAMPLE)]
+    return find_depth((source / path).read_bytes() for path in chosen)
 
 
 @contextmanager

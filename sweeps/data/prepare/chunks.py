@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from sweeps.data.prepare.decode import decode_image
-from sweeps.data.prepare.layouts import LabelledFile, Layout, Listing
+from sweeps.data.prepare.decode import DEPTHS, WHITE, decode_image
+from sweeps.data.prepare.layouts import Layout
+from sweeps.data.prepare.listing import LabelledFile, Listing
 from sweeps.errors import InputError, one_line
 from sweeps.files import replacing, sync_content, sync_file, write_new
 
@@ -35,6 +36,8 @@ class DecodingPlan:
         source: absolute path of the tree.
         size: pixels a side; grey: one channel of lightness, else three of sRGB.
         listing_sha256: of all paths, labels and class names.
+        background: colour behind transparent pixels.
+        depth: bits of a pixel in files of 16 bits and more.
     """
 
     source: str
@@ -44,6 +47,8 @@ class DecodingPlan:
     classes: int
     images_per_class: int | None
     listing_sha256: str
+    background: str = WHITE
+    depth: int = DEPTHS[-1]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -125,7 +130,11 @@ def _create_or_check_files(listing: Listing, plan: DecodingPlan, partial: Path) 
     """
     plan_file = partial / "plan.json"
     if plan_file.exists():
-        previous = json.loads(plan_file.read_text())
+        previous = {
+            "background": WHITE,
+            "depth": DEPTHS[-1],
+            **json.loads(plan_file.read_text()),
+        }  # an early version had no other
         different = [key for key, value in asdict(plan).items() if previous.get(key) != value]
         if different:
             raise InputError(f"{partial}: begun with another {', '.join(different)}; remove it, or go on as begun")
@@ -234,7 +243,9 @@ def _decode_chunk(chunk: Chunk, plan: DecodingPlan, partial: Path) -> list[Skipp
     skipped = []
     for index, (path, _) in enumerate(chunk.files):
         try:
-            rows[index] = decode_image(Path(plan.source, path).read_bytes(), plan.size, plan.grey)
+            rows[index] = decode_image(
+                Path(plan.source, path).read_bytes(), plan.size, plan.grey, plan.background, plan.depth
+            )
         except (OSError, ValueError) as exc:
             skipped.append(SkippedFile(chunk.split, chunk.start + index, one_line(exc)[:200]))
     with (partial / f"{chunk.split}-images.npy").open("r+b") as file:

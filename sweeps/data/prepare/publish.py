@@ -9,7 +9,7 @@ import numpy as np
 
 from sweeps.data.image_cache import SplitInfo, StoreInfo, file_sha256
 from sweeps.data.prepare.chunks import HEADER, DecodingPlan, SkippedFile, write_header
-from sweeps.data.prepare.layouts import Listing
+from sweeps.data.prepare.listing import Listing
 from sweeps.errors import InputError
 from sweeps.files import sync_file, sync_path
 from sweeps.version import __version__
@@ -57,6 +57,8 @@ def publish_store(
     origin = asdict(plan) | {
         "skipped": len(skipped),
         "empty_classes": list(listing.empty),
+        "without_holdout": list(listing.without_holdout),
+        "other_files": dict(listing.other_files),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "sweeps": __version__,
     }

@@ -1,22 +1,36 @@
 """Users' own nets: whatever a function of theirs makes of the Config, as long as Keras can tell its layers."""
 
+from typing import Any
+
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from sweeps.config import Config
 from sweeps.errors import InputError
 from sweeps.imports import load_function
 from sweeps.nn.probe import kernel_layers
 
+TRIED_IMAGES = 4
+WHOLE = {"__dict__", "__iter__", "model_copy", "model_dump", "model_dump_json"}  # what shows all values of a config
+ROUNDING = 0.02  # of a sum of probabilities, in half precision too
 
-def build_custom(config: Config) -> keras.Model:
+
+def build_custom(config: Config, values_read: set[str] | None = None) -> keras.Model:
     """Return the model that `config.model.build` returns.
+
+    Args:
+        values_read: takes the names of the values that the function reads from the config, where it is given.
 
     Raises:
         InputError: it returns no functional or Sequential model, one with another number of outputs, or one without a
             layer to watch.
     """
     path = config.model.build
-    model = load_function(path)(config)
+    shown = config
+    if values_read is not None:
+        shown = _record_reads(config, values_read)
+    model = load_function(path)(shown)
     if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
         raise InputError(f"{path}: returned {type(model).__name__}; return a functional or Sequential Keras model")
     shapes = [tuple(output.shape) for output in model.outputs]
@@ -24,5 +38,63 @@ def build_custom(config: Config) -> keras.Model:
     if shapes != [wanted] or len(model.inputs) != 1:
         raise InputError(f"{path}: the model's outputs are {shapes}; one input and one output {wanted} are needed")
     if not kernel_layers(model):
+        if any("kernel" in variable.path for variable in model.trainable_variables):
+            raise InputError(
+                f"{path}: all trained kernels lie inside of nested models or layers of your own, where they cannot be "
+                "watched; end the net in a Dense layer of its own, or build it of layers alone"
+            )
         raise InputError(f"{path}: no layer of the model has a trained kernel; give it a Dense or Conv2D layer")
     return model
+
+
+def _record_reads(config: Config, names: set[str]) -> Config:
+    """Return an equal config that adds to the names those of its values that are read."""
+
+    class RecordingConfig(Config):
+        def __getattribute__(self, name: str) -> Any:
+            if name in WHOLE:
+                names.update(Config.model_fields)
+            elif name in Config.model_fields:
+                names.add(name)
+            return super().__getattribute__(name)
+
+    return RecordingConfig.model_construct(**dict(config))
+
+
+def answer_noise(model: keras.Model) -> NDArray[np.float32]:
+    """Return what a model answers in inference to a few images of random pixels, (images, outputs)."""
+    images = np.random.default_rng(0).integers(0, 256, (TRIED_IMAGES, *model.input_shape[1:]))
+    outputs = model(keras.ops.convert_to_tensor(images, dtype=model.inputs[0].dtype), training=False)
+    answers: NDArray[np.float32] = keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
+    return answers
+
+
+def check_outputs(config: Config, model: keras.Model) -> None:
+    """Check on a few random images that a classifier's outputs are what `config.output` says.
+
+    Raises:
+        InputError: they are no probabilities under softmax, or probabilities under logits.
+    """
+    if config.data.task == "regression":
+        return
+    outputs = answer_noise(model)
+    if not np.isfinite(outputs).all():
+        return  # which is another mistake
+    sums = outputs.sum(axis=-1)
+    are_probabilities = outputs.min() >= 0 and np.allclose(sums, 1, atol=ROUNDING)
+    path = config.model.build
+    if config.output == "softmax" and not are_probabilities and outputs.min() >= 0 and outputs.max() <= 1:
+        raise InputError(
+            f"{path}: the outputs for an image lie between 0 and 1 and add up to {sums[0]:.4g}, as those of sigmoids; "
+            "an image has one class here, so end the net in a softmax"
+        )
+    if config.output == "softmax" and not are_probabilities:
+        raise InputError(
+            f"{path}: the outputs for an image must be probabilities, but add up to {sums[0]:.4g}, the least of them "
+            f'{outputs.min():.4g}; end the net in a softmax, or set space.output = "logits"'
+        )
+    if config.output == "logits" and are_probabilities:
+        raise InputError(
+            f"{path}: the outputs for an image add up to 1, as after a softmax, and are no logits; end the net without "
+            'it, or set space.output = "softmax"'
+        )

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sweeps.data.prepare.decode import decode_image
+from sweeps.data.prepare.decode import decode_image, find_depth
 from sweeps.data.prepare.lightness import convert_to_lightness
 
 # A smooth picture, so that compression changes little: red grows to the right, green downwards.
@@ -61,6 +61,73 @@ def test_sixteen_bits_become_the_upper_eight() -> None:
     deep = Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)
     assert deep.mode.startswith("I;16")
     assert np.array_equal(decode_image(file_of(deep, "PNG"), 64, grey=True), convert_to_lightness(PIXELS[..., :1]))
+
+
+def transparent(mode: str) -> Image.Image:
+    """Return a black square on a transparent ground, which is black too where its alpha is not looked at."""
+    alpha = np.zeros((16, 16), np.uint8)
+    alpha[4:12, 4:12] = 255
+    if mode == "P":
+        image = Image.fromarray((alpha > 0).astype(np.uint8)).convert("P")
+        image.putpalette([0, 0, 0, 0, 0, 0])
+        return image
+    channels = len(mode)
+    return Image.fromarray(np.dstack([*[np.zeros_like(alpha)] * (channels - 1), alpha]))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("grey", [True, False])
+def test_what_is_transparent_is_white(mode: str, grey: bool) -> None:
+    options = {"transparency": 0} if mode == "P" else {}
+    decoded = decode_image(file_of(transparent(mode), "PNG", **options), 16, grey)
+    expected = np.full((16, 16, 1 if grey else 3), 255)
+    expected[4:12, 4:12] = 0
+    assert np.array_equal(decoded, expected)
+
+
+def test_half_transparent_colours_are_mixed_with_white() -> None:
+    pixels = np.dstack([PIXELS, np.full((64, 64), 128, np.uint8)])
+    decoded = decode_image(file_of(Image.fromarray(pixels), "PNG"), 64, grey=False)
+    expected = PIXELS * (128 / 255) + 255 * (1 - 128 / 255)
+    assert np.abs(decoded - expected).max() <= 1
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_the_smallest_depth_that_holds_all_files_is_taken_for_each(bits: int) -> None:
+    ramp = (np.arange(64 * 64).reshape(64, 64) * 2**bits // 4096).astype(np.uint16)
+    dark = ramp // 32
+    files = [file_of(Image.fromarray(pixels), "TIFF") for pixels in (ramp, dark, ramp.astype(np.int32))]
+    depth = find_depth([*files, b"no image", file_of(COLOUR)])
+    assert depth == bits
+    for data, pixels in zip(files, (ramp, dark, ramp), strict=True):
+        decoded = decode_image(data, 64, grey=False, depth=depth)
+        assert np.array_equal(decoded[..., 0], pixels // 2 ** (bits - 8))
+    with pytest.raises(ValueError, match="are understood"):
+        decode_image(file_of(Image.fromarray(ramp.astype(np.int32) * 2 + 2), "TIFF"), 64, grey=False, depth=depth)
+    assert find_depth([file_of(COLOUR)]) == 16
+
+
+def test_floats_are_from_zero_to_one_or_to_255() -> None:
+    share = (PIXELS[..., 0] / 255).astype(np.float32)
+    for image in (share, PIXELS[..., 0].astype(np.float32)):
+        assert np.array_equal(decode_image(file_of(Image.fromarray(image), "TIFF"), 64, False)[..., 0], PIXELS[..., 0])
+
+
+def test_numbers_without_a_known_white_are_refused() -> None:
+    deep = PIXELS[..., 0].astype(np.int32) * 2**20
+    negative = PIXELS[..., 0].astype(np.int32) - 300
+    floats = PIXELS[..., 0].astype(np.float32)
+    for pixels in (deep, negative, floats * 100, floats - 1, floats * np.float32(np.nan)):
+        with pytest.raises(ValueError, match="pixels"):
+            decode_image(file_of(Image.fromarray(pixels), "TIFF"), 16, grey=True)
+
+
+@pytest.mark.parametrize(("background", "rgb"), [("black", (0, 0, 0)), ("#ff8000", (255, 128, 0))])
+def test_what_is_transparent_may_have_another_background(background: str, rgb: tuple[int, ...]) -> None:
+    for mode in ("RGBA", "LA"):
+        decoded = decode_image(file_of(transparent(mode), "PNG"), 16, False, background)
+        assert (decoded[0, 0] == rgb).all()
+        assert (decoded[8, 8] == 0).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

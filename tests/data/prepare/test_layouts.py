@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from image_trees import class_folders, places365_lists
 
-from sweeps.data.prepare.layouts import LAYOUTS, Layout, list_folders, list_places365
+from sweeps.data.prepare.folders import list_folders
+from sweeps.data.prepare.layouts import LAYOUTS, Layout, list_places365
 from sweeps.errors import InputError
 
 
@@ -55,6 +56,117 @@ def test_odd_names_are_found_and_empty_classes_and_other_files_left_out(tmp_path
     assert listing.empty == ("a class that is empty",)
     assert sorted(label for _, label in listing.train) == [0, 0] + [1] * 8 + [2] * 8
     assert all((tmp_path / path).exists() for path, _ in listing.train)
+
+
+def write(root: Path, *paths: str, copies: int = 1) -> Path:
+    """Make empty files; folders come with them."""
+    for path in paths:
+        for copy in range(copies):
+            file = root / path.replace("*", f"{copy:02d}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("train", "holdout"),
+    [
+        ("Training", "Testing"),
+        ("TRAIN", "TEST"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("train/images", "val/images"),
+        ("train_set", "validation-set"),
+        ("data set/Train", "data set/Valid"),
+        ("train", "dev"),
+    ],
+)
+def test_splits_are_known_by_their_usual_names(tmp_path: Path, train: str, holdout: str) -> None:
+    for split, copies in ((train, 4), (holdout, 2)):
+        write(tmp_path, f"{split}/ape/*.png", f"{split}/bee/*.png", copies=copies)
+    listing = list_folders(tmp_path)
+    assert listing.classes == ("ape", "bee")
+    assert [label for _, label in listing.train] == [0] * 4 + [1] * 4
+    assert [label for _, label in listing.holdout] == [0] * 2 + [1] * 2
+    assert {path.rpartition("/")[0] for path, _ in listing.holdout} == {f"{holdout}/ape", f"{holdout}/bee"}
+    assert all((tmp_path / path).is_file() for path, _ in (*listing.train, *listing.holdout))
+
+
+def test_of_several_hold_out_folders_val_is_taken(tmp_path: Path) -> None:
+    write(tmp_path, *(f"{split}/{name}/0.png" for split in ("train", "test", "val") for name in ("ape", "bee")))
+    assert {path.split("/")[0] for path, _ in list_folders(tmp_path).holdout} == {"val"}
+
+
+@pytest.mark.parametrize("in_images", [True, False])
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("val_annotations.txt", "{file}\t{name}\t0\t0\t62\t62"), ("LOC_val_solution.csv", "{stem},{name} 1 2 3")],
+)
+def test_flat_hold_out_images_get_their_classes_from_a_list(
+    tmp_path: Path, in_images: bool, name: str, line: str
+) -> None:
+    write(tmp_path, "train/n01/images/*.JPEG", "train/n02/images/*.JPEG", copies=3)
+    folder = "val/images" if in_images else "val"
+    write(tmp_path, f"{folder}/val_*.JPEG", copies=4)
+    classes = ["n02", "n01", "n01", "n02"]
+    lines = [line.format(file=f"val_{n:02d}.JPEG", stem=f"val_{n:02d}", name=classes[n]) for n in range(4)]
+    (tmp_path / "val" / name).write_text("\n".join(lines) + "\n")
+    listing = list_folders(tmp_path)
+    assert listing.classes == ("n01", "n02")
+    assert dict(listing.holdout) == {f"{folder}/val_{n:02d}.JPEG": int(classes[n] == "n02") for n in range(4)}
+    (tmp_path / "val" / name).write_text("\n".join(lines[:3]) + "\n")
+    with pytest.raises(InputError, match=r"does not name the class of val_03.JPEG"):
+        list_folders(tmp_path)
+    (tmp_path / "val" / name).write_text("\n".join([*lines[:3], lines[3].replace("n02", "n09")]) + "\n")
+    with pytest.raises(InputError, match="of class 'n09', which training has not"):
+        list_folders(tmp_path)
+
+
+def test_letters_group_classes_and_are_none_themselves(tmp_path: Path) -> None:
+    write(tmp_path, "a/abbey/*.jpg", "a/apartment/inside/*.jpg", "a/apartment/outside/*.jpg", "b/bar/*.jpg", copies=10)
+    assert list_folders(tmp_path).classes == ("abbey", "apartment/inside", "apartment/outside", "bar")
+
+
+def test_letters_that_are_classes_stay_classes(tmp_path: Path) -> None:
+    write(tmp_path, "a/*.png", "b/small/*.png", copies=10)
+    assert list_folders(tmp_path).classes == ("a", "b")
+
+
+def test_every_kind_that_pillow_reads_is_found_and_others_are_counted(tmp_path: Path) -> None:
+    for name in ("ape", "bee"):
+        write(tmp_path, *(f"{name}/*.{kind}" for kind in ("jfif", "PPM", "pgm", "jp2", "tga")), copies=2)
+        write(tmp_path, f"{name}/film.mp4", f"{name}/notes", f"{name}/Thumbs.db")
+    listing = list_folders(tmp_path)
+    assert len(listing.train) + len(listing.holdout) == 20
+    assert dict(listing.other_files) == {".mp4": 2, "": 2, ".db": 2}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            ["train/cat/*.png", "train/dog/*.png", "val/Cat/*.png", "val/dog/*.png"],
+            "hold-out images of Cat, but no training",
+        ),
+        (["train/cat/*.png", "train/dog/*.png", "val/*.png"], "val: its images lie flat"),
+        (["train/cat/*.png", "train/dog/*.png", "val/notes.txt"], "val: no images"),
+        (["train/cat/*.png", "train/dog/*.png"], "none of val, validation"),
+        (["test/cat/*.png", "cat/*.png", "dog/*.png"], "test is there, but no train"),
+        (["train/cat/*.png", "Training/cat/*.png", "val/cat/*.png"], "Training, train are all folders for training"),
+        (["cat/*.png", "dog/*.png"], "fewer than 10 images"),
+        (["*.png"], "images lie flat in it"),
+        (["cat/*.mp4", "dog/*.mp4"], "end in .mp4"),
+    ],
+)
+def test_each_cause_has_a_message_of_its_own(tmp_path: Path, files: list[str], words: str) -> None:
+    write(tmp_path, *files, copies=9)
+    with pytest.raises(InputError, match=words):
+        list_folders(tmp_path)
+
+
+def test_classes_without_hold_out_images_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "cat/*.png", "dog/*.png", copies=20)
+    write(tmp_path, "rare/*.png", copies=9)
+    assert list_folders(tmp_path).without_holdout == ("rare",)
 
 
 def test_a_subset_has_the_first_classes_and_at_most_so_many_images_of_each(tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""What is odd in data without being wrong: said before anything is trained, and kept with the study."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeps.config import Config
+from sweeps.data.arrays import Arrays, Rows, evenly_spaced_indices
+from sweeps.wording import count_noun, list_first
+
+SAMPLED = 2048  # images or rows of each part that stand for all, fewer where they are large
+SAMPLED_BYTES = 8 * 2**20
+FEWEST_SAMPLED = 64
+CHUNK = 1024  # rows that are read at once
+HASHED = 200_000  # rows of each part that are compared with those of the other
+DARK = 16  # of 255: a highest value up to which images look as if they had been scaled already
+STILL = 1.0  # of 255: mean spread of a pixel from image to image, below which images are nearly equal
+NEARLY_ALL = 0.999  # share of equal values, from which on a column is nearly constant
+UNLIKE = 0.5  # of the training set's spread: difference of the means, from which on two sets look unlike
+FAR_APART = 1e4  # times: between the spreads of two columns
+FAR_OUT = 20.0  # standard deviations
+SPREADS = "spreads of the columns"  # the name of a check
+FEWEST = 5  # training images of a class
+COMMON = 0.9  # share of one class
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check says.
+
+    Attributes:
+        check: its name.
+        text: what is odd, where, and what to do; empty where nothing is.
+    """
+
+    check: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NetReport:
+    """What the checks of a user's net come to.
+
+    Attributes:
+        findings: what each check says.
+        values_read: names of the values that its function reads from the config.
+        scales_columns: whether the first of its layers scales what enters, each column or channel by itself.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    values_read: frozenset[str] = frozenset()
+    scales_columns: bool = False
+
+
+def find_oddities(arrays: Arrays, config: Config) -> list[Finding]:
+    """Return what each check says of the data that a config is trained on, in the order of `CHECKS`.
+
+    The numbers of images or rows are counted from 0, those of columns too.
+    """
+    return [Finding(name, "; ".join(check(arrays, config))) for name, check in CHECKS.items()]
+
+
+def _check_counts(arrays: Arrays, config: Config) -> Iterator[str]:
+    count = len(arrays.train_labels)
+    if config.batch_size > count:
+        yield f"a batch of {config.batch_size} is more than the {count} training images that there are"
+
+
+def _check_classes(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
+    if not arrays.classes:
+        return
+    trained = np.bincount(arrays.train_labels, minlength=arrays.classes)
+    held_out = np.bincount(arrays.holdout_labels, minlength=arrays.classes)
+    if len(empty := np.flatnonzero(trained == 0)):
+        yield f"no training image of class {list_first(empty)}; lower data.classes or give images"
+    if len(few := np.flatnonzero((trained > 0) & (trained < FEWEST))):
+        yield f"fewer than {FEWEST} training images of class {list_first(few)}"
+    if len(empty := np.flatnonzero((held_out == 0) & (trained > 0))):
+        yield f"no hold-out image of class {list_first(empty)}: hold out more, or split so that every class is there"
+    largest = held_out.max() / held_out.sum()
+    if largest > COMMON:
+        name = int(held_out.argmax())
+        yield f"{largest:.1%} of the hold-out images are of class {name}: to answer that alone is as often right"
+
+
+def _check_repetitions(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
+    if max(len(arrays.train_labels), len(arrays.holdout_labels)) > HASHED:
+        return
+    known = set(_hash_rows(arrays.train_images))
+    repeated = [row for row, digest in enumerate(_hash_rows(arrays.holdout_images)) if digest in known]
+    if repeated:
+        share = len(repeated) / len(arrays.holdout_labels)
+        yield (
+            f"{count_noun(len(repeated), 'hold-out image')} ({share:.1%}) are training images too, number "
+            f"{list_first(repeated)}: the score will be too good; split the data again"
+        )
+
+
+def _hash_rows(images: NDArray[Any] | Rows) -> Iterator[bytes]:
+    for start in range(0, len(images), CHUNK):
+        for row in images[start : start + CHUNK]:
+            yield blake2b(np.ascontiguousarray(row).tobytes(), digest_size=12).digest()
+
+
+def _check_pixels(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
+    if len(arrays.input_shape) != 3:
+        return
+    sample = _sample(arrays)
+    highest = int(sample.max())
+    if highest <= DARK:
+        yield (
+            f"no pixel is above {highest} of 255: images that were scaled before they were made uint8 look so; "
+            "multiply them by 255, or stretch them"
+        )
+    elif float(sample.std(axis=0).mean()) < STILL:
+        yield "images are nearly equal: on average a pixel differs by less than 1 of 255 from image to image"
+
+
+def _check_columns(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
+    if len(arrays.input_shape) != 1:
+        return
+    rows = _sample(arrays).astype(np.float64)
+    spreads = rows.std(axis=0)
+    constant = np.flatnonzero(spreads == 0)
+    if len(constant):
+        yield f"column {list_first(constant)} has the same value in every row; drop it"
+    usual = [float(np.unique(column, return_counts=True)[1].max()) / len(rows) for column in rows.T]
+    nearly = [index for index, share in enumerate(usual) if NEARLY_ALL <= share < 1]
+    if nearly:
+        yield f"column {list_first(nearly)} has one value in nearly every row"
+
+
+def _check_spreads(arrays: Arrays, config: Config) -> Iterator[str]:
+    unscaled = config.model.architecture == "custom" or config.inputs == "standardized_set"
+    if len(arrays.input_shape) != 1 or not unscaled:
+        return
+    spreads = _sample(arrays).astype(np.float64).std(axis=0)
+    varying = spreads[spreads > 0]
+    if len(varying) and varying.max() / varying.min() > FAR_APART:
+        yield (
+            f"columns {int(spreads.argmax())} and {int(np.where(spreads > 0, spreads, np.inf).argmin())} differ in "
+            f"spread by a factor of {varying.max() / varying.min():.0e}; scale each column by itself"
+        )
+
+
+def _check_split(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
+    train = _sample(arrays).astype(np.float64)
+    holdout = _sample_rows(arrays.holdout_images).astype(np.float64)
+    if len(arrays.input_shape) == 3:
+        train = train.reshape(-1, 1)
+        holdout = holdout.reshape(-1, 1)
+    spread = train.std(axis=0)
+    away = np.abs(holdout.mean(axis=0) - train.mean(axis=0))
+    # The mean of few rows is uncertain by itself.
+    allowed = UNLIKE * spread + 3 * holdout.std(axis=0) / np.sqrt(min(len(holdout), len(arrays.holdout_labels)))
+    if len(unlike := np.flatnonzero(away > allowed)):
+        where = "" if len(arrays.input_shape) == 3 else f"column {list_first(unlike)}: "
+        first = unlike[0]
+        yield (
+            f"{where}the training set has a mean of {train.mean(axis=0)[first]:.4g}, the hold-out set "
+            f"{holdout.mean(axis=0)[first]:.4g}: they are unlike; scale both alike, or split at random"
+        )
+
+
+def _check_target(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
+    if arrays.classes:
+        return
+    train = np.asarray(arrays.train_labels, np.float64)
+    if len(far := np.flatnonzero(np.abs(train) > FAR_OUT)):
+        yield (
+            f"the target of row {list_first(far)} is {np.abs(train).max():.0f} standard deviations from the mean: its "
+            "squared error outweighs all others; take a logarithm, or look for a mistake"
+        )
+    most = float(np.unique(train, return_counts=True)[1].max()) / len(train)
+    if most >= NEARLY_ALL:
+        yield f"the target has one value in {most:.1%} of the rows"
+
+
+def _sample(arrays: Arrays) -> NDArray[Any]:
+    return _sample_rows(arrays.train_images)
+
+
+def _sample_rows(images: NDArray[Any] | Rows) -> NDArray[Any]:
+    """Return evenly spaced images or rows, as many as stand for all and are few megabytes."""
+    most = max(FEWEST_SAMPLED, min(SAMPLED, SAMPLED_BYTES // images[:1].nbytes))
+    return images[evenly_spaced_indices(len(images), most)]
+
+
+Check = Callable[[Arrays, Config], Iterator[str]]
+CHECKS: dict[str, Check] = {
+    "counts": _check_counts,
+    "classes": _check_classes,
+    "hold-out images in the training set": _check_repetitions,
+    "pixels": _check_pixels,
+    "columns": _check_columns,
+    SPREADS: _check_spreads,
+    "training and hold-out set alike": _check_split,
+    "target": _check_target,
+}
+
+
+def list_warnings(findings: Sequence[Finding]) -> list[str]:
+    """Return what is odd, a line each."""
+    return [f"{finding.check}: {finding.text}" for finding in findings if finding.text]
