@@ -9,13 +9,19 @@ SweepsError                 exit 1: something went wrong on our side of the line
 ├── LostLeaseError          this worker was taken for dead: what it does is another's by now
 ├── TrialError              this trial fails with the reason; the worker goes on
 └── WorkerError             workers keep failing; the message says where to look
+
+Any other exception is a bug: a traceback, and exit 70.
 """
 
 import difflib
 import re
+import sysconfig
+import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+BUG = 70  # EX_SOFTWARE of sysexits.h: an exception that nobody expected; a worker that ends by one is started again
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: whoever started the command may start it again
 
 
@@ -74,6 +80,36 @@ class WorkerError(SweepsError):
 def one_line(exc: BaseException) -> str:
     """Return an exception's text without line breaks; its type where it says nothing."""
     return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def describe_error(exc: BaseException) -> str:
+    """Return an exception in one line: of ours the text alone, of others the type too."""
+    if isinstance(exc, SweepsError):
+        return one_line(exc)
+    return f"{type(exc).__name__}: {one_line(exc)}"
+
+
+def describe_place(exc: BaseException) -> str:
+    """Return where in a user's own files an exception was raised, as ` (nets.py, line 12: x = f(y))`; empty where none
+    of them took part.
+
+    Files of installed packages, of Python and of this package are nobody's own.
+    """
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if _is_own_file(frame.filename)]
+    if not frames and exc.__cause__ is not None:
+        return describe_place(exc.__cause__)
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f" ({Path(last.filename).name}, line {last.lineno}: {last.line})"
+
+
+def _is_own_file(name: str) -> bool:
+    path = Path(name)
+    if not path.is_file() or path.is_relative_to(Path(__file__).parent):
+        return False
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return not installed and not path.is_relative_to(sysconfig.get_path("stdlib"))
 
 
 def quoted(value: object) -> str:

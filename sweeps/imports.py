@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sweeps.errors import InputError, one_line
+from sweeps.errors import InputError, describe_place, one_line
 
 
 def load_function(path: str) -> Callable[..., Any]:
@@ -22,15 +22,28 @@ def load_function(path: str) -> Callable[..., Any]:
     if here not in sys.path:  # as `python -m` has it; the console script does not
         sys.path.insert(0, here)
     try:
-        value = getattr(importlib.import_module(module_name), name)
-    except AttributeError as exc:
-        raise InputError(f"{path}: {module_name} has no {name}; write package.module:function") from exc
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
+            raise _explain_import(path, here, exc) from exc
+        raise InputError(
+            f"{path}: there is no module {exc.name!r} in {here} or among the installed packages; run this where its "
+            "file lies, or put it there"
+        ) from exc
     except Exception as exc:
-        raise InputError(f"{path}: cannot be imported from {here} ({type(exc).__name__}: {one_line(exc)})") from exc
+        raise _explain_import(path, here, exc) from exc
+    value = getattr(module, name, None)
+    if value is None:
+        raise InputError(f"{path}: {module_name} has no {name}; write package.module:function")
     if not callable(value):
         raise InputError(f"{path}: is no function; write package.module:function")
     function: Callable[..., Any] = value
     return function
+
+
+def _explain_import(path: str, here: str, exc: Exception) -> InputError:
+    reason = f"{type(exc).__name__}: {one_line(exc)}{describe_place(exc)}"
+    return InputError(f"{path}: cannot be imported from {here}: {reason}")
 
 
 @contextmanager

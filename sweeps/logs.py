@@ -10,12 +10,15 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+from sweeps.surfaces import make_printable
+
 LogFormat = Literal["text", "json"]
 # Options of a storage URL that hold a password.
-SECRET_OPTIONS = ("password", "passwd", "sslpassword", "ssl_key_password")
+MASK = "***"
+SECRET_OPTION = re.compile(r"\w*(?:password|passwd|secret|token)\w*", re.IGNORECASE)
 # In "scheme://user:password@host" and in "...?password=...&...": messages come from drivers and clients too.
 PASSWORD_IN_URL = re.compile(r"(?P<before>[a-zA-Z][\w+.-]*://[^\s:/@]*:)[^\s@]+(?P<after>@)")
-PASSWORD_IN_OPTION = re.compile(rf"(?P<before>[?&](?:{'|'.join(SECRET_OPTIONS)})=)[^&\s]+", re.IGNORECASE)
+PASSWORD_IN_OPTION = re.compile(rf"(?P<before>(?:^|[?&\s'\"(,]){SECRET_OPTION.pattern}=)[^&\s'\"),]+", re.IGNORECASE)
 
 _package = logging.getLogger("sweeps")
 
@@ -45,13 +48,13 @@ def print_error(text: str) -> None:
         _package.error(text)
         return
     for line in text.splitlines():
-        print(f"sweeps: {line}", file=sys.stderr)
+        print(f"sweeps: {make_printable(line)}", file=sys.stderr)
 
 
 def hide_passwords(text: str) -> str:
     """Return the text with *** in place of the passwords of URLs."""
-    text = PASSWORD_IN_URL.sub(r"\g<before>***\g<after>", text)
-    return PASSWORD_IN_OPTION.sub(r"\g<before>***", text)
+    text = PASSWORD_IN_URL.sub(rf"\g<before>{MASK}\g<after>", text)
+    return PASSWORD_IN_OPTION.sub(rf"\g<before>{MASK}", text)
 
 
 class StderrHandler(logging.Handler):
@@ -70,7 +73,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message with its time of day."""
-        return hide_passwords(super().format(record))
+        return make_printable(hide_passwords(super().format(record)))
 
 
 class JsonFormatter(logging.Formatter):

@@ -3,13 +3,14 @@
 import errno
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from sweeps import logs
 from sweeps.cli.lazy_group import CommandSource, LazyGroup
-from sweeps.errors import SweepsError
+from sweeps.errors import BUG, SweepsError
 from sweeps.version import __version__
 
 COMMANDS = {
@@ -21,7 +22,8 @@ COMMANDS = {
         "sweeps.cli.create:create", "Create the study of a file, after a rehearsal, without running it."
     ),
     "rehearse": CommandSource(
-        "sweeps.cli.rehearse:rehearse", "Check a file: train every choice in it for one step, without a store."
+        "sweeps.cli.rehearse:rehearse",
+        "Check a file, its data and its net: train every choice in it for one step, without a store.",
     ),
     "status": CommandSource(
         "sweeps.cli.status:status",
@@ -127,3 +129,18 @@ def main() -> None:
     except SweepsError as exc:
         logs.print_error(str(exc))
         sys.exit(exc.exit_code)
+    except Exception as exc:  # noqa: BLE001
+        if error := _explain_store_error(exc):
+            logs.print_error(str(error))
+            sys.exit(error.exit_code)
+        traceback.print_exc()
+        sys.exit(BUG)
+
+
+def _explain_store_error(exc: Exception) -> SweepsError | None:
+    """Return what a database says, as an error of ours; None where it was no database."""
+    if "sqlalchemy" not in sys.modules:
+        return None
+    from sweeps.store.retry import explain_error  # noqa: PLC0415  SQLAlchemy
+
+    return explain_error(exc)

@@ -13,7 +13,7 @@ from optuna.storages import RDBStorage
 from sweeps import store
 from sweeps.analysis import candidates, confirmation, ranking
 from sweeps.cli import suggestions
-from sweeps.cli.consoles import stderr_console, stdout_console
+from sweeps.cli.consoles import print_line, stderr_console, stdout_console
 from sweeps.cli.create import open_study_of_file
 from sweeps.cli.follow import follow_study
 from sweeps.cli.options import ArtifactsOption, StorageOption, StudyArgument
@@ -64,7 +64,7 @@ def confirm(
     progress_console = stderr_console()
     for confirming, space in studies:
         if create:
-            print(f"next: {suggestions.worker_command(storage_url, space.name)}")
+            print_line(f"next: {suggestions.worker_command(storage_url, space.name)}")
             continue
         count = min(workers or default_worker_count(visible_gpus()), space.budget.trials)
         local_workers = LocalWorkers(study=space.name, storage_url=storage_url, count=count, artifacts=artifacts)
@@ -131,7 +131,7 @@ def _open_confirming_study(opened_storage: RDBStorage, text: str, storage_url: s
                 f"{len(wanted_labels)} and {wanted_seeds}; ask for those, or delete it: "
                 f"{suggestions.delete_command(storage_url, space.name)}"
             )
-    print(f"study {space.name!r}: {_describe_runs(space)}; {cost}", file=sys.stderr)
+    print_line(f"study {space.name!r}: {_describe_runs(space)}; {cost}", file=sys.stderr)
     return existing, space
 
 

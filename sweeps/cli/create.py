@@ -1,9 +1,12 @@
 """`sweeps create`: the study of a search-space file, made after a rehearsal or found in the store."""
 
+import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import optuna
 import typer
@@ -11,6 +14,7 @@ from optuna.storages import RDBStorage
 
 from sweeps import store
 from sweeps.cli import suggestions
+from sweeps.cli.consoles import print_line
 from sweeps.cli.options import OverridesOption, SpaceArgument, StorageOption
 from sweeps.errors import NoStoreError, StoreError
 from sweeps.launch.local import worker_processes
@@ -19,17 +23,29 @@ from sweeps.space import file
 from sweeps.space.space import Space
 from sweeps.store import queue
 
+AcceptDataOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changed-data", help="Go on although the data have changed since the study's first trial; it is noted."
+    ),
+]
 
-def create(path: SpaceArgument, overrides: OverridesOption = None, storage: StorageOption = None) -> None:
+
+def create(
+    path: SpaceArgument,
+    overrides: OverridesOption = None,
+    storage: StorageOption = None,
+    accept_changed_data: AcceptDataOption = False,
+) -> None:
     """Create the study of a file, after a rehearsal, without running it."""
     storage_url = store.url(storage)
-    opened_study = open_study_of_file(path, overrides or [], storage_url)
+    opened_study = open_study_of_file(path, overrides or [], storage_url, accept_changed_data=accept_changed_data)
     name = opened_study.study.study_name
     state = "there already:"
     if opened_study.is_new:
         state = "created"
-    print(f"{state} study {name!r} in {store.masked(storage_url)}")
-    print(f"next: {suggestions.worker_command(storage_url, name)}")
+    print_line(f"{state} study {name!r} in {store.masked(storage_url)}")
+    print_line(f"next: {suggestions.worker_command(storage_url, name)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,9 @@ class OpenedStudy:
     is_new: bool
 
 
-def open_study_of_file(path: Path, overrides: Sequence[str], storage_url: str) -> OpenedStudy:
+def open_study_of_file(
+    path: Path, overrides: Sequence[str], storage_url: str, *, accept_changed_data: bool = False
+) -> OpenedStudy:
     """Return the study of a file: the one in the store if it has the same search space, else a new, rehearsed one.
 
     Raises:
@@ -57,9 +75,9 @@ def open_study_of_file(path: Path, overrides: Sequence[str], storage_url: str) -
     existing = _find_study(storage_url, space)
     if existing is None:
         store.require_creatable(storage_url)  # before the rehearsal: an unwritable store should show at once
-        rehearse_in_own_process(path, overrides)
+        warnings = rehearse_in_own_process(path, overrides)
         storage = store.connect(storage_url, create=True)
-        study = store.create_study(storage, space, text, overrides)
+        study = store.create_study(storage, space, text, overrides, warnings)
         study_notes.refresh_note(storage, study)
         return OpenedStudy(storage, study, is_new=True)
     if differences := store.differences(existing.study, space):
@@ -67,24 +85,35 @@ def open_study_of_file(path: Path, overrides: Sequence[str], storage_url: str) -
             f"{path}: study {space.name!r} exists with another search space; {'; '.join(differences)}. "
             f"Undo the change, or give the new one a name of its own with --set study.name=..."
         )
+    study_id = store.id_of(existing.storage, existing.study)
+    queue.enqueue_if_missing(existing.storage.engine, study_id, space.priority)
     if store.space_of(existing.study).tables != space.tables:
         store.record_space(existing.study, space, text, overrides)
-        study_id = store.id_of(existing.storage, existing.study)
         queue.prioritize(existing.storage.engine, study_id, space.priority)
         study_notes.refresh_note(existing.storage, existing.study)
+    if accept_changed_data:
+        existing.study.set_user_attr(store.ACCEPT_NEXT_DATA, True)
     return existing
 
 
-def rehearse_in_own_process(path: Path, overrides: Sequence[str]) -> None:
+def rehearse_in_own_process(path: Path, overrides: Sequence[str]) -> list[str]:
     """Rehearse a file in a process of its own, so that this one never holds TensorFlow or a GPU.
+
+    Returns:
+        What was found odd, a line each; it has been printed.
 
     Raises:
         typer.Exit: the rehearsal failed, and has said why.
     """
-    arguments = ["rehearse"] + suggestions.set_options(overrides) + ["--", str(path)]
-    completed = subprocess.run(worker_processes.make_sweeps_command(arguments), check=False)
-    if completed.returncode:
-        raise typer.Exit(completed.returncode)
+    with TemporaryDirectory() as folder:
+        warnings_to = Path(folder) / "warnings.json"
+        arguments = ["rehearse", "--warnings-to", str(warnings_to)] + suggestions.set_options(overrides)
+        arguments += ["--", str(path)]
+        completed = subprocess.run(worker_processes.make_sweeps_command(arguments), check=False)
+        if completed.returncode:
+            raise typer.Exit(completed.returncode)
+        warnings: list[str] = json.loads(warnings_to.read_text(encoding="utf-8"))
+    return warnings
 
 
 def _find_study(storage_url: str, space: Space) -> OpenedStudy | None:
@@ -93,6 +122,6 @@ def _find_study(storage_url: str, space: Space) -> OpenedStudy | None:
     except NoStoreError:
         return None
     study = store.find_study(storage, space.name)
-    if study is None:
+    if study is None or store.is_half_made(study):
         return None
     return OpenedStudy(storage, study, is_new=False)

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from PIL import Image
+from PIL import Image, ImageColor
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sweeps.cli.consoles import stdout_console
+from sweeps.cli.consoles import print_line, stdout_console
 from sweeps.data import prepare as preparation
 from sweeps.data.prepare import describe
+from sweeps.data.prepare.decode import DEPTHS
 from sweeps.errors import InputError
 from sweeps.wording import count_noun
 
@@ -28,7 +29,8 @@ LayoutOption = Annotated[
     Literal["places365", "places365-lists", "folders"],
     typer.Option(
         help="places365: train/CLASS/*.jpg and val/CLASS/*.jpg as in its easy format; places365-lists: data_256, "
-        "val_256 and file lists; folders: train/CLASS and val/CLASS, or CLASS alone with every tenth held out."
+        "val_256 and file lists; folders: CLASS folders in train and val "
+        "(or Training and Testing and so on), or alone with every tenth image held out."
     ),
 ]
 ClassesOption = Annotated[
@@ -55,6 +57,9 @@ def prepare(
     classes: ClassesOption = None,
     images_per_class: ImagesPerClassOption = None,
     processes: ProcessesOption = None,
+    background: Annotated[
+        str, typer.Option(metavar="COLOUR", help="Behind transparent pixels: a name such as black, or #rrggbb.")
+    ] = "white",
     skip_limit: Annotated[
         float, typer.Option(min=0, max=1, help="Largest share of files that may be damaged and left out.")
     ] = 0.01,
@@ -64,6 +69,10 @@ def prepare(
     Interrupted, even by a power cut, the same command goes on where it was. Damaged files are left out and listed in
     skipped.tsv within the store.
     """
+    try:
+        ImageColor.getrgb(background)
+    except ValueError as exc:
+        raise InputError(f"--background {background}: is no colour; write a name such as black, or #rrggbb") from exc
     options = preparation.Options(
         layout,
         size=size,
@@ -72,24 +81,33 @@ def prepare(
         images_per_class=images_per_class,
         processes=processes or os.cpu_count() or 1,
         skip_limit=skip_limit,
+        background=background,
     )
     progress = DecodingProgress(to)
     try:
         info = preparation.prepare(source, to, options, progress)
     except KeyboardInterrupt:
         progress.stop_bar()
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print_line("stopped; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     finally:
         progress.stop_bar()
+    if info.origin["depth"] < DEPTHS[-1]:
+        print_line(f"files of 16 bits are taken to hold {info.origin['depth']}: no pixel is higher", file=sys.stderr)
     for name in info.origin["empty_classes"]:
-        print(f"left out: class {name!r} has no images", file=sys.stderr)
+        print_line(f"left out: class {name!r} has no images", file=sys.stderr)
+    for suffix, count in info.origin["other_files"].items():
+        print_line(f"left out: {count_noun(count, 'file')} ending in {suffix or 'no suffix'}", file=sys.stderr)
+    for name in info.origin["without_holdout"]:
+        print_line(
+            f"warning: class {name!r} has no hold-out images: add some, or its hits are never counted", file=sys.stderr
+        )
     if info.origin["skipped"]:
         files = count_noun(info.origin["skipped"], "damaged file")
-        print(f"left out: {files}, see {to / 'skipped.tsv'}", file=sys.stderr)
+        print_line(f"left out: {files}, see {to / 'skipped.tsv'}", file=sys.stderr)
     counts = " and ".join(f"{split.images:,} {name}" for name, split in info.splits.items())
-    print(f"{to}: {counts} images of {len(info.classes)} classes")
-    print(f"next: sweeps data info {to} --picture {to}.png")
+    print_line(f"{to}: {counts} images of {len(info.classes)} classes")
+    print_line(f"next: sweeps data info {to} --picture {to}.png")
 
 
 class DecodingProgress:
@@ -129,7 +147,7 @@ class DecodingProgress:
             line = f"{done:,} of {total:,} files, {rate:,.0f}/s, {minutes:.0f} min left"
             if remark:
                 line += f", {remark}"
-            print(line, file=sys.stderr)
+            print_line(line, file=sys.stderr)
 
     def stop_bar(self) -> None:
         """Stop the bar, if there is one."""
@@ -157,7 +175,7 @@ def info(
         return
     _print_description(values, stdout_console())
     if verify:
-        print("checksums agree")
+        print_line("checksums agree")
 
 
 def _write_picture(path: Path, image: Image.Image) -> None:

@@ -11,6 +11,7 @@ import typer
 from optuna import Study
 
 from sweeps import store
+from sweeps.cli.consoles import print_line
 from sweeps.cli.options import StorageOption
 from sweeps.errors import InputError
 from sweeps.export import branch as branches
@@ -164,7 +165,7 @@ def _make_files(
             loaded_study, space, trials, store.masked(storage_url), form.value, module=module
         )
     for remark in remarks + more_remarks:
-        print(f"sweeps: {remark}", file=sys.stderr)
+        print_line(f"sweeps: {remark}", file=sys.stderr)
     return Exported(space, trials, files)
 
 
@@ -184,16 +185,16 @@ def _print_plan(plan: WritePlan, exported: Exported, format_path: Callable[[str]
         line = f"{state:11} {format_path(name)}"
         if name in exported.files:
             line += f"  {descriptions[exported.files[name].entry.trial]}"
-        print(line)
+        print_line(line)
 
 
 def _commit_to_branch(to: Path, branch: str, exported: Exported, *, force: bool) -> None:
     commit = branches.commit_files(to, branch, exported.files, _commit_message(exported), force=force)
     _print_plan(commit.plan, exported, lambda name: f"{commit.place}{name}")
     if commit.sha:
-        print(f"committed {commit.sha[:9]} to {branch}, on {commit.parent}")
+        print_line(f"committed {commit.sha[:9]} to {branch}, on {commit.parent}")
     else:
-        print(f"nothing to commit to {branch}: unchanged since {commit.parent}")
+        print_line(f"nothing to commit to {branch}: unchanged since {commit.parent}")
 
 
 def _commit_message(exported: Exported) -> list[str]:
@@ -218,6 +219,6 @@ def _check_export(path: Path, storage: str | None) -> None:
         checks = verify.check_export(path, verify.find_in(storage_url))
     results = {True: "ok", False: "DIFFERS", None: "-"}
     for check in checks:
-        print(f"{results[check.fine]:8} {check.name}: {check.result}")
+        print_line(f"{results[check.fine]:8} {check.name}: {check.result}")
     if any(check.fine is False for check in checks):
         raise typer.Exit(1)

@@ -123,7 +123,7 @@ class StudyProgress:
 
     def update(self, *, quiet: bool = False) -> int:
         """Read the store and print the trials that have finished since; return how many did."""
-        trials = self.study.get_trials(deepcopy=False)
+        trials = store.read_trials(self.study)
         self.summary = summaries.summarise_trials(self.space, trials)
         if self.share_at_start is None:
             self.share_at_start = self.summary.step_share

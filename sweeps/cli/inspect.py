@@ -8,7 +8,7 @@ import typer
 
 from sweeps import store
 from sweeps.analysis import autopsies
-from sweeps.cli.consoles import stdout_console
+from sweeps.cli.consoles import print_line, stdout_console
 from sweeps.cli.options import StorageOption, StudyArgument
 from sweeps.notes import trial as trial_notes
 
@@ -28,7 +28,7 @@ def vitals(
     loaded_study = store.load_study(opened_storage, study)
     readings, reason = store.finished_readings(opened_storage, loaded_study, trial)
     plots.draw_vitals(readings, f"{study}, trial {trial}: {reason}", to)
-    print(to)
+    print_line(to)
 
 
 def autopsy(
@@ -39,6 +39,9 @@ def autopsy(
         typer.Option("--to", metavar="FILE", help="A picture to write too: .png, .svg or .pdf.", show_default=False),
     ] = None,
     storage: StorageOption = None,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, as the trial's note has it.")
+    ] = False,
 ) -> None:
     """Say why a finished trial died and what the study's other trials support; rewrite its note in the dashboard."""
     opened_storage = store.connect(store.url(storage))
@@ -50,7 +53,10 @@ def autopsy(
         readings, _ = store.finished_readings(opened_storage, loaded_study, trial)
         plots.draw_autopsy(readings, result.chance, f"{study}, trial {trial}: {result.cause}", to)
     trial_notes.write_trial_note(opened_storage, loaded_study, trial, result)
-    print(result.to_markdown())
+    if as_markdown:
+        print_line(result.to_markdown())
+        return
+    stdout_console().print(autopsies.render_autopsy(result))
 
 
 def survey(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sweeps import store
+from sweeps.cli.consoles import print_line
 from sweeps.cli.launch_options import (
     CancelOption,
     ExitWhenIdleOption,
@@ -187,7 +188,7 @@ def kubernetes(
         print(kubectl_manifest(job, pods), end="")
     elif to is not None:
         write_kustomize_base(job, pods, to)
-        print(to)
+        print_line(to)
     else:
         _create_job(job, pods, manifest, storage_url=storage_url, context=context)
 
@@ -203,7 +204,7 @@ def _create_job(job: Job, pods: PodOptions, manifest: dict[str, Any], storage_ur
     _require_studies_if_reachable(job, storage_url)
     client.create_job(cluster, manifest, secret_url)
     sizes = f"{count_noun(job.tasks, 'pod')}, {count_noun(job.workers, 'worker')}"
-    print(f"job {job.name} in namespace {cluster.namespace}: {sizes}")
+    print_line(f"job {job.name} in namespace {cluster.namespace}: {sizes}")
     _print_remark(f"its pods: kubectl -n {cluster.namespace} get pods -l {client.JOB_LABEL}={job.name}")
 
 
@@ -211,7 +212,7 @@ def _cancel_job(job: Job, context: str | None, namespace: str | None) -> None:
     client = import_client()
     cluster = client.connect_cluster(context, namespace)
     count = client.cancel_job(cluster, job.name, _print_remark)
-    print(f"job {job.name} is gone, with {count_noun(count, 'pod')}")
+    print_line(f"job {job.name} is gone, with {count_noun(count, 'pod')}")
 
 
 def import_client() -> ModuleType:
@@ -265,4 +266,4 @@ def _require_studies_if_reachable(job: Job, storage_url: str) -> None:
 
 
 def _print_remark(text: str) -> None:
-    print(text, file=sys.stderr)
+    print_line(text, file=sys.stderr)

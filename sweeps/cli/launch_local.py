@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from sweeps import logs, store
+from sweeps.cli.consoles import print_line
 from sweeps.cli.launch_options import (
     CancelOption,
     ExitWhenIdleOption,
@@ -24,7 +25,7 @@ from sweeps.cli.launch_options import (
 )
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
 from sweeps.environment import JOB_VARIABLE
-from sweeps.errors import InputError
+from sweeps.errors import InputError, NoStoreError, StoreError
 from sweeps.launch.job import Job
 from sweeps.launch.local import background
 from sweeps.launch.local.devices import (
@@ -75,7 +76,7 @@ def local(
     job = make_job(studies, pool=pool, workers=count, workers_per_gpu=per_gpu, storage_url=storage_url)
     if cancel:
         ended = background.cancel_supervisors(job.name)
-        print(f"ended {count_noun(ended, 'supervisor')} of {job.name}")
+        print_line(f"ended {count_noun(ended, 'supervisor')} of {job.name}")
         return
     require_room(job.workers, per_gpu, gpus)
     environment = worker_environment(storage_url, artifacts, log_format)
@@ -83,8 +84,25 @@ def local(
         require_studies(job, connect_store(job, storage_url))
         _start_in_background(job.name, environment)
         return
+    _refuse_missing_studies(job, storage_url)
     devices = assign_devices(job.workers, gpus, gpu_memory)
     raise typer.Exit(_run_supervisor(job, devices, environment, exit_when_idle=exit_when_idle))
+
+
+def _refuse_missing_studies(job: Job, storage_url: str) -> None:
+    """Check that the studies exist, if the store can be asked: workers wait for one that is away.
+
+    Raises:
+        NoStoreError: there is no store.
+        StoreError: one of the studies does not exist.
+    """
+    try:
+        opened_storage = connect_store(job, storage_url)
+    except NoStoreError:
+        raise
+    except StoreError:
+        return
+    require_studies(job, opened_storage)
 
 
 def _run_supervisor(
@@ -128,4 +146,4 @@ def _start_in_background(name: str, environment: Mapping[str, str]) -> None:
         time.sleep(STARTED_POLL_S)
     if child.poll() is not None:
         raise InputError(f"it did not start: {log.read_text(errors='replace').strip() or log}")
-    print(f"process {child.pid}, log in {log}; the same arguments with --cancel in place of --detach end it")
+    print_line(f"process {child.pid}, log in {log}; the same arguments with --cancel in place of --detach end it")

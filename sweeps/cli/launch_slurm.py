@@ -8,6 +8,7 @@ import typer
 
 from sweeps import logs as log_output
 from sweeps import store
+from sweeps.cli.consoles import print_line
 from sweeps.cli.launch_options import (
     CancelOption,
     ExitWhenIdleOption,
@@ -132,7 +133,7 @@ def slurm(
     _warn_of_unshared(storage_url, artifacts)
     number = submit_job(job, options, worker_environment(storage_url, artifacts, log_format))
     sizes = f"{count_noun(job.tasks, 'task')} of {job.name}, {count_noun(job.workers, 'worker')}"
-    print(f"job {number}: {sizes}; logs in {options.logs}")
+    print_line(f"job {number}: {sizes}; logs in {options.logs}")
 
 
 def _export_lines(job: Job, storage_url: str, artifacts: str | None, log_format: log_output.LogFormat) -> list[str]:
@@ -160,4 +161,4 @@ def _cancel_job(name: str) -> None:
     count = cancel_tasks(name, logger.info)
     if not count:
         raise InputError(f"{name} is not in Slurm's queue")
-    print(f"ended {count_noun(count, 'task')} of {name}")
+    print_line(f"ended {count_noun(count, 'task')} of {name}")

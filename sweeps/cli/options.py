@@ -11,7 +11,11 @@ from sweeps.environment import LOG_FORMAT_VARIABLE
 SpaceArgument = Annotated[Path, typer.Argument(metavar="SPACE.toml", help="The search-space file.")]
 OverridesOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Set a value of the file, e.g. budget.trials=6; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help="Set a value of the file, e.g. budget.trials=6, or drop a key, e.g. space.epsilon=; repeatable.",
+    ),
 ]
 StorageOption = Annotated[
     str | None,

@@ -10,7 +10,7 @@ from rich.status import Status
 
 from sweeps import store
 from sweeps.analysis import confirmation
-from sweeps.cli.consoles import stderr_console, stdout_console
+from sweeps.cli.consoles import print_line, stderr_console, stdout_console
 from sweeps.cli.options import StorageOption, StudyArgument
 from sweeps.errors import InputError
 from sweeps.report import findings, tables
@@ -113,7 +113,7 @@ def _write_report(study: str, storage: str | None, page: Path | None, table_path
 
 def _print_paths(paths: Iterable[Path], stream: TextIO) -> None:
     for path in paths:
-        print(path, file=stream)
+        print_line(path, file=stream)
 
 
 def _write_tables(source: Material, table_paths: dict[str, Path], progress: Status) -> None:

@@ -9,7 +9,7 @@ from sweeps.analysis import summary as summaries
 from sweeps.artifacts.locations import artifact_location
 from sweeps.cli import suggestions
 from sweeps.cli.consoles import stderr_console, stdout_console
-from sweeps.cli.create import open_study_of_file
+from sweeps.cli.create import AcceptDataOption, open_study_of_file
 from sweeps.cli.follow import follow_study
 from sweeps.cli.options import ArtifactsOption, OverridesOption, SpaceArgument, StorageOption
 from sweeps.launch.local.devices import default_worker_count, visible_gpus
@@ -31,6 +31,7 @@ def run(
     storage: StorageOption = None,
     workers: WorkersOption = None,
     artifacts: ArtifactsOption = None,
+    accept_changed_data: AcceptDataOption = False,
 ) -> None:
     """Run a sweep on this machine: create the study or continue it, start workers, show progress, sum up.
 
@@ -39,10 +40,10 @@ def run(
     storage_url = store.url(storage)
     if artifacts:
         artifact_location(artifacts)  # a location that cannot be used should show before the rehearsal
-    opened_study = open_study_of_file(path, overrides or [], storage_url)
+    opened_study = open_study_of_file(path, overrides or [], storage_url, accept_changed_data=accept_changed_data)
     space = store.space_of(opened_study.study)
     Reaper(opened_study.storage.engine).reap()
-    summary = summaries.summarise_trials(space, opened_study.study.get_trials(deepcopy=False))
+    summary = summaries.summarise_trials(space, store.read_trials(opened_study.study))
     remaining = space.budget.trials - summary.done
     progress_console = stderr_console()
     beginning = "going on with"

@@ -10,7 +10,6 @@ import typer
 from optuna.storages import RDBStorage
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +18,7 @@ from sweeps.analysis import summary as summaries
 from sweeps.analysis.summary import Summary
 from sweeps.cli.consoles import stdout_console
 from sweeps.cli.options import StorageOption
-from sweeps.errors import InputError, OutageError, SweepsError
+from sweeps.errors import InputError, OutageError, SweepsError, one_line
 from sweeps.launch import slurm
 from sweeps.space.space import Space
 from sweeps.store import engines, queue, retry, workers
@@ -82,12 +81,14 @@ class Status:
     Attributes:
         studies: those that were asked for.
         workers: of all studies.
+        unreadable: (study, why) of those that this version cannot read.
         tasks: of this store in Slurm's queue.
         slurm_error: why Slurm's queue is not known; empty if it is.
     """
 
     studies: tuple[StudyStatus, ...]
     workers: tuple[WorkerSeen, ...]
+    unreadable: tuple[tuple[str, str], ...] = ()
     tasks: tuple[slurm.Task, ...] = ()
     slurm_error: str = ""
 
@@ -104,6 +105,7 @@ class Status:
         return {
             "studies": studies,
             "workers": [asdict(worker) for worker in self.workers],
+            "unreadable": [{"study": name, "reason": reason} for name, reason in self.unreadable],
             "slurm": [asdict(task) for task in self.tasks],
         }
 
@@ -119,40 +121,46 @@ def read_status(storage: RDBStorage, study: str | None) -> Status:
     """Read how a study, or every study of sweeps in the store, stands.
 
     Raises:
-        StoreError: there is no such study, or it was not made by sweeps.
+        StoreError: there is no such study, it was not made by sweeps, or this version cannot read it.
     """
     if study is not None:
         store.space_of(store.load_study(storage, study))
     studies = []
+    unreadable = []
     for queued in queue.queued_studies(storage.engine):
         if study in (None, queued.name):
-            loaded_study = store.load_study(storage, queued.name)
-            space = store.space_of(loaded_study)
-            summary = summaries.summarise_trials(space, loaded_study.get_trials(deepcopy=False))
-            studies.append(StudyStatus(queued, space, summary))
+            try:
+                studies.append(_read_study(storage, queued))
+            except InputError as exc:  # of a newer version, or edited: no reason to show nothing of the others
+                unreadable.append((queued.name, one_line(exc)))
     seen_workers = tuple(workers.workers_seen(storage.engine))
-    return _add_slurm_states(tuple(studies), seen_workers, store.absolute(storage.url))
+    current = Status(tuple(studies), seen_workers, tuple(unreadable))
+    return _add_slurm_states(current, store.absolute(storage.url))
 
 
-def _add_slurm_states(
-    studies: tuple[StudyStatus, ...], seen_workers: tuple[WorkerSeen, ...], storage_url: str
-) -> Status:
+def _read_study(storage: RDBStorage, queued: QueuedStudy) -> StudyStatus:
+    study = store.load_study(storage, queued.name)
+    space = store.space_of(study)
+    return StudyStatus(queued, space, summaries.summarise_trials(space, store.read_trials(study)))
+
+
+def _add_slurm_states(current: Status, storage_url: str) -> Status:
     """Add the state of Slurm's task to each worker that such a task started."""
     try:
         tasks = slurm.list_tasks_of_store(storage_url)
     except SweepsError as exc:
-        if any(worker.job.startswith(STARTED_BY_SLURM) for worker in seen_workers):
-            return Status(studies, seen_workers, slurm_error=str(exc))
-        return Status(studies, seen_workers)
+        if any(worker.job.startswith(STARTED_BY_SLURM) for worker in current.workers):
+            return replace(current, slurm_error=str(exc))
+        return current
     if tasks is None:
-        return Status(studies, seen_workers)
+        return current
     states = {f"{STARTED_BY_SLURM}{task.number}": task.state.lower() for task in tasks}
     with_states = []
-    for worker in seen_workers:
+    for worker in current.workers:
         if worker.job.startswith(STARTED_BY_SLURM):
             worker = replace(worker, job=f"{worker.job} {states.get(worker.job, 'gone')}")
         with_states.append(worker)
-    return Status(studies, tuple(with_states), tuple(tasks))
+    return replace(current, workers=tuple(with_states), tasks=tuple(tasks))
 
 
 def watch_status(
@@ -192,7 +200,8 @@ def _render_studies(current: Status) -> list[RenderableType]:
         if study.queued.state != StudyState.ACTIVE:
             lines.append(Text(f"{study.queued.name} is {study.queued.state}", "yellow"))
         lines.append(summaries.render_summary(study.space, study.summary))
-    if not current.studies:
+    lines += [Text(f"cannot be read: {reason}", "red") for _, reason in current.unreadable]
+    if not current.studies and not current.unreadable:
         lines.append(Text("no study of sweeps in this store"))
     lines += [Text(line) for line in slurm.summarise_tasks(current.tasks)]
     if current.slurm_error:
@@ -220,8 +229,8 @@ def render_workers_table(seen_workers: Sequence[WorkerSeen], most_rows: int = MO
     for worker in ordered[:most_rows]:
         cells = _worker_cells(worker)
         if with_jobs:
-            cells.append(escape(worker.job))
-        table.add_row(*cells, style=COLOURS[worker.condition])
+            cells.append(worker.job)
+        table.add_row(*map(Text, cells), style=COLOURS[worker.condition])
     if len(ordered) > most_rows:
         table.caption = f"and {len(ordered) - most_rows} more; --json has all"
     table.title_justify = "left"

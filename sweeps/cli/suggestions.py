@@ -1,7 +1,6 @@
 """Suggestions: the commands that a user may type next, ready to be copied."""
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from sweeps import store
 from sweeps.environment import STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
 from sweeps.space.space import Space
+from sweeps.surfaces import quote_word
 
 
 def next_commands(
@@ -27,35 +27,52 @@ def next_commands(
         path, overrides: the file that was run, and the values that were set.
         learned: some trial learned, so that there is a best one to confirm and to export.
     """
-    sweeps_command = _typed_command("sweeps")
-    storage_option = _storage_option(storage_url)
-    study = f"{shlex.quote(space.name)}{storage_option}"
-    artifacts_option = ""
-    if artifacts:
-        artifacts_option = f" --artifacts {shlex.quote(artifacts)}"
+    options = _storage_options(storage_url)
+    artifacts_options = ["--artifacts", artifacts] if artifacts else []
     new_overrides = [override for override in overrides if override.partition("=")[0].strip() != "budget.trials"]
     new_overrides.append(f"budget.trials={2 * space.budget.trials}")
-    settings = shlex.join(set_options(new_overrides))
+    settings = set_options(new_overrides)
+
+    def of_study(command: str, more: Sequence[str] = ()) -> str:
+        return make_command(command, [*options, *more], space.name)
+
     lines = [
         f"next{_storage_condition(storage_url)}:",
-        f"  {sweeps_command} report {study}   # a page: what decides, and how runs died",
+        f"  {of_study('report')}   # a page: what decides, and how runs died",
     ]
     if learned:
+        exported = of_study("export", ["--to", "exported"])
         lines += [
-            f"  {sweeps_command} confirm {study}{artifacts_option}   # is the best better than its noise?",
-            f"  {sweeps_command} export {study} --to exported   # the best at full size, for your training repository",
+            f"  {of_study('confirm', artifacts_options)}   # is the best better than its noise?",
+            f"  {exported}   # the best at full size, for your training repository",
         ]
-    run_options = f"{storage_option} {settings}{artifacts_option}"
+    go_on = make_command("run", [*options, *settings, *artifacts_options], str(path))
     lines += [
-        f"  {sweeps_command} run {shlex.quote(str(path))}{run_options}   # go on with twice the trials",
-        f"  {sweeps_command} dashboard{storage_option}{artifacts_option}",
+        f"  {go_on}   # go on with twice the trials",
+        f"  {make_command('dashboard', [*options, *artifacts_options])}",
     ]
     return "\n".join(lines)
 
 
+def make_command(command: str, options: Sequence[str] = (), argument: str = "") -> str:
+    """Return a command of sweeps as a shell takes it, whatever characters its words hold.
+
+    Args:
+        argument: a study or a file; one that begins with a dash comes behind `--`, where it is no option.
+    """
+    words = [command]
+    if argument.startswith("-"):
+        words += [*options, "--", argument]
+    elif argument:
+        words += [argument, *options]
+    else:
+        words += options
+    return f"{_typed_command('sweeps')} {' '.join(map(quote_word, words))}"
+
+
 def worker_command(storage_url: str, study: str) -> str:
     """Return the command that starts a worker of a study, on this machine or another."""
-    return f"{_typed_command('sweeps')} worker {shlex.quote(study)}{_storage_option(storage_url)}"
+    return make_command("worker", _storage_options(storage_url), study)
 
 
 def delete_command(storage_url: str, study: str) -> str:
@@ -63,12 +80,12 @@ def delete_command(storage_url: str, study: str) -> str:
 
     It is Optuna's command, which knows nothing of our environment variables: the shell expands them.
     """
-    url = shlex.quote(storage_url)
-    if _has_password(storage_url):
+    url = quote_word(storage_url)
+    if store.has_secret(storage_url):
         url = f'"${STORAGE_VARIABLE}"'
         if _url_is_in_file():
             url = f'"$(cat "${STORAGE_FILE_VARIABLE}")"'
-    return f"{_typed_command('optuna')} delete-study --study-name {shlex.quote(study)} --storage {url}"
+    return f"{_typed_command('optuna')} delete-study --study-name={quote_word(study)} --storage {url}"
 
 
 def set_options(overrides: Sequence[str]) -> list[str]:
@@ -79,16 +96,16 @@ def set_options(overrides: Sequence[str]) -> list[str]:
     return options
 
 
-def _storage_option(storage_url: str) -> str:
-    """Return the option for a store; empty for the default one, and for a URL with a password."""
-    if storage_url == store.DEFAULT_URL or _has_password(storage_url):
-        return ""
-    return f" --storage {shlex.quote(storage_url)}"
+def _storage_options(storage_url: str) -> list[str]:
+    """Return the option for a store; none for the default one, and for a URL with a password."""
+    if storage_url == store.DEFAULT_URL or store.has_secret(storage_url):
+        return []
+    return ["--storage", storage_url]
 
 
 def _storage_condition(storage_url: str) -> str:
     """Return what must hold a URL with a password when the commands are typed; empty for other URLs."""
-    if not _has_password(storage_url):
+    if not store.has_secret(storage_url):
         return ""
     if _url_is_in_file():
         return f", with the file of the store's URL in {STORAGE_FILE_VARIABLE}"
@@ -100,10 +117,6 @@ def _url_is_in_file() -> bool:
     return bool(os.environ.get(STORAGE_FILE_VARIABLE)) and not os.environ.get(STORAGE_VARIABLE)
 
 
-def _has_password(storage_url: str) -> bool:
-    return store.masked(storage_url) != storage_url
-
-
 def _typed_command(name: str) -> str:
     """Return how a command of this installation is typed here: by name if the shell finds it, else by its path."""
     program = Path(sys.executable).with_name(name)
@@ -112,4 +125,4 @@ def _typed_command(name: str) -> str:
         return name
     if program.is_relative_to(Path.cwd()):
         program = Path(os.path.relpath(program))
-    return shlex.quote(str(program))
+    return quote_word(str(program))

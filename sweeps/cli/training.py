@@ -2,6 +2,7 @@
 
 from sweeps.imports import quickly
 from sweeps.worker.protocol import Load, Train
+from sweeps.worker.rehearsal import CheckNet
 
 
 def import_training() -> tuple[Train, Load]:
@@ -10,6 +11,13 @@ def import_training() -> tuple[Train, Load]:
         from sweeps.nn.datasets import load_dataset  # noqa: PLC0415  TensorFlow
         from sweeps.nn.train import train  # noqa: PLC0415  TensorFlow
     return train, load_dataset
+
+
+def import_net_checks() -> CheckNet:
+    """Import Keras; return the function that checks a user's net."""
+    with quickly():
+        from sweeps.nn.net_checks import check_net  # noqa: PLC0415  TensorFlow
+    return check_net
 
 
 def prepare_device() -> str:

@@ -10,6 +10,7 @@ from optuna.storages import RDBStorage
 
 from sweeps import logs, store
 from sweeps.artifacts.locations import require_writable_location
+from sweeps.cli.consoles import print_line
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, StudyArgument
 from sweeps.cli.training import import_training, prepare_device
 from sweeps.environment import JOB_VARIABLE
@@ -121,4 +122,4 @@ def _set_state(study: str, storage: str | None, state: StudyState) -> None:
     opened_storage = store.connect(store.url(storage))
     study_id = store.id_of(opened_storage, store.load_study(opened_storage, study))
     previous_state = queue.set_state(opened_storage.engine, study_id, state)
-    print(f"study {study!r}: {previous_state} before, {state} now")
+    print_line(f"study {study!r}: {previous_state} before, {state} now")

@@ -22,6 +22,7 @@ from sweeps.worker.shutdown import LAUNCHER_S
 
 POLL_S = 1.0
 ANSWER_S = 60.0
+MOST_RESTARTS = 20  # of a task whose supervisor is killed
 LOGS = "sweeps-logs"
 RUNTIMES = ("apptainer", "pyxis")
 
@@ -167,6 +168,9 @@ done
 if [ "$code" -eq {INTERRUPTED} ]; then
   code=0
   if [ -n "$warned" ]; then scontrol requeue "$SLURM_JOB_ID"; fi
+# Killed by SIGKILL, as for want of memory: nobody asked for that.
+elif [ "$code" -eq 137 ] && [ -z "$passed_on" ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MOST_RESTARTS} ]; then
+  scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"
 """

@@ -1,13 +1,14 @@
 """Engines: a database's URL and options by its kind, and one line for each way it can refuse."""
 
 import logging
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import optuna
 import sqlalchemy
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from sweeps.errors import NoStoreError, OutageError, StoreError, one_line
-from sweeps.logs import SECRET_OPTIONS
+from sweeps.logs import MASK, SECRET_OPTION, hide_passwords
 from sweeps.store.retry import DATABASE_ERRORS, error_message
 
 BUSY_TIMEOUT_S = 60  # SQLite: how long a writer waits for another before it gives up
@@ -38,31 +39,49 @@ def parse_url(storage_url: str) -> URL:
         StoreError: it is none.
     """
     try:
-        return make_url(storage_url)
+        url = make_url(storage_url)
     except (ArgumentError, ValueError):  # whose texts quote the URL
+        url = None
+    if url is None or _is_torn(url):
         raise StoreError(
             "the storage is not a URL; write sqlite:///sweeps.db or postgresql+psycopg://user:password@host/database, "
             "a password with @ : / in it percent-encoded"
-        ) from None
+        )
+    return url
+
+
+def _is_torn(url: URL) -> bool:
+    """Return whether a password with an @ or a slash in it was taken for the end of the address: the rest of it would
+    stand among the names of host and database.
+    """
+    return not is_sqlite(url) and any("@" in name for name in (url.host or "", url.database or ""))
 
 
 def masked(storage_url: str) -> str:
     """Return the URL as people may see it, without its password."""
     try:
-        url = make_url(storage_url)
-    except (ArgumentError, ValueError):
+        url = parse_url(storage_url)
+    except StoreError:
         return "the storage URL"
-    shown = url.render_as_string(hide_password=True)
-    for secret in _secrets_of(url):
-        shown = shown.replace(secret, "***").replace(quote_plus(secret), "***")
-    return shown
+    if not _secrets_of(url):
+        return storage_url
+    hidden = {option: MASK if SECRET_OPTION.fullmatch(option) else value for option, value in url.query.items()}
+    return url.set(query=hidden).render_as_string(hide_password=True).replace(quote_plus(MASK), MASK)
+
+
+def has_secret(storage_url: str) -> bool:
+    """Return whether a URL carries a password."""
+    try:
+        return bool(_secrets_of(make_url(storage_url)))
+    except (ArgumentError, ValueError):
+        return True
 
 
 def _secrets_of(url: URL) -> list[str]:
     """Return passwords that the URL carries, as its password or as an option of the driver."""
     secrets: list[str] = []
     for option, value in url.query.items():
-        if option.lower() not in SECRET_OPTIONS:
+        if not SECRET_OPTION.fullmatch(option):
             continue
         if isinstance(value, str):
             secrets.append(value)
@@ -71,6 +90,21 @@ def _secrets_of(url: URL) -> list[str]:
     if url.password:
         secrets.append(str(url.password))
     return secrets
+
+
+def hide_secrets(text: str, url: URL) -> str:
+    """Return what a driver says without the URL's passwords.
+
+    A password that is also the name of the user, the host or the database stays where it stands as a word: it says
+    what these say. One within a longer word is no password.
+    """
+    names = {url.username, url.host, url.database, *re.split(r"\W", url.drivername)}
+    text = hide_passwords(text)
+    for secret in _secrets_of(url):
+        if secret not in names:
+            for written in (secret, quote_plus(secret), quote(secret, safe="")):
+                text = re.sub(rf"(?<!\w){re.escape(written)}(?!\w)", MASK, text)
+    return text
 
 
 def absolute(storage_url: str) -> str:
@@ -213,8 +247,7 @@ def errors_in_one_line(storage_url: str, *, waited: bool = False) -> Iterator[No
 def _explain_error(exc: BaseException, storage_url: str) -> str:
     cause = getattr(exc, "orig", None) or exc.__cause__ or exc
     text = one_line(cause)
-    for secret in _secrets_of(make_url(storage_url)):
-        text = text.replace(secret, "***")
+    text = hide_secrets(text, make_url(storage_url))
     if isinstance(exc, (ImportError, NoSuchModuleError)):
         return f"its driver is not installed ({text}); pip install it, or use sqlite:///sweeps.db"
     if "no longer compatible" in str(exc):

@@ -1,7 +1,6 @@
 """Finished trials as the store keeps them: Optuna's trials, and the attributes that workers noted."""
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -10,9 +9,8 @@ from pydantic import ValidationError
 from sweeps.config import Config
 from sweeps.errors import StoreError, validation_reason
 from sweeps.store import attributes as names
+from sweeps.store.readable import parse_config
 from sweeps.trials import FinishedTrial
-
-_parse_config = lru_cache(maxsize=16_384)(Config.model_validate_json)  # a study is read again and again
 
 
 def read_config(attributes: Mapping[str, Any]) -> Config | None:
@@ -25,7 +23,7 @@ def read_config(attributes: Mapping[str, Any]) -> Config | None:
     if text is None:
         return None
     try:
-        return _parse_config(str(text))
+        return parse_config(str(text))
     except ValidationError as exc:
         reason = validation_reason(exc.errors()[0])
         raise StoreError(f"a trial's config cannot be read: {reason}; did a newer version of sweeps write it?") from exc
@@ -37,12 +35,42 @@ def finished_trials(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
     Raises:
         StoreError: the config of one cannot be read.
     """
-    return [make_finished(trial) for trial in trials if trial.state.is_finished() and not is_interrupted(trial)]
+    return [
+        make_finished(trial)
+        for trial in trials
+        if trial.state.is_finished() and not is_interrupted(trial) and not is_added(trial)
+    ]
+
+
+def count_train_images(asked: int, trials: Iterable[FrozenTrial]) -> int:
+    """Return how many images or rows there were to train on, as the last trial that noted it has it.
+
+    Args:
+        asked: what the file asks for, returned while no trial has noted it.
+    """
+    counts = [trial.user_attrs[names.TRAIN_IMAGES] for trial in trials if names.TRAIN_IMAGES in trial.user_attrs]
+    if counts:
+        return int(counts[-1])
+    return asked
 
 
 def is_interrupted(trial: FrozenTrial) -> bool:
     """Return whether a trial was given up when its study was stopped, so that it does not count in the budget."""
     return trial.state == TrialState.FAIL and trial.user_attrs.get(names.FATE) != names.FAILED
+
+
+def is_added(trial: FrozenTrial) -> bool:
+    """Return whether a finished trial was added by Optuna's own means (`study.add_trial`), and not run by a worker.
+
+    Samplers learn from it; as a result of the study it does not count.
+    """
+    return trial.state.is_finished() and not {names.FATE, names.CONFIG, names.SLOT} & trial.user_attrs.keys()
+
+
+def is_enqueued(trial: FrozenTrial) -> bool:
+    """Return whether a trial was enqueued by Optuna's own means (`study.enqueue_trial`) and has not been begun."""
+    enqueued = names.ENQUEUED_VALUES in trial.system_attrs and names.SLOT not in trial.user_attrs
+    return trial.state == TrialState.WAITING and enqueued
 
 
 def make_finished(trial: FrozenTrial) -> FinishedTrial:
@@ -68,6 +96,7 @@ def make_finished(trial: FrozenTrial) -> FinishedTrial:
         f1=attributes.get(names.F1),
         loss=attributes.get(names.LOSS),
         gain=attributes.get(names.GAIN),
+        chance_loss=attributes.get(names.CHANCE_LOSS),
         best_value=attributes.get(names.BEST_VALUE),
         best_step=attributes.get(names.BEST_STEP),
         best_epoch=attributes.get(names.BEST_EPOCH),
@@ -77,4 +106,5 @@ def make_finished(trial: FrozenTrial) -> FinishedTrial:
         slot=None if slot is None else int(slot),
         cause=str(attributes.get(names.CAUSE) or ""),
         traceback=str(attributes.get(names.TRACEBACK) or ""),
+        data_digest=str(attributes.get(names.DATA_DIGEST) or ""),
     )

@@ -235,15 +235,39 @@ def give_up_waiting(db: Connection, study_id: int) -> None:
 
 
 def _create_trial(db: Connection, worker: int, study_id: int, slot: int) -> Claim:
-    """Return a new trial for a slot."""
-    number = db.scalar(select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)) or 0
-    values = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": _utc_now()}
-    key = db.execute(insert(TRIALS).values(**values)).inserted_primary_key
-    assert key is not None
-    trial = {"trial_id": key[0], "number": number, "worker_id": worker}
+    """Return a trial for a slot: the first that somebody enqueued by Optuna's own means, else a new one."""
+    started = {"state": TrialState.RUNNING, "datetime_start": _utc_now()}
+    enqueued = _find_enqueued(db, study_id)
+    if enqueued is not None:
+        trial_id, number = enqueued
+        db.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(**started))
+    else:
+        number = db.scalar(select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id)) or 0
+        made = db.execute(insert(TRIALS).values(study_id=study_id, number=number, **started))
+        key = made.inserted_primary_key
+        assert key is not None
+        trial_id = key[0]
+    trial = {"trial_id": trial_id, "number": number, "worker_id": worker}
     counts = {"done": False, "step": -1, "deaths": 0, "deaths_here": 0, "died_at": -1}
     put_rows(db, table_of(SlotRow), [{"study_id": study_id, "slot": slot, **trial, **counts}], ("study_id", "slot"))
-    return Claim(study_id, slot, key[0], number, fresh=True, step=-1)
+    return Claim(study_id, slot, trial_id, number, fresh=True, step=-1)
+
+
+def _find_enqueued(db: Connection, study_id: int) -> tuple[int, int] | None:
+    """Return id and number of the first trial that waits and has no slot.
+
+    `optuna.Study.enqueue_trial` makes such trials.
+    """
+    slots = select(SlotRow.trial_id).where(SlotRow.study_id == study_id, SlotRow.trial_id.is_not(None))
+    waiting = select(TRIALS.c.trial_id, TRIALS.c.number).where(
+        TRIALS.c.study_id == study_id,
+        TRIALS.c.state == TrialState.WAITING,
+        TRIALS.c.trial_id.not_in(slots),
+    )
+    row = db.execute(waiting.order_by(TRIALS.c.number).limit(1)).one_or_none()
+    if row is None:
+        return None
+    return row.trial_id, row.number
 
 
 def _held_slots(db: Connection, worker: int) -> list[Row[Any]]:

@@ -35,6 +35,7 @@ def changed_attributes(attributes: Mapping[str, Any], trial_id: int | None, ours
     version, pieces = _version_and_pieces(attributes, trial_id)
     before = "".join(pieces)
     theirs = LINE.split(before, maxsplit=1)[-1].strip()
+    ours = LINE.sub(lambda line: line[0].strip("*"), ours)  # a text of somebody's may hold the line: it divides nothing
     body = f"{ours}\n\n{END}\n" + (f"\n{theirs}\n" if theirs else "")
     if body == before:
         return {}

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, case, delete, func, select, update
+from sqlalchemy import Connection, Engine, case, delete, func, select, update
 
 from sweeps.errors import StoreError
 from sweeps.optuna_private import models
+from sweeps.store.attributes import SPACE_TEXT
 from sweeps.store.batches import put_rows, table_of, writing_transaction
 from sweeps.store.leases import give_up_waiting, lock_study
 from sweeps.store.tables import ReadingRow, SlotRow, StudyRow, StudyState
@@ -26,12 +27,31 @@ class QueuedStudy:
 
 
 def enqueue(engine: Engine, study_id: int, priority: int) -> None:
-    """Put a new study on offer."""
+    """Put a new study on offer; one that carries its search space is there already, and may have claimed trials."""
     with writing_transaction(engine) as db:
+        if _carries_space(db, study_id):
+            return
         for ours in (SlotRow, ReadingRow):  # of a deleted study: SQLite gives its number to the next
             db.execute(delete(ours).where(ours.study_id == study_id))
-        row = {"study_id": study_id, "state": StudyState.ACTIVE, "priority": priority}
-        put_rows(db, table_of(StudyRow), [row], ("study_id",))
+        _offer(db, study_id, priority)
+
+
+def enqueue_if_missing(engine: Engine, study_id: int, priority: int) -> None:
+    """Put a study on offer that an earlier version left without, where it was ended while it made the study."""
+    with writing_transaction(engine) as db:
+        if db.scalar(select(StudyRow.state).where(StudyRow.study_id == study_id)) is None:
+            _offer(db, study_id, priority)
+
+
+def _offer(db: Connection, study_id: int, priority: int) -> None:
+    row = {"study_id": study_id, "state": StudyState.ACTIVE, "priority": priority}
+    put_rows(db, table_of(StudyRow), [row], ("study_id",))
+
+
+def _carries_space(db: Connection, study_id: int) -> bool:
+    attributes = table_of(models.StudyUserAttributeModel)
+    query = select(attributes.c.key).where(attributes.c.study_id == study_id, attributes.c.key == SPACE_TEXT)
+    return db.scalar(query) is not None
 
 
 def prioritize(engine: Engine, study_id: int, priority: int) -> None:

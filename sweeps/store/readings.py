@@ -11,6 +11,7 @@ from sweeps.errors import StoreError
 from sweeps.readings import Reading
 from sweeps.store.attributes import REASON
 from sweeps.store.batches import unpack_reading
+from sweeps.store.readable import read_trials
 from sweeps.store.studies import id_of
 from sweeps.store.tables import ReadingRow
 
@@ -42,7 +43,7 @@ def finished_readings(storage: RDBStorage, study: Study, number: int) -> tuple[l
     Raises:
         StoreError: no such trial, or it left no readings.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials = read_trials(study)
     rows = readings(storage.engine, id_of(storage, study), number)
     if number >= len(trials) or not rows:
         raise StoreError(f"study {study.study_name!r} has no readings of a trial {number}; see sweeps status")

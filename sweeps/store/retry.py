@@ -11,7 +11,7 @@ import optuna
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from sweeps.errors import OutageError, one_line
+from sweeps.errors import OutageError, StoreError, SweepsError, one_line
 
 Result = TypeVar("Result")
 
@@ -54,6 +54,18 @@ def is_temporary(exc: BaseException) -> bool:
         return number in TEMPORARY_NUMBERS
     refused = any(word in text for word in PERMANENT_WORDS)
     return error.connection_invalidated or (isinstance(error, sqlalchemy.exc.OperationalError) and not refused)
+
+
+def explain_error(exc: BaseException) -> SweepsError | None:
+    """Return a database's error as one of ours, in one line without passwords; None where it is no database's."""
+    if not isinstance(exc, (*DATABASE_ERRORS, sqlite3.Error)):
+        return None
+    text = error_message(exc)
+    if "disk is full" in text:
+        return OutageError(f"no space is left where the store is ({text}); make some, and give the command again")
+    if is_temporary(exc):
+        return OutageError(f"the store does not answer ({text}); give the command again when it does")
+    return StoreError(f"the store refuses: {text}")
 
 
 def _database_error(exc: BaseException | None) -> DBAPIError | None:

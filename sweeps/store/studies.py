@@ -2,8 +2,11 @@
 
 import json
 import os
+import random
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from sweeps.environment import ARTIFACTS_VARIABLE, STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
 from sweeps.errors import InputError, NoStoreError, StoreError, did_you_mean
@@ -20,10 +24,12 @@ from sweeps.optuna_private import check_schema, models
 from sweeps.space import file as space_file
 from sweeps.space.space import Space
 from sweeps.store import engines, migrations, queue, retry
-from sweeps.store.attributes import CONFIRMS, QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT
+from sweeps.store.attributes import CONFIRMS, DEFAULTS, QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT, WARNINGS
 from sweeps.store.batches import table_of
 
 DEFAULT_URL = "sqlite:///sweeps.db"
+MOST_RACES = 8  # with others who make the same tables
+DEFAULTS_VERSION = 2  # since 2 the averages of batch normalisation in a user's net are estimated anew
 
 
 def url(given: str | None) -> str:
@@ -83,11 +89,23 @@ def connect(
         if engines.is_sqlite(url):
             engines.prepare_sqlite(url, create)
         return retry.retry_while_unavailable(
-            lambda: _open_storage(storage_url, create),
+            lambda: _open_or_make(storage_url) if create else _open_storage(storage_url, create=False),
             wait_s,
             giving_up,
             lambda text: say(f"{engines.masked(storage_url)}: waiting up to {wait_s:.0f} s for an answer ({text})"),
         )
+
+
+def _open_or_make(storage_url: str) -> RDBStorage:
+    """Open the store, and make the tables that are missing; who makes them at the same time is no reason to fail."""
+    for _ in range(MOST_RACES):
+        try:
+            return _open_storage(storage_url, create=True)
+        except DBAPIError as exc:
+            if not isinstance(exc, IntegrityError) and "already exists" not in str(exc.orig):
+                raise
+            time.sleep(random.uniform(0.1, 0.5))
+    return _open_storage(storage_url, create=True)
 
 
 def _open_storage(storage_url: str, create: bool) -> RDBStorage:
@@ -121,15 +139,32 @@ def artifacts(storage_url: str, given: str | None = None) -> str | None:
     return given or os.environ.get(ARTIFACTS_VARIABLE) or beside
 
 
-def create_study(storage: RDBStorage, space: Space, text: str, overrides: Sequence[str]) -> optuna.Study:
-    """Make the study of a space; the study carries the file's text, so that workers need nothing but the store."""
-    study = optuna.create_study(storage=storage, study_name=space.name, direction=space.measure.direction)
+def create_study(
+    storage: RDBStorage, space: Space, text: str, overrides: Sequence[str], oddities: Sequence[str] = ()
+) -> optuna.Study:
+    """Make the study of a space; the study carries the file's text, so that workers need nothing but the store.
+
+    The text comes last: a study without one was left half made, and is made whole by this. Who makes the same study at
+    the same time changes nothing.
+
+    Args:
+        oddities: what its rehearsal found odd, a line each; the study keeps them.
+    """
+    direction = space.measure.direction
+    study = optuna.create_study(storage=storage, study_name=space.name, direction=direction, load_if_exists=True)
+    queue.enqueue(storage.engine, id_of(storage, study), space.priority)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([space.objective])
+    if oddities:
+        study.set_user_attr(WARNINGS, list(oddities))
     record_space(study, space, text, overrides)
-    queue.enqueue(storage.engine, id_of(storage, study), space.priority)
     return study
+
+
+def is_half_made(study: optuna.Study) -> bool:
+    """Return whether what made a study ended before it was whole; nobody can have trained for it."""
+    return SPACE_TEXT not in study.user_attrs and not study.get_trials(deepcopy=False)
 
 
 def record_space(study: optuna.Study, space: Space, text: str, overrides: Sequence[str]) -> None:
@@ -137,6 +172,8 @@ def record_space(study: optuna.Study, space: Space, text: str, overrides: Sequen
     study.set_user_attr(QUESTION, space.question)
     study.set_user_attr(SPACE_OVERRIDES, list(overrides))
     study.set_user_attr(SPACE_SHA256, space.digest())
+    if DEFAULTS not in study.user_attrs and SPACE_TEXT not in study.user_attrs:
+        study.set_user_attr(DEFAULTS, DEFAULTS_VERSION)
     if space.confirms:
         study.set_user_attr(CONFIRMS, space.confirms)
     study.set_user_attr(SPACE_TEXT, text)
@@ -195,18 +232,40 @@ def space_of(study: optuna.Study) -> Space:
     """Return the search space that a study carries.
 
     Raises:
-        StoreError: the study was not made by sweeps.
+        StoreError: the study was not made by sweeps, was left half made, or was edited.
+        SpaceError: this version does not know all of its search space.
     """
     attributes = study.user_attrs
     if SPACE_TEXT not in attributes:
-        raise StoreError(f"study {study.study_name!r} carries no search space: it was not made by `sweeps create`")
-    return _parse_space(attributes[SPACE_TEXT], tuple(attributes[SPACE_OVERRIDES]), f"study {study.study_name!r}")
+        raise StoreError(
+            f"study {study.study_name!r} carries no search space: it was not made by `sweeps create`, or that was "
+            "ended before it was done: give the same command again"
+        )
+    text = attributes[SPACE_TEXT]
+    overrides = attributes.get(SPACE_OVERRIDES, [])
+    defaults = attributes.get(DEFAULTS, 1)
+    if not isinstance(text, str) or not isinstance(overrides, list) or not isinstance(defaults, int):
+        raise StoreError(
+            f"study {study.study_name!r}: its attributes {SPACE_TEXT}, {SPACE_OVERRIDES} and {DEFAULTS} were edited "
+            "and are no search space any more; set them back, or delete the study"
+        )
+    space = _parse_space(text, tuple(map(str, overrides)), f"study {study.study_name!r}")
+    if defaults < DEFAULTS_VERSION:
+        return _apply_first_defaults(space)
+    return space
 
 
 @lru_cache(maxsize=64)
 def _parse_space(text: str, overrides: tuple[str, ...], source: str) -> Space:
-    """Return a worker asks at each claim, and checking a file takes longer than the claim; nobody changes a space."""
-    return space_file.parse_space(text, overrides, source)
+    """Parse a file once: a worker asks at each claim, and checking a file takes longer than the claim."""
+    return space_file.parse_space(text, overrides, source, stored=True)
+
+
+def _apply_first_defaults(space: Space) -> Space:
+    """Return the space of a study that was made before the defaults changed: its trials stay comparable."""
+    if "recalibrate_batch_normalization" in space.tables["budget"]:
+        return space
+    return replace(space, budget=replace(space.budget, recalibrate_batch_normalization=False))
 
 
 def differences(study: optuna.Study, space: Space) -> list[str]:

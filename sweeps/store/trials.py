@@ -1,4 +1,4 @@
-"""Optuna's trials of one study, read with one statement a table; a finished trial is read once.
+"""Optuna's trials of one study, as far as they can be read: one statement a table; a finished trial is read once.
 
 Optuna's own reading goes through its object mapper: a second per thousand trials, in each new worker.
 """
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from sweeps.optuna_private import models, trial_id_of
 from sweeps.store.batches import table_of
+from sweeps.store.readable import keep_readable
 
 TRIALS = table_of(models.TrialModel)
 distribution = lru_cache(maxsize=4096)(json_to_distribution)
@@ -66,7 +67,7 @@ def _read_trials(db: Connection, where: ColumnElement[bool]) -> Iterator[FrozenT
     )
     for trial_id, number, state, start, complete in rows:
         named = params.get(trial_id, [])
-        yield FrozenTrial(
+        trial = FrozenTrial(
             number=number,
             trial_id=trial_id,
             state=state,
@@ -80,6 +81,7 @@ def _read_trials(db: Connection, where: ColumnElement[bool]) -> Iterator[FrozenT
             system_attrs=system.get(trial_id, {}),
             intermediate_values=reports.get(trial_id, {}),
         )
+        yield keep_readable(trial)
 
 
 def _read_params(

@@ -49,7 +49,7 @@ class WorkerStorage(BaseStorage):
     def hold_claim(self, claim: Claim) -> None:
         """Read what others have done by now, and let `claim` be the trial that is asked for and written to."""
         self.sync_trials()
-        mine = (trial for trial in self._others if trial.number == claim.number and not claim.fresh)
+        mine = (trial for trial in self._others if trial.number == claim.number)
         own_trial = next(mine, None)
         self._own = copy.deepcopy(own_trial) if own_trial is not None else _new_trial(claim)
         self._own.state = TrialState.RUNNING

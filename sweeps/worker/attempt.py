@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from sweeps import store
 from sweeps.artifacts.checkpoints import Checkpoint, Checkpoints
 from sweeps.config import Config
-from sweeps.data.arrays import Arrays
-from sweeps.errors import LostLeaseError, OutageError, TrialError, one_line
+from sweeps.data.arrays import Arrays, digest_arrays
+from sweeps.errors import LostLeaseError, OutageError, TrialError, describe_error, one_line
 from sweeps.notes import trial as trial_notes
 from sweeps.readings import Reading
 from sweeps.space import samplers
@@ -26,12 +26,11 @@ from sweeps.store.leases import Claim
 from sweeps.store.processes import this_process
 from sweeps.store.retry import DATABASE_ERRORS, error_message, retry_while_unavailable
 from sweeps.store.worker_storage import WorkerStorage
-from sweeps.verdict import CalibrationPoint, Chance, Limit
+from sweeps.verdict import EXAMINED, CalibrationPoint, Chance, Limit
 from sweeps.verdict import calibrated_limit as calibrated
 from sweeps.worker import lessons, provenance
 from sweeps.worker.heartbeat import Heartbeat, Order, Work
 from sweeps.worker.monitor import (
-    DEAD,
     JudgeContext,
     Outcome,
     ResumePoint,
@@ -78,6 +77,7 @@ class Attempt:
     setting: JudgeContext | None = None
     readings: Sequence[Reading] = ()
     started: float = field(default_factory=time.monotonic)
+    refused: str = ""  # why this worker cannot train the study
     pulled: tuple[int, float] = (0, 0.0)  # the first pull: its step and time
 
     def train_trial(self) -> Outcome | None:
@@ -111,7 +111,22 @@ class Attempt:
         return 0
 
     def _ask_for_values(self) -> tuple[optuna.Trial, Outcome | None]:
-        """Return the trial with its values drawn and its recipe noted; doing it again changes nothing."""
+        """Return the trial with its values drawn and its recipe noted; doing it again changes nothing.
+
+        A sampler or a space that raises fails the trial: neither the worker nor another study has a part in it.
+        """
+        try:
+            return self._draw_values()
+        except (LostLeaseError, OutageError, *DATABASE_ERRORS):
+            raise
+        except Exception as exc:  # noqa: BLE001  samplers run others' code on what others wrote
+            sampler = self.space.sampler["name"]
+            reason = f"no values can be drawn for it ({sampler}): {describe_error(exc)}"
+            self.study.sampler = optuna.samplers.RandomSampler()  # asked for nothing
+            trace = traceback.format_exc()[-LONGEST:]
+            return self.study.ask(), Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], traceback=trace)
+
+    def _draw_values(self) -> tuple[optuna.Trial, Outcome | None]:
         claim = self.claim
         problem = None
         self.storage.hold_claim(claim)
@@ -121,6 +136,10 @@ class Attempt:
         where = this_process()
         for name, value in {store.SLOT: claim.slot, store.HOST: where.host, store.PID: where.pid}.items():
             trial.set_user_attr(name, value)
+        enqueued = self.storage.get_trial(claim.trial_id).system_attrs.get(store.ENQUEUED_VALUES, {})
+        if refusal := self.space.check_values(enqueued):
+            reason = f"it was enqueued with values that cannot be: {refusal}"
+            return trial, Outcome(TrialState.FAIL, store.FAILED, reason, blames_study=False)
         try:
             drawn = noted is None and self.space.make_config(self.space.draw_values(trial), claim.slot)
             self.config = drawn or Config.model_validate_json(str(noted))
@@ -138,6 +157,8 @@ class Attempt:
             for name, value in provenance.provenance_attributes(self.config, arrays, self.means.gpu).items():
                 trial.set_user_attr(name, value)
             self._deliver_batch()
+            if not self._admit_data(arrays):
+                return None
             return self._resume_run(trial, setting, arrays)
         except Exception as exc:  # noqa: BLE001  the edge of a trial: whatever it is, the worker lives and the store says why
             if isinstance(exc, TrialError):
@@ -148,10 +169,36 @@ class Attempt:
             trace = traceback.format_exc()[-LONGEST:]
             return Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], readings, traceback=trace)
 
+    def _admit_data(self, arrays: Arrays) -> bool:
+        """Return whether these are the data of the study; if not, the trial is handed back, and the worker leaves.
+
+        Data that come with a package or are made on the spot are named by their source: rounding may differ in them
+        from processor to processor.
+        """
+        data = self.space.data
+        if not data.is_of_user:
+            return True
+        digest = digest_arrays(arrays)
+        engine = self.means.storage.engine
+        study_id = self.claim.study_id
+        if retry_while_unavailable(
+            lambda: store.admit_data(engine, study_id, digest), self.means.outage_s, self.means.stopping
+        ):
+            return True
+        cause = f"{data.path} has changed"
+        if not data.path:
+            cause = f"{data.source} returns others at each call (seed it), or has changed"
+        self.refused = (
+            f"study {self.space.name!r} was trained on other data than are here: {cause}; take the old data, give the "
+            "study a new name, or go on with the option --accept-changed-data of `sweeps run`"
+        )
+        self.means.heart.order_hand_back(self.refused)
+        return False
+
     def _judge_context(self, trial: optuna.Trial, config: Config, arrays: Arrays) -> JudgeContext:
         """Return what the trial is judged by: an attempt after the first is judged as the first was."""
         chance = Chance.of(arrays.train_labels, arrays.holdout_labels, arrays.classes)
-        known = self.study.get_trials(deepcopy=False)
+        known = self.study.get_trials(deepcopy=False)  # a worker's storage reads what can be read of them
         rules, control = lessons.rules_of(self.space, self.claim.slot, config, known)
         noted = trial.user_attrs.get(store.JUDGED_BY)
         if noted is None:
@@ -226,6 +273,7 @@ class Attempt:
             self.storage.add_reading(reading)
             if not self.pulled[1]:
                 self.pulled = (reading.step, now)
+                self._note_parts()
             first, since = self.pulled
             steps_per_s = 0.0
             if now > since:
@@ -237,6 +285,11 @@ class Attempt:
         if heart.order == Order.GO_ON and heart.checkpoint_due and heart.confirm_lease():
             self._save_checkpoint()
         return heart.order != Order.GO_ON
+
+    def _note_parts(self) -> None:
+        """Note what a user's net is made of: advice on the trial must not propose what it has."""
+        if self.run is not None and self.run.parts:
+            self.storage.set_trial_user_attr(self.claim.trial_id, store.NET_PARTS, list(self.run.parts))
 
     def _save_checkpoint(self) -> bool:
         """Write a checkpoint; one that cannot be written is no reason to end a run that may learn."""
@@ -314,12 +367,24 @@ class Attempt:
             trial.set_user_attr(name, value)
         self._write_note(trial, outcome)
         if not self.storage.get_trial(self.claim.trial_id).state.is_finished():
+            self._tell_sampler(trial, outcome)
+
+    def _tell_sampler(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """Tell Optuna the end; a sampler that raises when it hears of it loses no finished trial."""
+        try:
             tell_outcome(self.study, trial, self.space, outcome, self.setting)
+        except (LostLeaseError, OutageError, *DATABASE_ERRORS):
+            raise
+        except Exception as exc:  # noqa: BLE001  samplers run others' code
+            self._say(f"the sampler cannot learn from it: {describe_error(exc)}")
+            if not self.storage.get_trial(self.claim.trial_id).state.is_finished():
+                self.study.sampler = optuna.samplers.RandomSampler()  # learns nothing
+                tell_outcome(self.study, trial, self.space, outcome, self.setting)
 
     def _write_note(self, trial: optuna.Trial, outcome: Outcome) -> None:
         """Write what people will see of the trial; whatever goes wrong here, the trial itself is not lost."""
         try:
-            trial_notes.keep_note(self.storage, trial, outcome.readings, outcome.fate in DEAD, self.means.artifacts)
+            trial_notes.keep_note(self.storage, trial, outcome.readings, outcome.fate in EXAMINED, self.means.artifacts)
         except DATABASE_ERRORS:
             raise
         except Exception:  # noqa: BLE001

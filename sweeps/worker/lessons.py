@@ -22,7 +22,8 @@ def ended_trials(trials: Iterable[FrozenTrial], known: dict[int, CalibrationPoin
         known: the points of trials of the same study by number, from earlier calls; those of new trials are added.
     """
     for trial in trials:
-        if trial.number not in known and trial.state in JUDGED and store.LEARNER in trial.user_attrs:
+        noted = {store.LEARNER, store.CONTROL} <= trial.user_attrs.keys()
+        if trial.number not in known and trial.state in JUDGED and noted:
             known[trial.number] = CalibrationPoint(
                 lowest=trial.user_attrs.get(store.LOWEST_PROGNOSIS, float("inf")),
                 learned=trial.user_attrs[store.LEARNER],

@@ -15,16 +15,29 @@ from sweeps import store
 from sweeps.config import Config
 from sweeps.readings import Reading
 from sweeps.space.space import Space
-from sweeps.verdict import NO_LIMIT, Chance, Fate, Limit, Rules, Verdict, final_verdict, judge, verdict_at_end
+from sweeps.verdict import (
+    NO_LIMIT,
+    NUMERICAL,
+    Chance,
+    Fate,
+    Limit,
+    Rules,
+    Verdict,
+    final_verdict,
+    judge,
+    verdict_at_end,
+)
 from sweeps.worker import lessons
 from sweeps.worker.protocol import Run
-
-DEAD = (Fate.AT_CHANCE, Fate.COLLAPSED, Fate.FROZEN, Fate.DIVERGED)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one trial ended; `readings` as far as it came, `would_stop` where a control would have been stopped."""
+    """How one trial ended; `readings` as far as it came, `would_stop` where a control would have been stopped.
+
+    Attributes:
+        blames_study: whether a failure counts among those after which a worker leaves the study.
+    """
 
     state: TrialState
     fate: str
@@ -32,6 +45,7 @@ class Outcome:
     readings: tuple[Reading, ...] = ()
     traceback: str = ""
     would_stop: tuple[int, str] | None = None
+    blames_study: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,7 @@ class TrialMonitor:
         if reading.step == steps:
             return self.outcome_at_end()
         verdict = judge(self.readings, setting.chance, steps, setting.limit, setting.rules)
-        if setting.control and verdict.stops and verdict.fate != Fate.DIVERGED:
+        if setting.control and verdict.stops and verdict.fate not in NUMERICAL:
             self.would_stop = self.would_stop or (reading.step, verdict.reason)
             return None
         if new and not verdict.stops and not setting.control and reading.step > 0 and self.trial.should_prune():
@@ -175,6 +189,8 @@ def outcome_attributes(outcome: Outcome, space: Space, setting: JudgeContext | N
             store.CHANCE_TOP1: chance.top1,
             store.CHANCE_TOP5: chance.top5,
             store.CHANCE_LOSS: chance.loss,
+            store.CHANCE_TRAIN_LOSS: chance.train_loss,
+            store.CHANCE_CONSTANT_LOSS: chance.constant_loss,
             store.BEST_VALUE: objective_value(space, best, chance),
             store.BEST_STEP: best.step,
             store.BEST_EPOCH: epochs,

@@ -9,7 +9,15 @@ from sweeps.readings import Reading
 
 
 class Run(Protocol):
-    """One trial's training."""
+    """One trial's training.
+
+    Attributes:
+        parts: what a user's net is made of, as `sweeps.nn.models.net_parts.list_parts` names it, once training has
+            begun; empty for our own nets, of which the config says all.
+    """
+
+    @property
+    def parts(self) -> tuple[str, ...]: ...
 
     def __iter__(self) -> "Run": ...
 

@@ -18,6 +18,7 @@ def provenance_attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str,
         store.CONFIG_DIGEST: config.digest(),
         store.DATA_DIGEST: digest_arrays(arrays),
         store.INPUT_SHAPE: list(arrays.input_shape),
+        store.TRAIN_IMAGES: len(arrays.train_labels),
         store.VERSIONS: installed_versions(),
     }
     return values | ({store.GPU: gpu} if gpu else {})

@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage
 from sweeps import store
 from sweeps.artifacts.checkpoints import Checkpoints
 from sweeps.artifacts.locations import ArtifactLocation, artifact_location, artifact_store
-from sweeps.errors import InputError, LostLeaseError, OutageError, WorkerError, one_line
+from sweeps.errors import InputError, LostLeaseError, OutageError, SweepsError, WorkerError, describe_error, one_line
 from sweeps.notes import study as study_notes
 from sweeps.optuna_private import STORAGE_LOGGER
 from sweeps.space import samplers
@@ -28,6 +28,7 @@ from sweeps.store.processes import this_process
 from sweeps.store.retry import DATABASE_ERRORS, retry_while_unavailable
 from sweeps.store.tables import StudyState
 from sweeps.store.worker_storage import WorkerStorage
+from sweeps.surfaces import make_printable
 from sweeps.verdict import CalibrationPoint
 from sweeps.version import __version__
 from sweeps.worker.attempt import Attempt, WorkerContext
@@ -48,7 +49,7 @@ RETIRE_S = 3.0  # the store is waited for by a worker that ends
 
 def say(text: str) -> None:
     """Print one line for those who read a worker's log."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {make_printable(text)}", file=sys.stderr, flush=True)
 
 
 @dataclass(slots=True)
@@ -62,11 +63,17 @@ class StudySession:
     ended: bool = False
     failures: int = 0
     last_failure: str = ""
+    refused: str = ""
 
     @property
-    def has_failed_too_often(self) -> bool:
-        """Return whether so many trials failed that this worker leaves the study to others."""
-        return self.failures >= MOST_FAILURES_IN_A_ROW
+    def is_left(self) -> bool:
+        """Return whether this worker leaves the study to others: too many trials failed, or its data are not here."""
+        return bool(self.refused) or self.failures >= MOST_FAILURES_IN_A_ROW
+
+    @property
+    def why_left(self) -> str:
+        """Return why this worker leaves the study."""
+        return self.refused or f"{self.failures} trials in a row failed; the last: {self.last_failure}"
 
 
 @dataclass(slots=True)
@@ -97,7 +104,7 @@ class Worker:
     _place: ArtifactLocation | None = field(init=False)
     _means: WorkerContext = field(init=False)
     _served: dict[str, StudySession] = field(default_factory=dict)
-    _unreadable: set[str] = field(default_factory=set)
+    _unreadable: dict[str, str] = field(default_factory=dict)  # study -> why it cannot be served
 
     def __post_init__(self) -> None:
         self._place = artifact_location(self.artifacts) if self.artifacts else None
@@ -118,6 +125,7 @@ class Worker:
             StoreError: the store refuses.
             OutageError: the store has been away for too long.
             WorkerError: trials of a named study fail one after the other.
+            InputError: the data of a named study are not here.
         """
         # Optuna quotes whole statements where it meets what is waited out here.
         logging.getLogger(STORAGE_LOGGER).setLevel(logging.ERROR)
@@ -157,14 +165,17 @@ class Worker:
                 continue
             try:
                 served, space = self._open_session(name)
-            except InputError as exc:  # of a newer version, or edited by hand: no reason to leave the others
-                if name in names:
+            except (OutageError, *DATABASE_ERRORS):
+                raise
+            except Exception as exc:  # of a newer version, or edited by hand: no reason to leave the others
+                if list(names) == [name]:
                     raise
                 if name not in self._unreadable:
-                    self.say(f"study {name!r} is left: {one_line(exc)}")
-                self._unreadable.add(name)
+                    self.say(f"study {name!r} is left: {describe_error(exc)}")
+                self._unreadable[name] = describe_error(exc)
                 continue
-            if not served.has_failed_too_often and self._attempt_trial(name, served, space):
+            self._unreadable.pop(name, None)
+            if not served.is_left and self._attempt_trial(name, served, space):
                 return True
         return False
 
@@ -198,6 +209,7 @@ class Worker:
         except Exception:
             self._die_of_it()
             raise
+        served.refused = attempt.refused
         if outcome is not None:
             self._count_outcome(name, served, outcome)
         return True
@@ -206,7 +218,7 @@ class Worker:
         """Sum the study up in its note if the budget is met: who ended its last trial sees that, and few others do."""
         if served.ended:
             served.ended = False
-            with suppress(*DATABASE_ERRORS):  # a note is not worth waiting for
+            with suppress(Exception):  # a note is not worth waiting for, nor a worker's end
                 served.storage.sync_trials()
                 trials = served.storage.get_all_trials(served.study_id, deepcopy=False)
                 if sum(trial.state.is_finished() for trial in trials) >= space.budget.trials:
@@ -243,24 +255,33 @@ class Worker:
     def _count_outcome(self, name: str, served: StudySession, outcome: Outcome) -> None:
         self.finished += 1
         served.ended = True
+        if not outcome.blames_study:
+            return
         served.failures = served.failures + 1 if outcome.fate == store.FAILED else 0
         served.last_failure = outcome.reason
-        if served.has_failed_too_often:
+        if served.is_left:
             self.say(f"{served.failures} trials of {name!r} in a row failed: this worker leaves it; {outcome.reason}")
 
     def _budgets_met(self, names: Sequence[str]) -> bool:
         """Return whether nothing is left to do of the named studies, for this worker."""
-        broken = [served for served in map(self._served.get, names) if served and served.has_failed_too_often]
-        if len(broken) == len(names):
-            raise WorkerError(f"{broken[-1].failures} trials in a row failed; the last: {broken[-1].last_failure}")
+        left = {name: served for name, served in self._served.items() if served.is_left}
+        reasons = {name: served.why_left for name, served in left.items()} | self._unreadable
+        if set(names) <= reasons.keys():
+            last = names[-1]
+            kind: type[SweepsError] = WorkerError
+            if last in self._unreadable or left[last].refused:
+                kind = InputError
+            raise kind(reasons[last])
         values = {offer.name: offer for offer in self._retry_store(lambda: queue.queued_studies(self.storage.engine))}
         return all(self._is_over(values[name]) for name in names if name in values)
 
     def _is_over(self, offer: queue.QueuedStudy) -> bool:
         if offer.state == StudyState.STOPPED:
             return True
+        if offer.name in self._unreadable:
+            return True
         served, space = self._open_session(offer.name)
-        return served.has_failed_too_often or offer.done >= space.budget.trials
+        return served.is_left or offer.done >= space.budget.trials
 
     def _register_worker(self) -> int:
         process = this_process()

@@ -152,7 +152,8 @@ def test_status_counts_and_names_and_speaks_json(study: Path) -> None:
     assert "Does it run?" in shown.stdout
     values = json.loads(sweeps("status", "tiny", "--json", cwd=study).stdout)
     assert (values["study"], values["trials"], values["done"], values["best"]) == ("tiny", 4, 0, None)
-    assert json.loads(sweeps("status", "--json", cwd=study).stdout) == {"studies": [values], "workers": [], "slurm": []}
+    whole = {"studies": [values], "workers": [], "unreadable": [], "slurm": []}
+    assert json.loads(sweeps("status", "--json", cwd=study).stdout) == whole
     missing = sweeps("status", "other", cwd=study)
     assert missing.returncode == 2
     assert "no study 'other'" in missing.stderr

@@ -20,6 +20,7 @@ from sweeps.store.batches import Batch
 from sweeps.store.leases import Beat
 from sweeps.store.processes import Process
 from sweeps.store.tables import StudyState, WorkerRow
+from sweeps.store.workers import Condition, WorkerSeen
 
 
 @pytest.fixture
@@ -129,3 +130,26 @@ def test_many_workers_are_cut_to_a_screen(storage: Any) -> None:
         leases.register_worker(storage.engine, Process(f"more{number}", "elsewhere", 1, 1.0), "", "0.1")
     text = shown(status.render_status(status.read_status(storage, None)))
     assert "and 23 more; --json has all" in text
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[relu]", "a[/selu]b"])
+def test_the_table_of_workers_shows_any_name_of_a_study(name: str) -> None:
+    worker = WorkerSeen(
+        host="[bold]host",
+        pid=1,
+        gpu="[/]",
+        version="1",
+        job="[job]",
+        condition=Condition.TRAINING,
+        study=name,
+        trial=3,
+        step=1,
+        steps_per_s=2.0,
+        silent_s=1.0,
+        age_s=9.0,
+    )
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(status.render_workers_table([worker]))
+    shown = console.export_text()
+    assert f"{name} 3" in shown
+    assert "[bold]host" in shown

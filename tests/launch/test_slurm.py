@@ -208,6 +208,14 @@ def test_a_task_that_is_warned_is_queued_again_and_one_that_is_cancelled_is_not(
     assert (asked.read_text().split() if asked.exists() else None) == (["requeue", "15"] if again else None)
 
 
+@pytest.mark.parametrize(("restarts", "again"), [("0", True), ("3", True), ("20", False)])
+def test_a_task_whose_supervisor_is_killed_is_queued_again_but_not_for_ever(
+    programs: Path, restarts: str, again: bool
+) -> None:
+    assert task(Job(("tiny",), "x", 1, 1), CODE="137", SLURM_RESTART_COUNT=restarts).wait(20) == 137
+    assert Path(f"{programs}.scontrol").exists() == again
+
+
 def test_a_warning_that_comes_when_all_is_done_does_not_start_it_again(programs: Path) -> None:
     running = task(Job(("tiny",), "x", 1, 1), NAP="1", CODE="0")
     begun(programs)

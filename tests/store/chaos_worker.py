@@ -135,6 +135,10 @@ class Run:
         self._trace.tell("look", self._config.seed, step)
         return make_reading(self._config, step)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ()
+
     def interrupt(self) -> None:
         self._interrupted.set()
 

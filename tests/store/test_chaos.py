@@ -12,6 +12,8 @@ from chaos_worker import Plan
 from crew import Crew, View, check_quiet, ends, make, undisturbed
 from servers import MariaDB, PostgreSQL, Server
 
+pytestmark = pytest.mark.slow
+
 EACH_S = 1.0  # from one kill of a worker to the next
 MOST_KILLS = 30  # lest a slow machine kills more than it gets done
 PAUSE_S = 10.0

@@ -35,6 +35,8 @@ from sweeps.store.tables import StudyState
 from sweeps.worker import shutdown
 from sweeps.worker.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 QUICK = Plan(look_s=0.02, grace_s=1.5, beat_s=0.2)
 SLOW = 0.25  # seconds for a look, of which a trial has 21
 STUDY_ID = 1
@@ -259,7 +261,7 @@ def test_an_outage_that_lasts_too_long_ends_a_worker_with_a_checkpoint(
     server = fresh_postgres
     view = make(server.database("outage"), "budget.trials=1")
     with Crew(view.url, tmp_path / "crew", Plan(outage_s=2.0, checkpoint_s=600.0)) as crew:
-        worker = crew.start(look_s=2 * SLOW)
+        worker = crew.start(look_s=6 * SLOW)  # so that a connection attempt times out long before the trial ends
         worker.await_traces(3)
         (server.kill if how == "killed" else server.pause)()
         assert worker.ended() == 75

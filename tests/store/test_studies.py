@@ -8,10 +8,15 @@ import optuna
 import pytest
 import sqlalchemy
 from fakes import TINY
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.engine import URL, make_url
 
 from sweeps import store
 from sweeps.errors import InputError, StoreError
 from sweeps.space import file
+from sweeps.store.engines import hide_secrets
+from sweeps.store.finished import finished_trials
 
 
 @pytest.fixture
@@ -150,6 +155,55 @@ def test_a_password_is_never_shown() -> None:
         assert "ecret" not in str(caught.value)
 
 
+WORDS = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=12)
+
+
+@given(user=WORDS, password=st.text(min_size=1, max_size=20).filter(str.strip), host=WORDS)
+def test_a_password_of_any_characters_is_masked_where_it_stands_and_nowhere_else(
+    user: str, password: str, host: str
+) -> None:
+    shown = URL.create("postgresql+psycopg", "u" + user, password, "h" + host, database="sweeps")
+    masked = store.masked(shown.render_as_string(hide_password=False))
+    assert masked == f"postgresql+psycopg://u{user}:***@h{host}/sweeps"
+    in_query = URL.create(
+        "postgresql+psycopg", "u" + user, None, "h" + host, database="s", query={"password": password}
+    )
+    assert store.masked(in_query.render_as_string()) == f"postgresql+psycopg://u{user}@h{host}/s?password=***"
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("postgresql://postgres:postgres@postgres/db", "postgresql://postgres:***@postgres/db"),
+        ("postgresql://me:p@pgpool/sweeps", "postgresql://me:***@pgpool/sweeps"),
+        ("sqlite:///run#1.db", "sqlite:///run#1.db"),
+        ("sqlite:////tmp/a b/50%.db", "sqlite:////tmp/a b/50%.db"),
+    ],
+)
+def test_words_that_are_like_a_password_stay_readable(url: str, masked: str) -> None:
+    assert store.masked(url) == masked
+    assert store.has_secret(url) == ("***" in masked)
+
+
+@pytest.mark.parametrize("password", ["p@ss", "a/b@css", "@ss"])
+def test_a_password_that_tears_the_url_is_not_shown_by_half(password: str) -> None:
+    url = f"postgresql://me:{password}@host/db"
+    with pytest.raises(StoreError, match="percent-encoded") as caught:
+        store.connect(url)
+    assert "ss" not in store.masked(url)
+    assert "ss@" not in str(caught.value)
+
+
+def test_what_a_driver_says_has_no_password_in_it_and_stays_readable() -> None:
+    url = make_url("postgresql://postgres:postgres@host/db")
+    said = 'connection to server at "host" failed: password authentication failed for user "postgres"'
+    assert hide_secrets(said, url) == said
+    assert "postgres:postgres" not in hide_secrets("cannot open postgresql://postgres:postgres@host/db", url)
+    assert "postgres" not in hide_secrets("dsn: password=postgres", url)
+    assert hide_secrets("a pool of p pools", make_url("postgresql://me:p@host/db")) == "a pool of *** pools"
+    assert "s/cret" not in hide_secrets("invalid: s/cret", make_url("postgresql://me:s%2Fcret@host/db"))
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql+psycopg://me:secret@host:abc/db", "mysql+pymysql://me:secret@127.0.0.1:1/db?foo=bar"]
 )
@@ -157,4 +211,13 @@ def test_what_a_driver_cannot_read_is_one_line(url: str) -> None:
     with pytest.raises(StoreError) as caught:
         store.connect(url)
     assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", ['{"activation": "swish2"}', "[1]", "no JSON"])
+def test_a_config_that_somebody_edited_is_one_line(url: str, config: str) -> None:
+    study = store.create_study(store.connect(url, create=True), file.parse_space(TINY), TINY, [])
+    study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={"fate": "learned", "config": config}))
+    with pytest.raises(StoreError, match="a trial's config cannot be read") as caught:
+        finished_trials(study.get_trials())
     assert "\n" not in str(caught.value)

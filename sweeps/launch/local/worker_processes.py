@@ -14,7 +14,7 @@ from typing import IO
 
 from sweeps import logs
 from sweeps.environment import ARTIFACTS_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
-from sweeps.errors import WorkerError
+from sweeps.errors import InputError, WorkerError
 from sweeps.launch.local.devices import DeviceAssignment, assign_devices, visible_gpus
 
 LIBC = ctypes.CDLL(None)
@@ -127,12 +127,15 @@ class LocalWorkers:
 
         Raises:
             WorkerError: workers keep dying.
+            InputError: one ended since something that it was given cannot be used.
         """
         ended = [process for process in self.processes if process.poll() is not None]
         self.processes = [process for process in self.processes if process.poll() is None]
         dead = [process for process in ended if process.returncode != 0]
         self.count -= len(ended) - len(dead)
         self.deaths += len(dead)
+        if any(process.returncode == InputError.exit_code for process in dead):
+            raise InputError(self._last_log_line().removeprefix("sweeps: "))
         if any(process.returncode == 1 for process in dead) or self.deaths >= MOST_DEATHS:
             raise WorkerError(f"workers keep failing: {self._last_log_line()}; their logs are in {self.logs}")
         return len(dead)
