@@ -53,7 +53,29 @@ Source = Annotated[
 ]
 REGRESSION = {"boston_housing", "california_housing", "diabetes"}  # sources whose labels are numbers
 NEEDS_PATH = {"store", "arrays", "csv"}
+LEAST_HOLDOUT_IMAGES = 64  # fewer tell no net from guessing
 MOST_CLASSES = {"digits": 10, "fashion_mnist": 10, "cifar10": 10}
+
+# Values that make the net: of a user's own net, those that its function reads.
+NET_VALUES = frozenset(
+    {
+        "inputs",
+        "activation",
+        "initializer",
+        "constraint",
+        "tau",
+        "max_norm",
+        "constrain_first",
+        "constrain_last",
+        "l2",
+        "dropout",
+        "dropout_rate",
+        "batch_normalization",
+        "batch_normalization_affine",
+        "excitation_bias",
+        "excitation_penalty",
+    }
+)
 
 # The initialiser each activation is usually given, and tau = 1 / E[f(z)^2] for z ~ N(0, 1): the sum of squared incoming
 # weights at which a unit hands on its inputs' second moment unchanged (He et al. 2015, arXiv:1502.01852, section 2.2).
@@ -106,6 +128,11 @@ class DataConfig(Frozen):
     image_size: Annotated[int, Field(ge=8)] = 32
     noise: Share = 0.08
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def is_of_user(self) -> bool:
+        """Return whether the data are a user's own, in a file or from a function, and may change under a study."""
+        return self.source in NEEDS_PATH or ":" in self.source
 
     @property
     def outputs(self) -> int:
@@ -210,6 +237,8 @@ class Config(Frozen):
         inputs: how images enter the net: `unit` in [0, 1], `centred` in [-0.5, 0.5], `standardized_set` to mean 0 and
             variance 1 over all training images and pixels, `standardized_pixel` for each pixel (or column of a table,
             for which `unit` is the range of the training rows) by itself. A custom net gets them as they are stored.
+        recalibrate_batch_normalization: whether the moving averages of batch normalisation are estimated anew before
+            each evaluation, from training images, for that evaluation alone.
         holdout_images: images that are never trained on; a reading counts hits and loss on all of them.
         initializer: of the kernels; the activation's usual one unless given. Biases start at zero.
         constraint: on the kernels, applied after initialisation and after each step.
@@ -236,8 +265,10 @@ class Config(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     steps: Count = 200
     report_interval: Count = 10
-    holdout_images: Annotated[int, Field(ge=64)] = 1024
+    holdout_images: Annotated[int, Field(ge=LEAST_HOLDOUT_IMAGES)] = 1024
     channel_vitals: bool = False
+    # Left out where it is false: a config of before this key has the same JSON, and so the same digest.
+    recalibrate_batch_normalization: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
     inputs: Inputs = "unit"
     activation: Activation = "relu"
     initializer: Initializer

@@ -1,6 +1,6 @@
 """A finished trial, as everything that reads a study's results sees it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,8 +8,9 @@ from sweeps.config import Config
 from sweeps.verdict import Fate
 
 FAILED = "failed"  # the fate of a trial that ended by an error, and of which nothing is known
-# Fates of trials that were stopped or failed before anybody could know whether they would have learned.
-UNKNOWN = (Fate.OUTRANKED, FAILED)
+# Fates of trials of which nobody knows whether they would have learned: they were stopped or failed before, or what
+# they learned in training does not show on the hold-out set for a reason that is no hyperparameter's.
+UNKNOWN = (Fate.OUTRANKED, FAILED, Fate.INFERENCE_LAGS, Fate.HOLDOUT_DIFFERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,13 @@ class FinishedTrial:
         params: the values that Optuna was asked for, conditional ones only where they were.
         value: the objective, as Optuna knows it: None where the trial was stopped or failed.
         gain: information gain, or R^2 in regression, which has no top-1.
+        chance_loss: what guessing scores.
         best_step, best_epoch: where the objective was best; in the budget's epochs, or passes over the training images.
         would_stop: the step at which the judge would have stopped a control.
         slot: its place in the study's budget; None in a store of an early version.
         cause: of its death, as its worker noted it; empty where none was noted.
         traceback: of the error that it failed by; empty where it did not.
+        data_digest: of the data that it was trained on; empty where unknown.
     """
 
     number: int
@@ -41,6 +44,7 @@ class FinishedTrial:
     f1: float | None = None
     loss: float | None = None
     gain: float | None = None
+    chance_loss: float | None = None
     best_value: float | None = None
     best_step: int | None = None
     best_epoch: float | None = None
@@ -50,6 +54,7 @@ class FinishedTrial:
     slot: int | None = None
     cause: str = ""
     traceback: str = ""
+    data_digest: str = ""
 
     @property
     def learned(self) -> bool:
@@ -86,3 +91,36 @@ class FinishedTrial:
             "config": config,
             "would_stop": self.would_stop,
         }
+
+
+def drop_repetitions(trials: Iterable[FinishedTrial]) -> list[FinishedTrial]:
+    """Return the trials without those that repeat another: the same recipe, seed included, on the same data.
+
+    Such runs are equal bit for bit: together they are one run, not several seeds. Of equals the one with the most steps
+    is kept, the first where these are equal too.
+    """
+    kept: dict[object, FinishedTrial] = {}
+    for trial in trials:
+        key: object = (trial.config, trial.data_digest)
+        if trial.config is None:
+            key = trial.number
+        if key not in kept or trial.steps > kept[key].steps:
+            kept[key] = trial
+    return sorted(kept.values(), key=lambda trial: trial.number)
+
+
+def drop_earlier_data(trials: Iterable[FinishedTrial]) -> list[FinishedTrial]:
+    """Return the trials without those on data of a user's that have changed since: the two are not comparable.
+
+    Data that come with a package or are made on the spot may differ in rounding from processor to processor; they do
+    not count as changed.
+    """
+    known = list(trials)
+    digests = [trial.data_digest for trial in known if _has_user_data(trial)]
+    if not digests:
+        return known
+    return [trial for trial in known if not _has_user_data(trial) or trial.data_digest == digests[-1]]
+
+
+def _has_user_data(trial: FinishedTrial) -> bool:
+    return trial.config is not None and trial.config.data.is_of_user and bool(trial.data_digest)

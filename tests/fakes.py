@@ -157,6 +157,10 @@ class Run:
         self.given += 1
         return reading
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ()
+
     def interrupt(self) -> None:
         self.interrupted.set()
 

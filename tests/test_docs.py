@@ -31,10 +31,12 @@ from typer.core import TyperArgument, TyperOption
 
 from sweeps import config, verdict
 from sweeps.cli import app
+from sweeps.data.oddities import CHECKS
 from sweeps.space import file as space_file
 from sweeps.space.file_parameters import hyperparameters
 from sweeps.space.schema import json_schema
 from sweeps.store import attributes
+from sweeps.worker.rehearsal import FIRST_STEP, VALUES_READ
 
 sys.path.append(str(Path(__file__).parent / "launch"))
 
@@ -268,6 +270,15 @@ def test_every_command_is_in_the_list_of_commands(command: str) -> None:
 def listed() -> list[str]:
     rows = [line for line in page("docs/commands.md").prose.splitlines() if line.startswith("| `sweeps")]
     return [code for row in rows for code in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+
+
+@pytest.mark.tensorflow
+def test_the_table_of_warnings_is_the_list_of_checks() -> None:
+    from sweeps.nn.net_checks import NET_CHECKS
+
+    text = page("docs/checks.md").text.partition("## Warnings")[2].partition("##")[0]
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert rows[1:] == [*CHECKS, *NET_CHECKS, VALUES_READ, FIRST_STEP]
 
 
 @each_page

@@ -55,6 +55,7 @@ SECRETS = [
     "mysql+pymysql://me:correct%2Fhorse-correct-horse@host:3306/db?charset=utf8",
     "postgresql://host/db?user=me&password=correct-horse",
     "postgresql://me:x@host/db?sslpassword=correct-horse&sslmode=require",
+    "mysql+mysqlconnector://me@host/db?password2=correct-horse",
 ]
 
 

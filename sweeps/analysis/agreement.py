@@ -135,18 +135,50 @@ def measure_lead(reference: Rank, better: int) -> Lead | None:
     if len(reference.candidates) < 2:
         return None
     best, following = reference.candidates[:2]
-    both = sorted(best.values.keys() & following.values.keys())
-    differences = [better * (best.values[seed] - following.values[seed]) for seed in both]
-    n = len(differences)
-    mean = better * (best.mean - following.mean)
-    if n < 2:
+    low, high, n = compare_seeds(best.values, following.values, better)
+    if low is None:
+        both = best.values.keys() & following.values.keys()
+        mean = better * (best.mean - following.mean)
+        if n > 1:
+            mean = better * sum(best.values[seed] - following.values[seed] for seed in both) / n
         return Lead(best.number, following.number, mean, None, None, n)
-    middle = sum(differences) / n
-    largest = max(abs(candidate.values[seed]) for candidate in (best, following) for seed in both)
+    assert high is not None
+    return Lead(best.number, following.number, (low + high) / 2, low, high, n)
+
+
+def compare_seeds(
+    first: Mapping[int, float], second: Mapping[int, float], better: int
+) -> tuple[float | None, float | None, int]:
+    """Return the 95 % interval by Student's t of how far the first is ahead, in the replicates that both have; and how
+    many these are.
+
+    None of fewer than two, and of equal differences, which say nothing of how far seeds differ.
+
+    Args:
+        first, second: the objective by replicate.
+        better: 1 where more is better, -1 where less is.
+    """
+    both = sorted(first.keys() & second.keys())
+    differences = [better * (first[seed] - second[seed]) for seed in both]
+    n = len(differences)
+    if n < 2:
+        return None, None, n
+    largest = max(abs(values[seed]) for values in (first, second) for seed in both)
     if max(differences) - min(differences) <= ROUNDING * largest:
-        return Lead(best.number, following.number, middle, None, None, n)
+        return None, None, n
+    middle = sum(differences) / n
     half = half_width(compute_deviation(differences) or 0.0, n)
-    return Lead(best.number, following.number, middle, middle - half, middle + half, n)
+    return middle - half, middle + half, n
+
+
+def compare_shares(first: float, second: float, images: int) -> float:
+    """Return the lower end of the 95 % interval of the difference of two shares of the same number of images.
+
+    This is the noise of the hold-out set alone (Wald's interval of independent shares); how far seeds differ comes on
+    top.
+    """
+    spread = sqrt((first * (1 - first) + second * (1 - second)) / images)
+    return first - second - float(ndtri(0.975)) * spread
 
 
 def _compute_interval(tau: float, n: int) -> tuple[float, float]:

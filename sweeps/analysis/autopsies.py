@@ -8,19 +8,22 @@ from typing import Any
 from optuna import Study
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sweeps import store
 from sweeps.diagnosis import survey
-from sweeps.diagnosis.autopsy import Autopsy, make_autopsy
+from sweeps.diagnosis.autopsy import LAYER_COLUMNS, Autopsy, make_autopsy, make_layer_heading, make_layer_rows
+from sweeps.diagnosis.causes import Cause
 from sweeps.readings import Reading
-from sweeps.trials import UNKNOWN, FinishedTrial
+from sweeps.trials import UNKNOWN, FinishedTrial, drop_repetitions
 from sweeps.verdict import Chance, Fate
 from sweeps.verdict.shares import wilson_lower
 
 CHANCE_LOSSES = (store.CHANCE_LOSS, "autopsy_chance_loss")  # as it is noted, and as it was
+MOST_LAYERS = 40  # that a terminal shows
 FEWEST = 8  # trials, below which a survey is silent
 
 
@@ -49,8 +52,11 @@ class Survey:
 
 
 def list_judged(trials: Iterable[FrozenTrial]) -> list[FinishedTrial]:
-    """Return the finished trials of which it is known whether they learned; not those outranked or failed."""
-    return [trial for trial in store.finished_trials(trials) if trial.fate not in UNKNOWN]
+    """Return the finished trials of which it is known whether they learned; not those outranked or failed, nor
+    those that repeat another.
+    """
+    finished = drop_repetitions(store.finished_trials(trials))
+    return [trial for trial in finished if trial.fate not in UNKNOWN]
 
 
 def examine_trial(storage: RDBStorage, study: Study, number: int) -> Autopsy:
@@ -60,18 +66,25 @@ def examine_trial(storage: RDBStorage, study: Study, number: int) -> Autopsy:
         StoreError: no such trial, or it left no readings.
     """
     readings, _ = store.finished_readings(storage, study, number)
-    return make_trial_autopsy(readings, study.get_trials(deepcopy=False), number)
+    return make_trial_autopsy(readings, store.read_trials(study), number)
 
 
 def make_trial_autopsy(readings: Sequence[Reading], trials: Sequence[FrozenTrial], number: int) -> Autopsy:
     """Return the autopsy of one of these trials, all those of its study, with its readings, at least one."""
     trial = trials[number]
     config = store.read_config(trial.user_attrs)
+    parts: list[str] = trial.user_attrs.get(store.NET_PARTS, [])
     activation = None
-    names = set[str]()
-    if config is not None:
+    names = set(parts)
+    known_parts = True
+    if config is not None and config.model.architecture == "custom":
+        known_parts = bool(parts)
+        names |= {config.optimizer, config.dtype}  # the rest may be no part of a user's net
+    elif config is not None:
         activation = config.activation
-        names = {value for value in config.model_dump().values() if isinstance(value, str)}
+        names |= {value for value in config.model_dump().values() if isinstance(value, str)}
+    if config is not None and config.recalibrate_batch_normalization:
+        names.add("recalibrated")
     known = list_judged(trials)
     dead = trial.user_attrs.get(store.FATE) != Fate.LEARNED
     changes = []
@@ -85,7 +98,39 @@ def make_trial_autopsy(readings: Sequence[Reading], trials: Sequence[FrozenTrial
         changes,
         activation,
         names,
+        known_parts=known_parts,
     )
+
+
+def render_autopsy(autopsy: Autopsy) -> RenderableType:
+    """Return an autopsy for a terminal."""
+    parts: list[RenderableType] = [Text(f"autopsy: {autopsy.cause}", "bold")]
+    parts += [Text(sentence) for sentence in autopsy.describe_death()]
+    parts.append(Text("\nwhat happened", "bold"))
+    events = list(autopsy.describe_events())
+    if autopsy.reason:
+        events.insert(0, autopsy.reason)
+    parts += [_make_item(event) for event in events]
+    rows = make_layer_rows(autopsy.findings, MOST_LAYERS)
+    if rows:
+        parts.append(Text(f"\n{make_layer_heading(autopsy.findings, len(rows)).lower()}", "bold"))
+        table = Table(*LAYER_COLUMNS[:1], box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in LAYER_COLUMNS[1:]:
+            table.add_column(column, justify="right")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        parts.append(table)
+    if autopsy.cause is not Cause.NONE:
+        parts.append(Text("what this study supports", "bold"))
+        parts += [_make_item(line.strip().removeprefix("- ")) for line in autopsy.describe_support()]
+    return Group(*parts)
+
+
+def _make_item(text: str) -> RenderableType:
+    """Return a text behind a bullet, whose further lines are indented."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(Text("•"), Text(text))
+    return grid
 
 
 def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
@@ -99,16 +144,22 @@ def chance_of(trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> Chance:
     loss = next((value for value in losses if isfinite(value)), nan)
     config = store.read_config(trial.user_attrs)
     if config is None or config.data.task == "regression":
-        return Chance(nan, nan, loss, 0)
+        return Chance(nan, nan, loss, 0, *_find_training_losses(attributes))
     shares = next((noted for noted in attributes if store.CHANCE_TOP1 in noted), {})
     top1 = shares.get(store.CHANCE_TOP1, nan)
     top5 = shares.get(store.CHANCE_TOP5, nan)
-    return Chance(top1, top5, loss, config.data.classes)
+    return Chance(top1, top5, loss, config.data.classes, *_find_training_losses(attributes))
+
+
+def _find_training_losses(attributes: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Return `Chance.train_loss` and `Chance.constant_loss` as noted; not a number in stores of early versions."""
+    noted = next((values for values in attributes if store.CHANCE_TRAIN_LOSS in values), {})
+    return noted.get(store.CHANCE_TRAIN_LOSS, nan), noted.get(store.CHANCE_CONSTANT_LOSS, nan)
 
 
 def survey_study(study: Study) -> Survey:
     """Return what all finished trials of a study say together about dying and learning."""
-    return survey_trials(study.study_name, list_judged(study.get_trials(deepcopy=False)))
+    return survey_trials(study.study_name, list_judged(store.read_trials(study)))
 
 
 def survey_trials(name: str, known: Sequence[FinishedTrial]) -> Survey:

@@ -92,6 +92,11 @@ def study_text(space: Space, chosen: Sequence[Configuration], seeds: int, at: Sc
             raise SpaceError(f"--scale {at.label}", [(f"{table}.{sampled[0]}", problem)])
         tables[table] = file.put_over(tables.get(table, {}), keys)
     tables.pop("pruner", None)
+    if space.model.architecture == "custom":  # a study of an early version has another default
+        tables["budget"] = {
+            "recalibrate_batch_normalization": space.budget.recalibrate_batch_normalization,
+            **tables["budget"],
+        }
     labels = [configuration.trials[0].number for configuration in chosen]
     tables |= {
         "study": tables["study"]

@@ -25,7 +25,8 @@ from sweeps.analysis.agreement import (
     measure_lead,
 )
 from sweeps.analysis.ranking import Configuration, Rerun
-from sweeps.analysis.summary import format_objective, get_drawn_values
+from sweeps.analysis.summary import format_objective
+from sweeps.analysis.values import get_drawn_values
 from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
 from sweeps.wording import count_noun

@@ -11,8 +11,9 @@ from optuna.trial import FrozenTrial
 from sweeps import store
 from sweeps.analysis.statistics import compute_deviation, half_width
 from sweeps.config import Config
+from sweeps.errors import InputError
 from sweeps.space.space import Space
-from sweeps.trials import UNKNOWN, FinishedTrial
+from sweeps.trials import UNKNOWN, FinishedTrial, drop_earlier_data, drop_repetitions
 
 # Fields of a recipe of which less is a stronger truncation.
 SIZES = (
@@ -67,12 +68,17 @@ class Configuration:
 
 
 def rank_configurations(space: Space, trials: Iterable[FinishedTrial]) -> list[Configuration]:
-    """Return the configurations of the trials whose end is known, the best first; of equals the one that was first."""
-    runs: dict[Config, list[FinishedTrial]] = {}
-    for trial in trials:
+    """Return the configurations of the trials whose end is known, the best first; of equals the one that was first.
+
+    Runs on data that have changed since are left out, and so are runs that repeat another, seed included. Where the
+    digests of data differ for another reason, these are configurations of their own.
+    """
+    runs: dict[tuple[Config, str], list[FinishedTrial]] = {}
+    for trial in drop_repetitions(drop_earlier_data(trials)):
         if trial.config and trial.fate not in UNKNOWN and get_score(space, trial) is not None:
-            runs.setdefault(trial.config.model_copy(update={"seed": 0}), []).append(trial)
-    configurations = [_make_configuration(space, config, same) for config, same in runs.items()]
+            without_seed = trial.config.model_copy(update={"seed": 0})
+            runs.setdefault((without_seed, trial.data_digest), []).append(trial)
+    configurations = [_make_configuration(space, config, same) for (config, _), same in runs.items()]
     sign = -space.measure.sign  # the best first
     return sorted(configurations, key=lambda configuration: sign * configuration.mean)
 
@@ -89,9 +95,10 @@ def list_confirmations(storage: RDBStorage, study: str) -> list[tuple[Study, Spa
     confirmations = []
     for name in store.confirming(storage, study):
         confirming = store.load_study(storage, name)
-        if store.SPACE_TEXT not in confirming.user_attrs:
+        try:
+            space = store.space_of(confirming)
+        except InputError:  # of a newer version, or edited: `status` says so
             continue
-        space = store.space_of(confirming)
         if space.confirms == study:  # a database may not tell cases apart
             confirmations.append((confirming, space))
     return confirmations
@@ -137,7 +144,7 @@ def collect_reruns(space: Space, trials: Sequence[FrozenTrial]) -> Rerun:
 def read_reruns(storage: RDBStorage, study: str) -> list[tuple[Space, Rerun]]:
     """Return the studies that ran candidates of this one again and of which some run has finished."""
     reruns = [
-        (space, collect_reruns(space, confirming.get_trials(deepcopy=False)))
+        (space, collect_reruns(space, store.read_trials(confirming)))
         for confirming, space in list_confirmations(storage, study)
     ]
     return [(space, rerun) for space, rerun in reruns if rerun.candidates]
@@ -191,7 +198,7 @@ def mean_seconds(trials: Sequence[FinishedTrial]) -> float:
 
 def rank_study(study: Study, space: Space) -> list[Configuration]:
     """Return the configurations of a study, the best first."""
-    return rank_configurations(space, store.finished_trials(study.get_trials(deepcopy=False)))
+    return rank_configurations(space, store.finished_trials(store.read_trials(study)))
 
 
 def _get_label(space: Space, trial: FrozenTrial, name: str) -> int:

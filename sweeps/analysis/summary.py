@@ -1,8 +1,9 @@
 """What people take away from a study: fates, steps saved, the best configuration, learned/tried; as text or JSON."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from textwrap import shorten
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -11,24 +12,40 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps import store
+from sweeps.analysis.values import get_drawn_values
 from sweeps.objective import OBJECTIVES
 from sweeps.space.space import Space
-from sweeps.trials import FinishedTrial
+from sweeps.trials import UNKNOWN, FinishedTrial, drop_earlier_data, drop_repetitions
 from sweeps.verdict import Fate
 from sweeps.wording import count_noun
 
+MOST_UNREADABLE = 5  # lines
+MOST_OF_REASON = 160  # characters of why a trial failed, in its line
 FATES = (
     Fate.LEARNED,
+    Fate.ABOVE_CHANCE,
+    Fate.INFERENCE_LAGS,
+    Fate.MEMORISED,
+    Fate.HOLDOUT_DIFFERS,
     Fate.AT_CHANCE,
     Fate.COLLAPSED,
     Fate.FROZEN,
     Fate.DIVERGED,
+    Fate.NOT_FINITE,
     Fate.OUTRANKED,
     store.FAILED,
 )
-# Parameters whose values need no name beside them.
-SPEAK_FOR_THEMSELVES = {"activation", "constraint", "optimizer", "initializer", "dropout", "output", "dtype"}
-COLOURS: dict[str, str] = {Fate.LEARNED: "green", Fate.AT_CHANCE: "yellow", Fate.OUTRANKED: "cyan"}
+COLOURS: dict[str, str] = {
+    Fate.LEARNED: "green",
+    Fate.ABOVE_CHANCE: "cyan",
+    Fate.INFERENCE_LAGS: "magenta",
+    Fate.MEMORISED: "magenta",
+    Fate.HOLDOUT_DIFFERS: "magenta",
+    Fate.AT_CHANCE: "yellow",
+    Fate.OUTRANKED: "cyan",
+}
+ALIVE = (Fate.LEARNED, Fate.ABOVE_CHANCE, Fate.INFERENCE_LAGS)  # of which the best is worth showing
+FATE_WIDTH = max(map(len, FATES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,11 @@ class Summary:
     Attributes:
         done, running, waiting, given_up: trials that count in the budget, that run, that wait for another worker, and
             that were given up when the study was stopped.
+        enqueued, added: trials that were enqueued by Optuna's own means and are not begun; that were added so, and
+            count in nothing here.
+        unreadable: a line on each trial of which something cannot be read.
+        on_earlier_data: trials on data of a user's that have changed since.
+        repeated: trials that repeat another, seed included: each is counted in the budget, and as evidence only once.
         steps_run, steps_saved: of the finished trials; saved is what stopping early left of their budgets.
         would_stop, would_stop_learned: controls that the judge would have stopped, and those of them that learned.
         step_share: share of the whole budget's steps that need not be waited for any more.
@@ -53,6 +75,11 @@ class Summary:
     running: int
     waiting: int
     given_up: int
+    enqueued: int
+    added: int
+    repeated: int
+    on_earlier_data: int
+    unreadable: tuple[str, ...]
     fates: dict[str, int]
     steps_run: int
     steps_saved: int
@@ -79,6 +106,8 @@ class Summary:
 def summarise_trials(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
     """Return what the trials of a study say, taken together."""
     done = store.finished_trials(trials)
+    distinct = drop_repetitions(done)
+    comparable = drop_earlier_data(done)
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     steps_run = sum(trial.steps for trial in done)
     spared = [trial for trial in done if trial.would_stop is not None]
@@ -91,8 +120,13 @@ def summarise_trials(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         trials=budget.trials,
         done=len(done),
         running=len(running),
-        waiting=sum(trial.state == TrialState.WAITING for trial in trials),
-        given_up=sum(map(store.is_interrupted, trials)),
+        waiting=sum(trial.state == TrialState.WAITING and not store.is_enqueued(trial) for trial in trials),
+        given_up=sum(store.is_interrupted(trial) and not store.is_added(trial) for trial in trials),
+        enqueued=sum(map(store.is_enqueued, trials)),
+        added=sum(map(store.is_added, trials)),
+        repeated=len(done) - len(distinct),
+        on_earlier_data=len(done) - len(comparable),
+        unreadable=tuple(store.describe_unreadable(trials)),
         fates=dict(Counter(trial.fate for trial in done)),
         steps_run=steps_run,
         steps_saved=sum(trial.steps_saved for trial in done),
@@ -100,9 +134,9 @@ def summarise_trials(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         would_stop_learned=sum(trial.fate == Fate.LEARNED for trial in spared),
         step_share=min(1.0, (len(done) + under_way) / budget.trials),
         chance_top1=next((t.user_attrs[store.CHANCE_TOP1] for t in trials if store.CHANCE_TOP1 in t.user_attrs), None),
-        best=_describe_best(space, done),
+        best=_describe_best(space, comparable),
         against=_choose_other(space),
-        learned_of_tried=_learned_of_tried(done, _choose_other(space)),
+        learned_of_tried=_learned_of_tried(distinct, _choose_other(space)),
     )
 
 
@@ -121,12 +155,17 @@ def fates_line(summary: Summary) -> Text:
 
 def best_line(space: Space, summary: Summary) -> Text:
     """Return the best configuration in one line."""
-    if summary.best is None or summary.best.value is None or not summary.fates.get(Fate.LEARNED):
+    if summary.best is None or summary.best.value is None:
         if summary.done:
             return Text("best: none yet: nothing learned")
         return Text("best: none yet")
+    lead = "best"
+    if not summary.fates.get(Fate.LEARNED):
+        if summary.best.fate not in ALIVE:
+            return Text("best: none yet: nothing learned")
+        lead = f"best so far, nothing learned yet ({summary.best.fate})"
     return Text.assemble(
-        f"best: {OBJECTIVES[summary.objective].title} {format_objective(summary.objective, summary.best.value)}, ",
+        f"{lead}: {OBJECTIVES[summary.objective].title} {format_objective(summary.objective, summary.best.value)}, ",
         f"trial {summary.best.number}{_describe_best_step(space, summary.best)}: ",
         (get_drawn_values(space, summary.best), "bold"),
     )
@@ -142,13 +181,28 @@ def trial_line(space: Space, trial: FinishedTrial) -> Text:
         accuracy = f"R^2 {trial.gain:9.3f}"
     if trial.loss is not None:
         loss = f"loss {trial.loss:6.3g}"
+        if trial.chance_loss is not None:
+            loss += f" (guessing {trial.chance_loss:.3g})"
     else:
         loss = " " * 11
+    reason = ""
+    if trial.fate == store.FAILED and trial.reason:
+        reason = f"  {shorten(trial.reason, MOST_OF_REASON)}"
     return Text.assemble(
         f"{trial.number:4d}  ",
-        (f"{trial.fate:10s}", COLOURS.get(trial.fate, "red")),
-        f"  {accuracy}  {loss}  step {trial.steps:<5d} {get_drawn_values(space, trial)}",
+        (f"{trial.fate:{FATE_WIDTH}s}", COLOURS.get(trial.fate, "red")),
+        f"  {accuracy}  {loss}  step {trial.steps:<5d} {get_drawn_values(space, trial)}{_describe_labels(trial)}",
+        (reason, "red"),
     )
+
+
+def _describe_labels(trial: FinishedTrial) -> str:
+    """Return which candidate a trial runs again, and with which of several seeds, as ` (candidate 27, seed 1)`."""
+    names = {"candidate": "candidate", "replicate": "seed"}
+    labels = [f"{noun} {trial.params[label]}" for label, noun in names.items() if label in trial.params]
+    if not labels:
+        return ""
+    return f" ({', '.join(labels)})"
 
 
 def render_summary(space: Space, summary: Summary) -> RenderableType:
@@ -160,7 +214,10 @@ def render_summary(space: Space, summary: Summary) -> RenderableType:
         head += Text(f", {summary.waiting} waiting for a worker")
     if summary.given_up:
         head += Text(f", {summary.given_up} given up")
+    if summary.enqueued:
+        head += Text(f", {summary.enqueued} enqueued")
     lines: list[RenderableType] = [head]
+    lines += [Text(line, "yellow") for line in _list_oddities(summary)]
     if summary.question:
         lines.append(Text(summary.question, "italic"))
     lines.append(fates_line(summary))
@@ -180,21 +237,22 @@ def render_summary(space: Space, summary: Summary) -> RenderableType:
     return Group(*lines)
 
 
-def get_drawn_values(space: Space, trial: FinishedTrial) -> str:
-    """Return the values of the parameters that the space varies, without those that had no say."""
-    texts = []
-    for parameter in space.parameters:
-        varies = len(parameter.cases) > 1 or len(parameter.cases[0].domain.ends()) > 1 or parameter.cases[0].when
-        value = trial.config and trial.config.get_value(parameter.name)
-        if not varies or value is None or value == "none":
-            continue
-        text = str(value)
-        if isinstance(value, float):
-            text = f"{value:.3g}"
-        if parameter.name not in SPEAK_FOR_THEMSELVES:
-            text = f"{parameter.name}={text}"
-        texts.append(text)
-    return " ".join(texts)
+def _list_oddities(summary: Summary) -> Iterator[str]:
+    yield from summary.unreadable[:MOST_UNREADABLE]
+    if len(summary.unreadable) > MOST_UNREADABLE:
+        yield f"and {len(summary.unreadable) - MOST_UNREADABLE} more that cannot be read"
+    if summary.enqueued and summary.done + summary.running + summary.waiting >= summary.trials:
+        enqueued = count_noun(summary.enqueued, "enqueued trial")
+        yield f"the budget is given out, and {enqueued} will not be run: raise budget.trials"
+    if summary.added:
+        added = count_noun(summary.added, "trial")
+        yield f"{added} added by other means than a worker: samplers learn from them, and no result here counts them"
+    if summary.repeated:
+        repeated = count_noun(summary.repeated, "trial")
+        yield f"{repeated} repeated another bit for bit (same values, same seed): evidence counts it once"
+    if summary.on_earlier_data:
+        earlier = count_noun(summary.on_earlier_data, "trial")
+        yield f"{earlier} ran on the data as they were before they changed: left out of the ranking and of the best"
 
 
 def _make_table(summary: Summary) -> Table:
@@ -244,10 +302,10 @@ def _choose_other(space: Space) -> str:
     return named[0]
 
 
-def _learned_of_tried(done: Iterable[FinishedTrial], against: str) -> dict[tuple[str, str], tuple[int, int]]:
+def _learned_of_tried(distinct: Iterable[FinishedTrial], against: str) -> dict[tuple[str, str], tuple[int, int]]:
     counts: dict[tuple[str, str], tuple[int, int]] = {}
-    for trial in done:
-        if trial.config and trial.fate not in (store.FAILED, Fate.OUTRANKED):
+    for trial in distinct:
+        if trial.config and trial.fate not in UNKNOWN:
             key = (trial.config.activation, str(trial.config.get_value(against)))
             learned, tried = counts.get(key, (0, 0))
             counts[key] = (learned + (trial.fate == Fate.LEARNED), tried + 1)

@@ -152,4 +152,5 @@ def _write_stale_notes(storage: RDBStorage, shown: DashboardStorage, ended: thre
         if ended.is_set():
             return
         with suppress(SweepsError, KeyError):  # the study was deleted, or belongs to a newer version
-            study_notes.write_study_note(storage, store.load_study(storage, name), shown.whole_trials(study_id))
+            trials = [store.keep_readable(trial) for trial in shown.whole_trials(study_id)]
+            study_notes.write_study_note(storage, store.load_study(storage, name), trials)

@@ -20,6 +20,34 @@ Format = Literal["toml", "yaml", "json"]
 FORMATS: dict[str, Format] = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml", ".json": "json"}
 VERSION = 1
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what would end a comment, or may not be in one
+# What the training of a user's net takes of a config; the rest is there for its function, if that reads it.
+TRAINING_KEYS = {
+    "version",
+    "data",
+    "model",
+    "seed",
+    "steps",
+    "report_interval",
+    "holdout_images",
+    "recalibrate_batch_normalization",
+    "optimizer",
+    "learning_rate",
+    "epsilon",
+    "momentum",
+    "batch_size",
+    "weight_decay",
+    "dtype",
+    "output",
+    "data.source",
+    "data.path",
+    "data.task",
+    "data.classes",
+    "data.images",
+    "data.image_size",
+    "data.seed",
+    "model.architecture",
+    "model.build",
+}
 TABLES = ("version", "recipe", "truncation", "provenance", "results")
 
 
@@ -32,12 +60,14 @@ class Document:
         truncation: field of the recipe, with dots -> the value that the trial had instead.
         provenance: study, trial, digests, versions; what its models are like.
         results: of the trial, and of the runs that it was ranked by.
+        varied: fields of the recipe that the study's file names.
     """
 
     recipe: Config
     truncation: Mapping[str, Any]
     provenance: Mapping[str, Any]
     results: Mapping[str, Any]
+    varied: frozenset[str] = frozenset()
 
     @property
     def trained(self) -> Config:
@@ -60,11 +90,32 @@ class Document:
         """Return plain values, in the order of a file."""
         return {
             "version": VERSION,
-            "recipe": self.recipe.model_dump(),
+            "recipe": self._list_fields(),
             "truncation": dict(self.truncation),
             "provenance": dict(self.provenance),
             "results": dict(self.results),
         }
+
+    def _list_fields(self) -> dict[str, Any]:
+        """Return the fields of the recipe; of a user's net without those that neither the study nor the training names,
+        and that have their usual values.
+        """
+        tables = self.recipe.model_dump()
+        if self.recipe.model.architecture != "custom":
+            return tables
+        kept = TRAINING_KEYS | self.varied | self.truncation.keys()
+        usual = _list_defaults(Config)
+        own = {name: value for name, value in tables.items() if name in kept or value != usual.get(name, value)}
+        usual_data = _list_defaults(DataConfig)
+        own["data"] = {
+            name: value
+            for name, value in tables["data"].items()
+            if f"data.{name}" in kept or value != usual_data.get(name, value)
+        }
+        own["model"] = {name: value for name, value in tables["model"].items() if f"model.{name}" in kept}
+        if Config.model_validate(own) != self.recipe:  # such as a tau that is not the activation's
+            return tables
+        return own
 
     def to_text(self, form: Format, head: Sequence[str]) -> str:
         """Return the content of a file.
@@ -113,6 +164,11 @@ class Document:
         return document
 
 
+def _list_defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the defaults of the fields that have one which depends on no other field."""
+    return {name: field.default for name, field in model.model_fields.items() if not field.is_required()}
+
+
 def list_truncation(recipe: Config, trained: Config) -> dict[str, Any]:
     """Return the fields in which a trial's config differs from its recipe at full size, with the trial's values."""
     full = _flatten_tables(recipe.model_dump())
@@ -129,7 +185,7 @@ def read_document(path: Path) -> Document:
     if path.suffix not in FORMATS or path.name.endswith(".model.json"):
         raise InputError(f"{path}: is no recipe; give a .toml, .yaml or .json file that `sweeps export` wrote")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as exc:
         raise InputError(f"{path}: no such file; `sweeps export STUDY --to FOLDER` writes it") from exc
     except (OSError, ValueError) as exc:

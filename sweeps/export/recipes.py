@@ -1,8 +1,10 @@
 """A chosen trial as files: the recipe at full size with its provenance, Keras's model, a stand-alone module."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from optuna import Study
@@ -110,26 +112,51 @@ def describe_recipe(document: Document) -> list[str]:
     ]
     if changes:
         lines += ["", "The trial was truncated:"] + changes
-    training = f"Its training is {_describe_length(document.recipe)}"
+    lines += _describe_training(document.trained)
+    of_trial = _describe_length(document.trained, document.provenance.get(store.TRAIN_IMAGES))
     if not changes:
-        return lines + ["", f"{OWN_SIZE}.", f"{training}."]
-    return lines + ["", f"{training}; in the trial {_describe_length(document.trained)}."]
+        return lines + ["", f"{OWN_SIZE}.", f"Its training is {of_trial}."]
+    return lines + ["", f"Its training is {_describe_length(document.recipe, None)}; in the trial {of_trial}."]
 
 
-def _describe_length(config: Config) -> str:
-    """Return how long a training is; a source may have fewer images than are asked for."""
-    passes = config.steps * config.batch_size / config.data.images
-    return f"{config.steps:,} steps of {config.batch_size:,}, {passes:.3g} passes over {config.data.images:,}"
+def _describe_training(config: Config) -> list[str]:
+    """Return what the trial's training did beside what a recipe says."""
+    lines = []
+    if config.data.task == "regression":
+        lines += [
+            "",
+            "Its target was standardised: less the mean over the training rows, divided by their standard deviation.",
+        ]
+    if config.recalibrate_batch_normalization:
+        lines += [
+            "",
+            "The averages of batch normalisation were estimated anew before each evaluation: a fit of as few steps",
+            "needs a lower momentum to be evaluated as well.",
+        ]
+    return lines
+
+
+def _describe_length(config: Config, images: int | None) -> str:
+    """Return how long a training is.
+
+    Args:
+        images: that there were to train on, if it is known: a source may have fewer than are asked for.
+    """
+    rows = images or config.data.images
+    passes = config.steps * config.batch_size / rows
+    return f"{config.steps:,} steps of {config.batch_size:,}, {passes:.3g} passes over {rows:,}"
 
 
 def make_comment(document: Document, name: str) -> list[str]:
     """Return the comment at the top of a recipe's file."""
     usage = f'sweeps.load("{name}").compile() is its Keras model, ready for fit'
     written = "Written by `sweeps export`, which does not overwrite what was changed by hand."
+    head = describe_recipe(document) + [""]
+    if module := document.provenance.get("module"):
+        head.append(f"It needs your module {module['name']}: have it where you load the recipe.")
     if not document.truncation:
-        return describe_recipe(document) + ["", f"{usage}.", written]
-    usage_as_trained = [f"{usage}; with as_trained=True at the size that the", f"trial had. {written}"]
-    return describe_recipe(document) + [""] + usage_as_trained
+        return head + [f"{usage}.", written]
+    return head + [f"{usage}; with as_trained=True at the size that the", f"trial had. {written}"]
 
 
 def _draft_document(study: Study, space: Space, chosen: ExportedTrial) -> Document:
@@ -154,11 +181,31 @@ def _draft_document(study: Study, space: Space, chosen: ExportedTrial) -> Docume
         "space_sha256": study.user_attrs[store.SPACE_SHA256],
         store.CONFIG_DIGEST: trained.digest(),
     }
-    names = (store.DATA_DIGEST, store.INPUT_SHAPE, store.GPU, store.VERSIONS)
+    names = (store.DATA_DIGEST, store.INPUT_SHAPE, store.TRAIN_IMAGES, store.GPU, store.VERSIONS)
     provenance |= {name: chosen.attributes[name] for name in names if name in chosen.attributes}
     if notes:
         provenance["notes"] = notes
-    return Document(recipe, list_truncation(recipe, trained), provenance, _collect_results(space, chosen))
+    if recipe.model.build:
+        provenance["module"] = _describe_module(recipe.model.build)
+    return Document(
+        recipe=recipe,
+        truncation=list_truncation(recipe, trained),
+        provenance=provenance,
+        results=_collect_results(space, chosen),
+        varied=frozenset(parameter.name for parameter in space.parameters),
+    )
+
+
+def _describe_module(build: str) -> dict[str, str]:
+    """Return the module of a user's net, and the digest of its file where it lies in the working directory."""
+    name = build.partition(":")[0]
+    values = {"name": name}
+    place = Path(*name.split("."))
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.is_file():
+            values |= {"file": path.as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            break
+    return values
 
 
 def _collect_results(space: Space, chosen: ExportedTrial) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps import store
 from sweeps.analysis import ranking
+from sweeps.analysis.agreement import compare_seeds, compare_shares
 from sweeps.analysis.ranking import Configuration, Rerun
 from sweeps.analysis.summary import format_objective
 from sweeps.errors import InputError
@@ -50,7 +51,7 @@ def select_best(storage: RDBStorage, study: Study, space: Space, count: int) -> 
     Raises:
         InputError: nothing learned.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials = store.read_trials(study)
     finished = store.finished_trials(trials)
     configurations = ranking.rank_configurations(space, finished)
     learners = [configuration for configuration in configurations if configuration.learned]
@@ -62,9 +63,11 @@ def select_best(storage: RDBStorage, study: Study, space: Space, count: int) -> 
     reruns = [rerun for _, rerun in ranking.read_reruns(storage, space.name)]
     deciding = ranking.find_deciding(configurations, reruns)
     ranked = _rank_learners(learners, deciding)
+    kept = _keep_first(space, learners, deciding, ranked)
     weaknesses = {rerun.study: ranking.describe_weakness(configurations, rerun) for rerun in reruns}
     lines = [f"{name!r} does not decide: {weakness}" for name, weakness in weaknesses.items() if weakness]
     if deciding is not None:
+        lines += kept
         lines += _describe_choice(space, deciding, learners, ranked[:count])
     if not ranked:
         raise InputError(f"study {space.name!r}: {'; '.join(lines)}; --trial N exports a trial all the same")
@@ -85,7 +88,7 @@ def select_numbered(study: Study, space: Space, numbers: Sequence[int]) -> list[
     Raises:
         InputError: there is no such trial, or it has not ended, or never got a recipe or data.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials = store.read_trials(study)
     finished = {trial.number: trial for trial in store.finished_trials(trials)}
     for number in numbers:
         if number >= len(trials):
@@ -150,6 +153,52 @@ def _rank_learners(
                 ranked.append((known[number], runs))
     others = [configuration for configuration in learners if configuration.trials[0].number not in run_again]
     return ranked + [(configuration, configuration) for configuration in others]
+
+
+def _keep_first(
+    space: Space,
+    learners: Sequence[Configuration],
+    deciding: Rerun | None,
+    ranked: list[tuple[Configuration, Configuration]],
+) -> list[str]:
+    """Put the study's own first back at the head of `ranked` where the one before it leads by noise; say so."""
+    if deciding is None or len(ranked) < 2:
+        return []
+    first = learners[0]
+    place = next((index for index, (own, _) in enumerate(ranked) if own is first), 0)
+    if not place or ranked[place][1].study != deciding.study:
+        return []
+    ahead, runs_ahead = ranked[0]
+    if _is_ahead(space, deciding, runs_ahead, ranked[place][1]):
+        return []
+    ranked.insert(0, ranked.pop(place))
+    numbers = [_first_learner(configuration).number for configuration in (ahead, first)]
+    return [
+        f"trial {numbers[0]} is ahead of trial {numbers[1]} in {deciding.study!r} by no more than noise, or one seed "
+        "cannot say: the study's own first stays"
+    ]
+
+
+def _is_ahead(space: Space, deciding: Rerun, first: Configuration, second: Configuration) -> bool:
+    """Return whether one configuration is known to be better than another by more than noise: that of seeds or, where
+    there is one seed, that of a share of the hold-out set.
+
+    The same lead with each of several seeds counts as more than noise.
+    """
+    sign = space.measure.sign
+    by_seed = [
+        {deciding.replicates[trial.number]: value for trial, value in zip(runs.trials, runs.values, strict=True)}
+        for runs in (first, second)
+    ]
+    low, _, seeds = compare_seeds(by_seed[0], by_seed[1], sign)
+    if low is not None:
+        return low > 0
+    if seeds > 1:
+        return sign * (first.mean - second.mean) > 0
+    if not space.measure.hits:
+        return False
+    images = first.config.holdout_images
+    return compare_shares(first.mean, second.mean, images) > 0
 
 
 def _describe_choice(

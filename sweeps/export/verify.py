@@ -140,7 +140,7 @@ def _compare_with_store(name: str, document: Document, find: Find) -> Check:
     study = find(study_name)
     if isinstance(study, str):
         return Check(name, None, f"not compared with the store: {study}")
-    trials = study.get_trials(deepcopy=False)
+    trials = store.read_trials(study)
     if not isinstance(number, int) or not 0 <= number < len(trials):
         return Check(name, False, f"the store has no trial {number} of {study_name!r}")
     differences = _list_differences(study, trials[number], document)

@@ -15,17 +15,24 @@ from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.analysis import summary as summaries
 from sweeps.analysis.summary import FATES, Summary
+from sweeps.analysis.values import get_drawn_values
 from sweeps.space.space import Budget, Space
 from sweeps.store import notes, queue
 from sweeps.store.trials import Trials
+from sweeps.surfaces import escape_markdown, fence_code, quote_argument, quote_code
 from sweeps.verdict import Fate
 
 MEANINGS = {
     Fate.LEARNED: "at the end of its steps, clearly better than guessing",
+    Fate.ABOVE_CHANCE: "better than guessing, but not clearly yet",
+    Fate.INFERENCE_LAGS: "learns, but the moving averages of batch normalisation lag behind",
+    Fate.MEMORISED: "learns its training images alone",
+    Fate.HOLDOUT_DIFFERS: "learns, but the hold-out set is unlike the training set",
     Fate.AT_CHANCE: "no better than guessing: at the end, or stopped with a prognosis that no learner had",
     Fate.COLLAPSED: "every input gives the same output, or a layer is dead or saturated",
     Fate.FROZEN: "the steps left could not move the weights",
     Fate.DIVERGED: "a weight or the loss is no finite number",
+    Fate.NOT_FINITE: "the loss or a weight is no finite number before the first step",
     Fate.OUTRANKED: "stopped: others were better",
     store.FAILED: "could not be trained; its note says why",
 }
@@ -46,6 +53,11 @@ def write_study_note(storage: RDBStorage, study: Study, trials: Sequence[FrozenT
     study_id = store.id_of(storage, study)
     space = store.space_of(study)
     parts = [make_study_note(study_id, space, trials)]
+    if warnings := study.user_attrs.get(store.WARNINGS):
+        parts.append(
+            "### What was odd before it began\n\n"
+            + "\n".join(f"* {escape_markdown(str(warning))}" for warning in warnings)
+        )
     parts.extend(_quote_file(study.user_attrs))
     finished = summaries.summarise_trials(space, trials).done
     notes.store_study_note(storage.engine, study_id, "\n\n".join(parts), finished)
@@ -67,7 +79,7 @@ def make_study_note(study_id: int, space: Space, trials: Sequence[FrozenTrial]) 
 
 def _describe_state(study_id: int, space: Space, summary: Summary) -> Iterator[str]:
     if space.question:
-        yield f"## {space.question}"
+        yield f"## {escape_markdown(space.question)}"
     yield f"### As of {summary.done:,} of {summary.trials:,} trials"
     counts = [f"| {fate} | {summary.fates.get(fate, 0):,} | {GAP}{MEANINGS[fate]} |" for fate in FATES]
     yield "\n".join([f"| fate | {GAP}trials | {GAP}meaning |", "|:--|--:|:--|"] + counts)
@@ -80,7 +92,7 @@ def _describe_state(study_id: int, space: Space, summary: Summary) -> Iterator[s
     if (best := summary.best) is not None and best.value is not None and summary.fates.get(Fate.LEARNED):
         value = f"{space.measure.title} {summaries.format_objective(space.objective, best.value)}"
         page = f"/dashboard/studies/{study_id}/trials?numbers={best.number}"
-        yield f"Best: {value}, [trial {best.number}]({page}): `{summaries.get_drawn_values(space, best)}`"
+        yield f"Best: {value}, [trial {best.number}]({page}): {quote_code(get_drawn_values(space, best))}"
 
 
 def _describe_comparison(space: Space, trials: Sequence[FrozenTrial]) -> Iterator[str]:
@@ -93,20 +105,35 @@ def _describe_comparison(space: Space, trials: Sequence[FrozenTrial]) -> Iterato
     data = space.data
     where = ""
     if space.data.path:
-        where = f" ({space.data.path})"
+        where = f" ({escape_markdown(space.data.path)})"
     what = "numbers to be predicted"
     if data.task == "classification":
         what = f"{data.classes:,} classes"
+    images = store.count_train_images(data.images, trials)
     lines += [
         f"Budget: {_format_budget(space.budget)}.",
-        f"Data: {data.source}{where}, {what}, {data.images:,} to train on.",
+        f"Data: {escape_markdown(data.source)}{where}, {what}, {images:,} to train on.",
     ]
+    if changed := _find_changes_of_data(space, trials):
+        numbers = ", ".join(map(str, changed))
+        lines.append(f"The data changed with trial {numbers}: trials before and after are not comparable.")
     if space.confirms:
-        lines.append(f"It runs candidates of `{space.confirms}` again.")
+        lines.append(f"It runs candidates of {quote_code(space.confirms)} again.")
     yield "\n".join(f"* {line}" for line in lines)
     if rows := list(_list_truncated(space)):
         yield "It is a truncation of something larger:"
         yield "\n".join([f"| | {GAP}here | {GAP}in full |", "|:--|--:|--:|"] + rows)
+
+
+def _find_changes_of_data(space: Space, trials: Sequence[FrozenTrial]) -> list[int]:
+    """Return the numbers of the trials that were the first on data other than the first trial's."""
+    if not space.data.is_of_user:
+        return []
+    first: dict[str, int] = {}
+    for trial in trials:
+        if store.DATA_DIGEST in trial.user_attrs:
+            first.setdefault(trial.user_attrs[store.DATA_DIGEST], trial.number)
+    return list(first.values())[1:]
 
 
 def _find_chance(space: Space, trials: Sequence[FrozenTrial]) -> str:
@@ -159,16 +186,26 @@ def _how_to_read(space: Space) -> Iterator[str]:
     else:
         sign = ", with a minus before it since less is better here"
     yield "### How to read it"
+    name = quote_argument(space.name)
+    survey = quote_code(f"sweeps survey {name}")
+    commands = [
+        quote_code(f"sweeps {command}")
+        for command in (
+            f"status {name}",
+            f"autopsy {name} TRIAL",
+            f"report {name}",
+            f"export --trial TRIAL --to FOLDER {name}",
+        )
+    ]
     lines = (
         "Each finished trial has a note with what became of it and why, a picture (its curves against chance, and the "
         "signal of each layer over the steps) and its config; `fate` and `reason` lead its attributes.",
         f"Intermediate values are {measure}{sign}: 0 is chance, 1 is perfect. In *History* a pruned trial stands at "
         f"its last one, not at its {space.measure.title}: switch *Include PRUNED trials* off to compare.",
-        "*Hyperparameter Importance* counts complete trials only, and misleads where many are stopped: "
-        f"`sweeps survey {space.name}` counts all. A parameter with a condition in brackets is drawn only where that "
-        "holds.",
-        f"In a terminal: `sweeps status {space.name}`, `sweeps autopsy {space.name} TRIAL`, "
-        f"`sweeps report {space.name}`, `sweeps export {space.name} --trial TRIAL --to FOLDER`.",
+        "*Hyperparameter Importance* may contradict the survey: it explains how much the objective varies among "
+        "complete trials, without those that were stopped because they were dead, and counts a parameter with "
+        f"conditions once for each. {survey} explains which trials learned, over all of them.",
+        f"In a terminal: {', '.join(commands)}.",
     )
     yield "\n".join(f"* {line}" for line in lines)
 
@@ -177,5 +214,5 @@ def _quote_file(attributes: Mapping[str, Any]) -> Iterator[str]:
     """Yield the search space as the person wrote it, and what was set otherwise."""
     yield "### Search space"
     if overrides := attributes[store.SPACE_OVERRIDES]:
-        yield "With " + ", ".join(f"`--set {override}`" for override in overrides)
-    yield f"```toml\n{attributes[store.SPACE_TEXT].strip()}\n```"
+        yield "With " + ", ".join(quote_code(f"--set {override}") for override in overrides)
+    yield fence_code("toml", attributes[store.SPACE_TEXT].strip())

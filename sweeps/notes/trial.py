@@ -20,6 +20,7 @@ from sweeps.optuna_private import study_id_of, trial_id_of
 from sweeps.readings import Reading
 from sweeps.store import notes
 from sweeps.store.worker_storage import WorkerStorage
+from sweeps.surfaces import escape_markdown, fence_code
 
 if TYPE_CHECKING:
     from sweeps.optuna_private import ArtifactStore
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 PICTURE = "trial.png"
 PICTURES = (PICTURE, "autopsy.png")  # as earlier versions named it
 MOST_TRACED = 2000  # characters of a traceback's end, which says what went wrong
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
 def keep_note(
@@ -64,7 +64,7 @@ def keep_note(
 def write_trial_note(storage: RDBStorage, study: Study, number: int, autopsy: Autopsy) -> None:
     """Write the note of a finished trial anew, with an autopsy; what a person wrote below it stays."""
     study_id = store.id_of(storage, study)
-    trial = study.get_trials(deepcopy=False)[number]
+    trial = store.read_trials(study)[number]
     notes.write_note(storage.engine, study_id, trial_id_of(trial), make_trial_note(study_id, trial, autopsy))
 
 
@@ -93,14 +93,14 @@ def _describe_outcome(trial: FrozenTrial, picture: str) -> Iterator[str]:
     attributes = trial.user_attrs
     yield f"## {str(attributes.get(store.FATE, store.INTERRUPTED)).capitalize()}"
     if reason := str(attributes.get(store.REASON, "")):
-        yield SPECIAL.sub(r"\\\1", reason)
+        yield escape_markdown(reason)
     if picture:
         yield picture
     if rows := list(_list_scores(trial)):
         step = attributes.get(store.STEPS, 0)
         yield "\n".join([f"| hold-out set | at step {step:,} | guessing |", "|---|--:|--:|"] + rows)
     if trace := str(attributes.get(store.TRACEBACK, ""))[-MOST_TRACED:]:
-        yield f"### Traceback\n{_fence_code('text', trace)}"
+        yield f"### Traceback\n{fence_code('text', trace)}"
 
 
 def _list_scores(trial: FrozenTrial) -> Iterator[str]:
@@ -136,23 +136,16 @@ def _quote_recipe(attributes: Mapping[str, Any]) -> Iterator[str]:
     if config is not None:
         heading = f"### Config {attributes.get(store.CONFIG_DIGEST, '')}".rstrip()
         recipe = tomli_w.dumps(config.model_dump(mode="json")).strip()
-        yield f"{heading}\n{_fence_code('toml', recipe)}"
+        yield f"{heading}\n{fence_code('toml', recipe)}"
     where = [str(attributes[name]) for name in (store.HOST, store.GPU) if attributes.get(name)]
     if store.SECONDS in attributes:
         where.append(f"{attributes[store.SECONDS]:,.1f} s")
     versions = [f"{name} {version}" for name, version in attributes.get(store.VERSIONS, {}).items()]
     if store.DATA_DIGEST in attributes:
         versions.append(f"data {attributes[store.DATA_DIGEST]}")
-    lines = [", ".join(SPECIAL.sub(r"\\\1", text) for text in texts) for texts in (where, versions) if texts]
+    lines = [", ".join(escape_markdown(text) for text in texts) for texts in (where, versions) if texts]
     if lines:
         yield "### Trained on\n" + "  \n".join(lines)
-
-
-def _fence_code(language: str, content: str) -> str:
-    """Return a block of code, whatever is in it."""
-    longest = max((len(ticks) for ticks in re.findall("`+", content)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{content}\n{fence}"
 
 
 def _draw_picture(

@@ -12,10 +12,16 @@ from sweeps.report.best import SEEDS, Confirming, Standing
 from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count
 from sweeps.report.words import format_objective_name, format_percent
-from sweeps.wording import count_noun
+from sweeps.trials import UNKNOWN
+from sweeps.verdict import Fate
+from sweeps.wording import count_noun, join_words
 
 LEAST_IMPORTANCE = 0.01  # share of the outcome's entropy, below which a hyperparameter is not named
 MOST_NAMED = 3
+LEARNED_IN_TRAINING: dict[str, str] = {
+    Fate.INFERENCE_LAGS: "in inference the moving averages of batch normalisation lag behind",
+    Fate.HOLDOUT_DIFFERS: "the hold-out set is unlike the training set",
+}
 
 
 def write_answer(findings: StudyFindings) -> list[str]:
@@ -33,7 +39,14 @@ def write_answer(findings: StudyFindings) -> list[str]:
         sentences += _describe_deciders(findings)
         sentences += _describe_region(findings)
         sentences += describe_stopping(findings)
+    sentences += _describe_warnings(findings)
     return [sentence for sentence in sentences if sentence]
+
+
+def _describe_warnings(findings: StudyFindings) -> Iterator[str]:
+    """Yield what the rehearsal found odd, a sentence each."""
+    for warning in findings.warnings:
+        yield f"Before it began, this was odd: {warning.rstrip('.')}."
 
 
 def describe_stopping(findings: StudyFindings) -> list[str]:
@@ -114,15 +127,20 @@ def _describe_nothing_judged(findings: StudyFindings) -> Iterator[str]:
     if findings.outranked:
         unknown = "whether they would have learned is not known"
         yield f"{findings.outranked:,} were stopped because others were better; {unknown}."
+    for fate, why in LEARNED_IN_TRAINING.items():
+        if count := findings.summary.fates.get(fate):
+            yield f"{count_noun(count, 'run')} learned in training; {why}."
 
 
 def _describe_learning(findings: StudyFindings) -> Iterator[str]:
     judged = findings.judged
     yield f"Of {judged.tried:,} runs {judged.learned:,} learned ({format_percent(judged.share)})."
-    left_out = {"outranked": findings.outranked, "failed": findings.summary.fates.get(store.FAILED, 0)}
-    text = " and ".join(f"{count:,} {fate}" for fate, count in left_out.items() if count)
-    if text:
-        yield f"Not counted: {text}."
+    fates = findings.summary.fates
+    left_out = [f"{fates[fate]:,} {fate}" for fate in UNKNOWN if fates.get(fate)]
+    if left_out:
+        yield f"Not counted: {join_words(left_out)}."
+    if fates.get(Fate.MEMORISED):
+        yield f"{count_noun(fates[Fate.MEMORISED], 'run')} learned in training alone (memorised)."
 
 
 def _describe_best(findings: StudyFindings) -> Iterator[str]:
@@ -190,11 +208,7 @@ def _describe_confirmation(findings: StudyFindings, confirming: Confirming, stan
     if first is standing:
         return sentence
     value = format_objective(findings.summary.objective, first.mean)
-    if confirming.decides and first.learned:
-        place = "First there, and in an export,"
-    else:
-        place = "First there"
-    return f"{sentence} {place} is trial {first.candidate}: {first.description}, {value}."
+    return f"{sentence} First there is trial {first.candidate}: {first.description}, {value}."
 
 
 def _describe_deciders(findings: StudyFindings) -> Iterator[str]:

@@ -6,8 +6,8 @@ from math import isfinite, sqrt
 
 from optuna.trial import FrozenTrial
 
-from sweeps.analysis.ranking import Configuration, collect_reruns, find_deciding
-from sweeps.analysis.summary import get_drawn_values
+from sweeps.analysis.ranking import Configuration, collect_reruns
+from sweeps.analysis.values import get_drawn_values
 from sweeps.readings import Reading
 from sweeps.space.space import Space
 from sweeps.verdict import Chance
@@ -45,18 +45,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Confirming:
-    """A study that ran candidates again: its ranking, and how many of its runs have finished.
-
-    Attributes:
-        decides: whether an export goes by its ranks.
-    """
+    """A study that ran candidates again: its ranking, and how many of its runs have finished."""
 
     study: str
     length: str
     done: int
     trials: int
     standings: tuple[Standing, ...]
-    decides: bool
 
     def find_origin(self, standing: Standing) -> Standing | None:
         """Return where a configuration of the study that is confirmed came; None if it was not run again."""
@@ -100,7 +95,6 @@ def list_confirming(
     values = {trial.number: get_drawn_values(space, trial) for configuration in own for trial in configuration.trials}
     spaces = [confirming_space for confirming_space, _ in again]
     all_reruns = [collect_reruns(confirming_space, trials) for confirming_space, trials in again]
-    deciding = find_deciding(own, all_reruns)
     for confirming_space, reruns in zip(spaces, all_reruns, strict=True):
         standings = tuple(
             _make_standing(
@@ -120,7 +114,6 @@ def list_confirming(
             done=reruns.finished,
             trials=confirming_space.budget.trials,
             standings=standings,
-            decides=reruns is deciding,
         )
 
 

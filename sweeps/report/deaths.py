@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial
 
 from sweeps.analysis import autopsies
-from sweeps.analysis.summary import get_drawn_values
+from sweeps.analysis.values import get_drawn_values
 from sweeps.diagnosis.autopsy import Autopsy
 from sweeps.readings import Reading
 from sweeps.report.material import Readings
 from sweeps.space.space import Space
 from sweeps.trials import FinishedTrial
-from sweeps.verdict import Fate
+from sweeps.verdict import EXAMINED
 
-KINDS = (Fate.COLLAPSED, Fate.AT_CHANCE, Fate.DIVERGED, Fate.FROZEN)
 MOST_TRIED = 8  # trials of a kind whose readings are asked for: some may have none
 
 
@@ -36,7 +35,7 @@ def choose_deaths(
     space: Space, trials: Sequence[FrozenTrial], finished: Sequence[FinishedTrial], readings: Readings
 ) -> Iterator[Death]:
     """Yield an example of each kind that occurred and left readings."""
-    for fate in KINDS:
+    for fate in EXAMINED:
         runs = [run for run in finished if run.fate == fate]
         ordered, why = _choose_usual_runs(runs)
         for run in ordered[:MOST_TRIED]:

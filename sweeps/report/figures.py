@@ -17,7 +17,8 @@ from sweeps.report.best import Standing
 from sweeps.report.deaths import Death
 from sweeps.report.findings import StudyFindings
 from sweeps.report.runs import Curve, Curves, Survival, get_length_unit
-from sweeps.report.words import format_objective_name, remove_unprintable
+from sweeps.report.words import format_objective_name
+from sweeps.surfaces import make_showable
 from sweeps.verdict import Fate
 
 WIDE = 8.6  # inches: as wide as the page's text, so that letters are as large as its own
@@ -27,19 +28,29 @@ YELLOW = "#E69F00"
 GREY = "#666666"
 COLOURS: dict[str, str] = {
     Fate.LEARNED: BLUE,
+    Fate.ABOVE_CHANCE: "#6699CC",
+    Fate.INFERENCE_LAGS: "#882255",
+    Fate.MEMORISED: "#999933",
+    Fate.HOLDOUT_DIFFERS: "#44AA99",
     Fate.AT_CHANCE: YELLOW,
     Fate.COLLAPSED: ORANGE,
     Fate.FROZEN: SKY,
     Fate.DIVERGED: PURPLE,
+    Fate.NOT_FINITE: "#000000",
     Fate.OUTRANKED: GREEN,
     store.FAILED: GREY,
 }
 LINES: dict[str, str | tuple[float, tuple[float, ...]]] = {
     Fate.LEARNED: "-",
+    Fate.ABOVE_CHANCE: (0, (6, 1)),
+    Fate.INFERENCE_LAGS: (0, (4, 1, 1, 1)),
+    Fate.MEMORISED: (0, (2, 1)),
+    Fate.HOLDOUT_DIFFERS: (0, (4, 2, 4, 2, 1, 2)),
     Fate.AT_CHANCE: "--",
     Fate.COLLAPSED: "-.",
     Fate.FROZEN: (0, (1, 1)),
     Fate.DIVERGED: (0, (5, 1, 1, 1, 1, 1)),
+    Fate.NOT_FINITE: (0, (1, 3)),
     Fate.OUTRANKED: (0, (8, 3)),
 }
 ABOVE = 1.3  # upper end of an axis over the highest loss of interest; higher losses are drawn at the edge
@@ -267,7 +278,7 @@ def draw_layers(death: Death, key: str) -> str:
     def draw() -> Figure:
         figure = Figure(figsize=(WIDE, min(TALLEST, 0.17 * len(names) + 1.1)), layout="constrained")
         panel, scale = figure.subplots(1, 2, width_ratios=(50, 1))
-        draw_signals(panel, scale, death.readings, [remove_unprintable(name) for name in names])
+        draw_signals(panel, scale, death.readings, [make_showable(name) for name in names])
         panel.set_xlabel("steps")
         return figure
 

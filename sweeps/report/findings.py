@@ -13,16 +13,17 @@ from sweeps.analysis import summary as summaries
 from sweeps.analysis.autopsies import Survey
 from sweeps.analysis.ranking import rank_configurations
 from sweeps.analysis.summary import Summary
+from sweeps.analysis.values import values_in_effect
 from sweeps.readings import Reading
 from sweeps.report import best, runs
 from sweeps.report.best import Confirming, Standing
 from sweeps.report.deaths import Death, choose_deaths
-from sweeps.report.levels import Count, Grid, JudgedRun, Levels, count_grid, count_levels, list_varied, values_in_effect
+from sweeps.report.levels import Count, Grid, JudgedRun, Levels, count_grid, count_levels, list_varied
 from sweeps.report.material import Material
 from sweeps.report.rows import Table, make_rows
 from sweeps.report.runs import Curves, FateRow, Survival
 from sweeps.space.space import Space
-from sweeps.trials import UNKNOWN, FinishedTrial
+from sweeps.trials import UNKNOWN, FinishedTrial, drop_repetitions
 from sweeps.verdict import Chance, Fate, is_control
 
 MOST_FAILURES = 5  # reasons that are shown
@@ -66,6 +67,7 @@ class StudyFindings:
         grids: learned/tried of two hyperparameters; `no_grids` says which could not be made, and why.
         levels: learned/tried of each hyperparameter that varied.
         ran: what was run, as (name, value).
+        warnings: what the rehearsal found odd, a line each.
     """
 
     space: Space
@@ -88,6 +90,7 @@ class StudyFindings:
     failures: tuple[Failure, ...]
     table: Table
     ran: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
 
 
 def find_results(made_of: Material) -> StudyFindings:
@@ -125,6 +128,7 @@ def find_results(made_of: Material) -> StudyFindings:
         failures=tuple(_count_failures(finished)),
         table=make_rows(space, trials, finished, regression=not chance.classes),
         ran=tuple(_describe_execution(space, trials, finished)),
+        warnings=made_of.warnings,
     )
 
 
@@ -132,7 +136,7 @@ def _select_runs(space: Space, finished: Sequence[FinishedTrial]) -> list[Judged
     """Return the trials that say whether a configuration learns: outranked and failed ones are left out."""
     return [
         JudgedRun(values_in_effect(space, run.config, run.params), run.learned)
-        for run in finished
+        for run in drop_repetitions(finished)
         if run.fate not in UNKNOWN
     ]
 
@@ -227,7 +231,7 @@ def _describe_execution(
         duration = f"{seconds:.0f} seconds in all"
     ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
     rows = [
-        ("data", f"{data.source}: {target}, {data.images:,} to train on, {held_out}"),
+        ("data", f"{data.source}: {target}, {store.count_train_images(data.images, trials):,} to train on, {held_out}"),
         ("net", space.model.architecture),
         ("length of a run", space.budget.length),
         ("varied", ", ".join(parameter.name for parameter in list_varied(space)) or "nothing: all is fixed"),

@@ -6,7 +6,6 @@ from itertools import pairwise
 from math import ceil, floor, log10
 from typing import Any
 
-from sweeps.config import Config
 from sweeps.space.parameters import Parameter, Range, Scalar
 from sweeps.space.space import LABELS, Space
 from sweeps.verdict.shares import wilson_interval
@@ -73,28 +72,6 @@ class Grid:
 def list_varied(space: Space) -> list[Parameter]:
     """Return the hyperparameters with more than one possible value; not the labels, which decide nothing."""
     return [parameter for parameter in space.parameters if parameter.name not in LABELS and _has_choice(parameter)]
-
-
-def values_in_effect(space: Space, config: Config | None, params: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Return the values of a recipe that the space draws, labels left out.
-
-    A conditional hyperparameter is left out where its condition does not hold: momentum has no effect in Adam. The
-    value `none` is always kept.
-
-    Args:
-        params: what Optuna drew; it holds the labels, which are no part of a recipe, unless a label has only one value.
-    """
-    values: dict[str, Scalar] = {}
-    all_values: dict[str, Scalar] = {}
-    for parameter in space.parameters:
-        if parameter.name in LABELS:
-            only_label = parameter.cases[0].domain.ends()[0]
-            all_values[parameter.name] = params.get(parameter.name, only_label)
-        elif config is not None and (value := config.get_value(parameter.name)) is not None:
-            if value == "none" or any(case.holds(all_values) for case in parameter.cases):
-                values[parameter.name] = value
-            all_values[parameter.name] = value
-    return values
 
 
 def count_levels(parameter: Parameter, runs: Iterable[JudgedRun]) -> Levels:

@@ -24,12 +24,14 @@ class Material:
         readings: takes numbers of trials; yields (number, readings in the order of their steps) of those that have
             readings.
         confirming: the studies that confirm it, each with its trials.
+        warnings: what its rehearsal found odd, a line each.
     """
 
     space: Space
     trials: Sequence[FrozenTrial]
     readings: Readings
     confirming: tuple[tuple[Space, Sequence[FrozenTrial]], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_material(storage: RDBStorage, study: Study) -> Material:
@@ -52,4 +54,5 @@ def read_material(storage: RDBStorage, study: Study) -> Material:
             (confirming_space, Trials(confirming_id).read_trials(storage.engine))
             for confirming_space, confirming_id in confirming_ids
         ),
+        warnings=tuple(study.user_attrs.get(store.WARNINGS, ())),
     )

@@ -18,7 +18,8 @@ from sweeps.report.files import GENERATOR
 from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count
 from sweeps.report.runs import get_length_unit
-from sweeps.report.words import format_objective_name, format_percent, remove_unprintable
+from sweeps.report.words import format_objective_name, format_percent
+from sweeps.surfaces import make_showable
 from sweeps.verdict import Rules
 from sweeps.version import __version__
 
@@ -85,7 +86,7 @@ def _make_environment(findings: StudyFindings) -> jinja2.Environment:
 def _finalize_value(value: object) -> object:
     """Return a value as the template writes it; markup, which we made, is left as it is."""
     if type(value) is str:
-        return remove_unprintable(value)
+        return make_showable(value)
     return value
 
 
@@ -114,7 +115,7 @@ def _list_sections(findings: StudyFindings) -> Iterator[tuple[str, str]]:
         ("maps", "Learned of tried", judged),
         ("fates", "Fates and steps saved", bool(findings.fates)),
         ("curves", "Learning curves", bool(findings.curves)),
-        ("deaths", "How runs died", bool(findings.deaths)),
+        ("deaths", "Why runs did not learn", bool(findings.deaths)),
         ("failures", "Failures", bool(findings.failures)),
         ("trials", "All trials", bool(findings.table.rows)),
         ("ran", "What was run", True),
@@ -188,7 +189,7 @@ def _encode_rows(rows: Sequence[Sequence[str]]) -> Markup | str:
     """Return rows as JSON for a script element; nothing in it can end that element."""
     if not rows:
         return ""
-    printable_rows = [[remove_unprintable(cell) for cell in row] for row in rows]
+    printable_rows = [[make_showable(cell) for cell in row] for row in rows]
     text = json.dumps(printable_rows, ensure_ascii=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

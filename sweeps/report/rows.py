@@ -8,7 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps import store
 from sweeps.analysis.ranking import get_score
 from sweeps.analysis.summary import format_objective
-from sweeps.report.levels import format_parameter, is_number, list_varied, values_in_effect
+from sweeps.analysis.values import values_in_effect
+from sweeps.report.levels import format_parameter, is_number, list_varied
 from sweeps.report.words import format_objective_name
 from sweeps.space.space import Space
 from sweeps.trials import UNKNOWN, FinishedTrial

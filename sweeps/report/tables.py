@@ -22,6 +22,7 @@ from sweeps.readings import Reading
 from sweeps.report.files import HEAD, replace_file
 from sweeps.report.material import Material
 from sweeps.space.space import LABELS
+from sweeps.surfaces import escape_formula
 from sweeps.verdict import Chance
 
 Value = str | int | float | bool | datetime | None
@@ -30,7 +31,6 @@ Columns = Mapping[str, type]  # name -> str, int, float, bool or datetime
 Write = Callable[[Sequence[Row]], None]
 
 ENDINGS = (".csv", ".parquet")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a text that begins with one for a formula
 ROWS_OF_A_GROUP = 20_000  # of Parquet, held in memory while they are written; readers can skip whole groups
 LARGEST = 2**63  # integers below it fit into a column of Parquet
 OWN_COLUMNS = (store.FATE, store.REASON, store.CONFIG)  # attributes that are columns already
@@ -178,7 +178,7 @@ def open_table(path: Path, columns: Columns, option: str) -> Iterator[Write]:
 def _open_csv(path: Path, columns: Columns) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
+        writer.writerow(map(escape_formula, columns))
         yield lambda rows: writer.writerows(
             [_format_cell(row.get(name), columns[name]) for name in columns] for row in rows
         )
@@ -195,8 +195,8 @@ def _format_cell(value: Value, kind: type) -> str:
         return "false"
     if isinstance(converted, datetime):
         return converted.isoformat()
-    if isinstance(converted, str) and converted.startswith(FORMULA):
-        return f"'{converted}"
+    if isinstance(converted, str):
+        return escape_formula(converted)
     return str(converted)
 
 

@@ -12,7 +12,8 @@ from sweeps.report.best import SEEDS, Standing
 from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count, Grid, Levels
 from sweeps.report.runs import get_length_unit
-from sweeps.report.words import format_objective_name, format_percent, remove_unprintable
+from sweeps.report.words import format_objective_name, format_percent
+from sweeps.surfaces import make_printable
 
 BAR = 20  # letters of a share
 
@@ -25,17 +26,17 @@ def render_text(findings: StudyFindings, remarks: Sequence[str] = ()) -> Rendera
     """
     summary = findings.summary
     lines: list[RenderableType] = [
-        Text(remove_unprintable(f"{summary.study}: {summary.done} of {summary.trials} trials"), "bold")
+        Text(make_printable(f"{summary.study}: {summary.done} of {summary.trials} trials"), "bold")
     ]
     if summary.question:
-        lines.append(Text(remove_unprintable(summary.question), "italic"))
+        lines.append(Text(make_printable(summary.question), "italic"))
     lines += [Text(), _style_text(" ".join(write_answer(findings)))]
     sections = (
         (make_best_title(findings).lower(), list(_render_best(findings, remarks))),
         ("what decides between dying and learning", list(_render_deciders(findings))),
         ("learned / tried", list(_render_maps(findings))),
         ("fates and steps saved", list(_render_fates(findings))),
-        ("how runs died: one of each kind", list(_render_deaths(findings))),
+        ("why runs did not learn: one of each kind", list(_render_deaths(findings))),
         ("trials that failed", list(_render_failures(findings))),
     )
     for title, section in sections:
@@ -46,7 +47,7 @@ def render_text(findings: StudyFindings, remarks: Sequence[str] = ()) -> Rendera
 
 
 def _style_text(text: str, style: str = "") -> Text:
-    return Text(remove_unprintable(text), style)
+    return Text(make_printable(text), style)
 
 
 def _render_best(findings: StudyFindings, remarks: Sequence[str]) -> Iterator[RenderableType]:

@@ -1,10 +1,6 @@
 """Formats of numbers, names and foreign texts in a report."""
 
-import re
-
 from sweeps.objective import OBJECTIVES
-
-UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def format_objective_name(objective: str) -> str:
@@ -21,8 +17,3 @@ def format_percent(share: float) -> str:
     if 0 < share < 0.005 or 0.995 <= share < 1:
         return f"{share:.1%}"
     return f"{share:.0%}"
-
-
-def remove_unprintable(text: str) -> str:
-    """Return a text in which characters that XML and terminals cannot show are replaced."""
-    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from sweeps.config import Config, Count, DataConfig, Frozen, ModelConfig
-from sweeps.errors import SpaceError, one_line, unknown_key, validation_reason
+from sweeps.config import LEAST_HOLDOUT_IMAGES, Config, Count, DataConfig, Frozen, ModelConfig
+from sweeps.errors import SpaceError, did_you_mean, one_line, unknown_key, validation_reason
 from sweeps.objective import OBJECTIVES, Direction, ObjectiveName
 from sweeps.space import file_parameters, samplers
 from sweeps.space.parameters import Parameter
@@ -44,16 +44,22 @@ class StudyTable(Frozen):
 
 
 class BudgetTable(Frozen):
-    """[budget]: see `sweeps.space.space.Budget`; either steps and report_interval, or epochs and epoch_images."""
+    """[budget]: see `sweeps.space.space.Budget`; either steps and report_interval, or epochs and epoch_images.
+
+    Attributes:
+        recalibrate_batch_normalization: true for a net of the user's own, false for ours, unless given. Keras's usual
+            momentum of .99 leaves the moving averages behind for the first 300 steps; that of our nets, .9, does not.
+    """
 
     trials: Count = 50
     steps: Count = 200
     report_interval: Count = 10
     epochs: Count | None = None
     epoch_images: Count | None = None
-    holdout_images: Annotated[int, Field(ge=64)] = 1024
+    holdout_images: Annotated[int, Field(ge=LEAST_HOLDOUT_IMAGES)] = 1024
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     channel_vitals: bool = False
+    recalibrate_batch_normalization: bool | None = None
 
     @model_validator(mode="after")
     def _readings_fit(self) -> "BudgetTable":
@@ -102,7 +108,7 @@ def read_space(path: Path, overrides: Sequence[str] = ()) -> tuple[Space, str]:
         SpaceError: the file cannot be read, is not TOML, or does not describe a space.
     """
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise SpaceError(str(path), [("", f"byte {exc.start} is not UTF-8; save the file as UTF-8 text")]) from exc
     except FileNotFoundError as exc:
@@ -113,8 +119,11 @@ def read_space(path: Path, overrides: Sequence[str] = ()) -> tuple[Space, str]:
     return parse_space(text, overrides, str(path)), text
 
 
-def parse_space(text: str, overrides: Sequence[str] = (), source: str = "") -> Space:
+def parse_space(text: str, overrides: Sequence[str] = (), source: str = "", *, stored: bool = False) -> Space:
     """Return the space that a TOML text describes.
+
+    Args:
+        stored: the text is that of a study, which an earlier version may have taken with choices that are equal.
 
     Raises:
         SpaceError: it is not TOML or does not describe a space; one problem per mistake.
@@ -135,7 +144,7 @@ def parse_space(text: str, overrides: Sequence[str] = (), source: str = "") -> S
         key: _validate_table(key, tables.get(key, {}), problems) for key in TABLES if key in tables or key != "study"
     }
     _check_samplers(tables, problems)
-    parameters = file_parameters.read_parameters(tables.get("space", {}), problems)
+    parameters = file_parameters.read_parameters(tables.get("space", {}), problems, may_be_equal=stored)
     if not problems:
         problems += _objective_fits(parts)
     full = None
@@ -163,7 +172,7 @@ def _make_space(
         question=study.question,
         priority=study.priority,
         objective=study.objective,
-        budget=_make_budget(parts["budget"], parts["data"]),
+        budget=_make_budget(parts["budget"], parts["data"], parts["model"]),
         data=parts["data"],
         model=parts["model"],
         sampler={"name": samplers.DEFAULT_SAMPLER} | tables.get("sampler", {}),
@@ -202,7 +211,8 @@ def _read_full_size(
             problems.append((f"full.model.{name}", f"space.model.{name} decides it; drop one of the two"))
     if problems:
         return None
-    return FullSize(_make_budget(parts["budget"], parts["data"]), parts["data"], raw.get("model", {}))
+    budget = _make_budget(parts["budget"], parts["data"], parts["model"])
+    return FullSize(budget, parts["data"], raw.get("model", {}))
 
 
 def put_over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,8 +244,10 @@ def _objective_fits(parts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return []
 
 
-def _make_budget(table: BudgetTable, data: DataConfig) -> Budget:
+def _make_budget(table: BudgetTable, data: DataConfig, model: ModelConfig) -> Budget:
     values = table.model_dump()
+    if table.recalibrate_batch_normalization is None:
+        values["recalibrate_batch_normalization"] = model.architecture == "custom"
     if table.epochs is None:
         values |= {"epochs": 0, "epoch_images": 0}
     else:
@@ -252,13 +264,15 @@ def value_of(text: str) -> Any:
 
 
 def _apply_override(tables: dict[str, Any], override: str) -> None:
-    """Set one value of the file's tables; the value is TOML, or a bare word taken as a string."""
+    """Set one value of the file's tables, or drop its key where nothing stands behind the equals sign.
+
+    The value is TOML, or a bare word taken as a string.
+    """
     source = f"--set {override}"
     key, equals, value = override.partition("=")
     path = [part.strip() for part in key.split(".")]
     if not equals or len(path) < 2 or not all(path):
         raise SpaceError(source, [("", "write it as table.key=value, e.g. budget.trials=6")])
-    parsed = value_of(value)
     if path[:2] == ["space", "model"] and len(path) > 2:
         path = ["space", f"model.{path[2]}"] + path[3:]
     table: Any = tables
@@ -266,7 +280,12 @@ def _apply_override(tables: dict[str, Any], override: str) -> None:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise SpaceError(source, [("", f"{part!r} is a value, not a table; set it whole")])
-    table[path[-1]] = parsed
+    if value.strip():
+        table[path[-1]] = value_of(value)
+    elif path[-1] in table:
+        del table[path[-1]]
+    else:
+        raise SpaceError(source, [("", f"there is no {key.strip()} to drop{did_you_mean(path[-1], table)}")])
 
 
 def _validate_table(key: str, raw: Any, problems: list[tuple[str, str]], within: str = "") -> BaseModel | None:

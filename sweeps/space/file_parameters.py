@@ -1,7 +1,7 @@
 """The [space] table -> Parameters: values, choices, ranges and the conditions under which they hold."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -12,7 +12,17 @@ from sweeps.space.parameters import Case, Choices, Parameter, Range, Scalar
 from sweeps.space.space import LABELS
 
 # What a study decides for all its trials; everything else in Config is a hyperparameter that [space] may name.
-NOT_IN_SPACE = {"version", "data", "model", "seed", "steps", "report_interval", "holdout_images", "channel_vitals"}
+NOT_IN_SPACE = {
+    "version",
+    "data",
+    "model",
+    "seed",
+    "steps",
+    "report_interval",
+    "holdout_images",
+    "channel_vitals",
+    "recalibrate_batch_normalization",
+}
 MOST_CHOICES = 1000  # a rehearsal tries each
 
 
@@ -27,9 +37,12 @@ def hyperparameters() -> dict[str, TypeAdapter[Any]]:
     return adapters | {name: TypeAdapter(Annotated[int, Field(ge=0)]) for name in LABELS}
 
 
-def read_parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Parameter, ...]:
+def read_parameters(raw: Any, problems: list[tuple[str, str]], *, may_be_equal: bool = False) -> tuple[Parameter, ...]:
     """Return the parameters of a [space] table, conditions first; each mistake is appended to `problems`, as (key,
     text).
+
+    Args:
+        may_be_equal: whether choices such as 1 and 1.0, which are written differently, may be equal.
     """
     if not isinstance(raw, dict):
         problems.append(("space", f"must be a table, not {raw!r}; write [space]"))
@@ -53,9 +66,22 @@ def read_parameters(raw: Any, problems: list[tuple[str, str]]) -> tuple[Paramete
         values[name] = Parameter(name, tuple(_read_cases(name, specs, adapters[name], problems)))
     if not problems:  # a parameter in error would make its conditions look wrong too
         problems += [problem for parameter in values.values() for problem in _bad_conditions(parameter, values)]
+    if not may_be_equal:
+        for name, parameter in values.items():
+            problems += [(f"space.{name}", text) for case in parameter.cases for text in _find_equal(case.domain)]
     if problems:
         return ()
     return _in_order(values, problems)
+
+
+def _find_equal(domain: Choices | Range) -> Iterator[str]:
+    """Yield what is wrong with choices that are one value, written in two ways."""
+    if isinstance(domain, Choices):
+        seen: list[Scalar] = []
+        for value in domain.values:
+            if value in seen:
+                yield f"{seen[seen.index(value)]} and {value} are the same value; drop one"
+            seen.append(value)
 
 
 def _read_cases(

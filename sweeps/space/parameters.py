@@ -40,6 +40,10 @@ class Choices:
         """Return the values that a rehearsal tries."""
         return self.values
 
+    def allows(self, value: object) -> bool:
+        """Return whether it is one of the values."""
+        return value in self.values
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -88,6 +92,15 @@ class Range:
         if self.low == self.high:
             return ends[:1]
         return ends
+
+    def allows(self, value: object) -> bool:
+        """Return whether a value lies in the range, and on its grid if there is one."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        if self.is_endless:
+            return True
+        low, _, step = self._as_decimals()
+        return (Decimal(str(value)) - low) % step == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from sweeps.config import Config, DataConfig, ModelConfig
+from sweeps.errors import did_you_mean
 from sweeps.objective import OBJECTIVES, Objective, ObjectiveName
-from sweeps.space.parameters import Parameter, Scalar, Suggests
+from sweeps.space.parameters import Choices, Parameter, Range, Scalar, Suggests
 from sweeps.verdict.rules import Rules
 
 
@@ -31,6 +32,7 @@ class Budget:
         holdout_images: of a reading.
         seed: with a trial's number, or its replicate, it decides weights and batches; and the sampler's draw.
         channel_vitals: whether readings hold every channel's minimum, maximum and spread.
+        recalibrate_batch_normalization: see `Config`.
     """
 
     trials: int
@@ -41,6 +43,7 @@ class Budget:
     holdout_images: int
     seed: int
     channel_vitals: bool
+    recalibrate_batch_normalization: bool
 
     def steps_of(self, batch_size: int) -> tuple[int, int]:
         """Return the steps of a trial, and those between its readings."""
@@ -118,6 +121,19 @@ class Space:
                 values[parameter.name] = default
         return values
 
+    def check_values(self, values: Mapping[str, object]) -> str:
+        """Return why values cannot be those of a trial, by their names in the study; empty where they can."""
+        domains: dict[str, list[Choices | Range]] = {}
+        for parameter in self.parameters:
+            for case in parameter.cases:
+                domains.setdefault(parameter.label(case), []).append(case.domain)
+        for name, value in values.items():
+            if name not in domains:
+                return f"{name} is no parameter of the space{did_you_mean(name, domains)}"
+            if not any(domain.allows(value) for domain in domains[name]):
+                return f"{name} = {value} is not among the values that the space allows"
+        return ""
+
     def make_config(self, values: Mapping[str, Scalar], slot: int) -> Config:
         """Return the recipe of the `slot`-th trial of the budget.
 
@@ -139,6 +155,7 @@ class Space:
                 "report_interval": report_interval,
                 "holdout_images": self.budget.holdout_images,
                 "channel_vitals": self.budget.channel_vitals,
+                "recalibrate_batch_normalization": self.budget.recalibrate_batch_normalization,
             }
         )
 

@@ -203,7 +203,14 @@ def test_the_autopsy_command_prints_draws_and_notes(sixteen: Any, tmp_path: Path
     picture = tmp_path / "autopsy.png"
     done = run_sweeps("autopsy", "tiny", str(number), "--to", str(picture), cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == autopsies.examine_trial(storage, study, number).to_markdown() + "\n"
+    autopsy = autopsies.examine_trial(storage, study, number)
+    shown = " ".join(done.stdout.split())
+    for text in (*autopsy.describe_death(), *autopsy.describe_events()):
+        assert " ".join(text.split()) in shown
+    assert all(layer.name in shown for layer in autopsy.findings.layers)
+    assert "##" not in shown
+    done = run_sweeps("autopsy", "tiny", str(number), "--markdown", cwd=folder)
+    assert done.stdout == autopsy.to_markdown() + "\n"
     assert picture.stat().st_size > 10_000
     assert note_of(study, number).startswith(done.stdout.splitlines()[0])
     assert "![Curves and signals" in note_of(study, number), "the worker's picture stays in it"

@@ -1,5 +1,6 @@
 """Sums over trials: counts, steps saved and the table, against numbers reckoned by hand."""
 
+import itertools
 import json
 from typing import Any
 
@@ -12,8 +13,11 @@ from sweeps import store
 from sweeps.analysis import summary as summaries
 from sweeps.space import file
 from sweeps.space.space import Space
+from sweeps.trials import FinishedTrial
 
 SPACE = file.parse_space(TINY, ["budget.trials=8", "budget.steps=100", "space.constraint.choices=['none','unit_norm']"])
+
+SEEDS = itertools.count()
 
 
 def trial(
@@ -21,7 +25,13 @@ def trial(
 ) -> FrozenTrial:
     states = {"learned": TrialState.COMPLETE, "at chance": TrialState.COMPLETE, "failed": TrialState.FAIL}
     state = states.get(fate, TrialState.FAIL if fate == store.INTERRUPTED else TrialState.PRUNED)
-    config = {"activation": activation, "constraint": constraint, "learning_rate": 0.00123456, "steps": 100}
+    config: dict[str, Any] = {
+        "activation": activation,
+        "constraint": constraint,
+        "learning_rate": 0.00123456,
+        "steps": 100,
+    }
+    config |= {"learning_rate": 0.00123456, "steps": 100, "seed": next(SEEDS)}
     attributes = {"fate": fate, "reason": "so", "steps": steps, "top1": top1, "chance_top1": 0.1, "loss": 2.0}
     return create_trial(
         state=state,
@@ -128,3 +138,18 @@ def test_controls_that_would_have_been_stopped_show_what_stopping_loses() -> Non
 def test_a_trial_stopped_at_chance_saves_steps() -> None:
     stopped = create_trial(state=TrialState.PRUNED, user_attrs=trial("at chance", 40, 0.1).user_attrs)
     assert summaries.summarise_trials(SPACE, [stopped]).steps_saved == 60
+
+
+def test_a_trial_of_a_regression_is_shown_by_its_r2() -> None:
+    space = file.parse_space(TINY, ["data.task='regression'", "data.source='diabetes'", "study.objective='r2'"])
+    line = summaries.trial_line(space, FinishedTrial(number=3, fate="learned", gain=0.42, loss=0.58, steps=100)).plain
+    assert "R^2" in line
+    assert "0.420" in line
+    assert "0.58" in line
+    assert "top-1" not in line
+
+
+def test_the_line_of_a_run_again_names_its_candidate_and_its_seed() -> None:
+    again = FinishedTrial(3, "learned", params={"candidate": 27, "replicate": 1})
+    assert "(candidate 27, seed 1)" in str(summaries.trial_line(SPACE, again))
+    assert "candidate" not in str(summaries.trial_line(SPACE, FinishedTrial(3, "learned")))

@@ -50,12 +50,16 @@ readings = st.builds(
     layers=st.lists(layers, max_size=2).map(tuple),
     f1=numbers,
     loss_std=numbers,
+    passes=numbers,
+    batch_loss=numbers,
 )
 checkpoints = st.builds(
     Checkpoint, config=st.text(), step=counts, readings=st.lists(readings, max_size=3).map(tuple), state=st.binary()
 )
 LOGITS = LayerVitals("logits", 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
-EQUAL = replace(fakes.reading(4), layers=(LOGITS,), f1=0.0, loss_std=0.0)  # to itself: no NaN
+EQUAL = replace(
+    fakes.reading(4), layers=(LOGITS,), f1=0.0, loss_std=0.0, passes=0.0, batch_loss=0.0
+)  # to itself: no NaN
 SMALL = Checkpoint(config=Config.model_validate({}).to_json(), step=4, readings=(EQUAL,), state=b"weights")
 OVERWRITER = """
 import sys

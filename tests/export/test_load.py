@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import sweeps
 from sweeps.config import Config
-from sweeps.errors import InputError
-from sweeps.export import recipes
+from sweeps.errors import InputError, SweepsError
+from sweeps.export import models, recipes
 from sweeps.export.document import FORMATS, Document, Format, list_truncation, parse_document, read_document
 
 TRAINED = Config.model_validate(
@@ -144,3 +144,17 @@ def test_equal_values_of_seeds_are_told_without_an_interval() -> None:
     spread = {"spread": 0.1, "low": 0.25, "high": 0.75}
     lines = recipes.describe_recipe(replace(DOCUMENT, results=results | {"runs": runs | spread}))
     assert "2 runs in 'b': mean top-1 50.00%, 95 % interval 25.00% to 75.00%." in lines
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"), [("kill -9 $$", "killed: memory may be too small"), ("exit 3", "no more")]
+)
+def test_models_whose_process_dies_are_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, words: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho first >&2\necho no more >&2\n{ending}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(SweepsError, match=words):
+        models.describe_models([(DOCUMENT, None)])

@@ -269,7 +269,7 @@ def test_what_was_run_again_is_told_with_its_place_there() -> None:
 
 def test_the_first_of_those_run_again_is_named_where_it_is_another() -> None:
     words = "relu unit_norm learning_rate=0.002"  # as in the study, not what differs between candidates
-    assert f"rank 2 of 2 there, 2 of 2 learned. First there, and in an export, is trial 0: {words}, 65.00%." in said(
+    assert f"rank 2 of 2 there, 2 of 2 learned. First there is trial 0: {words}, 65.00%." in said(
         confirming((0.3, 0.4))
     )
 

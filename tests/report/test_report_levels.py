@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import space
 
+from sweeps.analysis.values import get_drawn_values, values_in_effect
 from sweeps.config import Config
 from sweeps.report import levels as of
 from sweeps.report.levels import Count, JudgedRun
-from sweeps.report.words import format_percent, remove_unprintable
+from sweeps.report.words import format_percent
 from sweeps.space.parameters import Case, Choices, Parameter, Range
+from sweeps.surfaces import make_printable
+from sweeps.trials import FinishedTrial
 
 RATE = Parameter("learning_rate", (Case(Range(1e-5, 1e-1, log=True)),))
 MOMENTUM = Parameter("momentum", (Case(Range(0.0, 0.99)),))
@@ -94,10 +97,21 @@ def test_a_conditional_value_counts_only_where_it_has_a_say_and_none_is_a_level(
         "space.dropout={choices=['none', 'dropout'], when={optimizer='sgd'}}",
     )
     config = Config.model_validate({"optimizer": "adam", "momentum": 0.9, "dropout": "none"})
-    found = of.values_in_effect(conditional, config, {})
+    found = values_in_effect(conditional, config, {})
     assert "momentum" not in found
     assert found["dropout"] == "none"
-    assert of.values_in_effect(conditional, config.model_copy(update={"optimizer": "sgd"}), {})["momentum"] == 0.9
+    assert values_in_effect(conditional, config.model_copy(update={"optimizer": "sgd"}), {})["momentum"] == 0.9
+
+
+def test_the_line_of_a_trial_names_what_has_a_say_in_it_alone() -> None:
+    conditional = space(
+        "space.optimizer=['adam', 'sgd']",
+        "space.momentum={choices=[0.5, 0.9], when={optimizer='sgd'}}",
+    )
+    adam = Config.model_validate({"optimizer": "adam", "momentum": 0.5})
+    assert "momentum" not in get_drawn_values(conditional, FinishedTrial(0, "learned", config=adam))
+    sgd = adam.model_copy(update={"optimizer": "sgd"})
+    assert "momentum=0.5" in get_drawn_values(conditional, FinishedTrial(0, "learned", config=sgd))
 
 
 def test_labels_decide_conditions_and_are_no_hyperparameters() -> None:
@@ -107,7 +121,7 @@ def test_labels_decide_conditions_and_are_no_hyperparameters() -> None:
         "space.constraint=[{value='none', when={candidate=3}}, {value='unit_norm', when={candidate=7}}]",
     )
     config = Config.model_validate({"constraint": "unit_norm", "learning_rate": 1e-3})
-    found = of.values_in_effect(confirming, config, {"candidate": 7, "replicate": 1})
+    found = values_in_effect(confirming, config, {"candidate": 7, "replicate": 1})
     assert found == {"activation": "relu", "constraint": "unit_norm", "learning_rate": 1e-3, "batch_size": 64}
     assert "candidate" not in {parameter.name for parameter in of.list_varied(confirming)}
 
@@ -139,4 +153,4 @@ def test_no_share_is_rounded_to_none_or_all(share: float, words: str) -> None:
 
 
 def test_what_no_terminal_can_show_is_replaced() -> None:
-    assert remove_unprintable("a\x00b\x1b[31mc\ud800d\te\nf") == "a�b�[31mc�d\te\nf"
+    assert make_printable("a\x00b\x1b[31mc\ud800d\te\nf") == "a�b�[31mc�d\te\nf"

@@ -151,7 +151,7 @@ def test_every_choice_of_it_is_trained_and_a_trial_ends(
     from sweeps.nn.datasets import load_dataset
     from sweeps.nn.train import train
 
-    assert rehearse(space, train, load_dataset, name) == len(list(space.rehearsals()))
+    assert rehearse(space, train, load_dataset, name).configurations == len(list(space.rehearsals()))
     storage = store.connect("sqlite:///sweeps.db", create=True)
     study = store.create_study(storage, space, text, overrides)
     assert fakes.work(storage, study, train, load_dataset) == 1

@@ -91,6 +91,13 @@ def test_an_override_of_another_form_says_how_to_write_it(tiny: str, override: s
         file.parse_space(tiny, [override])
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    plain, marked = tmp_path / "plain.toml", tmp_path / "marked.toml"
+    plain.write_text(TINY)
+    marked.write_text(TINY, encoding="utf-8-sig")
+    assert file.read_space(marked) == file.read_space(plain)
+
+
 def test_files_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n")
     (tmp_path / "half.toml").write_text("[study\n")
@@ -308,3 +315,21 @@ def test_a_replicate_is_a_seed_and_a_candidate_a_name() -> None:
     ]
     assert seeds[0] == seeds[2] != seeds[1]
     assert space.confirms == "other"
+
+
+def test_an_override_without_a_value_drops_the_key() -> None:
+    space = file.parse_space(TINY, ["budget.report_interval=", "budget.steps=40", "space.constraint="])
+    assert space.budget.report_interval == 10
+    assert "constraint" not in {parameter.name for parameter in space.parameters}
+    with pytest.raises(SpaceError, match=r"no space\.constrain to drop; did you mean 'constraint'"):
+        file.parse_space(TINY, ["space.constrain="])
+
+
+@pytest.mark.parametrize("values", ["[1, 1.0]", "[0.1, 1e-1]", "[1e-3, 0.5, 1e-3]"])
+def test_choices_that_are_one_value_are_refused_but_a_study_that_has_them_is_read(values: str) -> None:
+    override = [f"space.learning_rate={values}"]
+    with pytest.raises(SpaceError, match="the same value"):
+        file.parse_space(TINY, override)
+    if values == "[1, 1.0]":
+        rate = next(p for p in file.parse_space(TINY, override, stored=True).parameters if p.name == "learning_rate")
+        assert rate.cases[0].domain.values == (1, 1.0)
