@@ -38,6 +38,8 @@ def build(config: Config) -> keras.Model:
             keras.layers.Input((8, 8, 1)),
             keras.layers.Flatten(),
             Nap(float(os.environ[NAP_S])),
-            keras.layers.Dense(config.data.outputs, kernel_initializer=keras.initializers.GlorotUniform(config.seed)),
+            keras.layers.Dense(
+                config.data.outputs, "softmax", kernel_initializer=keras.initializers.GlorotUniform(config.seed)
+            ),
         ]
     )

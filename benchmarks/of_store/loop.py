@@ -100,6 +100,10 @@ class Idle:
         self.tally.lap()
         return readings()[self.given - 1]
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ()
+
     def interrupt(self) -> None:
         self.interrupted.set()
 
