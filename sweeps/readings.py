@@ -103,6 +103,8 @@ class Reading:
         passes: how often training has gone through its images; not a number where unknown.
         batch_loss: `loss` as it would be if batch normalisation took the statistics of the hold-out batch, as in
             training, and not its moving averages; not a number where it was not measured.
+        constant_rate: whether all steps so far had the same learning rate, and those to come have it as far as is
+            known.
     """
 
     step: int
@@ -120,6 +122,7 @@ class Reading:
     loss_std: float = nan
     passes: float = nan
     batch_loss: float = nan
+    constant_rate: bool = True
 
     @property
     def top1(self) -> float:

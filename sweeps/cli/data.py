@@ -18,6 +18,7 @@ from sweeps.data import prepare as preparation
 from sweeps.data.prepare import describe
 from sweeps.data.prepare.decode import DEPTHS
 from sweeps.errors import InputError
+from sweeps.surfaces import quote_argument, quote_word
 from sweeps.wording import count_noun
 
 LINE_INTERVAL_S = 10  # from one line of progress to the next, where there is no terminal
@@ -96,6 +97,8 @@ def prepare(
         print_line(f"files of 16 bits are taken to hold {info.origin['depth']}: no pixel is higher", file=sys.stderr)
     for name in info.origin["empty_classes"]:
         print_line(f"left out: class {name!r} has no images", file=sys.stderr)
+    for described in info.origin["left_out"]:
+        print_line(f"left out: {described}", file=sys.stderr)
     for suffix, count in info.origin["other_files"].items():
         print_line(f"left out: {count_noun(count, 'file')} ending in {suffix or 'no suffix'}", file=sys.stderr)
     for name in info.origin["without_holdout"]:
@@ -107,7 +110,8 @@ def prepare(
         print_line(f"left out: {files}, see {to / 'skipped.tsv'}", file=sys.stderr)
     counts = " and ".join(f"{split.images:,} {name}" for name, split in info.splits.items())
     print_line(f"{to}: {counts} images of {len(info.classes)} classes")
-    print_line(f"next: sweeps data info {to} --picture {to}.png")
+    picture = quote_word(f"{to}.png")
+    print_line(f"next: sweeps data info --picture {picture} {quote_argument(str(to))}")
 
 
 class DecodingProgress:

@@ -49,6 +49,9 @@ class Arrays:
         train_labels, holdout_labels: int32, (images,), each in [0, classes); in regression the targets, float32,
             standardised by mean and spread of the training rows.
         classes: how many classes there are; 0 in regression.
+        classes_left_out: labels of the source that are `classes` or above, in ascending order: their images are not
+            here.
+        columns: the names of a table's columns, where the source has them.
     """
 
     train_images: NDArray[np.uint8] | NDArray[np.float32] | Rows
@@ -56,6 +59,8 @@ class Arrays:
     holdout_images: NDArray[np.uint8] | NDArray[np.float32]
     holdout_labels: NDArray[np.int32] | NDArray[np.float32]
     classes: int
+    classes_left_out: tuple[int, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:

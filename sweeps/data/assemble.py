@@ -22,6 +22,7 @@ def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, source_na
     Raises:
         InputError: the arrays are of another kind than the config says, or too few.
     """
+    raw = raw.with_plain_labels(classes=config.task == "classification")
     check_arrays(raw, config, source_name)
     holdout_rows = _choose_rows(raw.holdout_labels, config, holdout_images)
     if len(holdout_rows) < holdout_images:
@@ -39,6 +40,7 @@ def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, source_na
         train_images = np.asarray(train_images[np.arange(len(train_rows))], np.float32)
     train_labels = raw.train_labels[train_rows]
     holdout_labels = raw.holdout_labels[holdout_rows]
+    left_out: tuple[int, ...] = ()
     if config.task == "regression":
         mean = train_labels.mean(dtype=np.float64)  # in float32 its last bits differ from processor to processor
         spread = train_labels.std(dtype=np.float64)
@@ -50,12 +52,16 @@ def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, source_na
         holdout_labels = holdout_labels.astype(np.int32)
         classes = config.classes
         check_holdout_classes(train_labels, holdout_labels, source_name)
+        labels = np.union1d(raw.train_labels, raw.holdout_labels)
+        left_out = tuple(labels[labels >= classes].tolist())
     return Arrays(
         train_images=train_images,
         train_labels=train_labels,
         holdout_images=_copy_to_memory(raw.holdout_images[holdout_rows]),
         holdout_labels=holdout_labels,
         classes=classes,
+        classes_left_out=left_out,
+        columns=raw.columns,
     )
 
 

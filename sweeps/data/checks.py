@@ -77,8 +77,8 @@ def _require_labels(raw: Raw, config: DataConfig, source_name: str) -> None:
     for name, labels in (("train", raw.train_labels), ("holdout", raw.holdout_labels)):
         if labels.dtype.kind not in "ui" or labels.min() < 0:
             raise InputError(
-                f"{source_name}: {name}_labels are not whole numbers from 0; number the classes, "
-                'or set data.task = "regression"'
+                f"{source_name}: {name}_labels are not whole numbers from 0; number the classes (of a table, in the "
+                'last column), or set data.task = "regression"'
             )
     class_count = int(raw.train_labels.max()) + 1
     _require_numbered_classes(np.union1d(raw.train_labels, raw.holdout_labels), config, source_name)
@@ -129,11 +129,12 @@ def _require_numbered_classes(labels: NDArray[Any], config: DataConfig, source_n
         labels: each label that occurs, in ascending order.
 
     Raises:
-        InputError: they begin at 1, or some stand far above the others.
+        InputError: they begin above 0, or some stand far above the others.
     """
-    if labels[0] == 1:
+    if labels[0] > 0:
         raise InputError(
-            f"{source_name}: labels begin at 1 and end at {labels[-1]}; count them from 0: subtract 1 from each"
+            f"{source_name}: labels begin at {labels[0]} and end at {labels[-1]}; count them from 0: subtract "
+            f"{labels[0]} from each"
         )
     stray = labels[labels >= max(config.classes, 2 * len(labels))]
     if len(stray):

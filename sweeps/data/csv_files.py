@@ -15,6 +15,9 @@ DELIMITERS = (";", "\t", ",")  # blanks separate cells where these do not
 LARGEST = float(np.finfo(np.float32).max)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 GAPS = {"na", "n/a", "null", "none", "?", "-", "."}  # written where a number is missing
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+TRUTHS = {"true", "false", "yes", "no"}
+ROW_NAMES = ("", "Unnamed: 0")
 FEW_COLUMNS = 3  # so few whole numbers 0, 1, 2 may well be a row
 
 
@@ -31,15 +34,17 @@ class _Line:
     cells: list[str]
 
 
-def read_number_table(path: Path) -> NDArray[np.float64]:
+def read_number_table(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Read a file of numbers, a row per line.
 
     Cells are separated by commas, semicolons, tabs or blanks, and may be quoted. Lines of names at the beginning, empty
     lines, and comments, which begin with `#`, are no rows. A first column of row names, as pandas and R write it, is
-    left out: its name is empty or missing. A row may be broken into two lines, where all rows are.
+    left out: its name is empty or missing, or `Unnamed: 0` where pandas wrote a file twice. A row may be broken into
+    two lines, where all rows are.
 
     Returns:
-        float64, (rows, columns), finite and within the range of float32.
+        float64, (rows, columns), finite and within the range of float32; the names of the columns, none where the file
+        has none.
 
     Raises:
         InputError: no such file, or one that holds something else; it names the line and the column.
@@ -62,9 +67,13 @@ def read_number_table(path: Path) -> NDArray[np.float64]:
                 f"{path}: line {row.number} has {len(row.cells)} cells, line {rows[0].number} has {width}: not a table "
                 "of numbers; give all rows the same columns"
             )
-    has_row_names = len(names) == width - 1 or (len(names) == width and names[0] == "")
+    has_row_names = len(names) == width - 1 or (len(names) == width and names[0] in ROW_NAMES)
     first = int(bool(names) and has_row_names)
-    return np.array([_read_row(path, row, first, names) for row in rows])
+    named: tuple[str, ...] = ()
+    if len(names) >= width - first:
+        named = tuple(names[first - width :])
+    table = np.array([_read_row(path, row, first, names) for row in rows])
+    return table, named
 
 
 def _split_lines(path: Path, text: str) -> list[_Line]:
@@ -102,6 +111,8 @@ def _split_cells(line: str, delimiter: str) -> list[str]:
 
 
 def _is_number(cell: str) -> bool:
+    if "_" in cell:  # which Python takes for a separator of thousands
+        return False
     try:
         float(cell)
     except ValueError:
@@ -165,14 +176,26 @@ def _read_row(path: Path, row: _Line, first: int, names: list[str]) -> list[floa
             place += f" ({names[column]})"
         if not _is_number(cell):
             problem = f"{cell[:40]!r} is no number"
-            mend = "fill it in or remove the row"
             if not cell:
                 problem = "the cell is empty"
-            if DECIMAL_COMMA.fullmatch(cell):
-                mend = "write 1.5, not 1,5"
-            raise InputError(f"{place}: {problem}, so this is not a table of numbers; {mend}")
+            raise InputError(f"{place}: {problem}, so this is not a table of numbers; {_advise(cell)}")
         number = float(cell)
         if not math.isfinite(number) or abs(number) > LARGEST:
             raise InputError(f"{place}: {cell} is not within the range of float32; mend the number or remove the row")
         numbers.append(number)
     return numbers
+
+
+def _advise(cell: str) -> str:
+    """Return what to write in the place of a cell that is no number."""
+    if not cell or cell.casefold() in GAPS:
+        return "fill it in or remove the row"
+    if THOUSANDS.fullmatch(cell):
+        return f"write {cell.replace(',', '')} without a separator of thousands, or a decimal point in place of a comma"
+    if DECIMAL_COMMA.fullmatch(cell):
+        return "write 1.5, not 1,5"
+    if cell.casefold() in TRUTHS:
+        return "write 1 and 0"
+    return (
+        "write numbers: number the classes from 0, give other categories a column of 0 and 1 each, or drop the column"
+    )

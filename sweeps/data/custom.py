@@ -57,5 +57,6 @@ def call_user_function(config: DataConfig, holdout_images: int) -> Arrays:
     if not isinstance(result, Raw):
         if not isinstance(result, tuple) or len(result) != len(NAMES):
             raise InputError(f"{config.source}: returned {type(result).__name__}; return {', '.join(NAMES)}")
-        result = Raw(**{name: np.asarray(array) for name, array in zip(NAMES, result, strict=True)})
+        arrays: dict[str, Any] = {name: np.asarray(array) for name, array in zip(NAMES, result, strict=True)}
+        result = Raw(**arrays)
     return assemble_arrays(result, config, holdout_images, source_name=config.source)

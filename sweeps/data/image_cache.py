@@ -73,7 +73,7 @@ class StoreInfo:
                 origin=values["origin"],
             )
         except FileNotFoundError as exc:
-            raise InputError(f"{store}: no image store; make one with sweeps data prepare ... --to {store}") from exc
+            raise InputError(f"{store}: no image store; make one with sweeps data prepare") from exc
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
             raise InputError(f"{store}/store.json: damaged ({exc}); prepare the store again") from exc
 

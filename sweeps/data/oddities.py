@@ -1,6 +1,6 @@
 """What is odd in data without being wrong: said before anything is trained, and kept with the study."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.config import Config
+from sweeps.config import MOST_CLASSES, Config
 from sweeps.data.arrays import Arrays, Rows, evenly_spaced_indices
 from sweeps.wording import count_noun, list_first
 
@@ -26,6 +26,7 @@ FAR_OUT = 20.0  # standard deviations
 SPREADS = "spreads of the columns"  # the name of a check
 FEWEST = 5  # training images of a class
 COMMON = 0.9  # share of one class
+PREPARED = {"store", *MOST_CLASSES}  # sources whose classes are known by name, and of which some are often asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,23 @@ def _check_counts(arrays: Arrays, config: Config) -> Iterator[str]:
         yield f"a batch of {config.batch_size} is more than the {count} training images that there are"
 
 
-def _check_classes(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
+def _check_classes(arrays: Arrays, config: Config) -> Iterator[str]:
     if not arrays.classes:
         return
     trained = np.bincount(arrays.train_labels, minlength=arrays.classes)
     held_out = np.bincount(arrays.holdout_labels, minlength=arrays.classes)
-    if len(empty := np.flatnonzero(trained == 0)):
-        yield f"no training image of class {list_first(empty)}; lower data.classes or give images"
+    left_out = arrays.classes_left_out
+    if left_out and config.data.source not in PREPARED:
+        yield (
+            f"data.classes = {arrays.classes} leaves out all images of class {list_first(left_out)}; set "
+            f"data.classes = {left_out[-1] + 1} to have them, or number the classes without gaps"
+        )
+    highest = int(np.flatnonzero(trained).max())
+    if len(gaps := np.flatnonzero(trained[:highest] == 0)):
+        yield f"no training image of class {list_first(gaps)}; number the classes without gaps, or give images"
+    if highest + 1 < arrays.classes:
+        missing = range(highest + 1, arrays.classes)
+        yield (f"no training image of class {list_first(missing)}; set data.classes = {highest + 1}, or give images")
     if len(few := np.flatnonzero((trained > 0) & (trained < FEWEST))):
         yield f"fewer than {FEWEST} training images of class {list_first(few)}"
     if len(empty := np.flatnonzero((held_out == 0) & (trained > 0))):
@@ -127,11 +138,36 @@ def _check_columns(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: AR
     spreads = rows.std(axis=0)
     constant = np.flatnonzero(spreads == 0)
     if len(constant):
-        yield f"column {list_first(constant)} has the same value in every row; drop it"
+        yield f"{_name_columns(arrays, constant)} has the same value in every row; drop it"
     usual = [float(np.unique(column, return_counts=True)[1].max()) / len(rows) for column in rows.T]
     nearly = [index for index, share in enumerate(usual) if NEARLY_ALL <= share < 1]
     if nearly:
-        yield f"column {list_first(nearly)} has one value in nearly every row"
+        yield f"{_name_columns(arrays, nearly)} has one value in nearly every row"
+    if len(numbering := _find_row_numbers(arrays)):
+        yield (
+            f"{_name_columns(arrays, numbering)} numbers the rows, which says nothing of a new row, or all where the "
+            "file is sorted by its target; drop it"
+        )
+
+
+def _find_row_numbers(arrays: Arrays) -> list[int]:
+    """Return the columns that hold each whole number of a range once."""
+    count = len(arrays.train_labels) + len(arrays.holdout_labels)
+    if count > HASHED:
+        return []
+    rows = np.concatenate([arrays.train_images[np.arange(len(arrays.train_labels))], arrays.holdout_images])
+    lowest = rows.min(axis=0)
+    ranged = np.flatnonzero((rows.max(axis=0) - lowest == count - 1) & (lowest == np.round(lowest)))
+    counted = np.arange(count)
+    return [index for index in ranged.tolist() if np.array_equal(np.sort(rows[:, index]) - lowest[index], counted)]
+
+
+def _name_columns(arrays: Arrays, indices: Iterable[int]) -> str:
+    """Return columns by number, counted from 0, and by name where they have names."""
+    names = arrays.columns
+    if not names:
+        return f"column {list_first(indices)}"
+    return f"column {list_first(f'{index} ({names[index]})' for index in indices)}"
 
 
 def _check_spreads(arrays: Arrays, config: Config) -> Iterator[str]:
@@ -141,9 +177,10 @@ def _check_spreads(arrays: Arrays, config: Config) -> Iterator[str]:
     spreads = _sample(arrays).astype(np.float64).std(axis=0)
     varying = spreads[spreads > 0]
     if len(varying) and varying.max() / varying.min() > FAR_APART:
+        extremes = [int(spreads.argmax()), int(np.where(spreads > 0, spreads, np.inf).argmin())]
         yield (
-            f"columns {int(spreads.argmax())} and {int(np.where(spreads > 0, spreads, np.inf).argmin())} differ in "
-            f"spread by a factor of {varying.max() / varying.min():.0e}; scale each column by itself"
+            f"{_name_columns(arrays, extremes)} differ in spread by a factor of {varying.max() / varying.min():.0e}; "
+            "scale each column by itself"
         )
 
 
@@ -158,7 +195,7 @@ def _check_split(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG0
     # The mean of few rows is uncertain by itself.
     allowed = UNLIKE * spread + 3 * holdout.std(axis=0) / np.sqrt(min(len(holdout), len(arrays.holdout_labels)))
     if len(unlike := np.flatnonzero(away > allowed)):
-        where = "" if len(arrays.input_shape) == 3 else f"column {list_first(unlike)}: "
+        where = "" if len(arrays.input_shape) == 3 else f"{_name_columns(arrays, unlike)}: "
         first = unlike[0]
         yield (
             f"{where}the training set has a mean of {train.mean(axis=0)[first]:.4g}, the hold-out set "
@@ -170,14 +207,27 @@ def _check_target(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG
     if arrays.classes:
         return
     train = np.asarray(arrays.train_labels, np.float64)
-    if len(far := np.flatnonzero(np.abs(train) > FAR_OUT)):
-        yield (
-            f"the target of row {list_first(far)} is {np.abs(train).max():.0f} standard deviations from the mean: its "
-            "squared error outweighs all others; take a logarithm, or look for a mistake"
-        )
+    usual = _leave_farthest_out(train)
+    for name, target in (("", train), ("hold-out ", np.asarray(arrays.holdout_labels, np.float64))):
+        away = np.abs(target - usual.mean()) / np.maximum(usual.std(), np.finfo(np.float32).eps)
+        if len(far := np.flatnonzero(away > FAR_OUT)):
+            yield (
+                f"the target of {name}row {list_first(far)} is up to {away.max():.0f} standard deviations of the other "
+                "rows from their mean: its squared error outweighs all others; take a logarithm, or look for a mistake"
+            )
     most = float(np.unique(train, return_counts=True)[1].max()) / len(train)
     if most >= NEARLY_ALL:
         yield f"the target has one value in {most:.1%} of the rows"
+
+
+def _leave_farthest_out(target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a target without the hundredth of its rows, one at least, that lies farthest from the median.
+
+    What lies far out widens the spread by which it is told: of n rows none can be more than the square root of n
+    standard deviations from the mean of all.
+    """
+    order = np.argsort(np.abs(target - np.median(target)), kind="stable")
+    return target[order[: max(1, len(target) - max(1, len(target) // 100))]]
 
 
 def _sample(arrays: Arrays) -> NDArray[Any]:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from sweeps.config import DataConfig
 from sweeps.data.arrays import Arrays
 from sweeps.data.assemble import advise_holdout, assemble_arrays
@@ -21,16 +19,14 @@ def load_csv_table(config: DataConfig, holdout_images: int) -> Arrays:
         InputError: no such file, something that is no number, or too few rows or columns.
     """
     path = Path(config.path)
-    table = read_number_table(path)
+    table, names = read_number_table(path)
     if table.shape[1] < 2:
         raise InputError(f"{path}: one column; write the features and, in the last column, the target of each row")
     if len(table) <= holdout_images:
         advice = advise_holdout(len(table) // 2)
         raise InputError(f"{path}: {len(table)} rows, of which {holdout_images} are to be held out; {advice}")
     target = table[:, -1]
-    if config.task == "classification" and np.array_equal(target, target.astype(np.int64)):
-        target = target.astype(np.int64)
-    raw = Raw.split_at_random(table[:, :-1], target, holdout_images, seed=config.seed)
+    raw = Raw.split_at_random(table[:, :-1], target, holdout_images, seed=config.seed, columns=names[:-1])
     return assemble_arrays(raw, config, holdout_images, source_name=str(path))
 
 

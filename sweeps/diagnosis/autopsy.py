@@ -24,6 +24,7 @@ SATURATED = 0.99
 SMALL_UPDATE = 1e-4  # change of a kernel in one step, over its norm
 USUAL_UPDATE = 1e-3
 LARGE_UPDATE = 1e-2
+HUGE_UPDATE = 0.1
 VANISHING = 1e-3  # gradient norm of the first layer over that of the last
 EXPLODING = 1e3
 AT_PRIOR = 0.005  # of chance's loss: within it the loss is that of answering the class frequencies
@@ -77,6 +78,8 @@ class Autopsy:
             evidence.add(Evidence.LARGE_STEPS)
         elif isfinite(ratio):
             evidence.add(Evidence.USUAL_STEPS)
+        if self.findings.largest_update > HUGE_UPDATE:
+            evidence.add(Evidence.HUGE_STEPS)
         if self.findings.first_signal < LEAST_SIGNAL:
             evidence.add(Evidence.BEFORE_TRAINING)
         if not self.known_parts:
@@ -304,11 +307,11 @@ def _describe_loss(result: Autopsy) -> Iterator[str]:
     if not (isfinite(findings.loss) and isfinite(guess)):
         return
     guessing = "answering the mean"
-    name = "best R^2"
+    best_score = f"best R^2 {findings.best_gain:z.3f}"
     if not isnan(result.chance.top1):
         guessing = "answering the class frequencies"
-        name = "best gain"
-    best = f"{name} {findings.best_gain:.3g} at step {findings.best_step}"
+        best_score = f"best gain {100 * findings.best_gain:z.1f} %"
+    best = f"{best_score} at step {findings.best_step}"
     text = f"loss at the end {findings.loss:.4g}, of {guessing} {guess:.4g}; {best}"
     if abs(findings.loss - guess) <= AT_PRIOR * guess:
         yield f"{text}: it ends by {guessing}"

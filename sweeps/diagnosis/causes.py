@@ -51,6 +51,7 @@ class Evidence(StrEnum):
     SMALL_STEPS = "its steps are small"
     USUAL_STEPS = "its steps are of the usual size"
     LARGE_STEPS = "its steps are large"
+    HUGE_STEPS = "one of its steps changed a kernel by a tenth or more"
     BEFORE_TRAINING = "it was so before the first step"
     UNKNOWN_PARTS = "a net of a user, whose parts are not known"
 
@@ -63,23 +64,33 @@ class Option:
         text: in words.
         present: values of a config, or parts of a net, with which a run has it already or cannot have it.
         contradicted_by: evidence with which it makes no sense.
+        favoured_by: evidence with which it is the likeliest.
     """
 
     text: str
     present: tuple[str, ...] = ()
     contradicted_by: tuple[Evidence, ...] = ()
+    favoured_by: tuple[Evidence, ...] = ()
 
 
 NOT_SMALLER = (Evidence.SMALL_STEPS, Evidence.BEFORE_TRAINING)
 UNKNOWN = (Evidence.UNKNOWN_PARTS,)
-SLOWER = Option("a lower learning rate", (), NOT_SMALLER)
+SLOWER = Option("a lower learning rate", (), NOT_SMALLER, (Evidence.HUGE_STEPS,))
 FASTER = Option("a larger learning rate", (), (Evidence.LARGE_STEPS,))
 SLOWER_IF_LARGE = Option("a lower learning rate", (), (*NOT_SMALLER, Evidence.USUAL_STEPS))
 FASTER_IF_SMALL = Option("a larger learning rate", (), (Evidence.LARGE_STEPS, Evidence.USUAL_STEPS))
 LARGER_EPSILON = Option("a larger epsilon", ("sgd",), NOT_SMALLER)
 SMALLER_EPSILON = Option("a smaller epsilon", ("sgd",), (Evidence.LARGE_STEPS, Evidence.USUAL_STEPS))
 MORE_STEPS = Option("more steps")
-NORMALIZATIONS = ("before", "after", "batch_normalization")  # in a config, and in a user's net
+# In a config, and in a user's net.
+NORMALIZATIONS = (
+    "before",
+    "after",
+    "batch_normalization",
+    "group_normalization",
+    "layer_normalization",
+    "rms_normalization",
+)
 STANDARDIZED = Option("the constraint standardize_unit", ("standardize_unit", *NORMALIZATIONS), UNKNOWN)
 INPUTS = Option(
     "inputs standardized_set", ("standardized_set", "standardized_pixel", "scaled_inputs", "own_net"), UNKNOWN
@@ -102,7 +113,9 @@ MORE_IMAGES = Option("more training images")
 DROPOUT = Option("dropout", ("dropout", "alpha_dropout"))
 AUGMENTED = Option("images that are changed at random", ("augmentation",))
 SMALLER_NET = Option("a smaller net")
-COMPARED = Option("a look at both sets (how they were split, pixel ranges, colours, the order of the classes)")
+COMPARED = Option(
+    "a look at both sets (how they were split, the ranges of pixels or columns, how labels or targets were made)"
+)
 # Known from deep nets in general, the likeliest first; whether it helps this run only a run can tell.
 MAY_HELP: dict[Cause, tuple[Option, ...]] = {
     Cause.DIVERGED: (SLOWER, LARGER_EPSILON, STANDARDIZED),
@@ -143,13 +156,16 @@ def may_help(cause: Cause, has: Collection[str] = (), evidence: Collection[Evide
         has: values of the run's config, and parts of its net: what it has already is left out.
         evidence: what the run's readings say: what they contradict is left out.
     """
-    options = [
-        option.text
+    known = set(evidence)
+    possible = [
+        option
         for option in MAY_HELP[cause]
-        if not set(option.present) & set(has) and not set(option.contradicted_by) & set(evidence)
+        if not set(option.present) & set(has) and not known & set(option.contradicted_by)
     ]
-    if not options:
+    if not possible:
         return ""
+    possible.sort(key=lambda option: not known & set(option.favoured_by))
+    options = [option.text for option in possible]
     if len(options) == 1:
         return f"{options[0]} may help"
     others = options[-1]

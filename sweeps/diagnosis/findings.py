@@ -62,10 +62,12 @@ class RunFindings:
             images.
         train_loss: at the last reading; batch_loss: `Reading.batch_loss` there.
         first_signal: of the logits before the first step; not a number where that was not watched.
-        best_gain, best_step: the highest information gain, or R^2, of all readings.
+        best_gain, best_step: the highest information gain, or R^2, of all readings after the first step, or of the
+            first where there are no others.
         rise: how much the gain rose from the middle reading to the last.
         gradient_norm, gradient_ratio: of the last layer, and of the first over that of the last.
         update_ratio: largest share by which the step before the reading changed a kernel.
+        largest_update: the largest of these at any reading.
         layers: from the first to the logits; empty where none was watched.
     """
 
@@ -83,6 +85,7 @@ class RunFindings:
     gradient_norm: float
     gradient_ratio: float
     update_ratio: float
+    largest_update: float
     layers: tuple[LayerFindings, ...]
 
     @property
@@ -141,11 +144,13 @@ def find_symptoms(readings: Sequence[Reading], chance: Chance) -> RunFindings:
             top1 = measured[-1].top1
     gains = [(chance.skill_score(reading.loss), reading.step) for reading in measured]
     known = [(gain, step) for gain, step in gains if isfinite(gain)]
-    best = max(known, key=lambda pair: (pair[0], -pair[1]), default=(nan, readings[-1].step))
+    trained = [(gain, step) for gain, step in known if step > 0]
+    best = max(trained or known, key=lambda pair: (pair[0], -pair[1]), default=(nan, readings[-1].step))
     rise = nan
     if len(known) > 2:
         rise = known[-1][0] - known[len(known) // 2][0]
     layers = tuple(_examine_layer(layer, readings) for layer in examined.layers)
+    updates = [reading.update_ratio for reading in readings if isfinite(reading.update_ratio)]
     norms = [layer.gradient_norm for layer in examined.layers] or [nan]
     return RunFindings(
         step=examined.step,
@@ -162,6 +167,7 @@ def find_symptoms(readings: Sequence[Reading], chance: Chance) -> RunFindings:
         gradient_norm=norms[-1],
         gradient_ratio=_divide_norms(norms[0], norms[-1]),
         update_ratio=examined.update_ratio,
+        largest_update=max(updates, default=nan),
         layers=layers,
     )
 

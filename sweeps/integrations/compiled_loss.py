@@ -41,6 +41,9 @@ IN_JUDGES_UNIT = (
 MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
+OF_OPS = "ops."  # before the name of an activation that is a call of keras.ops, behind which Keras finds no logits
+
+
 class Output(StrEnum):
     """What the outputs of a model are."""
 
@@ -85,6 +88,7 @@ def task_of(model: keras.Model, answers: tf.Tensor, labels: NDArray[Any], classe
     name = loss_name(loss)
     outputs = int(answers.shape[1])
     activation = _last_activation(model, answers)
+    function = activation.removeprefix(OF_OPS)
     if name in CATEGORICAL and outputs == 1:
         raise ValueError(
             f"the model has one output, with which {name} is 0 for any label; use 'binary_crossentropy' with a "
@@ -92,18 +96,18 @@ def task_of(model: keras.Model, answers: tf.Tensor, labels: NDArray[Any], classe
         )
     if name in CATEGORICAL or name in BINARY:
         return Task(_class_output(loss, name, activation, outputs), _in_judges_unit(loss, name, outputs))
-    if name in REGRESSION and outputs == 1 and activation == "sigmoid" and classes != 0 and _are_binary(labels):
+    if name in REGRESSION and outputs == 1 and function == "sigmoid" and classes != 0 and _are_binary(labels):
         return Task(Output.PROBABILITIES, same_unit=False)  # two classes, compared by their squares
     if name in REGRESSION and outputs == 1:
         return Task(Output.PREDICTIONS, _in_judges_unit(loss, name, outputs))
-    if name in REGRESSION and activation == "softmax":  # rows with a one at the class, compared by their squares
+    if name in REGRESSION and function == "softmax":  # rows with a one at the class, compared by their squares
         return Task(Output.PROBABILITIES, same_unit=False)
     if name in REGRESSION:
         raise ValueError(
             f"the model has {outputs} outputs and the loss {name}, but no softmax: a regression with several outputs "
             "cannot be judged; use one output or, for classes, a cross-entropy as the loss"
         )
-    return Task(_output_by_labels(loss, labels, outputs, activation, classes), same_unit=False)
+    return Task(_output_by_labels(loss, labels, outputs, function, classes), same_unit=False)
 
 
 def require_same_task(model: keras.Model, task: Task, outputs: int, classes: int) -> None:
@@ -215,9 +219,11 @@ def _last_activation(model: keras.Model, answers: tf.Tensor) -> str:
     """Return the name of the activation that the outputs come from, if it can be seen."""
     last: Any = model
     while isinstance(last, keras.Model) and getattr(last, "outputs", None):  # functional or sequential
-        last = last.layers[-1]
+        last = last.outputs[0]._keras_history.operation
     if isinstance(last, keras.layers.Softmax):
         return "softmax"
+    if not isinstance(last, keras.layers.Layer) and type(last).__name__ in ("Softmax", "Sigmoid"):
+        return OF_OPS + type(last).__name__.lower()
     if not isinstance(last, keras.Model):  # whose layers are in the order of their making
         return str(getattr(getattr(last, "activation", None), "__name__", ""))
     # Where a softmax or sigmoid of Keras ends the model, it leaves the logits with what it returns.

@@ -38,7 +38,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
     size of updates are seen.
 
     Args:
-        trial: of a study with a `DeadRunPruner`; its steps are overruled by those given here.
+        trial: of a study with a `DeadRunPruner`; its steps are overruled by those given here. One callback watches one
+            training of it: of several folds, give it to the first alone, and report their mean as the trial's value.
         inputs: the hold-out set, (inputs, ...): an array, a list, a tensor or a table of pandas, as the model takes it.
         labels: (inputs,) or (inputs, 1): classes from 0, of any numeric type; 0 and 1 for a single sigmoid; or rows
             with a one at the class; or the target of a regression with one output.
@@ -79,6 +80,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         self._loss_sum = 0.0
         self._loss_of_epoch = 0.0  # over those of the epoch
         self._first_loss = nan  # on the hold-out set, of the untrained model
+        self._rates: set[float] = set()  # learning rates that were seen
+        self._has_schedule = False
         self._before: tuple[int, dict[str, tf.Tensor]] = (-1, {})  # a step, and the weights then
         self._started = time.perf_counter()
 
@@ -99,6 +102,7 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         if classes is not None:
             require_same_task(self.model, self._task, outputs, classes)
         self._watched = WatchedModel(self.model, self._task.output)
+        self._has_schedule = has_schedule(self.model.optimizer)
         if not self._step:
             keep_reading(self._trial, self._reading({}), self._steps)
 
@@ -111,6 +115,7 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         """Keep the weights before the last batch of an interval: their change is the update."""
         step = self._epoch_start + batch
         if self._due(step, step + 1):
+            self._rates.add(float(tf.convert_to_tensor(self.model.optimizer.learning_rate)))
             self._before = step, self._watched.weights()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -184,7 +189,23 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
             seconds=time.perf_counter() - self._started,
             layers=self._watched.vitals(self._inputs[: probe.PROBE_IMAGES], ratios),
             loss_std=loss_std,
+            constant_rate=self._has_constant_rate(),
         )
+
+    def _has_constant_rate(self) -> bool:
+        """Return whether the learning rate is taken to stay what it is.
+
+        Other callbacks may change it at any time, as after epochs of warm-up at 0; one that has stood still for half of
+        the training is taken to stay.
+        """
+        return not self._has_schedule and len(self._rates) == 1 and 2 * self._step >= self._steps
+
+
+def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether an optimiser's learning rate is a schedule, also within one that scales the loss."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    # Keras shows the rate of the moment only, and the schedule in no public way.
+    return isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
 
 
 class WatchedModel:
@@ -227,8 +248,9 @@ class WatchedModel:
             return ()
         ends = [probe.flat_ends(output) for output in self._inner.outputs[: len(self._layers) - 1]]
         ends.append(NO_FLAT_ENDS)
-        watched = zip(self._layers, self._outputs(tf.constant(inputs)), ends, strict=True)
-        return tuple(_layer_vitals(layer, output, flat, ratios) for layer, output, flat in watched)
+        kernels = [kernel for kernel in map(probe.find_kernel, self._layers) if kernel is not None]
+        watched = zip(self._layers, kernels, self._outputs(tf.constant(inputs)), ends, strict=True)
+        return tuple(_layer_vitals(layer.name, kernel, output, flat, ratios) for layer, kernel, output, flat in watched)
 
     def _score_of_batch(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return probe.score_batch(labels, self._logits(self._model(inputs, training=False)))
@@ -306,17 +328,19 @@ def _vital_signs(rank: int) -> Any:
     return tf.function(probe.vital_signs, input_signature=signature, autograph=False)
 
 
-def _layer_vitals(layer: keras.layers.Layer, output: tf.Tensor, ends: Any, ratios: dict[str, float]) -> LayerVitals:
+def _layer_vitals(
+    name: str, kernel: keras.Variable, output: tf.Tensor, ends: Any, ratios: dict[str, float]
+) -> LayerVitals:
     signs = _vital_signs(len(output.shape))(tf.cast(output, tf.float32), tf.constant(ends, tf.float32))
-    moments = probe.weight_moments(layer.kernel.value)
+    moments = probe.weight_moments(kernel.value, output.shape[-1])
     return LayerVitals(
-        name=layer.name,
+        name=name,
         mean=float(signs.mean),
         std=float(signs.std),
         signal=float(signs.signal),
         dead=float(signs.dead),
         gradient_norm=nan,
-        update_ratio=ratios.get(layer.kernel.path, nan),
+        update_ratio=ratios.get(kernel.path, nan),
         saturated=float(signs.saturated),
         weights=IncomingWeights(**{name: float(value) for name, value in moments._asdict().items()}),
     )

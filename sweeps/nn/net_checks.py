@@ -71,7 +71,11 @@ def _check_first_weights(model: keras.Model, layers: Named, config: Config) -> I
         if id(layer) not in last and getattr(layer, "kernel", None) is not None and not np.any(layer.kernel.numpy())
     ]
     if zero:
-        yield f"the kernel of {list_first(zero)} is all zero at the start: all its units learn the same"
+        yield (
+            f"the kernel of {list_first(zero)} is all zero at the start: nothing goes through it, and nothing before "
+            "it learns, until it has moved. That is harmless where an Add goes round it; two such layers in a row "
+            "never learn"
+        )
 
 
 def _check_outputs(model: keras.Model, layers: Named, config: Config) -> Iterator[str]:  # noqa: ARG001
@@ -116,17 +120,23 @@ def _check_dropout(model: keras.Model, layers: Named, config: Config) -> Iterato
 
 
 def _check_watched(model: keras.Model, layers: Named, config: Config) -> Iterator[str]:  # noqa: ARG001
-    watched = {id(layer) for layer in kernel_layers(model)}
-    hidden = [
-        name
-        for name, layer in layers
-        if getattr(layer, "kernel", None) is not None and layer.trainable and id(layer) not in watched
-    ]
+    watched = {id(variable) for layer in kernel_layers(model) for variable in layer.trainable_variables}
+    hidden = [name for name, layer in layers if _has_unwatched_kernel(layer, watched)]
     if hidden:
         yield (
-            f"{count_noun(len(hidden), 'layer')} inside of nested models ({list_first(hidden)}) are trained and not "
-            "watched: verdicts and autopsies see the outermost layers alone; build the net of layers to have all seen"
+            f"{count_noun(len(hidden), 'layer')} ({list_first(hidden)}) inside of nested models, or with several "
+            "outputs, are trained and not watched: verdicts and autopsies see the other layers alone; build the net of "
+            "plain layers to have all seen"
         )
+
+
+def _has_unwatched_kernel(layer: keras.layers.Layer, watched: set[int]) -> bool:
+    """Return whether a layer holds trained weights with two axes or more, in no layer within it, that are not
+    watched.
+    """
+    if any(True for _ in layer._flatten_layers(include_self=False)):
+        return False
+    return any(len(variable.shape) > 1 and id(variable) not in watched for variable in layer.trainable_variables)
 
 
 NetCheck = Callable[[keras.Model, Named, Config], Iterator[str]]

@@ -75,10 +75,39 @@ def name_layers(model: keras.Model) -> dict[int, str]:
     return names
 
 
+def find_kernel(layer: keras.layers.Layer) -> keras.Variable | None:
+    """Return the trained weights of a layer that stand for it in readings; None where it has none that can be watched.
+
+    They are its `kernel`, the `pointwise_kernel` of a separable convolution, or the first of its trained variables with
+    two axes or more, as of a recurrent layer, of attention or of a layer of the user's own. A nested model has none:
+    its output within the outer model is not to be had from Keras.
+    """
+    if isinstance(layer, keras.Model):
+        return None
+    trained = [variable for variable in layer.trainable_variables if len(variable.shape) > 1]
+    if not trained:
+        return None
+    if not hasattr(layer, "kernel") and not _has_plain_output(layer):
+        return None
+    for name in ("kernel", "pointwise_kernel"):
+        kernel = getattr(layer, name, None)
+        if any(kernel is variable for variable in trained):
+            return kernel
+    return trained[0]
+
+
+def _has_plain_output(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer is called once and gives one tensor with a known number of channels."""
+    try:
+        output = layer.output
+    except (AttributeError, ValueError):
+        return False
+    return isinstance(output, keras.KerasTensor) and len(output.shape) > 1 and output.shape[-1] is not None
+
+
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers that hold a trained kernel, from the input to the logits."""
-    trained = {id(variable) for variable in model.trainable_variables}
-    return [layer for layer in model.layers if id(getattr(layer, "kernel", None)) in trained]
+    """Return the layers that hold a trained kernel, see `find_kernel`, from the input to the logits."""
+    return [layer for layer in model.layers if find_kernel(layer) is not None]
 
 
 def find_head(model: keras.Model) -> keras.layers.Layer | None:
@@ -153,13 +182,17 @@ def vital_signs(output: tf.Tensor, ends: Any) -> VitalSigns:
     )
 
 
-def weight_moments(kernel: tf.Tensor) -> WeightMoments:
+def weight_moments(kernel: tf.Tensor, units: int) -> WeightMoments:
     """Return mean and standard deviation of omega and of tau, and the share of units in the domain.
 
     Args:
-        kernel: (..., units).
+        kernel: (..., units); of a depthwise convolution (positions..., channels, multiples).
+        units: of the layer's output, which is how a depthwise kernel is told: its units are channels times multiples.
     """
-    weights = tf.reshape(tf.cast(kernel, tf.float32), [-1, kernel.shape[-1]])
+    by_last = kernel.shape[-1]
+    if kernel.shape.rank > 2 and by_last != units and kernel.shape[-2] * by_last == units:
+        by_last = units
+    weights = tf.reshape(tf.cast(kernel, tf.float32), [-1, by_last])
     omega = tf.reduce_sum(weights, axis=0)
     tau = tf.reduce_sum(tf.square(weights), axis=0)
     inside = (tf.abs(omega) <= 0.1) & (tau >= 0.95) & (tau <= 1.1)

@@ -52,7 +52,7 @@ class Trainer:
         self.trial = 0
         self.normalizations = find_normalizations(net.model)
         self._regression = architecture.regression
-        self._kernels = [layer.kernel.value for layer in net.layers]
+        self._kernels = [kernel.value for kernel in map(probe.find_kernel, net.layers) if kernel is not None]
         self._variables = [variable.value for variable in net.model.trainable_variables]
         self._optimizer = SwitchedOptimizer(self._variables, net.choices)
         self._loss_scale = LossScale(dynamic=architecture.dtype == "mixed_float16")
@@ -257,7 +257,7 @@ class Trainer:
         ends = [*map(probe.flat_ends, self.net.watched.outputs[: len(self._kernels) - 1]), NO_FLAT_ENDS]
         signs = tf.stack(
             [
-                probe.pack_signs(probe.vital_signs(output, flat), probe.weight_moments(kernel))
+                probe.pack_signs(probe.vital_signs(output, flat), probe.weight_moments(kernel, output.shape[-1]))
                 for output, flat, kernel in zip(watched, ends, self._kernels, strict=True)
             ]
         )

@@ -267,8 +267,8 @@ def _draw_scores(panel: Axes, curves: Curves, findings: StudyFindings) -> None:
         panel.set_title("learned: top-1")
     else:
         panel.set_ylim(-0.2, 1)
-        panel.set_ylabel("hold-out R²")
-        panel.set_title("learned: R²")
+        panel.set_ylabel("hold-out R^2")
+        panel.set_title("learned: R^2")
 
 
 def draw_layers(death: Death, key: str) -> str:

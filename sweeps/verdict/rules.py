@@ -189,10 +189,13 @@ def frozen(readings: Sequence[Reading], budget: int, rules: Rules) -> str | None
 
     The size of a step is its learning rate's and epsilon's doing; with a constant rate, a pace that did not grow over
     the readings will not grow a thousandfold later. Adadelta's grows from nothing: a pace that grows is not frozen.
+    Where the rate changes, as in a warm-up from 0, nothing can be said.
     """
     measured = _last_readings(readings, rules.consecutive)
-    if not measured or not all(
-        reading.update_ratio * (budget - reading.step) < rules.least_movement for reading in measured
+    if (
+        not measured
+        or not readings[-1].constant_rate
+        or not all(reading.update_ratio * (budget - reading.step) < rules.least_movement for reading in measured)
     ):
         return None
     if measured[-1].update_ratio > 1.5 * measured[0].update_ratio or 10 * measured[-1].step > 9 * budget:

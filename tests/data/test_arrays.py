@@ -82,7 +82,7 @@ def test_equal_data_have_equal_digests_and_others_have_others() -> None:
     def digest(**changes: NDArray[Any]) -> str:
         images = np.random.default_rng(0).integers(0, 256, (2000, 4, 4, 1), np.uint8)
         labels = np.arange(2000, dtype=np.int32) % 3
-        parts = {
+        parts: dict[str, Any] = {
             "train_images": images[:1900],
             "train_labels": labels[:1900],
             "holdout_images": images[1900:],

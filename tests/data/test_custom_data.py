@@ -156,3 +156,30 @@ def test_a_function_is_found_in_the_working_directory(tmp_path: Path, monkeypatc
         data.load_arrays(table.model_copy(update={"source": "their_data:nothing"}), 64)
     with pytest.raises(InputError, match="their_data has no missing"):
         data.load_arrays(table.model_copy(update={"source": "their_data:missing"}), 64)
+
+
+@pytest.mark.parametrize("form", ["column", "floats", "one-hot", "truths"])
+def test_labels_may_come_as_keras_and_numpy_write_them(tmp_path: Path, form: str) -> None:
+    forms: dict[str, Any] = {
+        "column": lambda labels: labels[:, None],
+        "floats": lambda labels: labels.astype(np.float32),
+        "one-hot": lambda labels: np.eye(5, dtype=np.float32)[labels],
+        "truths": lambda labels: np.eye(5, dtype=bool)[labels],
+    }
+    own: dict[str, Any] = {
+        name: forms[form](array) if name.endswith("labels") else array for name, array in WHOLE.items()
+    }
+    np.savez(tmp_path / "own.npz", **own)
+    arrays = data.load_arrays(config(tmp_path / "own.npz"), 100)
+    assert np.array_equal(arrays.train_labels, WHOLE["train_labels"])
+    assert np.array_equal(arrays.holdout_labels, WHOLE["holdout_labels"])
+
+
+def test_classes_that_data_classes_leaves_out_are_kept_in_mind(tmp_path: Path) -> None:
+    labels = {name: array for name, array in WHOLE.items() if name.endswith("labels")}
+    np.savez(tmp_path / "own.npz", **{**WHOLE, **{name: np.where(row == 4, 7, row) for name, row in labels.items()}})
+    arrays = data.load_arrays(config(tmp_path / "own.npz"), 64)
+    assert arrays.classes_left_out == (7,)
+    np.savez(tmp_path / "own.npz", **{**WHOLE, **{name: row + 2 for name, row in labels.items()}})
+    with pytest.raises(InputError, match=r"begin at 2.*subtract 2"):
+        data.load_arrays(config(tmp_path / "own.npz", classes=7), 100)

@@ -127,3 +127,45 @@ def test_classes_that_are_missing_few_or_everything() -> None:
     few[few == 3] = 0
     few[:2] = 3
     assert any("fewer than 5 training images of class 3" in line for line in warnings(replace(plain, train_labels=few)))
+
+
+def test_advice_on_missing_classes_never_leaves_out_more() -> None:
+    plain = images()
+    gap = np.where(plain.train_labels == 1, 0, plain.train_labels)
+    (line,) = warnings(replace(plain, train_labels=gap, holdout_labels=np.where(plain.holdout_labels == 1, 0, 0) + 2))[
+        :1
+    ]
+    assert "no training image of class 1; number the classes without gaps" in line
+    few = replace(plain, train_labels=plain.train_labels % 3, holdout_labels=plain.holdout_labels % 3)
+    (line,) = warnings(few)
+    assert "no training image of class 3; set data.classes = 3" in line
+
+
+def test_a_mistyped_target_is_seen_among_few_rows_and_in_the_hold_out_set() -> None:
+    plain = table()
+    for count in (20, 100, 300):
+        target = np.array(plain.train_labels[:count])
+        target[7] = 1000
+        few = replace(plain, train_images=plain.train_images[:count], train_labels=target / target.std())
+        assert any("target of row 7" in line for line in warnings(few, batch_size=16)), count
+    held_out = np.array(plain.holdout_labels)
+    held_out[5] = -900
+    (line,) = warnings(replace(plain, holdout_labels=held_out))
+    assert "target of hold-out row 5" in line
+
+
+@pytest.mark.parametrize("first", [0, 1, 500])
+def test_a_column_that_numbers_the_rows_is_named(first: int) -> None:
+    plain = table()
+    numbers = RNG.permutation(400) + first
+    numbered = replace(
+        plain,
+        train_images=np.column_stack([numbers[:300], plain.train_images]).astype(np.float32),
+        holdout_images=np.column_stack([numbers[300:], plain.holdout_images]).astype(np.float32),
+        columns=("patient", "a", "b", "c"),
+    )
+    lines = warnings(numbered)
+    assert any("column 0 (patient) numbers the rows" in line for line in lines)
+    repeated = np.array(numbered.train_images)
+    repeated[3, 0] = repeated[4, 0]
+    assert not any("numbers the rows" in line for line in warnings(replace(numbered, train_images=repeated)))

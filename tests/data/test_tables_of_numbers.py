@@ -123,12 +123,12 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_table_is_read_in_each_form_that_programs_write(tmp_path: Path, form: str) -> None:
     (tmp_path / "t.csv").write_text(FORMS[form], newline="")
-    assert np.array_equal(read_number_table(tmp_path / "t.csv"), ROWS)
+    assert np.array_equal(read_number_table(tmp_path / "t.csv")[0], ROWS)
 
 
 def test_small_whole_numbers_in_the_first_line_are_a_row(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("0,1\n1,0\n")
-    assert read_number_table(tmp_path / "t.csv").tolist() == [[0, 1], [1, 0]]
+    assert read_number_table(tmp_path / "t.csv")[0].tolist() == [[0, 1], [1, 0]]
 
 
 @given(
@@ -144,7 +144,7 @@ def test_no_row_is_lost_or_invented(
     if names:
         lines.insert(0, delimiter.join(f"name_{column}" for column in range(table.shape[1])))
     path.write_text("\n".join(lines))
-    assert np.array_equal(read_number_table(path), table)
+    assert np.array_equal(read_number_table(path)[0], table)
 
 
 def test_a_table_may_hold_classes(tmp_path: Path) -> None:
@@ -152,3 +152,33 @@ def test_a_table_may_hold_classes(tmp_path: Path) -> None:
     arrays = data.load_arrays(csv(tmp_path / "t.csv", task="classification", classes=3), 64)
     assert arrays.train_images.shape == (136, 4)
     assert set(arrays.train_labels.tolist()) == {0, 1, 2}
+
+
+def test_an_index_that_pandas_wrote_twice_is_no_feature_and_columns_have_names(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Unnamed: 0,a,b\n0,1.5,2\n1,3.5,4\n")
+    table, names = read_number_table(tmp_path / "t.csv")
+    assert table.tolist() == [[1.5, 2], [3.5, 4]]
+    assert names == ("a", "b")
+
+
+def test_names_of_digits_and_underscores_are_names(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("2020_1,2020_2,2020_3\n5,6,7\n")
+    table, names = read_number_table(tmp_path / "t.csv")
+    assert table.tolist() == [[5, 6, 7]]
+    assert names == ("2020_1", "2020_2", "2020_3")
+
+
+@pytest.mark.parametrize(
+    ("cell", "mend"),
+    [
+        ("12_3", "numbers"),
+        ("24,000", "write 24000"),
+        ("1,5", "1.5, not 1,5"),
+        ("True", "1 and 0"),
+        ("setosa", "number the classes"),
+    ],
+)
+def test_a_cell_that_is_no_number_gets_the_mend_that_fits(tmp_path: Path, cell: str, mend: str) -> None:
+    (tmp_path / "t.csv").write_text(f"a;b;c\n1;2;3\n1;2;{cell}\n4;5;6\n")
+    with pytest.raises(InputError, match=mend):
+        read_number_table(tmp_path / "t.csv")

@@ -312,3 +312,17 @@ def test_whatever_was_read_there_is_a_note_and_attributes_that_json_can_say(
     assert json.loads(json.dumps(attributes, allow_nan=False)) == attributes
     assert all(name.startswith(("autopsy_", "died_")) for name in attributes)
     assert found.to_markdown().startswith("## Autopsy: ")
+
+
+def test_after_a_step_that_overthrew_a_kernel_a_lower_rate_comes_first() -> None:
+    found = make_autopsy(LOST, CHANCE, "at chance", "")
+    assert found.advice.startswith("the constraint")
+    overthrown = [replace(LOST[0], update_ratio=3.0), *LOST[1:]]
+    assert make_autopsy(overthrown, CHANCE, "at chance", "").advice.startswith("a lower learning rate")
+
+
+def test_the_best_gain_is_that_of_training_not_of_the_first_weights() -> None:
+    readings = [handmade_reading(0, 5.0), *(handmade_reading(step, 5.8) for step in (10, 20, 30))]
+    found = make_autopsy(readings, CHANCE, "at chance", "")
+    assert found.findings.best_step == 10
+    assert found.findings.best_gain == pytest.approx(1 - 5.8 / CHANCE.loss)

@@ -636,3 +636,52 @@ def test_steps_below_one_are_refused() -> None:
     for wrong in ({"steps": 0}, {"steps": 9, "every": 0}):
         with pytest.raises(ValueError, match="must be at least 1"):
             DeadRunCallback(study_of().ask(), X_VAL, Y_VAL, **wrong)
+
+
+class RateByEpoch(keras.callbacks.Callback):
+    """Sets the learning rate at the beginning of each epoch."""
+
+    def __init__(self, rates: list[float]) -> None:
+        super().__init__()
+        self.rates = rates
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.model.optimizer.learning_rate = self.rates[epoch]
+
+
+def test_a_rate_that_begins_at_nothing_is_no_sign_of_a_frozen_net() -> None:
+    class FromNothing(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            return keras.ops.where(step < 24, 0.0, 0.1)
+
+    by_callback = sequential(dense())
+    trial = study_of().ask()
+    callback = DeadRunCallback(trial, X_VAL, Y_VAL, steps=STEPS, every=2)
+    rates = RateByEpoch([0.0, 0.0, 0.05, 0.1, 0.1])
+    by_callback.fit(X, Y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[rates, callback])
+    assert readings_of(trial)[-1].step == STEPS
+    scheduled = sequential(dense())
+    scheduled.compile(keras.optimizers.SGD(FromNothing()), SPARSE)
+    assert fit(scheduled, study_of().ask(), every=2)[-1].step == STEPS
+
+
+def test_a_rate_that_stays_at_nothing_is_stopped_at_half() -> None:
+    model = sequential(dense())
+    model.optimizer.learning_rate = 0.0
+    trial = study_of().ask()
+    with pytest.raises(optuna.TrialPruned, match="frozen"):
+        fit(model, trial, every=2)
+    assert readings_of(trial)[-1].step == STEPS // 2
+
+
+@pytest.mark.parametrize("loss", [SPARSE, "own"])
+def test_a_softmax_of_keras_ops_is_scored_as_keras_does(loss: str, recwarn: pytest.WarningsRecorder) -> None:
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, keras.ops.softmax(keras.layers.Dense(CLASSES)(inputs)))
+    compiled: Any = loss
+    if loss == "own":
+        compiled = lambda true, predicted: keras.losses.sparse_categorical_crossentropy(true, predicted)  # noqa: E731
+    model.compile("sgd", compiled)
+    reading = after_an_epoch(model, LABELS)
+    assert reading.loss == pytest.approx(model.evaluate(X_VAL, Y_VAL, verbose=0), rel=1e-4)
+    assert not [warning for warning in recwarn if "from_logits" in str(warning.message)]

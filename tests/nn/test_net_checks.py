@@ -3,14 +3,17 @@
 from typing import Any
 
 import keras
+import numpy as np
 import own_net
 import pytest
+import tensorflow as tf
 from tiny_net import patterns, tiny
 
 from sweeps.config import Config
 from sweeps.data.oddities import list_warnings
 from sweeps.errors import InputError, TrialError
 from sweeps.nn.net_checks import check_net
+from sweeps.nn.probe import weight_moments
 from sweeps.nn.train import train
 
 
@@ -156,3 +159,50 @@ def test_a_net_that_scales_its_columns_is_known(first: Any, scales: bool, monkey
 
     monkeypatch.setattr(own_net, "own", build, raising=False)
     assert check_net(tiny(model={"build": "own_net:own"})).scales_columns == scales
+
+
+def separable(config: Config) -> keras.Model:
+    layers = keras.layers
+    keras.utils.set_random_seed(config.seed)
+    return keras.Sequential(
+        [
+            layers.Input((16, 16, 1)),
+            layers.Rescaling(1 / 255),
+            layers.SeparableConv2D(6, 3, activation="relu", name="separable"),
+            layers.DepthwiseConv2D(3, depth_multiplier=2, activation="relu", name="depthwise"),
+            layers.SeparableConv2D(10, 3, name="last"),
+            layers.GlobalAveragePooling2D(),
+            layers.Softmax(),
+        ]
+    )
+
+
+def test_separable_and_recurrent_layers_are_watched_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_net, "build", separable)
+    assert warnings("build", steps=400) == []
+    *_, last = train(tiny(model={"build": "own_net:build"}), patterns())
+    assert last is not None
+    assert [layer.name for layer in last.layers] == ["separable", "depthwise", "last"]
+    assert all(layer.update_ratio > 0 and layer.gradient_norm > 0 for layer in last.layers)
+
+    def recurrent(config: Config) -> keras.Model:
+        layers = keras.layers
+        keras.utils.set_random_seed(config.seed)
+        rows = [layers.Input((16, 16, 1)), layers.Rescaling(1 / 255), layers.Reshape((16, 16))]
+        return keras.Sequential([*rows, layers.GRU(8, name="reader"), layers.Dense(10, "softmax", name="end")])
+
+    monkeypatch.setattr(own_net, "build", recurrent)
+    assert warnings("build", steps=400) == []
+    *_, last = train(tiny(model={"build": "own_net:build"}), patterns())
+    assert last is not None
+    assert [layer.name for layer in last.layers] == ["reader", "end"]
+
+
+def test_the_moments_of_a_depthwise_kernel_are_those_of_each_of_its_channels() -> None:
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 2)).astype(np.float32)
+    moments = weight_moments(tf.constant(kernel), 8)
+    sums = kernel.reshape(9, 8).sum(axis=0)
+    assert float(moments.omega_mean) == pytest.approx(sums.mean(), rel=1e-4)
+    assert float(moments.omega_std) == pytest.approx(sums.std(), rel=1e-4)
+    plain = weight_moments(tf.constant(kernel), 2)
+    assert float(plain.omega_mean) == pytest.approx(kernel.reshape(36, 2).sum(axis=0).mean(), rel=1e-4)

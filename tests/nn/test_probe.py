@@ -82,7 +82,7 @@ def test_incoming_weights_are_summed_per_unit_and_compared_with_the_domain() -> 
         "tau_std": tau.std(),
         "in_domain": inside,
     }
-    moments = probe.weight_moments(tf.constant(kernel))._asdict()
+    moments = probe.weight_moments(tf.constant(kernel), kernel.shape[-1])._asdict()
     assert {name: float(value) for name, value in moments.items()} == pytest.approx(expected, abs=1e-5)
 
 

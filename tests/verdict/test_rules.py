@@ -202,3 +202,9 @@ def test_before_training_only_what_the_study_allows_is_rejected() -> None:
         "one that learned started there"
     )
     assert dead_at_init([*first, handmade_reading(10, signals=(0.4, 1e-12, 1e-14))], Rules(rejections=1)) is None
+
+
+def test_a_learning_rate_that_changes_or_may_change_is_no_sign_of_a_frozen_net() -> None:
+    warming_up = [replace(reading, constant_rate=False) for reading in pace(0.0, 0.0, 0.0)]
+    assert frozen(warming_up, 500, RULES) is None
+    assert frozen(pace(0.0, 0.0, 0.0), 500, RULES) is not None

@@ -3,14 +3,14 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from sweeps.data.prepare.listing import Listing
 from sweeps.errors import InputError
-from sweeps.wording import list_first
+from sweeps.wording import count_noun, list_first
 
 # Words in the names of folders of a split; where a tree has several hold-out folders the first of these is taken.
 TRAIN_WORDS = ("train", "training", "trainset")
@@ -53,13 +53,17 @@ def list_folders(root: Path) -> Listing:
         for name, files in train.items():
             holdout[name] = files[HELD_OUT - 1 :: HELD_OUT]
             del files[HELD_OUT - 1 :: HELD_OUT]
-        return make_listing(root, train, holdout, others)
+        return make_listing(root, train, holdout, others, [root_of_splits])
     train_folder, holdout_folder = splits
-    train = find_class_files(root, _descend(train_folder), others)
+    tops = [_descend(train_folder)]
+    train = find_class_files(root, tops[0], others)
     holdout = find_class_files(root, _descend(holdout_folder), others)
     if not any(holdout.values()) or set(holdout) <= FLAT_FOLDERS - train.keys():
         holdout = _label_flat_files(root, holdout_folder, train)
-    return make_listing(root, train, holdout, others)
+    else:
+        tops.append(_descend(holdout_folder))
+    beside = [name for name in _folder_names(root_of_splits) if root_of_splits / name not in splits]
+    return make_listing(root, train, holdout, others, tops, beside)
 
 
 def find_class_files(root: Path, top: Path, others: Counter[str]) -> Files:
@@ -84,8 +88,20 @@ def find_class_files(root: Path, top: Path, others: Counter[str]) -> Files:
     return {name: sorted(_find_images(root, top / name, others)) for name in names}
 
 
-def make_listing(root: Path, train: Files, holdout: Files, others: Counter[str]) -> Listing:
+def make_listing(
+    root: Path,
+    train: Files,
+    holdout: Files,
+    others: Counter[str],
+    tops: Sequence[Path] = (),
+    beside: Sequence[str] = (),
+) -> Listing:
     """Number the classes by their names and join the files of both splits.
+
+    Args:
+        others: files that are no images, by suffix.
+        tops: the folders that hold the class folders.
+        beside: names of folders that are neither the training nor the hold-out set.
 
     Raises:
         InputError: there are too few classes or images, or the hold-out set has classes that training has not.
@@ -107,12 +123,18 @@ def make_listing(root: Path, train: Files, holdout: Files, others: Counter[str])
             "beside a folder train"
         )
     labels = {name: index for index, name in enumerate(classes)}
+    left_out = [f"folder {name!r}, which is neither the training nor the hold-out set" for name in beside]
+    for top in tops:
+        flat = sum(map(_is_image, _file_names(top)))
+        if flat:
+            left_out.append(f"{count_noun(flat, 'image')} in no class folder, but directly in {top}")
     return Listing(
         tuple(classes),
         train=tuple((file, labels[name]) for name, files in train.items() for file in files),
         holdout=tuple((file, labels[name]) for name, files in holdout.items() for file in files),
         empty=tuple(name for name in names if name not in labels),
         other_files=other_files,
+        left_out=tuple(left_out),
     )
 
 
@@ -139,13 +161,17 @@ def _find_splits(root: Path) -> tuple[Path, Path] | None:
         return None
     if not train:
         raise InputError(
-            f"{root}: {holdout[0]} is there, but no train; add the training images, or rename {holdout[0]}"
+            f"{root}: {holdout[0]} is there, but no train; add the training images, or rename {holdout[0]} if it "
+            "is a class"
         )
     if len(train) > 1:
         raise InputError(f"{root}: {list_first(train)} are all folders for training; leave one of them there")
     if not holdout:
         expected = ", ".join(HOLDOUT_WORDS)
-        raise InputError(f"{root}: {train[0]} is there, but none of {expected}; add the hold-out images")
+        raise InputError(
+            f"{root}: {train[0]} is there, but none of {expected}; add the hold-out images, or rename "
+            f"{train[0]} if it is a class"
+        )
     first = min(holdout, key=lambda name: (HOLDOUT_WORDS.index(words[name]), name))
     return root / train[0], root / first
 

@@ -17,6 +17,7 @@ class Listing:
     Attributes:
         empty: names of classes without any file; they have no label.
         other_files: (suffix, files with it) of what lies between the images and is none that can be decoded.
+        left_out: other folders and images that are there and not taken, described.
     """
 
     classes: tuple[str, ...]
@@ -24,6 +25,7 @@ class Listing:
     holdout: tuple[LabelledFile, ...]
     empty: tuple[str, ...] = ()
     other_files: tuple[tuple[str, int], ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def by_split(self) -> dict[str, tuple[LabelledFile, ...]]:

@@ -59,6 +59,7 @@ def publish_store(
         "empty_classes": list(listing.empty),
         "without_holdout": list(listing.without_holdout),
         "other_files": dict(listing.other_files),
+        "left_out": list(listing.left_out),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "sweeps": __version__,
     }

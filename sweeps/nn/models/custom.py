@@ -38,10 +38,10 @@ def build_custom(config: Config, values_read: set[str] | None = None) -> keras.M
     if shapes != [wanted] or len(model.inputs) != 1:
         raise InputError(f"{path}: the model's outputs are {shapes}; one input and one output {wanted} are needed")
     if not kernel_layers(model):
-        if any("kernel" in variable.path for variable in model.trainable_variables):
+        if any(len(variable.shape) > 1 for variable in model.trainable_variables):
             raise InputError(
-                f"{path}: all trained kernels lie inside of nested models or layers of your own, where they cannot be "
-                "watched; end the net in a Dense layer of its own, or build it of layers alone"
+                f"{path}: all trained kernels lie inside of nested models, or of layers with several outputs, where "
+                "they cannot be watched; end the net in a Dense layer of its own, or build it of plain layers"
             )
         raise InputError(f"{path}: no layer of the model has a trained kernel; give it a Dense or Conv2D layer")
     return model

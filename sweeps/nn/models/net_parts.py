@@ -6,6 +6,12 @@ import keras
 
 from sweeps.nn.probe import flatten_layers
 
+NORMALIZING = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
 SCALING = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
 DROPPING = (
     keras.layers.Dropout,
@@ -20,14 +26,14 @@ OWN_NET = "own_net"
 
 def list_parts(model: keras.Model) -> tuple[str, ...]:
     """Return names of activations, initialisers and constraints in the spelling of a config, and of kinds of layers:
-    `batch_normalization`, `dropout`, `augmentation`, and `scaled_inputs` where the first layer with numbers of its own
-    scales what enters; `own_net` always.
+    `batch_normalization` and its kin, `dropout`, `augmentation`, and `scaled_inputs` where the first layer with numbers
+    of its own scales what enters; `own_net` always.
     """
     parts = {OWN_NET}
     layers = flatten_layers(model)
     for layer in layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            parts.add("batch_normalization")
+        if isinstance(layer, NORMALIZING):
+            parts.add(_to_snake_case(type(layer).__name__))
         if isinstance(layer, DROPPING):
             parts.add("dropout")
         if type(layer).__name__.startswith(AUGMENTING):
@@ -51,4 +57,4 @@ def _to_snake_case(name: str) -> str:
     """Return `HeNormal` as `he_normal`, and `ReLU`, `ELU` and `LeakyReLU` as activations are written."""
     if name.endswith("LU"):
         return name.replace("LeakyReLU", "leaky_relu").lower()
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -201,3 +201,17 @@ def test_a_damaged_list_is_refused_with_its_line(tmp_path: Path, line: str) -> N
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(InputError, match=r"places365_train_standard.txt: line 25 is not a path and a label"):
         LAYOUTS["places365-lists"](root)
+
+
+def test_what_is_not_taken_is_described(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        *(f"{place}/*.png" for place in ("train/cat", "train/dog", "val/cat", "val/dog", "test/cat")),
+        copies=3,
+    )
+    write(tmp_path, "train/stray.png")
+    listing = list_folders(tmp_path)
+    assert len(listing.train) == len(listing.holdout) == 6
+    described = " ".join(listing.left_out)
+    assert "test" in described
+    assert "1 image" in described
