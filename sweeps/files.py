@@ -3,8 +3,10 @@
 import errno
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -64,7 +66,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: the file cannot get its name.
     """
     target = path.resolve()
-    partial = target.with_name(f".sweeps-{uuid4().hex}.partial")
+    partial = name_partial(target)
     try:
         yield partial
         if partial.exists():
@@ -82,10 +84,39 @@ def creating_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be made, or cannot get its name.
     """
-    partial = path.absolute().with_name(f".sweeps-{uuid4().hex}.partial")
+    partial = name_partial(path.absolute())
     try:
         partial.mkdir()
         yield partial
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def name_partial(target: Path) -> Path:
+    """Return a new name beside `target` for what is written before it gets that name.
+
+    What processes of this machine left there of the same target, and did not live to remove, is removed first.
+    """
+    of_target = blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
+    of_machine = blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+    start = f".sweeps-{of_target}-{of_machine}-"
+    for left in target.parent.glob(f"{start}*.partial"):
+        writer = left.name.removeprefix(start).partition("-")[0]
+        if not writer.isdecimal() or _is_alive(int(writer)):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+    return target.with_name(f"{start}{os.getpid()}-{uuid4().hex[:8]}.partial")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from PIL import Image, ImageColor
+from PIL.PngImagePlugin import PngInfo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -18,6 +19,8 @@ from sweeps.data import prepare as preparation
 from sweeps.data.prepare import describe
 from sweeps.data.prepare.decode import DEPTHS
 from sweeps.errors import InputError
+from sweeps.files import replacing
+from sweeps.outputs import PICTURE_MARK, require_marked
 from sweeps.surfaces import quote_argument, quote_word
 from sweeps.wording import count_noun
 
@@ -169,6 +172,8 @@ def info(
     verify: Annotated[bool, typer.Option("--verify", help="Compare the checksums; reads everything.")] = False,
 ) -> None:
     """Show what is in a store: counts, class balance, mean and spread, sample pictures."""
+    if picture is not None:
+        require_marked(picture, PICTURE_MARK, "--picture")
     values = describe.describe_store(store)
     if verify and (damaged := describe.damaged_files(store)):
         raise InputError(f"{store}: {', '.join(damaged)} is not what was written; prepare the store again")
@@ -183,8 +188,11 @@ def info(
 
 
 def _write_picture(path: Path, image: Image.Image) -> None:
+    marks = PngInfo()
+    marks.add_text("Software", PICTURE_MARK)
     try:
-        image.save(path, format="PNG")
+        with replacing(path) as partial:
+            image.save(partial, format="PNG", pnginfo=marks)
     except OSError as exc:
         raise InputError(f"{path}: {exc.strerror or exc}; give --picture a file that can be written") from exc
 

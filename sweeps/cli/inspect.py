@@ -24,6 +24,7 @@ def vitals(
     """Draw the vital signs of a finished trial: of each layer, and of each channel if the study recorded them."""
     from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
 
+    plots.require_picture_path(to)
     opened_storage = store.connect(store.url(storage))
     loaded_study = store.load_study(opened_storage, study)
     readings, reason = store.finished_readings(opened_storage, loaded_study, trial)
@@ -44,12 +45,14 @@ def autopsy(
     ] = False,
 ) -> None:
     """Say why a finished trial died and what the study's other trials support; rewrite its note in the dashboard."""
+    if to is not None:
+        from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
+
+        plots.require_picture_path(to)
     opened_storage = store.connect(store.url(storage))
     loaded_study = store.load_study(opened_storage, study)
     result = autopsies.examine_trial(opened_storage, loaded_study, trial)
     if to is not None:
-        from sweeps.diagnosis import plots  # noqa: PLC0415  matplotlib
-
         readings, _ = store.finished_readings(opened_storage, loaded_study, trial)
         plots.draw_autopsy(readings, result.chance, f"{study}, trial {trial}: {result.cause}", to)
     trial_notes.write_trial_note(opened_storage, loaded_study, trial, result)

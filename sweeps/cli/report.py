@@ -13,9 +13,9 @@ from sweeps.analysis import confirmation
 from sweeps.cli.consoles import print_line, stderr_console, stdout_console
 from sweeps.cli.options import StorageOption, StudyArgument
 from sweeps.errors import InputError
+from sweeps.outputs import GENERATOR, replace_file, require_marked, require_writable
 from sweeps.report import findings, tables
 from sweeps.report import text as report_text
-from sweeps.report.files import replace_file, require_ours, require_writable
 from sweeps.report.findings import StudyFindings
 from sweeps.report.material import Material, read_material
 from sweeps.store import engines
@@ -81,7 +81,7 @@ def _require_writable_files(page: Path | None, table_paths: dict[str, Path]) -> 
         tables.require_ours(path, option)
     if page is not None:
         require_writable(page, "-o")
-        require_ours(page, "-o")
+        require_marked(page, GENERATOR, "-o")
 
 
 def _write_report(study: str, storage: str | None, page: Path | None, table_paths: dict[str, Path]) -> None:

@@ -14,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sweeps.errors import InputError
+from sweeps.files import replacing
+from sweeps.outputs import PICTURE_MARK, require_marked
 from sweeps.readings import ChannelVitals, Reading
 from sweeps.verdict import Chance
 
@@ -28,6 +30,7 @@ LEAST_SIGNAL = 1e-12  # a smaller one is drawn as this: float32 has nothing to t
 LEAST_R2 = -1.0  # how far a prediction is worse than the mean does not matter, and would flatten the rest
 WIDE = 20.0  # times chance's loss, from which on losses are drawn in log scale
 DPI = 110
+CREATORS = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}  # the metadata that name who made a picture
 # Inches: a page of optuna-dashboard shows a picture of this width at about its own size.
 WIDTH = 12.0
 CURVES = 2.5
@@ -120,15 +123,29 @@ def _place_panel(figure: Figure, left: float, bottom: float, width: float, top: 
     return figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, (height - bottom - top) / height))
 
 
+def require_picture_path(path: Path) -> None:
+    """Check, before anything is drawn, that a picture can be put at `path`: by its ending, and what is there.
+
+    Raises:
+        InputError: it cannot, or the file that is there was not made by sweeps.
+    """
+    if path.suffix not in CREATORS:
+        raise InputError(f"--to {path}: ends in {path.suffix or 'no suffix'}; give a name in .png, .svg or .pdf")
+    require_marked(path, PICTURE_MARK, "--to")
+
+
 def _save_figure(figure: Figure, path: Path) -> None:
+    require_picture_path(path)
     figure.set_dpi(DPI)
+    creator = {CREATORS[path.suffix]: PICTURE_MARK}
     try:
-        if path.suffix == ".png":
-            FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]  # `savefig` draws all twice
-        else:
-            figure.savefig(path)
-    except (OSError, ValueError) as exc:
-        raise InputError(f"{path}: {getattr(exc, 'strerror', None) or exc}; give --to a .png, .svg or .pdf") from exc
+        with replacing(path) as partial:
+            if path.suffix == ".png":  # `savefig` draws all twice
+                FigureCanvasAgg(figure).print_png(partial, metadata=creator)  # type: ignore[no-untyped-call]
+            else:
+                figure.savefig(partial, format=path.suffix[1:], metadata=creator)
+    except OSError as exc:
+        raise InputError(f"--to {path}: cannot be written ({exc.strerror or exc}); name another file") from exc
 
 
 def _draw_losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from sweeps.errors import InputError
 from sweeps.export.plan import File, WritePlan, make_plan
-from sweeps.files import sync_folder, write_new
+from sweeps.files import name_partial, sync_folder, write_new
 
 PARTIAL = ".export-"  # how the names of folders start that hold what is being written
 
@@ -96,10 +96,11 @@ def _write_files(folder: Path, files: Mapping[str, bytes | None]) -> None:
     new = not folder.exists()
     made: list[Path] = []
     beside = folder
+    partial = beside / f"{PARTIAL}{uuid4().hex}"
     if new:
         made = [parent for parent in folder.parents if not parent.exists()]
         beside = folder.parent
-    partial = beside / f"{PARTIAL}{uuid4().hex}"
+        partial = name_partial(folder)
     try:
         partial.mkdir(parents=True)
         for name, content in files.items():

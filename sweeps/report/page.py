@@ -12,9 +12,9 @@ from markupsafe import Markup
 from matplotlib import colormaps
 
 from sweeps.analysis.summary import format_objective
+from sweeps.outputs import GENERATOR
 from sweeps.report import figures
 from sweeps.report.answer import describe_stopping, format_interval, format_learned_share, make_best_title, write_answer
-from sweeps.report.files import GENERATOR
 from sweeps.report.findings import StudyFindings
 from sweeps.report.levels import Count
 from sweeps.report.runs import get_length_unit

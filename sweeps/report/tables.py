@@ -18,13 +18,14 @@ from optuna.trial import FrozenTrial
 from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.errors import InputError
+from sweeps.outputs import replace_file
 from sweeps.readings import Reading
-from sweeps.report.files import HEAD, replace_file
 from sweeps.report.material import Material
 from sweeps.space.space import LABELS
 from sweeps.surfaces import escape_formula
 from sweeps.verdict import Chance
 
+HEAD = 4096  # bytes of a file in which the names of its first columns are looked for
 Value = str | int | float | bool | datetime | None
 Row = Mapping[str, Value]
 Columns = Mapping[str, type]  # name -> str, int, float, bool or datetime

@@ -1,12 +1,16 @@
 """Pictures: what is drawn from readings that are whole, lacking or no numbers; what is refused."""
 
+import errno
+import os
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fakes import reading
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from sweeps.diagnosis import plots
@@ -77,10 +81,44 @@ def test_each_look_in_the_map_is_as_wide_as_it_is_far_from_the_next() -> None:
 
 @pytest.mark.parametrize("name", ["no/folder/x.png", "x.nonsense"])
 def test_a_file_that_cannot_be_written_is_one_line(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"give --to a \.png, \.svg or \.pdf"):
+    with pytest.raises(InputError, match=f"--to .*{name}: "):
         plots.draw_autopsy(READINGS, CHANCE, "a title", tmp_path / name)
-    with pytest.raises(InputError, match=r"give --to a \.png, \.svg or \.pdf"):
+    with pytest.raises(InputError, match=f"--to .*{name}: "):
         plots.draw_vitals(READINGS, "a title", tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_a_picture_replaces_pictures_of_ours_alone(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"own{suffix}"
+    for _ in range(2):
+        plots.draw_autopsy(READINGS, CHANCE, "a title", path)
+    foreign = tmp_path / f"thesis{suffix}"
+    foreign.write_bytes(b"a year of work")
+    link = tmp_path / f"link{suffix}"
+    link.symlink_to(foreign)
+    for kept in (foreign, link):
+        with pytest.raises(InputError, match="no picture of sweeps"):
+            plots.draw_vitals(READINGS, "a title", kept)
+    assert foreign.read_bytes() == b"a year of work"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([path.name, foreign.name, link.name])
+
+
+def test_a_picture_that_cannot_be_finished_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own.png"
+    plots.draw_autopsy(READINGS, CHANCE, "a title", path)
+    before = path.read_bytes()
+
+    def half(_: Any, to: Path, **options: Any) -> None:
+        to.write_bytes(before[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", half)
+    with pytest.raises(InputError, match="No space left"):
+        plots.draw_autopsy(READINGS, CHANCE, "another title", path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_vitals_are_drawn_with_channels_and_without(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_structure_tells_nets_apart_but_not_their_names_and_seeds() -> None:
         ("own_net:subclassed", "returned Subclassed; return a functional or Sequential"),
         ("own_net:wrong_outputs", r"outputs are \[\(None, 7\)\]; one input and one output \(None, 10\)"),
         ("own_net:without_softmax", "must be probabilities"),
-        ("own_net:with_sigmoid", "must be probabilities"),
+        ("own_net:with_sigmoid", "end the net in a softmax"),
         ("own_net:one_model", "weights of the trial before"),
         ("own_net:one_layer", "weights of the trial before"),
     ],

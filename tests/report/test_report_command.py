@@ -71,7 +71,7 @@ REFUSED = [
     (["nope"], "no study 'nope' in"),
     (["tiny", "-o", "."], "-o .: is a folder; name a file in it"),
     (["tiny", "-o", "no/folder/x.html"], "-o no/folder/x.html: cannot be written (No such file or directory)"),
-    (["tiny", "-o", "notes.txt"], "-o notes.txt: is there and no report of sweeps; name another file, or remove it"),
+    (["tiny", "-o", "notes.txt"], "-o notes.txt: is there and no sweeps report; name another file, or remove it"),
     (["tiny", "-o", "/dev/null"], "-o /dev/null: is no ordinary file"),
     (["tiny", "--trials", "x.xlsx"], "--trials x.xlsx: the ending decides the format"),
     (["tiny", "--trials", "x.csv", "--readings", "./x.csv"], "two of the files have the same name"),

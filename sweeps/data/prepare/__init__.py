@@ -5,15 +5,15 @@ are filled with rows from the end, and the folder gets its name.
 """
 
 import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.data.arrays import evenly_spaced_indices
 from sweeps.data.image_cache import StoreInfo
 from sweeps.data.prepare.chunks import DecodingPlan, Progress, decode_all, digest_listing
-from sweeps.data.prepare.decode import WHITE, find_depth
+from sweeps.data.prepare.decode import WHITE, find_depth, read_image_file
 from sweeps.data.prepare.layouts import LAYOUTS, Layout
 from sweeps.data.prepare.listing import Listing
 from sweeps.data.prepare.publish import check_skipped, publish_store
@@ -79,7 +79,14 @@ def _find_depth(source: Path, listing: Listing) -> int:
     """Return the depth of a tree's deep files, from evenly spaced ones."""
     others = [path for path, _ in listing.train if Path(path).suffix.lower() not in JPEG_SUFFIXES]
     chosen = [others[index] for index in evenly_spaced_indices(len(others), DEPTH_SAMPLE)]
-    return find_depth((source / path).read_bytes() for path in chosen)
+    return find_depth(_read_whole_files([source / path for path in chosen]))
+
+
+def _read_whole_files(paths: Sequence[Path]) -> Iterator[bytes]:
+    """Yield the contents of those files that can be read."""
+    for path in paths:
+        with suppress(OSError, ValueError):
+            yield read_image_file(path)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from sweeps.data.prepare.decode import DEPTHS, WHITE, decode_image
+from sweeps.data.prepare.decode import DEPTHS, WHITE, decode_image, read_image_file
 from sweeps.data.prepare.layouts import Layout
 from sweeps.data.prepare.listing import LabelledFile, Listing
 from sweeps.errors import InputError, one_line
@@ -243,9 +243,8 @@ def _decode_chunk(chunk: Chunk, plan: DecodingPlan, partial: Path) -> list[Skipp
     skipped = []
     for index, (path, _) in enumerate(chunk.files):
         try:
-            rows[index] = decode_image(
-                Path(plan.source, path).read_bytes(), plan.size, plan.grey, plan.background, plan.depth
-            )
+            content = read_image_file(Path(plan.source, path))
+            rows[index] = decode_image(content, plan.size, plan.grey, plan.background, plan.depth)
         except (OSError, ValueError) as exc:
             skipped.append(SkippedFile(chunk.split, chunk.start + index, one_line(exc)[:200]))
     with (partial / f"{chunk.split}-images.npy").open("r+b") as file:

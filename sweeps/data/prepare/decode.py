@@ -1,8 +1,11 @@
 """One image file's bytes -> a square array of the size and channels that a store holds."""
 
 import io
+import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import simplejpeg
@@ -15,6 +18,9 @@ JPEG_START = b"\xff\xd8\xff"
 DEPTHS = (8, 12, 16)  # bits of a pixel that files of 16 bits and more hold
 WHITE = "white"  # what lies behind transparent pixels
 EXIF_WITHIN = 4096  # bytes; a camera's orientation stands in the first segments
+MOST_PIXELS = 2**27  # a decoded image of three channels then takes 0.4 GB, and some copies of it
+MOST_BYTES = 2**30  # of a file
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit, of which it warns at two thirds of ours
 DECODED_AS = {"Gray": "GRAY", "YCbCr": "RGB", "RGB": "RGB"}  # CMYK files are left to Pillow
 
 
@@ -43,7 +49,7 @@ def decode_image(
             pixels = _decode_plain_jpeg(data, size)
         if pixels is None:
             pixels = _decode_with_pillow(data, size, background, depth)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as exc:  # what Pillow raises for broken files
+    except (OSError, SyntaxError) as exc:  # what Pillow raises for broken files
         raise ValueError(str(exc).removesuffix(" <_io.BytesIO object>")) from exc
     if grey:
         pixels = convert_to_lightness(pixels)
@@ -52,13 +58,41 @@ def decode_image(
     return _resize_centre(pixels, size)
 
 
+def read_image_file(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no ordinary file, such as a pipe that would never end, or larger than an image can be.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which of a pipe waits for nobody
+    with os.fdopen(opened, "rb") as file:
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("no ordinary file")
+        if status.st_size > MOST_BYTES:
+            raise ValueError(f"{status.st_size / 1e9:.1f} GB, more than {MOST_BYTES / 1e9:.1f}: shrink it first")
+        return file.read()
+
+
+def _require_moderate_size(width: int, height: int) -> None:
+    """Check that an image has few enough pixels to be decoded in the memory of a process.
+
+    Raises:
+        ValueError: it has too many.
+    """
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"{width}x{height} pixels, more than {MOST_PIXELS / 1e6:.0f} million: shrink it first")
+
+
 def _decode_plain_jpeg(data: bytes, size: int) -> NDArray[np.uint8] | None:
     """Decode a plain JPEG file; return None where Pillow has to do it, such as CMYK, or turned by its Exif data."""
     if b"Exif\x00\x00" in data[:EXIF_WITHIN]:
         return None
     try:
-        colorspace = DECODED_AS.get(simplejpeg.decode_jpeg_header(data)[2])
-        if colorspace is None:
+        height, width, components, _ = simplejpeg.decode_jpeg_header(data)
+        colorspace = DECODED_AS.get(components)
+        if colorspace is None or width * height > MOST_PIXELS:
             return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace, min_height=size, min_width=size)
     except ValueError:  # Pillow reads some files that this decoder does not, and says what is wrong with others
@@ -68,6 +102,7 @@ def _decode_plain_jpeg(data: bytes, size: int) -> NDArray[np.uint8] | None:
 
 def _decode_with_pillow(data: bytes, size: int, background: str, depth: int) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data)) as image:
+        _require_moderate_size(image.width, image.height)
         image.draft("RGB", (size, size))  # has an effect on JPEG files only
         if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: Pillow's own conversion would clip
             return _convert_to_bytes(np.asarray(image), depth)
@@ -99,9 +134,9 @@ def find_depth(files: Iterable[bytes]) -> int:
     """
     highest = -1
     for data in files:
-        damaged = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+        damaged = (OSError, SyntaxError, ValueError)
         with suppress(*damaged), Image.open(io.BytesIO(data)) as image:
-            if image.mode.startswith("I"):
+            if image.mode.startswith("I") and image.width * image.height <= MOST_PIXELS:
                 highest = max(highest, int(np.asarray(image).max(initial=0)))
     if highest < 0:
         return DEPTHS[-1]

@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -23,6 +24,21 @@ LABEL_LISTS = ("*annotations*.txt", "*labels*.txt", "*labels*.csv", "*solution*.
 UNREADABLE = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 
 Files = dict[str, list[str]]  # {class: paths of its files below the root}
+
+
+@dataclass(slots=True)
+class Unused:
+    """What lies in a tree beside its images.
+
+    Attributes:
+        files: how many end in each suffix that is no image's.
+        links: to folders of the same tree, whose images would count twice or without end.
+        special: pipes, devices, sockets, and links that lead nowhere.
+    """
+
+    files: Counter[str] = field(default_factory=Counter)
+    links: int = 0
+    special: int = 0
 
 
 def _list_suffixes() -> frozenset[str]:
@@ -46,33 +62,33 @@ def list_folders(root: Path) -> Listing:
     """
     root_of_splits = _descend(root, stop_at_splits=True)
     splits = _find_splits(root_of_splits)
-    others: Counter[str] = Counter()
+    unused = Unused()
     if not splits:
-        train = find_class_files(root, root_of_splits, others)
+        train = find_class_files(root, root_of_splits, unused)
         holdout = {}
         for name, files in train.items():
             holdout[name] = files[HELD_OUT - 1 :: HELD_OUT]
             del files[HELD_OUT - 1 :: HELD_OUT]
-        return make_listing(root, train, holdout, others, [root_of_splits])
+        return make_listing(root, train, holdout, unused, [root_of_splits])
     train_folder, holdout_folder = splits
     tops = [_descend(train_folder)]
-    train = find_class_files(root, tops[0], others)
-    holdout = find_class_files(root, _descend(holdout_folder), others)
+    train = find_class_files(root, tops[0], unused)
+    holdout = find_class_files(root, _descend(holdout_folder), unused)
     if not any(holdout.values()) or set(holdout) <= FLAT_FOLDERS - train.keys():
         holdout = _label_flat_files(root, holdout_folder, train)
     else:
         tops.append(_descend(holdout_folder))
     beside = [name for name in _folder_names(root_of_splits) if root_of_splits / name not in splits]
-    return make_listing(root, train, holdout, others, tops, beside)
+    return make_listing(root, train, holdout, unused, tops, beside)
 
 
-def find_class_files(root: Path, top: Path, others: Counter[str]) -> Files:
+def find_class_files(root: Path, top: Path, unused: Unused) -> Files:
     """Return the image files of each class folder in `top`, however deep, in the order of their names.
 
     Folders named by one letter, which hold the classes that begin with it, are no classes.
 
     Args:
-        others: the suffixes of other files are counted there.
+        unused: what is there and no image is counted there.
 
     Raises:
         InputError: a folder cannot be read.
@@ -81,25 +97,25 @@ def find_class_files(root: Path, top: Path, others: Counter[str]) -> Files:
     if names and all(_groups_by_letter(top, name) for name in names):
         classes: Files = {}
         for name in names:
-            for file in _find_images(root, top / name, others):
+            for file in _find_images(root, top / name, unused):
                 parent = os.path.relpath(root / file, top / name).rpartition("/")[0]
                 classes.setdefault(parent, []).append(file)
         return {name: sorted(classes[name]) for name in sorted(classes)}
-    return {name: sorted(_find_images(root, top / name, others)) for name in names}
+    return {name: sorted(_find_images(root, top / name, unused)) for name in names}
 
 
 def make_listing(
     root: Path,
     train: Files,
     holdout: Files,
-    others: Counter[str],
+    unused: Unused,
     tops: Sequence[Path] = (),
     beside: Sequence[str] = (),
 ) -> Listing:
     """Number the classes by their names and join the files of both splits.
 
     Args:
-        others: files that are no images, by suffix.
+        unused: what is there and no image.
         tops: the folders that hold the class folders.
         beside: names of folders that are neither the training nor the hold-out set.
 
@@ -108,7 +124,7 @@ def make_listing(
     """
     names = sorted(train.keys() | holdout.keys())
     classes = [name for name in names if train.get(name) or holdout.get(name)]
-    other_files = tuple(sorted(others.items()))
+    other_files = tuple(sorted(unused.files.items()))
     if len(classes) < 2:
         raise InputError(f"{root}: no images in two classes or more; {_explain_lack(root, other_files)}")
     untrained = [name for name in classes if not train.get(name)]
@@ -128,6 +144,10 @@ def make_listing(
         flat = sum(map(_is_image, _file_names(top)))
         if flat:
             left_out.append(f"{count_noun(flat, 'image')} in no class folder, but directly in {top}")
+    if unused.links:
+        left_out.append(f"{count_noun(unused.links, 'link')} to folders of the same tree, or seen before")
+    if unused.special:
+        left_out.append(f"{count_noun(unused.special, 'file')} that are pipes, devices or broken links")
     return Listing(
         tuple(classes),
         train=tuple((file, labels[name]) for name, files in train.items() for file in files),
@@ -215,7 +235,7 @@ def _label_flat_files(root: Path, folder: Path, train: Files) -> Files:
     Raises:
         InputError: there is no list, or it lacks an image or names an unknown class.
     """
-    files = sorted(_find_images(root, folder, Counter()))
+    files = sorted(_find_images(root, folder, Unused()))
     if not files:
         raise InputError(f"{folder}: no images; add the hold-out images, in a folder for each class")
     lists = [path for place in (folder, folder.parent) for glob in LABEL_LISTS for path in sorted(place.glob(glob))]
@@ -249,15 +269,34 @@ def _read_label_list(path: Path) -> dict[str, str]:
     return classes
 
 
-def _find_images(root: Path, folder: Path, others: Counter[str]) -> Iterator[str]:
-    """Yield the image files below a folder, by their paths below `root`; count the suffixes of others."""
-    for parent, _, names in os.walk(folder, followlinks=True):
+def _find_images(root: Path, folder: Path, unused: Unused) -> Iterator[str]:
+    """Yield the image files below a folder, by their paths below `root`; count what else is there.
+
+    Links are followed but for those to folders of the same tree, or to folders that were seen before.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    tree = root.resolve()
+    seen = {folder.resolve()}
+    waiting = [folder]
+    while waiting:
+        parent = waiting.pop()
         relative_parent = os.path.relpath(parent, root)
-        for name in names:
-            if _is_image(name):
-                yield f"{relative_parent}/{name}"
-            elif not name.startswith("."):
-                others[Path(name).suffix.lower()] += 1
+        for entry in _scan(parent):
+            if entry.is_dir():
+                place = Path(entry.path).resolve() if entry.is_symlink() else Path(entry.path)
+                if entry.is_symlink() and (place in seen or place.is_relative_to(tree) or tree.is_relative_to(place)):
+                    unused.links += 1
+                    continue
+                seen.add(place)
+                waiting.append(Path(entry.path))
+            elif not entry.is_file():
+                unused.special += 1
+            elif _is_image(entry.name):
+                yield f"{relative_parent}/{entry.name}"
+            elif not entry.name.startswith("."):
+                unused.files[Path(entry.name).suffix.lower()] += 1
 
 
 def _is_image(name: str) -> bool:

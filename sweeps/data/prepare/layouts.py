@@ -1,11 +1,10 @@
 """Trees of image files as they are downloaded -> lists of files with labels; a layout is a function in `LAYOUTS`."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from sweeps.data.prepare.folders import find_class_files, list_folders, make_listing
+from sweeps.data.prepare.folders import Unused, find_class_files, list_folders, make_listing
 from sweeps.data.prepare.listing import LabelledFile, Listing
 from sweeps.errors import InputError
 
@@ -25,9 +24,9 @@ def list_places365(root: Path) -> Listing:
             f"{root}: no folder {missing[0]}; give the folder that places365standard_easyformat.tar was unpacked to "
             "(places365_standard), or take --layout places365-lists or folders"
         )
-    others: Counter[str] = Counter()
-    train = find_class_files(root, root / "train", others)
-    return make_listing(root, train, find_class_files(root, root / "val", others), others)
+    unused = Unused()
+    train = find_class_files(root, root / "train", unused)
+    return make_listing(root, train, find_class_files(root, root / "val", unused), unused)
 
 
 def read_places365_lists(root: Path) -> Listing:

@@ -1,6 +1,8 @@
 """Files of every kind that data sets hold, against what Pillow and NumPy make of them."""
 
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sweeps.data.prepare.decode import decode_image, find_depth
+from sweeps.data.prepare.decode import decode_image, find_depth, read_image_file
 from sweeps.data.prepare.lightness import convert_to_lightness
 
 # A smooth picture, so that compression changes little: red grows to the right, green downwards.
@@ -166,3 +168,23 @@ def test_files_that_are_no_whole_image_are_refused(grey: bool) -> None:
     for data in (b"", b"not an image", jpeg[: len(jpeg) // 2], png[: len(png) // 2], jpeg[:10], b"\xff\xd8\xff"):
         with pytest.raises(ValueError, match=r"."):
             decode_image(data, 16, grey)
+
+
+def test_an_image_that_would_fill_the_memory_is_refused() -> None:
+    wide = file_of(Image.new("1", (20_000, 20_000)), "PNG")
+    assert len(wide) < 2**20
+    with pytest.raises(ValueError, match="20000x20000 pixels"):
+        decode_image(wide, 32, grey=True)
+    assert decode_image(file_of(Image.new("1", (10_000, 10_000)), "PNG"), 32, grey=True).shape == (32, 32, 1)
+
+
+def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match="no ordinary file"):
+        read_image_file(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match="no ordinary file"):
+        read_image_file(Path("/dev/zero"))
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(ValueError, match=r"2\.1 GB"):
+        read_image_file(tmp_path / "huge.png")

@@ -215,3 +215,30 @@ def test_what_is_not_taken_is_described(tmp_path: Path) -> None:
     described = " ".join(listing.left_out)
     assert "test" in described
     assert "1 image" in described
+
+
+def test_links_that_lead_back_add_no_image(tmp_path: Path) -> None:
+    outside = write(tmp_path / "elsewhere", "deep/*.png", copies=3)
+    (outside / "deep" / "again").symlink_to(outside)
+    root = write(tmp_path / "tree", "train/cat/*.png", "train/dog/*.png", "val/cat/*.png", "val/dog/*.png", copies=10)
+    before = list_folders(root)
+    (root / "train" / "cat" / "back").symlink_to(root)
+    (root / "train" / "cat" / "up").symlink_to(tmp_path)
+    (root / "val" / "dog" / "sister").symlink_to(root / "train" / "cat")
+    (root / "val" / "dog" / "elsewhere").symlink_to(outside)
+    after = list_folders(root)
+    assert after.train == before.train
+    added = [file for file, _ in after.holdout if (file, 1) not in before.holdout and (file, 0) not in before.holdout]
+    assert sorted(added) == [f"val/dog/elsewhere/deep/{copy:02d}.png" for copy in range(3)]
+    assert any("4 links" in described for described in after.left_out)
+
+
+def test_pipes_and_broken_links_are_left_out(tmp_path: Path) -> None:
+    root = write(tmp_path, "cat/*.png", "dog/*.png", copies=12)
+    before = list_folders(root)
+    os.mkfifo(root / "cat" / "pipe.png")
+    (root / "dog" / "zero.png").symlink_to("/dev/zero")
+    (root / "dog" / "nowhere.png").symlink_to(root / "nothing.png")
+    after = list_folders(root)
+    assert (after.train, after.holdout) == (before.train, before.holdout)
+    assert any("3 files that are pipes" in described for described in after.left_out)
