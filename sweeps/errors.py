@@ -65,6 +65,10 @@ class OutageError(SweepsError):
     exit_code = TRY_AGAIN
 
 
+class NoSpaceError(OutageError):
+    """The disk has no room for the store to be opened."""
+
+
 class LostLeaseError(SweepsError):
     """The trial belongs to another worker by now; nothing more is written of it."""
 

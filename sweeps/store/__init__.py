@@ -9,6 +9,7 @@ from sweeps.store.data import admit_data as admit_data
 from sweeps.store.engines import absolute as absolute
 from sweeps.store.engines import has_secret as has_secret
 from sweeps.store.engines import masked as masked
+from sweeps.store.engines import release_connections as release_connections
 from sweeps.store.engines import require_creatable as require_creatable
 from sweeps.store.finished import count_train_images as count_train_images
 from sweeps.store.finished import finished_trials as finished_trials

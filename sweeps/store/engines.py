@@ -1,6 +1,7 @@
 """Engines: a database's URL and options by its kind, and one line for each way it can refuse."""
 
 import logging
+import os
 import re
 import sqlite3
 import tempfile
@@ -18,11 +19,13 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from sweeps.errors import NoStoreError, OutageError, StoreError, one_line
+from sweeps.errors import NoSpaceError, NoStoreError, OutageError, StoreError, one_line
 from sweeps.logs import MASK, SECRET_OPTION, hide_passwords
 from sweeps.store.retry import DATABASE_ERRORS, error_message
 
 BUSY_TIMEOUT_S = 60  # SQLite: how long a writer waits for another before it gives up
+LEAST_ROOM = 96 * 1024  # bytes: of the files -shm, 32 KiB, and -wal at the first write
+NO_SPACE = "no space is left where the file is; make some"
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 30
@@ -199,6 +202,50 @@ def prepare_sqlite(url: URL, create: bool) -> None:
             db.close()
 
 
+def release_connections(engine: Engine) -> None:
+    """Close the connections that nobody uses: a server has few of them.
+
+    Those to a file stay. With the last one SQLite removes the files -wal and -shm, which it needs even to read; on a
+    disk that is full by then it could not make them again.
+    """
+    if engine.dialect.name != "sqlite":
+        engine.dispose()
+
+
+def require_room(url: URL) -> None:
+    """Check that SQLite can make the files that it needs beside the store's, where nobody has it open.
+
+    On some full disks it would end the process by SIGBUS, when it writes to a file that it has mapped.
+
+    Raises:
+        NoSpaceError: there is no room.
+    """
+    path = sqlite_path(url)
+    if path.with_name(f"{path.name}-shm").exists():
+        return
+    if _free_bytes(path) < LEAST_ROOM:
+        raise NoSpaceError(NO_SPACE)
+
+
+def _free_bytes(path: Path) -> int:
+    """Return how many bytes this user may still write to the file system of a file; many where it does not say."""
+    try:
+        status = os.statvfs(path.parent)
+    except OSError:
+        return LEAST_ROOM
+    blocks = status.f_bavail
+    if os.geteuid() == 0:
+        blocks = status.f_bfree
+    return blocks * status.f_frsize
+
+
+def _is_read_only(path: Path) -> bool:
+    try:
+        return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def require_creatable(storage_url: str) -> None:
     """Make sure that a store can be made here, and leave nothing behind.
 
@@ -246,12 +293,16 @@ def errors_in_one_line(storage_url: str, *, waited: bool = False) -> Iterator[No
 
 def _explain_error(exc: BaseException, storage_url: str) -> str:
     cause = getattr(exc, "orig", None) or exc.__cause__ or exc
-    text = one_line(cause)
-    text = hide_secrets(text, make_url(storage_url))
+    url = make_url(storage_url)
+    text = hide_secrets(one_line(cause), url)
     if isinstance(exc, (ImportError, NoSuchModuleError)):
         return f"its driver is not installed ({text}); pip install it, or use sqlite:///sweeps.db"
     if "no longer compatible" in str(exc):
         return "its schema is unknown to this version of Optuna; upgrade one of the two (`optuna storage upgrade`)"
+    if text == NO_SPACE or (is_sqlite(url) and "disk" in text and _free_bytes(sqlite_path(url)) < LEAST_ROOM):
+        return NO_SPACE
+    if is_sqlite(url) and ("unable to open" in text or "readonly" in text) and _is_read_only(sqlite_path(url)):
+        return "its file system is mounted read-only; mount it for writing, which SQLite needs even to read"
     if "unable to open" in text or isinstance(exc, OSError):
         return "the file cannot be opened or made; check that the folder exists and can be written"
     if "readonly" in text:

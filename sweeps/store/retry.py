@@ -11,7 +11,7 @@ import optuna
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from sweeps.errors import OutageError, StoreError, SweepsError, one_line
+from sweeps.errors import NoSpaceError, OutageError, StoreError, SweepsError, one_line
 
 Result = TypeVar("Result")
 
@@ -24,7 +24,15 @@ DATABASE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 # What goes away by itself, by SQLSTATE (PostgreSQL, appendix A) and by MariaDB's numbers.
 TEMPORARY_STATES = ("08", "40", "53", "57", "25006", "25P03", "55P03")
 TEMPORARY_NUMBERS = {1021, 1040, 1053, 1114, 1205, 1213, 1290, 1317, 1927, 1969, 2002, 2003, 2006, 2013, 2055, 4031}
-TEMPORARY_WORDS = ("database is locked", "database table is locked", "database schema is locked", "disk is full")
+TEMPORARY_WORDS = (
+    "database is locked",
+    "database table is locked",
+    "database schema is locked",
+    "disk is full",
+    "disk I/O error",  # also of files beside the store that a full disk does not take
+    "readonly database",  # of a file system that was mounted anew after an error
+    "unable to open database file",
+)
 # psycopg gives no SQLSTATE for what the server says before a session exists.
 PERMANENT_WORDS = (
     "authentication failed",
@@ -36,7 +44,9 @@ PERMANENT_WORDS = (
 
 
 def is_temporary(exc: BaseException) -> bool:
-    """Return whether a database's error may go away by itself: a restart, a fail-over, a lock, a deadlock."""
+    """Return whether a database's error may go away by itself: a restart, a fail-over, a lock, a full disk."""
+    if isinstance(exc, NoSpaceError):
+        return True
     error = _database_error(exc)
     if error is None:
         # Optuna catches some errors of the driver; what follows tells of a connection that was lost, or of none free.
@@ -80,6 +90,7 @@ def retry_while_unavailable(
     limit_s: float,
     giving_up: Callable[[], bool] = lambda: False,
     waiting: Callable[[str], None] = lambda _: None,
+    notice_s: float = 0.0,
 ) -> Result:
     """Do something in a database again and again while its errors are temporary.
 
@@ -88,24 +99,26 @@ def retry_while_unavailable(
         limit_s: seconds after which it is given up.
         giving_up: asked again and again before each further attempt.
         waiting: told once what the database said, where there will be a further attempt.
+        notice_s: seconds that pass before it is told.
 
     Raises:
         OutageError: it is still not done after `limit_s`, or it was given up.
     """
     deadline = math.inf
+    told = False
     wait = SHORTEST_WAIT_S
     while True:
         try:
             return operation()
-        except DATABASE_ERRORS as exc:
+        except (*DATABASE_ERRORS, NoSpaceError) as exc:
             if not is_temporary(exc):
                 raise
-            first = deadline == math.inf
             # From the first error: this process may have slept, or the operation waited for a lock.
             deadline = min(deadline, time.monotonic() + limit_s)
             if time.monotonic() >= deadline or giving_up():
                 raise OutageError(f"the store does not answer: {error_message(exc)}") from exc
-            if first:
+            if not told and time.monotonic() >= deadline - limit_s + notice_s:
+                told = True
                 waiting(error_message(exc))
         _wait_between_attempts(
             wait * random.uniform(0.5, 1.5), giving_up

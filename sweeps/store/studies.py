@@ -85,11 +85,18 @@ def connect(
         StoreError: the URL is none, the store cannot be opened, or its schema is unknown to this version.
     """
     url = engines.parse_url(storage_url)
-    with engines.errors_in_one_line(storage_url, waited=wait_s > 0):
+
+    def open_store() -> RDBStorage:
         if engines.is_sqlite(url):
+            engines.require_room(url)
             engines.prepare_sqlite(url, create)
+        if create:
+            return _open_or_make(storage_url)
+        return _open_storage(storage_url, create=False)
+
+    with engines.errors_in_one_line(storage_url, waited=wait_s > 0):
         return retry.retry_while_unavailable(
-            lambda: _open_or_make(storage_url) if create else _open_storage(storage_url, create=False),
+            open_store,
             wait_s,
             giving_up,
             lambda text: say(f"{engines.masked(storage_url)}: waiting up to {wait_s:.0f} s for an answer ({text})"),

@@ -393,7 +393,7 @@ class Attempt:
     def _deliver_batch(self) -> None:
         """Beat with all that was said; none of a server's few connections is held while a trial trains."""
         self.means.heart.beat_now()
-        self.means.storage.engine.dispose()
+        store.release_connections(self.means.storage.engine)
 
     def _interrupt_run(self) -> None:
         """Interrupt the training; the heartbeat's thread calls this."""

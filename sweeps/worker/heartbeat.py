@@ -25,6 +25,7 @@ from sweeps.worker.shutdown import STORE_S
 
 WATCHED_BEATS = 2.5  # a silent worker is watched for so long before it is taken for dead
 LOCK_S = 1.0  # for a delivery under way
+NOTICED_S = 5.0  # without an answer, after which people are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,13 @@ class Heartbeat:
         saving: whether a checkpoint is being written.
     """
 
-    def __init__(self, storage: RDBStorage, worker: int, patience: Patience) -> None:
+    def __init__(self, storage: RDBStorage, worker: int, patience: Patience, say: Callable[[str], None]) -> None:
         self.worker = worker
         self.order = Order.GO_ON
         self.why = ""
         self.checkpoint_due = False
         self.saving = False
+        self._say = say
         self._engine = storage.engine
         # The thread's own: a server has few connections, and this one is needed for a moment at each beat.
         self._aside = engines.without_pool(storage)
@@ -99,6 +101,7 @@ class Heartbeat:
         self._rate = 0.0
         self._kept = self._reaped = time.monotonic()
         self._asked = self._away = 0.0  # since when a beat is under way; since when the store is away
+        self._said_away = False
         self._leaving = 0.0  # since when
         self._lock = threading.RLock()  # one delivery at a time: what was said first arrives first
         self._wake = threading.Event()  # the next beat does not wait
@@ -194,7 +197,7 @@ class Heartbeat:
                     work.storage.put_back(batch)
                 self._handle_no_answer(exc)
             else:
-                self._away = 0.0
+                self._handle_answer()
                 if state != StudyState.ACTIVE:
                     self._give_order(Order.HAND_BACK, f"the study is {state}")
             finally:
@@ -214,12 +217,14 @@ class Heartbeat:
             assert work is not None
             batch = work.storage.take_batch()
             try:
-                retry_while_unavailable(lambda: last(batch), self._patience.outage_s, self._stops_waiting)
+                retry_while_unavailable(
+                    lambda: last(batch), self._patience.outage_s, self._stops_waiting, self._say_away, NOTICED_S
+                )
             except BaseException:
                 work.storage.put_back(batch)
                 raise
             self._work = None
-            self._away = 0.0
+            self._handle_answer()
         finally:
             self._lock.release()
 
@@ -248,6 +253,12 @@ class Heartbeat:
             return Beat(work.claim, self._step, round(self._rate, 4))
         return Beat()
 
+    def _handle_answer(self) -> None:
+        self._away = 0.0
+        if self._said_away:
+            self._said_away = False
+            self._say("the store answers again")
+
     def _handle_no_answer(self, exc: BaseException) -> None:
         # From the first beat that failed: this process may have slept since the last that arrived.
         self._away = self._away or time.monotonic()
@@ -256,6 +267,13 @@ class Heartbeat:
             self._give_order(Order.KEEP, f"the store refuses to go on: {retry.error_message(exc)}")
         elif away > self._patience.outage_s:
             self._give_order(Order.KEEP, f"the store has not answered for {away:.0f} s: {retry.error_message(exc)}")
+        elif away > NOTICED_S:
+            self._say_away(retry.error_message(exc))
+
+    def _say_away(self, error: str) -> None:
+        if not self._said_away:
+            self._said_away = True
+            self._say(f"the store does not answer ({error}); it is waited for, up to {self._patience.outage_s:.0f} s")
 
     def _give_order(self, order: Order, why: str) -> None:
         if self.order == Order.GO_ON or order == Order.DROP:

@@ -108,7 +108,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._place = artifact_location(self.artifacts) if self.artifacts else None
-        self.heart = Heartbeat(self.storage, self._register_worker(), self.patience)
+        self.heart = Heartbeat(self.storage, self._register_worker(), self.patience, self.say)
         self._means = self._make_context()
 
     def serve_studies(self, names: Sequence[str] = (), *, exit_when_idle: bool = False) -> int:
