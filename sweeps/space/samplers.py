@@ -16,6 +16,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from sweeps.errors import did_you_mean, one_line
+from sweeps.optuna_private import CheckedCmaEsSampler
 from sweeps.space.parameters import Case, Range, Scalar
 from sweeps.space.space import Space, derived_seed
 
@@ -34,6 +35,9 @@ WITHHELD = {"seed", "search_space", "constraints_func", "gamma", "weights", "avo
 WITHHELD |= {"consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints"}
 # What Optuna imports only when it draws, long after a search-space file was accepted.
 NEEDS = {"GPSampler": "torch"}
+
+# In the place of Optuna's of the same name.
+CHECKED = {"CmaEsSampler": CheckedCmaEsSampler}
 
 Combination: TypeAlias = tuple[tuple[str, Scalar], ...]  # (label, value) of each parameter that is drawn
 
@@ -191,7 +195,7 @@ class _Point:
 
 def _make_object(table: Mapping[str, Any], module: Any, usual: Mapping[str, Any]) -> Any:
     """Return the object that a table with a `name` and options describes; tables within are made too."""
-    cls = getattr(module, table["name"])
+    cls = CHECKED.get(table["name"]) or getattr(module, table["name"])
     options = {key: _make_inner(value, usual) for key, value in table.items() if key != "name"}
     taken = inspect.signature(cls).parameters
     options |= {key: value for key, value in usual.items() if key in taken and key not in options}

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from sweeps.config import Config, DataConfig, ModelConfig
-from sweeps.errors import did_you_mean
+from sweeps.errors import did_you_mean, quoted
 from sweeps.objective import OBJECTIVES, Objective, ObjectiveName
 from sweeps.space.parameters import Choices, Parameter, Range, Scalar, Suggests
 from sweeps.verdict.rules import Rules
@@ -132,6 +132,22 @@ class Space:
                 return f"{name} is no parameter of the space{did_you_mean(name, domains)}"
             if not any(domain.allows(value) for domain in domains[name]):
                 return f"{name} = {value} is not among the values that the space allows"
+        return ""
+
+    def check_code(self, config: Config) -> str:
+        """Return why the code or data that a recipe names are not the space's; empty where they are.
+
+        A trial that is gone on with takes its recipe from an attribute, which others may have edited.
+        """
+        drawn = {parameter.name for parameter in self.parameters}
+        pairs = {
+            "data.source": (config.data.source, self.data.source),
+            "data.path": (config.data.path, self.data.path),
+            "model.build": (config.model.build, self.model.build),
+        }
+        for name, (found, own) in pairs.items():
+            if found != own and name not in drawn:
+                return f"its attribute config was edited: {name} is {quoted(found)}, where the study has {quoted(own)}"
         return ""
 
     def make_config(self, values: Mapping[str, Scalar], slot: int) -> Config:

@@ -143,6 +143,8 @@ class Attempt:
         try:
             drawn = noted is None and self.space.make_config(self.space.draw_values(trial), claim.slot)
             self.config = drawn or Config.model_validate_json(str(noted))
+            if refusal := self.space.check_code(self.config):
+                return trial, Outcome(TrialState.FAIL, store.FAILED, refusal, blames_study=False)
             trial.set_user_attr(store.CONFIG, self.config.to_json())
         except ValidationError as exc:
             reason = str(exc.errors()[0]["msg"]).removeprefix("Value error, ")

@@ -1,6 +1,10 @@
 """Optuna's engines by name: what each draws is a function of the study and the slot."""
 
+import os
+import pickle
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -8,6 +12,7 @@ from fakes import TINY
 from optuna.trial import TrialState
 
 from sweeps.errors import InputError
+from sweeps.optuna_private import CheckedCmaEsSampler
 from sweeps.space import file, samplers
 from sweeps.space.parameters import Case, Choices, Parameter
 from sweeps.space.space import Space
@@ -126,3 +131,43 @@ def test_a_pruner_ends_the_worse_half() -> None:
     better.report(0.9, 2)
     assert worse.should_prune()
     assert not better.should_prune()
+
+
+@pytest.mark.parametrize("option", ["", "use_separable_cma", "with_margin", "lr_adapt"])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_checked_sampler_draws_as_optuna_s_own(option: str) -> None:
+    options: dict[str, Any] = {option: True} if option else {}
+
+    def draw(sampler: type[optuna.samplers.CmaEsSampler]) -> list[dict[str, object]]:
+        study = optuna.create_study()
+        for slot in range(25):
+            study.sampler = sampler(seed=slot, popsize=4, **options)  # anew for each trial, as workers do
+            trial = study.ask()
+            value = sum(trial.suggest_float(name, -1, 1) ** 2 for name in "ab") + trial.suggest_int("c", 1, 9)
+            study.tell(trial, value)
+        assert any("optimizer" in key for trial in study.trials for key in trial.system_attrs)
+        return [trial.params for trial in study.trials]
+
+    assert draw(CheckedCmaEsSampler) == draw(optuna.samplers.CmaEsSampler)
+
+
+def test_code_in_an_optimiser_s_state_is_not_run(tmp_path: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "run"),)
+
+    study = optuna.create_study(sampler=CheckedCmaEsSampler(seed=0))
+    for _ in range(3):
+        trial = study.ask()
+        study.tell(trial, sum(trial.suggest_float(name, -1, 1) for name in "ab"))
+    text = pickle.dumps(Attack()).hex()
+    edited = optuna.trial.create_trial(
+        value=0.0,
+        params=study.trials[0].params,
+        distributions=study.trials[0].distributions,
+        system_attrs={"cma:optimizer:0": text, "cma:generation": 0},
+    )
+    study.add_trial(edited)
+    with pytest.raises(pickle.UnpicklingError, match="mkdir"):
+        study.ask(study.trials[0].distributions)
+    assert not (tmp_path / "run").exists()

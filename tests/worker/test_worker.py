@@ -1,5 +1,6 @@
 """The worker, with fake runs: how each kind of trial ends in the store, and what is exact about a budget."""
 
+import json
 import math
 from collections.abc import Generator
 from dataclasses import replace
@@ -115,6 +116,28 @@ def test_a_stopped_worker_hands_its_trial_back_and_the_next_goes_on(make: Any, c
     (trial,) = study.trials
     assert (trial.state, trial.user_attrs["fate"]) == (TrialState.COMPLETE, "learned")
     assert [each.step for each in store.readings(storage.engine, 1, 0)] == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [("data", "source", "os:system"), ("data", "path", "/etc"), ("model", "build", "shutil:rmtree")],
+)
+def test_a_trial_whose_recipe_was_edited_runs_no_other_code(make: Any, table: str, key: str, value: str) -> None:
+    storage, study = make("budget.trials=1")
+    answers = iter([False] * 3)
+    work(storage, study, fakes.learning, fakes.load, lambda: next(answers, True))
+    (trial,) = study.trials
+    recipe = json.loads(trial.user_attrs["config"])
+    recipe[table] |= {key: value}
+    if table == "model":
+        recipe[table] = {key: value}
+    if key == "path":
+        recipe[table]["source"] = "store"
+    storage.set_trial_user_attr(trial._trial_id, "config", json.dumps(recipe))
+    work(storage, study, fakes.raising, fakes.load, never)
+    (trial,) = study.trials
+    assert trial.state == TrialState.FAIL
+    assert "was edited" in trial.user_attrs["reason"]
 
 
 @pytest.mark.parametrize("sampler", ["RandomSampler", "TPESampler", "NSGAIISampler"])
