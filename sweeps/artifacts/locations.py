@@ -18,6 +18,8 @@ from sweeps.files import sync_file, sync_folder
 if TYPE_CHECKING:
     from sweeps.optuna_private import ArtifactStore
 
+BESIDE = ".artifacts"  # how the folder beside a SQLite file ends
+OF_OTHERS = 0o077  # rights of a file that are not its owner's
 PARTIAL = ".partial-"  # how the name of a file starts that is being written
 WRITTEN = "write a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
 
@@ -81,7 +83,7 @@ def artifact_store(where: str) -> "ArtifactStore":
     from optuna.artifacts import FileSystemArtifactStore  # noqa: PLC0415  imports every client that is installed
 
     folder = _folder_location(rest)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_root(folder)
     return FileSystemArtifactStore(folder)
 
 
@@ -146,9 +148,21 @@ class Folder:
 
     def _make_folder(self, folder: Path) -> None:
         missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+        _make_root(self.path)
         folder.mkdir(parents=True, exist_ok=True)
         for path in missing:
             sync_folder(path.parent)
+
+
+def _make_root(folder: Path) -> None:
+    """Make the folder of a store's artifacts, if it is not there; beside a SQLite file that its owner alone may read it
+    is as private.
+    """
+    mode = 0o777
+    store_file = folder.with_suffix("")
+    if folder.suffix == BESIDE and store_file.is_file() and not store_file.stat().st_mode & OF_OTHERS:
+        mode = 0o700
+    folder.mkdir(mode, parents=True, exist_ok=True)
 
 
 class Bucket:

@@ -4,9 +4,10 @@ import logging
 import os
 import re
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -24,6 +25,7 @@ from sweeps.logs import MASK, SECRET_OPTION, hide_passwords
 from sweeps.store.retry import DATABASE_ERRORS, error_message
 
 BUSY_TIMEOUT_S = 60  # SQLite: how long a writer waits for another before it gives up
+OWNER_ALONE = 0o600
 LEAST_ROOM = 96 * 1024  # bytes: of the files -shm, 32 KiB, and -wal at the first write
 NO_SPACE = "no space is left where the file is; make some"
 CONNECT_TIMEOUT_S = 10
@@ -195,11 +197,26 @@ def prepare_sqlite(url: URL, create: bool) -> None:
     if not create and not path.exists():
         raise NoStoreError(f"no store at {path}; make one with `sweeps run SPACE.toml`, or say where with --storage")
     if create:
+        _make_private(path)
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
         try:
             db.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer; the file remembers it
         finally:
             db.close()
+
+
+def _make_private(path: Path) -> None:
+    """Make a new file that its owner alone may read and write; one in a folder for a group has the rights of the umask.
+
+    SQLite gives the files beside it, and we the folder of its artifacts, the same rights.
+    """
+    mode = OWNER_ALONE
+    with suppress(OSError):
+        rights = path.parent.stat().st_mode
+        if rights & stat.S_ISGID or (rights & stat.S_IWGRP and not rights & stat.S_IWOTH):
+            mode = 0o666
+    with suppress(OSError):  # what is there stays as it is; what cannot be made, SQLite says
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
 
 
 def release_connections(engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """The store: opening it, a study's life in it, and one line for each way it can fail."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import URL, make_url
 
 from sweeps import store
+from sweeps.artifacts.locations import artifact_location
 from sweeps.errors import InputError, StoreError
 from sweeps.space import file
 from sweeps.store.engines import hide_secrets
@@ -221,3 +223,31 @@ def test_a_config_that_somebody_edited_is_one_line(url: str, config: str) -> Non
     with pytest.raises(StoreError, match="a trial's config cannot be read") as caught:
         finished_trials(study.get_trials())
     assert "\n" not in str(caught.value)
+
+
+def rights(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize(
+    ("folder", "of_file", "of_folder"), [(0o755, 0o600, 0o700), (0o1777, 0o600, 0o700), (0o2775, 0o640, 0o750)]
+)
+def test_a_store_and_its_artifacts_are_their_owner_s_alone_but_in_a_folder_for_a_group(
+    tmp_path: Path, folder: int, of_file: int, of_folder: int
+) -> None:
+    tmp_path.chmod(folder)
+    before = os.umask(0o027)
+    try:
+        url = f"sqlite:///{tmp_path}/store.db"
+        storage = store.connect(url, create=True)
+        where = store.artifacts(url)
+        assert where is not None
+        artifact_location(where).write("checkpoints/one", b"state")
+        beside = [path for path in tmp_path.iterdir() if path.is_file()]
+        assert len(beside) > 1, "the files of a store that is open"
+        assert {rights(path) for path in beside} == {of_file}
+        assert rights(Path(where)) == of_folder
+        assert artifact_location(where).read("checkpoints/one") == b"state"
+        storage.engine.dispose()
+    finally:
+        os.umask(before)
