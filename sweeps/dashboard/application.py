@@ -7,7 +7,10 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from hmac import compare_digest
+from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import parse_qsl, quote, urlencode
 
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
@@ -127,6 +130,46 @@ def require_local_host(application: "WSGIApplication") -> "WSGIApplication":
         return [b"ask for http://127.0.0.1\n"]
 
     return guarded
+
+
+def require_token(application: "WSGIApplication", token: str, port: int) -> "WSGIApplication":
+    """Return an application that answers only to who has the token: other users of this machine reach its ports too.
+
+    It comes once in the address, `?token=...`, and from then on in a cookie; or in a header, `Authorization: Bearer`.
+
+    Args:
+        port: names the cookie, since browsers send cookies to all ports of a machine.
+    """
+    name = f"sweeps-{port}"
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        shown = str(environ.get("HTTP_AUTHORIZATION", "")).removeprefix("Bearer ")
+        with suppress(CookieError):
+            cookie = SimpleCookie(str(environ.get("HTTP_COOKIE", ""))).get(name)
+            if cookie is not None:
+                shown = cookie.value
+        if _are_equal(shown, token):
+            return application(environ, start_response)
+        query = dict(parse_qsl(str(environ.get("QUERY_STRING", ""))))
+        if _are_equal(query.pop("token", ""), token):
+            place = "/" + quote(str(environ.get("PATH_INFO", "")).lstrip("/").encode("latin-1"))
+            if query:
+                place += f"?{urlencode(query)}"
+            kept = SimpleCookie({name: token})[name]
+            kept["httponly"] = True
+            kept["samesite"] = "Lax"
+            kept["path"] = "/"
+            headers = [("Location", place), ("Set-Cookie", kept.OutputString()), ("Content-Length", "0")]
+            start_response("303 See Other", headers)
+            return [b""]
+        start_response("403 Forbidden", [("Content-Type", "text/plain")])
+        return [b"open the whole address that sweeps dashboard printed, with its token\n"]
+
+    return guarded
+
+
+def _are_equal(one: str, other: str) -> bool:
+    return compare_digest(one.encode(errors="surrogateescape"), other.encode())
 
 
 def _answer_with_json(application: "WSGIApplication") -> "WSGIApplication":

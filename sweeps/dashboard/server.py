@@ -1,10 +1,13 @@
 """`sweeps dashboard`: serve optuna-dashboard on a store and its artifacts with waitress.
 
-It has no password and no TLS of its own: it is for this machine, or for a proxy before it, as in `docker/`.
+It has no password and no TLS of its own: it is for this machine, where a token in its address keeps other users out, or
+for a proxy before it, as in `docker/`.
 """
 
 import ipaddress
 import logging
+import os
+import secrets
 import socket
 import sys
 import threading
@@ -12,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from optuna.storages import RDBStorage
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from sweeps import store
-from sweeps.dashboard.application import make_application, require_local_host
+from sweeps.dashboard.application import make_application, require_local_host, require_token
 from sweeps.dashboard.storage import DashboardStorage
 from sweeps.errors import InputError, SweepsError, one_line
 from sweeps.notes import study as study_notes
@@ -33,6 +37,7 @@ BACKLOG = 64  # connections that wait to be accepted: a page asks for many files
 # Browsers open connections in advance and say nothing on them.
 SILENT_S = 30
 MOST_BODY_BYTES = 100 * 2**20  # of a request; the proxy in docker/ has the same limit
+TOKEN_VARIABLE = "SWEEPS_DASHBOARD_TOKEN"  # a token that stays the same; a new one at each start if unset
 NOTES_INTERVAL_S = 60.0  # from one search for notes that are out of date to the next
 END_S = 1.0  # for the thread that writes notes; one that hangs with its store ends with the process
 
@@ -57,13 +62,16 @@ def serve_dashboard(storage: RDBStorage, artifacts: str | None, host: str, port:
         name = address
         if ":" in address:
             name = f"[{address}]"
+        query = ""
         if _is_loopback(address):
-            application = require_local_host(application)
+            token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(16)
+            application = require_local_host(require_token(application, token, bound_port))
+            query = f"?{urlencode({'token': token})}"
         else:
             print(f"sweeps: {_warn_of_access(name, bound_port)}", file=sys.stderr)
         with _update_notes(storage, shown), signals_handled(SIGNALS, _stop_serving):
             server = _make_server(application, listening)
-            print(f"http://{name}:{bound_port}/", flush=True)
+            print(f"http://{name}:{bound_port}/{query}", flush=True)
             server.run()  # returns at the SystemExit of a signal
 
 

@@ -45,11 +45,14 @@ class Dashboard:
             stderr=subprocess.PIPE,
         )
         assert self.process.stdout is not None
-        self.address = self.process.stdout.readline().strip()  # empty if it ended
+        self.shown = self.process.stdout.readline().strip()  # empty if it ended
+        self.address, _, token = self.shown.partition("?token=")
+        self.headers = {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str) -> Any:
         """The answer to one request."""
-        with urllib.request.urlopen(self.address + path, timeout=LIMIT_S) as answer:
+        request = urllib.request.Request(self.address + path, headers=self.headers)
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
             return json.load(answer) if path.startswith("/api") else answer.read()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
@@ -154,7 +157,10 @@ def test_pages_that_change_something_get_the_json_that_they_read(start: Start, t
     note = dashboard.get("/api/studies/1")["note"]
     body = json.dumps({"version": note["version"] + 1, "body": "Mine."}).encode()
     request = urllib.request.Request(
-        f"{dashboard.address}api/studies/1/note", body, {"Content-Type": "application/json"}, method="PUT"
+        f"{dashboard.address}api/studies/1/note",
+        body,
+        {"Content-Type": "application/json", **dashboard.headers},
+        method="PUT",
     )
     with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
         assert (answer.status, json.load(answer)) == (200, {})
@@ -245,6 +251,7 @@ def test_a_request_that_is_too_long_is_refused_before_it_is_read(start: Start, t
     connection = http.client.HTTPConnection("127.0.0.1", int(dashboard.address.rstrip("/").rsplit(":")[-1]))
     connection.putrequest("PUT", "/api/studies/1/note")
     connection.putheader("Content-Length", str(2**30))
+    connection.putheader("Authorization", dashboard.headers["Authorization"])
     connection.endheaders()
     assert connection.getresponse().status == 413
     connection.close()
@@ -260,10 +267,43 @@ def test_pages_of_elsewhere_whose_names_lead_here_are_refused(start: Start, tmp_
     make(f"sqlite:///{tmp_path}/sweeps.db")
     dashboard = start()
     for host in ("localhost", "127.0.0.1:80"):
-        request = urllib.request.Request(f"{dashboard.address}/api/studies", headers={"Host": host})
+        request = urllib.request.Request(
+            f"{dashboard.address}/api/studies", headers={"Host": host, **dashboard.headers}
+        )
         with urllib.request.urlopen(request) as answer:
             assert answer.status == 200
-    request = urllib.request.Request(f"{dashboard.address}/api/studies", headers={"Host": "evil.example"})
+    foreign = {"Host": "evil.example", **dashboard.headers}
+    request = urllib.request.Request(f"{dashboard.address}/api/studies", headers=foreign)
     with pytest.raises(urllib.error.HTTPError, match="403") as refused:
         urllib.request.urlopen(request)
     refused.value.close()
+
+
+def test_other_users_of_the_machine_are_kept_out(start: Start, tmp_path: Path) -> None:
+    make(f"sqlite:///{tmp_path}/sweeps.db")
+    dashboard = start()
+    tries: list[dict[str, str]] = [{}, {"Authorization": "Bearer guessed"}, {"Cookie": "sweeps-1=x; ="}]
+    for headers in tries:
+        for path in ("", "api/studies", "?token=guessed", "static/favicon.ico"):
+            request = urllib.request.Request(dashboard.address + path, headers=headers)
+            with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+                urllib.request.urlopen(request, timeout=LIMIT_S)
+            refused.value.close()
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(dashboard.shown, timeout=LIMIT_S) as answer:
+        assert b"<html" in answer.read()
+        assert "token" not in answer.url, "it stays in no history and no address that is passed on"
+    with browser.open(f"{dashboard.address}api/studies", timeout=LIMIT_S) as answer:
+        assert len(json.load(answer)["study_summaries"]) == 1
+    token = dashboard.headers["Authorization"].removeprefix("Bearer ")
+    away = http.client.HTTPConnection("127.0.0.1", int(dashboard.address.rstrip("/").rsplit(":")[-1]))
+    away.request("GET", f"//evil.example/x?token={token}&a=b")
+    answered = away.getresponse()
+    assert (answered.status, answered.getheader("Location")) == (303, "/evil.example/x?a=b")
+    away.close()
+    assert dashboard.end() == (0, "")
+
+
+def test_a_token_of_one_s_own_stays_the_same(start: Start, tmp_path: Path) -> None:
+    make(f"sqlite:///{tmp_path}/sweeps.db")
+    assert start(SWEEPS_DASHBOARD_TOKEN="a b&c").shown.endswith("/?token=a+b%26c")

@@ -36,6 +36,11 @@ class Served:
     def url(self, path: str) -> str:
         return f"{self.dashboard.address}dashboard/studies/1{path}"
 
+    def open(self, page: Page, path: str) -> None:
+        """Go to a page of the study, as who has the token."""
+        page.goto(self.dashboard.shown)
+        page.goto(self.url(path))
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -60,7 +65,7 @@ def require_no_sideways(page: Page) -> None:
 
 def test_from_the_list_of_studies_to_the_study(chromium: Browser, served: Served) -> None:
     with opened(chromium) as page:
-        page.goto(served.dashboard.address)
+        page.goto(served.dashboard.shown)
         page.get_by_text("1. tiny").click()
         expect(page).to_have_url(served.url(""))
         for heading in ("History", "Hyperparameter Importance", "Intermediate values", "Study User Attributes"):
@@ -73,7 +78,7 @@ def test_from_the_list_of_studies_to_the_study(chromium: Browser, served: Served
 
 def test_the_studys_note_says_how_it_stands_and_leads_to_the_best_trial(chromium: Browser, served: Served) -> None:
     with opened(chromium) as page:
-        page.goto(served.url("/note"))
+        served.open(page, "/note")
         expect(page.get_by_role("heading", name="Does it run?")).to_be_visible()
         expect(page.get_by_role("heading", name="As of 8 of 8 trials")).to_be_visible()
         row = page.get_by_role("row").filter(has_text=re.compile("^learned"))
@@ -88,7 +93,7 @@ def test_the_studys_note_says_how_it_stands_and_leads_to_the_best_trial(chromium
 def test_each_trial_has_its_note_its_picture_and_its_config(chromium: Browser, served: Served, fate: str) -> None:
     number = served.numbers[fate]
     with opened(chromium, width=1280) as page:
-        page.goto(served.url(f"/trials?numbers={number}"))
+        served.open(page, f"/trials?numbers={number}")
         expect(page.get_by_role("heading", name=re.compile(f"^Trial {number} "))).to_be_visible()
         title = {"learned": "Learned", "failed": "Failed"}.get(fate, "Autopsy: ")
         expect(page.get_by_role("heading", name=title)).to_be_visible()
@@ -109,9 +114,9 @@ def test_each_trial_has_its_note_its_picture_and_its_config(chromium: Browser, s
 
 def test_the_list_and_the_table_of_trials_have_all_of_them(chromium: Browser, served: Served) -> None:
     with opened(chromium) as page:
-        page.goto(served.url("/trials"))
+        served.open(page, "/trials")
         expect(page.get_by_text("8 Trials")).to_be_visible()
-        page.goto(served.url("/smartSelection"))
+        served.open(page, "/smartSelection")
         rows = page.get_by_role("row").filter(has_text=re.compile("^[0-7](Complete|Pruned|Fail)"))
         expect(rows).to_have_count(8)
         expect(page.get_by_role("columnheader", name="UserAttribute fate")).to_be_visible()
@@ -124,7 +129,7 @@ def test_what_a_person_writes_is_saved_and_stays_while_the_note_is_kept_fresh(
     storage = store.connect(served.storage_url)
     study = store.load_study(storage, "tiny")
     with opened(chromium) as page:
-        page.goto(served.url("/note"))
+        served.open(page, "/note")
         expect(page.get_by_role("heading", name="Does it run?")).to_be_visible()
         page.locator("button:has([data-testid=EditIcon])").click()
         editor = page.locator("textarea").first

@@ -109,7 +109,7 @@ def check_the_dashboard(images: Images, sweeps: Callable[..., Container]) -> Non
     assert not list(root.glob("opt/sweeps/lib/python3*/site-packages/tensorflow*")), "it is to be light"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    process = sweeps("dashboard", "--port", str(port), image="dashboard").start()
+    process = sweeps("dashboard", "--host", "0.0.0.0", "--port", str(port), image="dashboard").start()
     try:
         until(lambda: _listens(port), process)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=LIMIT_S) as answer:
