@@ -2,25 +2,38 @@
 
 import gc
 import importlib
+import importlib.util
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sweeps.environment import TRUST_VARIABLE
 from sweeps.errors import InputError, describe_place, one_line
+
+HERE = "."  # among the trusted packages: whatever lies in the working directory
 
 
 def load_function(path: str) -> Callable[..., Any]:
     """Return the function at `package.module:name`.
 
+    Where SWEEPS_TRUST names packages, separated by commas, nothing is imported but these. The working directory is
+    looked in where it is unset, or has `.` among the names, which trusts whatever lies there.
+
     Raises:
-        InputError: no such module or function, or the module fails when it is imported.
+        InputError: no such module or function, it is not trusted, or the module fails when it is imported.
     """
     module_name, _, name = path.partition(":")
     here = str(Path.cwd())
-    if here not in sys.path:  # as `python -m` has it; the console script does not
+    trusted = [package.strip() for package in os.environ.get(TRUST_VARIABLE, "").split(",") if package.strip()]
+    if trusted and HERE not in trusted:
+        sys.path[:] = [folder for folder in sys.path if folder not in ("", here)]
+    elif here not in sys.path:  # as `python -m` has it; the console script does not
         sys.path.insert(0, here)
+    if trusted:
+        _require_trust(path, trusted, here)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
@@ -39,6 +52,25 @@ def load_function(path: str) -> Callable[..., Any]:
         raise InputError(f"{path}: is no function; write package.module:function")
     function: Callable[..., Any] = value
     return function
+
+
+def _require_trust(path: str, trusted: Sequence[str], here: str) -> None:
+    """Check, without running anything of it, that a function is of a trusted package.
+
+    Raises:
+        InputError: it is not.
+    """
+    package = path.partition(":")[0].partition(".")[0]
+    if package in trusted:
+        return
+    if HERE in trusted:
+        found = importlib.util.find_spec(package)  # runs nothing: the name has no dots
+        if found is not None and found.origin is not None and Path(found.origin).is_relative_to(here):
+            return
+    raise InputError(
+        f"{path}: the package {package} is not among those that are trusted ({', '.join(trusted)}); add it with "
+        f"--trust {package} if its code may run here"
+    )
 
 
 def _explain_import(path: str, here: str, exc: Exception) -> InputError:

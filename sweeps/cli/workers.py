@@ -13,7 +13,7 @@ from sweeps.artifacts.locations import require_writable_location
 from sweeps.cli.consoles import print_line
 from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, StudyArgument
 from sweeps.cli.training import import_training, prepare_device
-from sweeps.environment import JOB_VARIABLE
+from sweeps.environment import JOB_VARIABLE, TRUST_VARIABLE
 from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
 from sweeps.store import engines, queue
 from sweeps.store.tables import StudyState
@@ -39,6 +39,15 @@ def worker(
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End as soon as there is no trial to be had.")
     ] = False,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PACKAGE",
+            help="Import functions that studies name from this package alone; give it once for each, `.` for what lies "
+            "in the working directory. Default: $SWEEPS_TRUST (separated by commas), else all that can be imported.",
+            show_default=False,
+        ),
+    ] = None,
     log_format: LogFormatOption = "text",
 ) -> None:
     """Run trials: of the studies named until their budgets are met, or of every active study of the store, for ever.
@@ -47,6 +56,8 @@ def worker(
     seconds later, ends the worker at once.
     """
     logs.configure_logging(log_format)
+    if trust:
+        os.environ[TRUST_VARIABLE] = ",".join(trust)
     storage_url = store.url(storage)
     artifacts_url = store.artifacts(storage_url, artifacts)
     job = os.environ.get(JOB_VARIABLE, "")

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -307,3 +308,22 @@ def test_other_users_of_the_machine_are_kept_out(start: Start, tmp_path: Path) -
 def test_a_token_of_one_s_own_stays_the_same(start: Start, tmp_path: Path) -> None:
     make(f"sqlite:///{tmp_path}/sweeps.db")
     assert start(SWEEPS_DASHBOARD_TOKEN="a b&c").shown.endswith("/?token=a+b%26c")
+
+
+def test_clients_whose_requests_trickle_in_keep_nobody_waiting(start: Start, tmp_path: Path) -> None:
+    make(f"sqlite:///{tmp_path}/sweeps.db")
+    dashboard = start()
+    port = int(dashboard.address.rstrip("/").rsplit(":")[-1])
+    head = (
+        f"PUT /api/studies/1/note HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 100000\r\n"
+        f"Authorization: {dashboard.headers['Authorization']}\r\n\r\n"
+    )
+    with ExitStack() as clients:
+        slow = [clients.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(12)]
+        for client in slow:
+            client.sendall(head.encode() + b"{")
+        for _ in range(5):
+            assert len(dashboard.get("/api/studies")["study_summaries"]) == 1
+            for client in slow:
+                client.sendall(b" ")
+    assert dashboard.end() == (0, "")
