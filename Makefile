@@ -28,11 +28,11 @@ demo: $(VENV)/.demo
 	$(BIN)/sweeps run search_spaces/quickstart.toml
 
 test: install
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 # Without servers and TensorFlow, in a minute or two.
 test-fast: install
-	WITHOUT_TENSORFLOW=1 PYTHONPATH=$(CURDIR)/tests/hidden_packages $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder \
+	WITHOUT_TENSORFLOW=1 PYTHONPATH=$(CURDIR)/tests/hidden_packages $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 1 \
 		--ignore tests/nn --ignore tests/integrations/test_keras.py -m 'not tensorflow and not server and not slow'
 
 check: install
