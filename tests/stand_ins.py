@@ -57,7 +57,8 @@ def _dashboard() -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
         assert served.stdout is not None
         address = served.stdout.readline().strip()
-        with urllib.request.urlopen(address, timeout=60) as answer:
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(address, timeout=60) as answer:
             assert answer.status == 200
         served.send_signal(signal.SIGINT)
         served.communicate(timeout=60)

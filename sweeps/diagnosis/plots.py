@@ -130,7 +130,7 @@ def require_picture_path(path: Path) -> None:
         InputError: it cannot, or the file that is there was not made by sweeps.
     """
     if path.suffix not in CREATORS:
-        raise InputError(f"--to {path}: ends in {path.suffix or 'no suffix'}; give a name in .png, .svg or .pdf")
+        raise InputError(f"--to {path}: ends in {path.suffix or 'no suffix'}; give --to a .png, .svg or .pdf")
     require_marked(path, PICTURE_MARK, "--to")
 
 
