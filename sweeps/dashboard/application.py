@@ -169,7 +169,7 @@ def require_token(application: "WSGIApplication", token: str, port: int) -> "WSG
 
 
 def _are_equal(one: str, other: str) -> bool:
-    return compare_digest(one.encode(errors="surrogateescape"), other.encode())
+    return compare_digest(one.encode(errors="surrogateescape"), other.encode(errors="surrogateescape"))
 
 
 def _answer_with_json(application: "WSGIApplication") -> "WSGIApplication":

@@ -4,7 +4,7 @@ import time
 import warnings
 from dataclasses import replace
 from functools import cache
-from math import nan
+from math import isnan, nan
 from typing import Any
 
 import keras  # noqa: TID253
@@ -115,7 +115,7 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         """Keep the weights before the last batch of an interval: their change is the update."""
         step = self._epoch_start + batch
         if self._due(step, step + 1):
-            self._rates.add(float(tf.convert_to_tensor(self.model.optimizer.learning_rate)))
+            self._rates.add(learning_rate(self.model.optimizer))
             self._before = step, self._watched.weights()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -198,14 +198,25 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
         Other callbacks may change it at any time, as after epochs of warm-up at 0; one that has stood still for half of
         the training is taken to stay.
         """
-        return not self._has_schedule and len(self._rates) == 1 and 2 * self._step >= self._steps
+        known = len(self._rates) == 1 and not any(map(isnan, self._rates))
+        return known and not self._has_schedule and 2 * self._step >= self._steps
 
 
-def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
+def has_schedule(optimizer: Any) -> bool:
     """Return whether an optimiser's learning rate is a schedule, also within one that scales the loss."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     # Keras shows the rate of the moment only, and the schedule in no public way.
-    return isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+    return isinstance(getattr(inner, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
+
+
+def learning_rate(optimizer: Any) -> float:
+    """Return an optimiser's learning rate at the moment; not a number where it has none that can be read, as where
+    training steps of the user's own use other optimisers.
+    """
+    rate = getattr(optimizer, "learning_rate", None)
+    if rate is None:
+        return nan
+    return float(tf.convert_to_tensor(rate))
 
 
 class WatchedModel:

@@ -4,6 +4,7 @@ import keras  # noqa: TID253
 import numpy as np
 import optuna
 import pytest
+import tensorflow as tf  # noqa: TID253
 from numpy.typing import NDArray
 from optuna.trial import TrialState
 
@@ -685,3 +686,22 @@ def test_a_softmax_of_keras_ops_is_scored_as_keras_does(loss: str, recwarn: pyte
     reading = after_an_epoch(model, LABELS)
     assert reading.loss == pytest.approx(model.evaluate(X_VAL, Y_VAL, verbose=0), rel=1e-4)
     assert not [warning for warning in recwarn if "from_logits" in str(warning.message)]
+
+
+def test_a_model_with_training_steps_and_optimisers_of_its_own_is_watched() -> None:
+    class Own(Subclassed):
+        def train_step(self, data: Any) -> Any:
+            inputs, labels = data
+            with tf.GradientTape() as tape:
+                loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, self(inputs), True))
+            weights = [variable.value for variable in self.trainable_variables]
+            for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
+                weight.assign_sub(0.1 * gradient)
+            return {"loss": loss}
+
+    model = Own()
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.optimizer = None
+    readings = fit(model, study_of().ask())
+    assert readings[-1].step == STEPS
+    assert readings[-1].loss < readings[0].loss

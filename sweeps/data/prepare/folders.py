@@ -285,8 +285,9 @@ def _find_images(root: Path, folder: Path, unused: Unused) -> Iterator[str]:
         relative_parent = os.path.relpath(parent, root)
         for entry in _scan(parent):
             if entry.is_dir():
-                place = Path(entry.path).resolve() if entry.is_symlink() else Path(entry.path)
-                if entry.is_symlink() and (place in seen or place.is_relative_to(tree) or tree.is_relative_to(place)):
+                place = Path(entry.path).resolve()
+                inside = place.is_relative_to(tree) or tree.is_relative_to(place)
+                if place in seen or (entry.is_symlink() and inside):
                     unused.links += 1
                     continue
                 seen.add(place)
