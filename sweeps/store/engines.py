@@ -2,10 +2,12 @@
 
 import logging
 import os
+import random
 import re
 import sqlite3
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -198,11 +200,26 @@ def prepare_sqlite(url: URL, create: bool) -> None:
         raise NoStoreError(f"no store at {path}; make one with `sweeps run SPACE.toml`, or say where with --storage")
     if create:
         _make_private(path)
+        _turn_wal_on(path)
+
+
+def _turn_wal_on(path: Path) -> None:
+    """Have SQLite keep a log beside the file, so that readers do not wait for the writer; the file remembers it.
+
+    While others do the same, SQLite says at once that the file is locked, whatever the time-out.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
         try:
-            db.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the writer; the file remembers it
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() > deadline:
+                raise
         finally:
             db.close()
+        time.sleep(random.uniform(0.02, 0.1))
 
 
 def _make_private(path: Path) -> None:
