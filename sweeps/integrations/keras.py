@@ -227,6 +227,7 @@ class WatchedModel:
         self._output = output
         self._weights = {v.path: v for v in model.trainable_variables if len(v.shape) > 1}
         self._layers, self._inner = _inner_outputs(model)
+        self._kernels = probe.list_kernels(self._layers)
         self._score = tf.function(self._score_of_batch, reduce_retracing=True, autograph=False)
         self._outputs = tf.function(self._outputs_of_layers, reduce_retracing=True, autograph=False)
 
@@ -259,8 +260,7 @@ class WatchedModel:
             return ()
         ends = [probe.flat_ends(output) for output in self._inner.outputs[: len(self._layers) - 1]]
         ends.append(NO_FLAT_ENDS)
-        kernels = [kernel for kernel in map(probe.find_kernel, self._layers) if kernel is not None]
-        watched = zip(self._layers, kernels, self._outputs(tf.constant(inputs)), ends, strict=True)
+        watched = zip(self._layers, self._kernels, self._outputs(tf.constant(inputs)), ends, strict=True)
         return tuple(_layer_vitals(layer.name, kernel, output, flat, ratios) for layer, kernel, output, flat in watched)
 
     def _score_of_batch(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

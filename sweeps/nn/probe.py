@@ -96,6 +96,11 @@ def find_kernel(layer: keras.layers.Layer) -> keras.Variable | None:
     return trained[0]
 
 
+def list_kernels(layers: Sequence[keras.layers.Layer]) -> list[keras.Variable]:
+    """Return what `find_kernel` finds in each of the layers that `kernel_layers` gave."""
+    return [kernel for kernel in map(find_kernel, layers) if kernel is not None]
+
+
 def _has_plain_output(layer: keras.layers.Layer) -> bool:
     """Return whether a layer is called once and gives one tensor with a known number of channels."""
     try:

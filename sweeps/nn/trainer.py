@@ -52,7 +52,7 @@ class Trainer:
         self.trial = 0
         self.normalizations = find_normalizations(net.model)
         self._regression = architecture.regression
-        self._kernels = [kernel.value for kernel in map(probe.find_kernel, net.layers) if kernel is not None]
+        self._kernels = [kernel.value for kernel in probe.list_kernels(net.layers)]
         self._variables = [variable.value for variable in net.model.trainable_variables]
         self._optimizer = SwitchedOptimizer(self._variables, net.choices)
         self._loss_scale = LossScale(dynamic=architecture.dtype == "mixed_float16")

@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from sweeps.artifacts import locations
 from sweeps.environment import ARTIFACTS_VARIABLE, STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
 from sweeps.errors import InputError, NoStoreError, StoreError, did_you_mean
 from sweeps.optuna_private import check_schema, models
@@ -142,7 +143,7 @@ def artifacts(storage_url: str, given: str | None = None) -> str | None:
     nowhere.
     """
     url = engines.parse_url(storage_url)
-    beside = f"{url.database}.artifacts" if engines.is_sqlite(url) else None
+    beside = f"{url.database}{locations.BESIDE}" if engines.is_sqlite(url) else None
     return given or os.environ.get(ARTIFACTS_VARIABLE) or beside
 
 
