@@ -27,7 +27,7 @@ def load_function(path: str) -> Callable[..., Any]:
     """
     module_name, _, name = path.partition(":")
     here = str(Path.cwd())
-    trusted = [package.strip() for package in os.environ.get(TRUST_VARIABLE, "").split(",") if package.strip()]
+    trusted = list_trusted()
     if trusted and HERE not in trusted:
         sys.path[:] = [folder for folder in sys.path if folder not in ("", here)]
     elif here not in sys.path:  # as `python -m` has it; the console script does not
@@ -52,6 +52,28 @@ def load_function(path: str) -> Callable[..., Any]:
         raise InputError(f"{path}: is no function; write package.module:function")
     function: Callable[..., Any] = value
     return function
+
+
+def list_trusted() -> list[str]:
+    """Return the packages that SWEEPS_TRUST names; none where it is unset, which limits nothing."""
+    return [package.strip() for package in os.environ.get(TRUST_VARIABLE, "").split(",") if package.strip()]
+
+
+def join_trusted(packages: Sequence[str] | None) -> str:
+    """Return the value of SWEEPS_TRUST for packages that options named; where there are none, that which it has.
+
+    Raises:
+        InputError: one is no name of a package.
+    """
+    if not packages:
+        return ",".join(list_trusted())
+    for package in packages:
+        if package != HERE and not package.isidentifier():
+            raise InputError(
+                f"--trust {package}: is no package; give the first part of a function's path, such as my_nets of "
+                "my_nets.small:build, and each package with an option of its own"
+            )
+    return ",".join(packages)
 
 
 def _require_trust(path: str, trusted: Sequence[str], here: str) -> None:

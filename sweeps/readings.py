@@ -100,7 +100,8 @@ class Reading:
         layers: vital signs from the first layer to the logits.
         f1: macro F1, the mean over the classes in the hold-out set; not a number in regression.
         loss_std: standard deviation of the loss over the hold-out images; not a number where unknown.
-        passes: how often training has gone through its images; not a number where unknown.
+        passes: how often training has gone through its images, those that repeat others counted once; not a number
+            where unknown.
         batch_loss: `loss` as it would be if batch normalisation took the statistics of the hold-out batch, as in
             training, and not its moving averages; not a number where it was not measured.
         constant_rate: whether all steps so far had the same learning rate, and those to come have it as far as is

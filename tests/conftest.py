@@ -63,7 +63,14 @@ def turn(item: pytest.Item) -> int:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SWEEPS_STORAGE", "SWEEPS_STORAGE_FILE", "SWEEPS_ARTIFACTS", "SWEEPS_JOB", "SWEEPS_LOG_FORMAT"):
+    for name in (
+        "SWEEPS_STORAGE",
+        "SWEEPS_STORAGE_FILE",
+        "SWEEPS_ARTIFACTS",
+        "SWEEPS_JOB",
+        "SWEEPS_LOG_FORMAT",
+        "SWEEPS_TRUST",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
 

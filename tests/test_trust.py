@@ -1,17 +1,21 @@
 """Workers import functions that studies name from trusted packages alone, where they are told which these are."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import fakes
 import pytest
+import yaml
 from optuna.trial import TrialState
 
 from sweeps import data, store
 from sweeps.environment import TRUST_VARIABLE
 from sweeps.errors import InputError
-from sweeps.imports import load_function
+from sweeps.imports import join_trusted, load_function
+from sweeps.launch.local.worker_processes import worker_environment
 from sweeps.space import file
 
 MODULE = "from pathlib import Path\nPath({mark!r}).touch()\ndef make(*_):\n    raise ValueError('made')\n"
@@ -73,3 +77,28 @@ def test_a_study_that_names_other_code_fails_its_trials_and_runs_none(
     assert trial.state == TrialState.FAIL
     assert "nets_of_others is not among those that are trusted" in trial.user_attrs["reason"]
     assert not list(marks.iterdir())
+
+
+@pytest.mark.parametrize("given", [["--trust", "trusted_nets", "--trust", "."], []])
+def test_what_workers_may_trust_is_told_to_all_that_are_launched(
+    given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not given:
+        monkeypatch.setenv(TRUST_VARIABLE, "trusted_nets, .")
+    url = "postgresql://db.example/sweeps"
+    options = ["--pool", "--workers", "1", "--storage", url, "--dry-run", *given]
+    script = commands.run_sweeps("launch", "slurm", *options).stdout
+    manifest = commands.run_sweeps("launch", "kubernetes", "--image", "x", *options).stdout
+    exports = [line for line in script.splitlines() if line.startswith("export SWEEPS_TRUST=")]
+    read_back = subprocess.run(
+        ["bash", "-c", f"{exports[0]}; printf %s $SWEEPS_TRUST"], capture_output=True, text=True, check=True
+    )
+    assert read_back.stdout == "trusted_nets,."
+    (container,) = yaml.safe_load(manifest)["spec"]["template"]["spec"]["containers"]
+    assert {"name": TRUST_VARIABLE, "value": "trusted_nets,."} in container["env"]
+    assert worker_environment(url, None, trust=join_trusted(["trusted_nets", "."]))[TRUST_VARIABLE] == "trusted_nets,."
+
+
+def test_a_package_is_named_by_its_first_name() -> None:
+    with pytest.raises(InputError, match="give the first part"):
+        join_trusted(["my_nets.small"])

@@ -22,8 +22,9 @@ from sweeps.cli.launch_options import (
     require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
+from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, TrustOption
 from sweeps.errors import InputError, NoStoreError, StoreError
+from sweeps.imports import join_trusted
 from sweeps.launch.job import Job, parse_gpu_share
 from sweeps.launch.kubernetes.manifest import make_manifest
 from sweeps.launch.kubernetes.manifest_files import kubectl_manifest, write_kustomize_base
@@ -137,6 +138,7 @@ def kubernetes(
     service_account: ServiceAccountOption = None,
     user: UserOption = "10001",
     labels: LabelsOption = None,
+    trust: TrustOption = None,
     log_format: LogFormatOption = "text",
     exit_when_idle: ExitWhenIdleOption = False,
     dry_run: DryRunOption = False,
@@ -178,6 +180,7 @@ def kubernetes(
             service_account=service_account,
             user=user,
         ),
+        trust=join_trusted(trust),
         log_format=log_format,
         exit_when_idle=exit_when_idle,
     )

@@ -23,9 +23,10 @@ from sweeps.cli.launch_options import (
     require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
+from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, TrustOption
 from sweeps.environment import JOB_VARIABLE
 from sweeps.errors import InputError, NoStoreError, StoreError
+from sweeps.imports import join_trusted
 from sweeps.launch.job import Job
 from sweeps.launch.local import background
 from sweeps.launch.local.devices import (
@@ -58,6 +59,7 @@ def local(
     exit_when_idle: ExitWhenIdleOption = False,
     detach: DetachOption = False,
     cancel: CancelOption = False,
+    trust: TrustOption = None,
     log_format: LogFormatOption = "text",
     storage: StorageOption = None,
     artifacts: ArtifactsOption = None,
@@ -79,7 +81,7 @@ def local(
         print_line(f"ended {count_noun(ended, 'supervisor')} of {job.name}")
         return
     require_room(job.workers, per_gpu, gpus)
-    environment = worker_environment(storage_url, artifacts, log_format)
+    environment = worker_environment(storage_url, artifacts, log_format, join_trusted(trust))
     if detach:
         require_studies(job, connect_store(job, storage_url))
         _start_in_background(job.name, environment)

@@ -21,9 +21,10 @@ from sweeps.cli.launch_options import (
     require_at_most_one,
     require_studies,
 )
-from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption
-from sweeps.environment import ARTIFACTS_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_VARIABLE
+from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, TrustOption
+from sweeps.environment import ARTIFACTS_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_VARIABLE, TRUST_VARIABLE
 from sweeps.errors import InputError
+from sweeps.imports import join_trusted
 from sweeps.launch.job import Job, parse_gpu_share
 from sweeps.launch.local.worker_processes import worker_environment
 from sweeps.launch.slurm import (
@@ -85,6 +86,7 @@ def slurm(
     image: ImageOption = None,
     runtime: RuntimeOption = "apptainer",
     logs: LogsOption = "sweeps-logs",
+    trust: TrustOption = None,
     log_format: LogFormatOption = "text",
     exit_when_idle: ExitWhenIdleOption = False,
     dry_run: DryRunOption = False,
@@ -102,6 +104,7 @@ def slurm(
     if cancel:
         workers = 1  # any number: the name of the job does not depend on it
     storage_url = store.url(storage)
+    trusted = join_trusted(trust)
     per_gpu = parse_gpu_share(gpus_per_worker)
     job = make_job(studies, pool=pool, workers=workers, workers_per_gpu=per_gpu, storage_url=storage_url)
     if cancel:
@@ -126,17 +129,19 @@ def slurm(
         exit_when_idle=exit_when_idle,
     )
     if dry_run:
-        exports = _export_lines(job, storage_url, artifacts, log_format)
+        exports = _export_lines(job, storage_url, artifacts, log_format, trusted)
         print(render_dry_run(job, options, exports), end="")
         return
     require_studies(job, connect_store(job, storage_url))
     _warn_of_unshared(storage_url, artifacts)
-    number = submit_job(job, options, worker_environment(storage_url, artifacts, log_format))
+    number = submit_job(job, options, worker_environment(storage_url, artifacts, log_format, trusted))
     sizes = f"{count_noun(job.tasks, 'task')} of {job.name}, {count_noun(job.workers, 'worker')}"
     print_line(f"job {number}: {sizes}; logs in {options.logs}")
 
 
-def _export_lines(job: Job, storage_url: str, artifacts: str | None, log_format: log_output.LogFormat) -> list[str]:
+def _export_lines(
+    job: Job, storage_url: str, artifacts: str | None, log_format: log_output.LogFormat, trusted: str
+) -> list[str]:
     """Return the lines of bash that set what a submission takes from the environment, without a password."""
     if store.masked(storage_url) == storage_url:
         lines = [f"export {STORAGE_VARIABLE}={shlex.quote(storage_url)}"]
@@ -146,6 +151,8 @@ def _export_lines(job: Job, storage_url: str, artifacts: str | None, log_format:
         lines.append(f"export {ARTIFACTS_VARIABLE}={shlex.quote(artifacts)}")
     if log_format != "text":
         lines.append(f"export {LOG_FORMAT_VARIABLE}={log_format}")
+    if trusted:
+        lines.append(f"export {TRUST_VARIABLE}={shlex.quote(trusted)}")
     return lines
 
 

@@ -38,6 +38,16 @@ ArtifactsOption = Annotated[
         show_default=False,
     ),
 ]
+TrustOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="PACKAGE",
+        help="Workers import functions that studies name from this package alone; give it once for each, `.` for what "
+        "lies in the working directory. Default: $SWEEPS_TRUST (separated by commas), else all that can be imported.",
+        show_default=False,
+    ),
+]
 LogFormatOption = Annotated[
     logs.LogFormat,
     typer.Option(

@@ -11,10 +11,11 @@ from optuna.storages import RDBStorage
 from sweeps import logs, store
 from sweeps.artifacts.locations import require_writable_location
 from sweeps.cli.consoles import print_line
-from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, StudyArgument
+from sweeps.cli.options import ArtifactsOption, LogFormatOption, StorageOption, StudyArgument, TrustOption
 from sweeps.cli.training import import_training, prepare_device
 from sweeps.environment import JOB_VARIABLE, TRUST_VARIABLE
 from sweeps.errors import TRY_AGAIN, NoStoreError, OutageError
+from sweeps.imports import join_trusted
 from sweeps.store import engines, queue
 from sweeps.store.tables import StudyState
 from sweeps.wording import count_noun
@@ -39,15 +40,7 @@ def worker(
     exit_when_idle: Annotated[
         bool, typer.Option("--exit-when-idle", help="End as soon as there is no trial to be had.")
     ] = False,
-    trust: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PACKAGE",
-            help="Import functions that studies name from this package alone; give it once for each, `.` for what lies "
-            "in the working directory. Default: $SWEEPS_TRUST (separated by commas), else all that can be imported.",
-            show_default=False,
-        ),
-    ] = None,
+    trust: TrustOption = None,
     log_format: LogFormatOption = "text",
 ) -> None:
     """Run trials: of the studies named until their budgets are met, or of every active study of the store, for ever.
@@ -56,8 +49,7 @@ def worker(
     seconds later, ends the worker at once.
     """
     logs.configure_logging(log_format)
-    if trust:
-        os.environ[TRUST_VARIABLE] = ",".join(trust)
+    os.environ[TRUST_VARIABLE] = join_trusted(trust)
     storage_url = store.url(storage)
     artifacts_url = store.artifacts(storage_url, artifacts)
     job = os.environ.get(JOB_VARIABLE, "")

@@ -24,6 +24,7 @@ UNLIKE = 0.5  # of the training set's spread: difference of the means, from whic
 FAR_APART = 1e4  # times: between the spreads of two columns
 FAR_OUT = 20.0  # standard deviations
 SPREADS = "spreads of the columns"  # the name of a check
+REPEATED = 0.01  # share of the training images
 FEWEST = 5  # training images of a class
 COMMON = 0.9  # share of one class
 PREPARED = {"store", *MOST_CLASSES}  # sources whose classes are known by name, and of which some are often asked for
@@ -98,10 +99,24 @@ def _check_classes(arrays: Arrays, config: Config) -> Iterator[str]:
         yield f"{largest:.1%} of the hold-out images are of class {name}: to answer that alone is as often right"
 
 
+def count_different(images: NDArray[Any] | Rows) -> int:
+    """Return the number of different images or rows; where there are more than 200 000 all count as different."""
+    if len(images) > HASHED:
+        return len(images)
+    return len(set(_hash_rows(images)))
+
+
 def _check_repetitions(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
-    if max(len(arrays.train_labels), len(arrays.holdout_labels)) > HASHED:
+    count = len(arrays.train_labels)
+    if max(count, len(arrays.holdout_labels)) > HASHED:
         return
     known = set(_hash_rows(arrays.train_images))
+    repeats = count - len(known)
+    if len(arrays.input_shape) == 3 and repeats >= REPEATED * count:
+        yield (
+            f"{count_noun(repeats, 'training image')} ({repeats / count:.1%}) repeat others: there are {len(known):,} "
+            "different ones; keep one of each, unless they were repeated on purpose"
+        )
     repeated = [row for row, digest in enumerate(_hash_rows(arrays.holdout_images)) if digest in known]
     if repeated:
         share = len(repeated) / len(arrays.holdout_labels)
@@ -244,7 +259,7 @@ Check = Callable[[Arrays, Config], Iterator[str]]
 CHECKS: dict[str, Check] = {
     "counts": _check_counts,
     "classes": _check_classes,
-    "hold-out images in the training set": _check_repetitions,
+    "repeated images": _check_repetitions,
     "pixels": _check_pixels,
     "columns": _check_columns,
     SPREADS: _check_spreads,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sweeps.config import Config, Inputs
 from sweeps.data.arrays import Arrays, Rows, batch_indices, input_scaling
+from sweeps.data.oddities import count_different
 from sweeps.errors import TrialError
 from sweeps.nn import device
 from sweeps.nn.evaluation import Evaluation, Examination, Scored
@@ -226,7 +227,7 @@ class Training:
         reading = evaluation.make_reading(arrays, config.channel_vitals, self._elapsed_s())
         return replace(
             reading,
-            passes=position.step * config.batch_size / len(arrays.train_images),
+            passes=position.step * config.batch_size / _count_different(arrays),
             batch_loss=self._measure_batch_loss(trainer, reading),
         )
 
@@ -285,6 +286,11 @@ def _draw_batches(
 @lru_cache(maxsize=8)
 def _scaling(inputs: Inputs, arrays: Arrays) -> Scales:
     return input_scaling(inputs, arrays)
+
+
+@lru_cache(maxsize=8)
+def _count_different(arrays: Arrays) -> int:
+    return count_different(arrays.train_images)
 
 
 def _check_sizes(config: Config, arrays: Arrays) -> None:

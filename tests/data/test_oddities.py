@@ -82,6 +82,19 @@ def test_holdout_images_that_are_training_images_too() -> None:
     assert "3, 5" in line
 
 
+def test_training_images_that_repeat_others() -> None:
+    plain = images(200)
+    rows = np.arange(200)
+    rows[150:] = 7
+    (line,) = warnings(replace(plain, train_images=plain.train_images[rows]))
+    assert "50 training images (25.0%)" in line
+    assert "150 different" in line
+    counted = table()
+    assert warnings(replace(counted, train_images=np.round(counted.train_images[:]))) == [], (
+        "few values, as in a survey"
+    )
+
+
 def test_columns_that_say_nothing_or_outweigh_others() -> None:
     plain = table()
     rows = np.array(plain.train_images)

@@ -8,7 +8,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sweeps.environment import ARTIFACTS_VARIABLE, JOB_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_FILE_VARIABLE
+from sweeps.environment import (
+    ARTIFACTS_VARIABLE,
+    JOB_VARIABLE,
+    LOG_FORMAT_VARIABLE,
+    STORAGE_FILE_VARIABLE,
+    TRUST_VARIABLE,
+)
 from sweeps.errors import InputError
 from sweeps.launch.job import INTERRUPTED, Job
 from sweeps.launch.kubernetes import pod_options
@@ -205,6 +211,8 @@ def _environment_variables(job: Job, options: PodOptions) -> list[dict[str, Any]
         fixed[ARTIFACTS_VARIABLE] = escape_variables(options.artifacts)
     if options.log_format != "text":
         fixed[LOG_FORMAT_VARIABLE] = options.log_format
+    if options.trust:
+        fixed[TRUST_VARIABLE] = options.trust
     if not job.workers_per_gpu:
         fixed["CUDA_VISIBLE_DEVICES"] = "-1"  # some nodes show their GPUs to every container
     variables = [

@@ -71,6 +71,7 @@ class PodOptions:
         artifacts: where checkpoints go, as the pods see it; None: nowhere.
         claims: persistent volume claims, each CLAIM:/PATH or CLAIM:/PATH:ro.
         labels: further labels of the job and its pods, each KEY=VALUE.
+        trust: the value of SWEEPS_TRUST; empty: workers import what studies name.
     """
 
     image: str
@@ -83,6 +84,7 @@ class PodOptions:
     access: Access = field(default_factory=Access)
     exit_when_idle: bool = False
     log_format: LogFormat = "text"
+    trust: str = ""
 
 
 @dataclass(frozen=True, slots=True)

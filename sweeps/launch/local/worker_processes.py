@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import IO
 
 from sweeps import logs
-from sweeps.environment import ARTIFACTS_VARIABLE, LOG_FORMAT_VARIABLE, STORAGE_FILE_VARIABLE, STORAGE_VARIABLE
+from sweeps.environment import (
+    ARTIFACTS_VARIABLE,
+    LOG_FORMAT_VARIABLE,
+    STORAGE_FILE_VARIABLE,
+    STORAGE_VARIABLE,
+    TRUST_VARIABLE,
+)
 from sweeps.errors import InputError, WorkerError
 from sweeps.launch.local.devices import DeviceAssignment, assign_devices, visible_gpus
 
@@ -28,10 +34,16 @@ def make_sweeps_command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "sweeps"] + list(arguments)
 
 
-def worker_environment(storage_url: str, artifacts: str | None, log_format: logs.LogFormat = "text") -> dict[str, str]:
-    """Return this process's environment with the store, the location of artifacts and the format of logs in it.
+def worker_environment(
+    storage_url: str, artifacts: str | None, log_format: logs.LogFormat = "text", trust: str = ""
+) -> dict[str, str]:
+    """Return this process's environment with what workers are to know in it.
 
     A store that a file names stays in that file: an environment may be kept where others read it.
+
+    Args:
+        artifacts: their location; None: as this process's environment has it.
+        trust: the value of SWEEPS_TRUST; empty: likewise.
     """
     variables = dict(os.environ)
     if not _file_contains(variables.get(STORAGE_FILE_VARIABLE), storage_url):
@@ -40,6 +52,8 @@ def worker_environment(storage_url: str, artifacts: str | None, log_format: logs
     if artifacts is not None:
         variables[ARTIFACTS_VARIABLE] = artifacts
     variables[LOG_FORMAT_VARIABLE] = log_format
+    if trust:
+        variables[TRUST_VARIABLE] = trust
     return variables
 
 
