@@ -4,8 +4,10 @@ import errno
 import os
 import shutil
 import socket
+import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
@@ -93,6 +95,23 @@ def creating_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """Give an empty folder among the system's temporary files, for this user alone; at the end it is removed.
+
+    What killed processes left of the same purpose is removed first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = name_partial(Path(tempfile.gettempdir()) / f"sweeps-{purpose}")
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def name_partial(target: Path) -> Path:
     """Return a new name beside `target` for what is written before it gets that name.
 
@@ -105,11 +124,20 @@ def name_partial(target: Path) -> Path:
         writer = left.name.removeprefix(start).partition("-")[0]
         if not writer.isdecimal() or _is_alive(int(writer)):
             continue
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may remove it at the same moment
+            _remove_own(left)
     return target.with_name(f"{start}{os.getpid()}-{uuid4().hex[:8]}.partial")
+
+
+def _remove_own(path: Path) -> None:
+    """Remove a file or a folder of this user."""
+    facts = path.lstat()
+    if facts.st_uid != os.getuid():
+        return
+    if stat.S_ISDIR(facts.st_mode):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def _is_alive(process: int) -> bool:

@@ -2,25 +2,31 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from sweeps.errors import InputError
-from sweeps.files import creating_folder, replacing
+from sweeps.files import creating_folder, replacing, temporary_folder
 from sweeps.outputs import require_marked
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from sweeps.files import creating_folder, replacing
+from sweeps.files import creating_folder, replacing, temporary_folder
 
 target = Path(sys.argv[1])
 if sys.argv[2] == "file":
     with replacing(target) as partial:
         partial.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[2] == "temporary":
+    with temporary_folder(target.name) as folder:
+        (folder / "first").write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
 with creating_folder(target) as partial:
     (partial / "first").write_text("half")
@@ -28,8 +34,12 @@ with creating_folder(target) as partial:
 """
 
 
-@pytest.mark.parametrize("kind", ["file", "folder"])
-def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["file", "folder", "temporary"])
+def test_what_a_killed_process_left_is_cleared_by_the_next(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     target = tmp_path / "page"
     for _ in range(2):
         killed = subprocess.run([sys.executable, "-c", KILLED, str(target), kind], check=False)
@@ -43,6 +53,10 @@ def test_what_a_killed_process_left_is_cleared_by_the_next(tmp_path: Path, kind:
         with replacing(target) as partial:
             partial.write_text("whole")
         assert target.read_text() == "whole"
+    elif kind == "temporary":
+        with temporary_folder("page") as folder:
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            target.write_text("whole")
     else:
         with creating_folder(target) as partial:
             (partial / "first").write_text("whole")

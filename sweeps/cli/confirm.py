@@ -1,9 +1,7 @@
 """`sweeps confirm`: run the best configurations again, longer and with several seeds."""
 
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +16,7 @@ from sweeps.cli.create import open_study_of_file
 from sweeps.cli.follow import follow_study
 from sweeps.cli.options import ArtifactsOption, StorageOption, StudyArgument
 from sweeps.errors import InputError
+from sweeps.files import temporary_folder
 from sweeps.launch.local.devices import default_worker_count, visible_gpus
 from sweeps.launch.local.worker_processes import LocalWorkers
 from sweeps.space import file
@@ -136,8 +135,8 @@ def _open_confirming_study(opened_storage: RDBStorage, text: str, storage_url: s
 
 
 def _create_confirming_study(text: str, storage_url: str) -> Study:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "confirm.toml"
+    with temporary_folder("confirm") as folder:
+        path = folder / "confirm.toml"
         path.write_text(text, encoding="utf-8")
         return open_study_of_file(path, [], storage_url).study
 

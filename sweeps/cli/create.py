@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import optuna
@@ -17,6 +16,7 @@ from sweeps.cli import suggestions
 from sweeps.cli.consoles import print_line
 from sweeps.cli.options import OverridesOption, SpaceArgument, StorageOption
 from sweeps.errors import NoStoreError, StoreError
+from sweeps.files import temporary_folder
 from sweeps.launch.local import worker_processes
 from sweeps.notes import study as study_notes
 from sweeps.space import file
@@ -105,8 +105,8 @@ def rehearse_in_own_process(path: Path, overrides: Sequence[str]) -> list[str]:
     Raises:
         typer.Exit: the rehearsal failed, and has said why.
     """
-    with TemporaryDirectory() as folder:
-        warnings_to = Path(folder) / "warnings.json"
+    with temporary_folder("rehearsal") as folder:
+        warnings_to = folder / "warnings.json"
         arguments = ["rehearse", "--warnings-to", str(warnings_to)] + suggestions.set_options(overrides)
         arguments += ["--", str(path)]
         completed = subprocess.run(worker_processes.make_sweeps_command(arguments), check=False)

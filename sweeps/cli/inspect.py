@@ -1,6 +1,7 @@
 """`sweeps vitals`, `sweeps autopsy`, `sweeps survey`: what happened in one trial, and in all trials of a study."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -55,11 +56,13 @@ def autopsy(
     if to is not None:
         readings, _ = store.finished_readings(opened_storage, loaded_study, trial)
         plots.draw_autopsy(readings, result.chance, f"{study}, trial {trial}: {result.cause}", to)
-    trial_notes.write_trial_note(opened_storage, loaded_study, trial, result)
     if as_markdown:
         print_line(result.to_markdown())
-        return
-    stdout_console().print(autopsies.render_autopsy(result))
+    else:
+        stdout_console().print(autopsies.render_autopsy(result))
+    sys.stdout.flush()
+    # Last: on a full disk, or with the right to read alone, the autopsy has been shown.
+    trial_notes.write_trial_note(opened_storage, loaded_study, trial, result)
 
 
 def survey(

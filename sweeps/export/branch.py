@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.errors import InputError, SweepsError
 from sweeps.export.plan import File, WritePlan, make_plan
+from sweeps.files import temporary_folder
 
 # Where git looks is said here, not by a hook or a shell that this runs in.
 ELSEWHERE = (
@@ -199,8 +199,8 @@ def _list_files(tree: Tree, base: str, wanted: Collection[str]) -> dict[str, str
 
 def _make_commit(tree: Tree, base: str, files: Mapping[str, bytes | None], message: Sequence[str]) -> str:
     """Return a commit with these files put over those of another, or removed from it, which no branch knows yet."""
-    with tempfile.TemporaryDirectory() as temporary:
-        index = str(Path(temporary) / "index")
+    with temporary_folder("index") as temporary:
+        index = str(temporary / "index")
         tree.run_git("read-tree", base or "--empty", index=index)
         lines = []
         for name, content in files.items():

@@ -4,8 +4,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
@@ -16,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial
 from sweeps import store
 from sweeps.analysis import autopsies
 from sweeps.diagnosis.autopsy import Autopsy
+from sweeps.files import temporary_folder
 from sweeps.optuna_private import study_id_of, trial_id_of
 from sweeps.readings import Reading
 from sweeps.store import notes
@@ -156,8 +155,8 @@ def _draw_picture(
     from sweeps.diagnosis.plots import draw_autopsy  # noqa: PLC0415  half a second of matplotlib, for those who draw
 
     title = f"{trial.study.study_name}, trial {own.number}: {own.user_attrs.get(store.REASON, '')}"
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / PICTURE
+    with temporary_folder("picture") as folder:
+        path = folder / PICTURE
         draw_autopsy(readings, autopsies.chance_of(own, ()), title, path)
         upload_artifact(artifact_store=artifacts, file_path=str(path), study_or_trial=trial, storage=storage)
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import fakes
 import pytest
 from chaos_worker import Plan
 from commands import run_sweeps
 from crew import Crew, ends, make, undisturbed, until
 from servers import absent
+
+from sweeps import store
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.skipif(sys.platform != "linux", reason="mounts tmpfs")]
 
@@ -103,3 +106,19 @@ def test_nobody_opens_a_store_where_no_room_is_left_for_it(disk: Disk, state: st
     else:
         disk.remount("rw")
     assert run(view.url, "status").returncode == 0
+
+
+def test_a_trial_is_explained_although_its_note_cannot_be_written(disk: Disk) -> None:
+    view = make(f"sqlite:///{disk.path}/store.db", "budget.trials=1")
+    storage = store.connect(view.url)
+    fakes.work(storage, store.load_study(storage, "tiny"), fakes.chancing)
+    with view.engine.begin() as db:
+        db.exec_driver_sql("DELETE FROM study_system_attributes WHERE key LIKE 'dashboard:%:note%'")
+    # The files beside the store stay while it is open, but without a byte that could be written over.
+    storage.engine.connect().exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    disk.fill()
+    shown = run(view.url, "autopsy", "tiny", "0")
+    assert "autopsy: " in shown.stdout
+    assert shown.returncode == 75
+    assert shown.stderr.count("\n") == 1
+    assert "no space" in shown.stderr
