@@ -106,7 +106,9 @@ def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
     values = "values" if name == "space" else "value"
     yield f"| key | {values} | default | |\n|---|---|---|---|"
     for key, each in table["properties"].items():
-        if name == "space":
+        if name == "space" and key == "my":
+            yield _row("`my.NAME`", "number, text, true or false", "", each["description"])
+        elif name == "space":
             for inner, found in each["properties"].items() if key == "model" else [(key, each)]:
                 full = f"model.{inner}" if key == "model" else inner
                 text = descriptions(ModelConfig).get(inner, "") if key == "model" else described.get(inner, "")

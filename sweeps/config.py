@@ -5,10 +5,22 @@ so that a search-space file is checked without opening the room that implements 
 """
 
 import hashlib
+import keyword
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 
 Activation = Literal["relu", "elu", "selu", "tanh", "sigmoid", "gelu", "swish", "leaky_relu"]
 Initializer = Literal[
@@ -94,6 +106,81 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+OWN = "my."  # how the names of a user's own hyperparameters begin in a search space
+
+
+def _check_own_value(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not isfinite(value)):
+        raise ValueError(f"must be a finite number, a text, true or false, not {value!r}")
+    return value
+
+
+OwnValue: TypeAlias = Annotated[
+    Any, AfterValidator(_check_own_value), WithJsonSchema({"type": ["boolean", "integer", "number", "string"]})
+]
+
+
+class OwnValues(Mapping[str, Any]):
+    """Values of a user's own hyperparameters by their names; they never change."""
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnValues) and self._values == other._values
+
+    def __repr__(self) -> str:
+        return f"OwnValues({self._values!r})"
+
+    @classmethod
+    def _to_table(cls, values: Any) -> Any:
+        if isinstance(values, cls):
+            return dict(values)
+        return values
+
+    @classmethod
+    def _from_table(cls, values: dict[str, Any]) -> Self:
+        for name in values:
+            if problem := explain_own_name(name):
+                raise ValueError(f"my.{name} {problem}")
+        return cls(values)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Take these values themselves, or a table of numbers, texts and truth values; write them as a table."""
+        table = handler.generate_schema(dict[str, OwnValue])
+        plain = core_schema.no_info_before_validator_function(cls._to_table, table)
+        return core_schema.no_info_after_validator_function(
+            cls._from_table, plain, serialization=core_schema.plain_serializer_function_ser_schema(dict)
+        )
+
+
+def is_own(name: str) -> bool:
+    """Return whether this is how a search space calls a hyperparameter of the user's own, such as `my.filters`."""
+    return name.startswith(OWN)
+
+
+def explain_own_name(name: str) -> str:
+    """Return why a user's own hyperparameter cannot have this name; empty where it can."""
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or keyword.iskeyword(name):
+        return "must be a name that Python allows for a parameter, of letters, digits and _, such as filters"
+    if name == "config":
+        return "is the name of the whole recipe in a function of yours; take another"
+    return ""
 
 
 class Frozen(BaseModel):
@@ -257,6 +344,7 @@ class Config(Frozen):
         excitation_penalty: c of the gates' activity regulariser c mean((1 - a)^2), added to the loss for each gate.
         output: whether a classifier ends in a softmax or in logits; the loss is set to match. In regression the
             loss is the mean squared error of the standardised target, whatever stands here.
+        my: hyperparameters of the user's own, which the function in `model.build` reads: `config.my["filters"]`.
     """
 
     version: Literal[1] = 1
@@ -292,6 +380,8 @@ class Config(Frozen):
     excitation_penalty: NonNegative = 0.0
     dtype: Dtype = "float32"
     output: Literal["softmax", "logits"] = "softmax"
+    # Left out where it is empty, as above.
+    my: Annotated[OwnValues, Field(exclude_if=lambda values: not values)] = OwnValues()
 
     @model_validator(mode="before")
     @classmethod
@@ -314,6 +404,8 @@ class Config(Frozen):
                 f"{stages} poolings need {2**stages} pixels, not {self.data.image_size}; "
                 "raise data.image_size or lower model.stages"
             )
+        if self.my and self.model.architecture != "custom":
+            raise ValueError(f"my.{next(iter(self.my))} is for a function of yours; set model.build, or drop it")
         if self.batch_size > self.data.images:
             raise ValueError(
                 f"a batch of {self.batch_size} is more than the {self.data.images} images; "
@@ -322,10 +414,13 @@ class Config(Frozen):
         return self
 
     def get_value(self, name: str) -> Any:
-        """Return a value by its name in a search space, such as `model.width`; None if there is no such value."""
+        """Return a value by its name in a search space, such as `model.width` or `my.filters`; None without one."""
+        table, _, key = name.rpartition(".")
+        if table == "my":
+            return self.my.get(key)
         value: Any = self
-        for key in name.split("."):
-            value = getattr(value, key, None)
+        for part in name.split("."):
+            value = getattr(value, part, None)
         return value
 
     def digest(self) -> str:

@@ -10,12 +10,13 @@ import numpy as np
 import tomli_w
 
 from sweeps.analysis.ranking import Configuration
+from sweeps.config import OWN, is_own
 from sweeps.errors import InputError, SpaceError, unknown_key
 from sweeps.space import file
 from sweeps.space.parameters import Scalar
 from sweeps.space.space import LABELS, Space
 
-TABLES = ("budget", "data", "model")  # what a scale may change
+TABLES = ("budget", "data", "model", "my")  # what a scale may change
 WRITE = "write full, a factor such as 4, or table.key=value, such as model.width=32"
 
 
@@ -86,11 +87,11 @@ def study_text(space: Space, chosen: Sequence[Configuration], seeds: int, at: Sc
         SpaceError: the scale makes no valid file.
     """
     tables: dict[str, Any] = copy.deepcopy(dict(space.tables))
+    _require_free_values(space, at)
+    own_values = at.changes.get("my", {})
     for table, keys in at.changes.items():
-        if sampled := [key for key in keys if f"{table}.{key}" in {p.name for p in space.parameters}]:
-            problem = f"space.{table}.{sampled[0]} decides it for each candidate; leave it out"
-            raise SpaceError(f"--scale {at.label}", [(f"{table}.{sampled[0]}", problem)])
-        tables[table] = file.put_over(tables.get(table, {}), keys)
+        if table != "my":
+            tables[table] = file.put_over(tables.get(table, {}), keys)
     tables.pop("pruner", None)
     if space.model.architecture == "custom":  # a study of an early version has another default
         tables["budget"] = {
@@ -109,6 +110,8 @@ def study_text(space: Space, chosen: Sequence[Configuration], seeds: int, at: Sc
         "sampler": {"name": "GridSampler"},
         "space": {"candidate": labels, "replicate": list(range(seeds)), **_fix_values(space, chosen, labels)},
     }
+    if own_values:
+        tables["space"]["my"] |= own_values
     text = tomli_w.dumps(tables)
     file.parse_space(text, (), f"--scale {at.label}")
     return text
@@ -118,6 +121,28 @@ def count_candidates(space: Space) -> tuple[list[int], int]:
     """Return the candidates of a study that confirms another, and how many seeds each has."""
     values = {p.name: p.cases[0].domain.values for p in space.parameters if p.name in LABELS}
     return [int(label) for label in values["candidate"]], len(values["replicate"])
+
+
+def _require_free_values(space: Space, scale: Scale) -> None:
+    """Check that a scale changes nothing that the space decides for each candidate, and of the user's own
+    hyperparameters none but those that it has.
+
+    Raises:
+        SpaceError: it does.
+    """
+    by_name = {parameter.name: parameter for parameter in space.parameters}
+    own_names = [name.removeprefix(OWN) for name in by_name if is_own(name)]
+    for table, keys in scale.changes.items():
+        for key in keys:
+            name = f"{table}.{key}"
+            parameter = by_name.get(name)
+            problem = ""
+            if table == "my" and parameter is None:
+                problem = unknown_key(key, own_names)
+            elif parameter is not None and not (table == "my" and parameter.is_fixed):
+                problem = f"space.{name} decides it for each candidate; leave it out"
+            if problem:
+                raise SpaceError(f"--scale {scale.label}", [(name, problem)])
 
 
 def _multiply_budget(space: Space, factor: float) -> dict[str, int]:
@@ -138,10 +163,14 @@ def _fix_values(space: Space, chosen: Sequence[Configuration], labels: Sequence[
     for parameter in space.parameters:
         if parameter.name in LABELS:
             continue
-        of: dict[Scalar, list[int]] = {}
+        of: dict[Scalar | None, list[int]] = {}
         for label, configuration in zip(labels, chosen, strict=True):
             of.setdefault(configuration.config.get_value(parameter.name), []).append(label)
+        absent = of.pop(None, [])  # of candidates to which a condition gives no value
+        if not of:
+            continue
         cases = [{"value": value, "when": {"candidate": which}} for value, which in of.items()]
         table, _, key = parameter.name.rpartition(".")
-        (values.setdefault(table, {}) if table else values)[key] = cases if len(cases) > 1 else next(iter(of))
+        values_of_table = values.setdefault(table, {}) if table else values
+        values_of_table[key] = cases if len(cases) > 1 or absent else next(iter(of))
     return values

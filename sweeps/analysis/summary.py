@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from textwrap import shorten
 from typing import Any
 
@@ -13,13 +14,16 @@ from rich.text import Text
 
 from sweeps import store
 from sweeps.analysis.values import get_drawn_values
+from sweeps.config import Config
 from sweeps.objective import OBJECTIVES
-from sweeps.space.space import Space
+from sweeps.space.parameters import Choices, Parameter
+from sweeps.space.space import LABELS, Space
 from sweeps.trials import UNKNOWN, FinishedTrial, drop_earlier_data, drop_repetitions
 from sweeps.verdict import Fate
 from sweeps.wording import count_noun
 
 MOST_UNREADABLE = 5  # lines
+MOST_COLUMNS = 12  # of a table
 MOST_OF_REASON = 160  # characters of why a trial failed, in its line
 FATES = (
     Fate.LEARNED,
@@ -63,8 +67,9 @@ class Summary:
         steps_run, steps_saved: of the finished trials; saved is what stopping early left of their budgets.
         would_stop, would_stop_learned: controls that the judge would have stopped, and those of them that learned.
         step_share: share of the whole budget's steps that need not be waited for any more.
-        against: what the table of activations has as columns: the constraint, or what else the space chooses among.
-        learned_of_tried: (activation, column) -> (trials that learned, trials), failed and outranked ones left out.
+        rows, columns: the parameters that the table of learned trials has as rows and columns; columns is empty where
+            there is one parameter alone, both are where the space chooses nothing that a table can show.
+        learned_of_tried: (row, column) -> (trials that learned, trials), failed and outranked ones left out.
     """
 
     study: str
@@ -88,14 +93,15 @@ class Summary:
     step_share: float
     chance_top1: float | None
     best: FinishedTrial | None
-    against: str
+    rows: str
+    columns: str
     learned_of_tried: dict[tuple[str, str], tuple[int, int]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON encoder."""
         table = [
-            {"activation": activation, self.against: column, "learned": learned, "tried": tried}
-            for (activation, column), (learned, tried) in self.learned_of_tried.items()
+            {self.rows: row} | ({self.columns: column} if self.columns else {}) | {"learned": learned, "tried": tried}
+            for (row, column), (learned, tried) in self.learned_of_tried.items()
         ]
         best = None
         if self.best is not None:
@@ -112,6 +118,7 @@ def summarise_trials(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
     steps_run = sum(trial.steps for trial in done)
     spared = [trial for trial in done if trial.would_stop is not None]
     budget = space.budget
+    rows, columns = _choose_axes(space)
     under_way = sum((trial.last_step or 0) / budget.resource[1] for trial in running)
     return Summary(
         study=space.name,
@@ -135,8 +142,9 @@ def summarise_trials(space: Space, trials: Sequence[FrozenTrial]) -> Summary:
         step_share=min(1.0, (len(done) + under_way) / budget.trials),
         chance_top1=next((t.user_attrs[store.CHANCE_TOP1] for t in trials if store.CHANCE_TOP1 in t.user_attrs), None),
         best=_describe_best(space, comparable),
-        against=_choose_other(space),
-        learned_of_tried=_learned_of_tried(distinct, _choose_other(space)),
+        rows=rows,
+        columns=columns,
+        learned_of_tried=_learned_of_tried(distinct, rows, columns),
     )
 
 
@@ -231,7 +239,7 @@ def render_summary(space: Space, summary: Summary) -> RenderableType:
     if summary.learned_of_tried:
         title = "learned / tried"
         if len({column for _, column in summary.learned_of_tried}) > 1:
-            title += f", by {summary.against.replace('_', ' ')}"
+            title += f", by {summary.columns.replace('_', ' ')}"
         lines.append(Text(title))
         lines.append(_make_table(summary))
     return Group(*lines)
@@ -256,15 +264,24 @@ def _list_oddities(summary: Summary) -> Iterator[str]:
 
 
 def _make_table(summary: Summary) -> Table:
-    activations = sorted({activation for activation, _ in summary.learned_of_tried})
-    columns = sorted({column for _, column in summary.learned_of_tried}, key=lambda c: (c != "none", c))
-    table = Table("activation")
+    rows = sorted({row for row, _ in summary.learned_of_tried}, key=_order_values)
+    columns = sorted({column for _, column in summary.learned_of_tried}, key=_order_values)
+    table = Table(summary.rows)
     for column in columns:
-        table.add_column(column, justify="right")
-    for activation in activations:
-        cells = [summary.learned_of_tried.get((activation, column)) for column in columns]
-        table.add_row(activation, *(f"{cell[0]} / {cell[1]}" if cell else "" for cell in cells))
+        table.add_column(Text(column), justify="right")
+    for row in rows:
+        cells = [summary.learned_of_tried.get((row, column)) for column in columns]
+        table.add_row(Text(row), *(f"{cell[0]} / {cell[1]}" if cell else "" for cell in cells))
     return table
+
+
+def _order_values(text: str) -> tuple[bool, float, str]:
+    """Return a key that puts `none` first, and numbers in their order before words."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = inf
+    return text != "none", number, text
 
 
 def _describe_best(space: Space, done: Sequence[FinishedTrial]) -> FinishedTrial | None:
@@ -287,29 +304,58 @@ def _describe_best_step(space: Space, best: FinishedTrial) -> str:
     return f" (its best {format_objective(space.objective, best.best_value)} at {where})"
 
 
-def _choose_other(space: Space) -> str:
-    """Return the constraint if the space varies it, else the first other choice among names, else the constraint after
-    all.
+def _choose_axes(space: Space) -> tuple[str, str]:
+    """Return the parameters that the table of learned trials has as rows and columns, see `Summary`.
+
+    Of our nets the rows are the activation, and the columns the constraint if the space varies it, else the first other
+    choice among names, else the constraint after all. Of a user's own net both are choices of the space.
     """
     named = [
         parameter.name
         for parameter in space.parameters
-        if parameter.name != "activation"
-        and len({value for case in parameter.cases for value in case.domain.ends() if isinstance(value, str)}) > 1
+        if len({value for case in parameter.cases for value in case.domain.ends() if isinstance(value, str)}) > 1
     ]
-    if "constraint" in named or not named:
-        return "constraint"
-    return named[0]
+    if space.model.architecture != "custom":
+        others = [name for name in named if name != "activation"]
+        if "constraint" in others or not others:
+            return "activation", "constraint"
+        return "activation", others[0]
+    first = [name for name in ("activation", "constraint") if name in named]
+    chosen = first + [name for name in named if name not in first]
+    chosen += [name for name in map(_few_choices, space.parameters) if name and name not in chosen]
+    rows, columns = (chosen + ["", ""])[:2]
+    return rows, columns
 
 
-def _learned_of_tried(distinct: Iterable[FinishedTrial], against: str) -> dict[tuple[str, str], tuple[int, int]]:
+def _few_choices(parameter: Parameter) -> str:
+    """Return the name of a parameter that is one of few choices; empty of any other."""
+    values = {str(value) for case in parameter.cases for value in case.domain.ends()}
+    is_choice = all(isinstance(case.domain, Choices) for case in parameter.cases)
+    if is_choice and parameter.name not in LABELS and 1 < len(values) <= MOST_COLUMNS:
+        return parameter.name
+    return ""
+
+
+def _learned_of_tried(
+    distinct: Iterable[FinishedTrial], rows: str, columns: str
+) -> dict[tuple[str, str], tuple[int, int]]:
     counts: dict[tuple[str, str], tuple[int, int]] = {}
     for trial in distinct:
-        if trial.config and trial.fate not in UNKNOWN:
-            key = (trial.config.activation, str(trial.config.get_value(against)))
+        if rows and trial.config and trial.fate not in UNKNOWN:
+            key = (_show_value(trial.config, rows), _show_value(trial.config, columns))
             learned, tried = counts.get(key, (0, 0))
             counts[key] = (learned + (trial.fate == Fate.LEARNED), tried + 1)
     return counts
+
+
+def _show_value(config: Config, name: str) -> str:
+    """Return a value of a recipe; empty without a name, a dash where a condition gives it no value."""
+    if not name:
+        return ""
+    value = config.get_value(name)
+    if value is None:
+        return "-"
+    return str(value)
 
 
 def format_objective(objective: str, value: float) -> str:

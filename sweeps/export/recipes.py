@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sweeps import store
 from sweeps.analysis.ranking import Configuration
 from sweeps.analysis.summary import format_objective
-from sweeps.config import Config
+from sweeps.config import Config, is_own
 from sweeps.errors import InputError, validation_reason
 from sweeps.export import manifest, models
 from sweeps.export.document import Document, Format, list_truncation
@@ -25,7 +25,7 @@ from sweeps.space.space import Space
 
 NO_FULL_SIZE = (
     "study {0!r} has no [full] table, so that nothing says what it truncates: the recipe is the trial's own; "
-    "--set full.model.width=... says more"
+    "--set {1}=... says more"
 )
 OWN_SIZE = "The recipe is at the trial's own size: nothing says a larger one"
 # Results of a trial that a file has if the trial has them.
@@ -62,7 +62,7 @@ def make_files(
     files: dict[str, File] = {}
     remarks = []
     if space.full is None:
-        remarks.append(NO_FULL_SIZE.format(space.name))
+        remarks.append(NO_FULL_SIZE.format(space.name, _name_size(space)))
     for trial, draft, made in zip(chosen, drafts, built, strict=True):
         if isinstance(made, str):
             raise InputError(f"trial {trial.trial.number}: {made}")
@@ -112,22 +112,34 @@ def describe_recipe(document: Document) -> list[str]:
     ]
     if changes:
         lines += ["", "The trial was truncated:"] + changes
-    lines += _describe_training(document.trained)
+    lines += _describe_training(document.trained, document.provenance.get(store.NET_PARTS, ()))
     of_trial = _describe_length(document.trained, document.provenance.get(store.TRAIN_IMAGES))
     if not changes:
         return lines + ["", f"{OWN_SIZE}.", f"Its training is {of_trial}."]
     return lines + ["", f"Its training is {_describe_length(document.recipe, None)}; in the trial {of_trial}."]
 
 
-def _describe_training(config: Config) -> list[str]:
-    """Return what the trial's training did beside what a recipe says."""
+def _name_size(space: Space) -> str:
+    """Return the key of [full] by which a user of the space would say a larger size."""
+    if space.model.architecture != "custom":
+        return "full.model.width"
+    own = [parameter.name for parameter in space.parameters if is_own(parameter.name) and parameter.is_fixed]
+    return f"full.{(own or ['budget.steps'])[0]}"
+
+
+def _describe_training(config: Config, parts: Sequence[str]) -> list[str]:
+    """Return what the trial's training did beside what a recipe says.
+
+    Args:
+        parts: what a user's net is made of, as far as it is known.
+    """
     lines = []
     if config.data.task == "regression":
         lines += [
             "",
             "Its target was standardised: less the mean over the training rows, divided by their standard deviation.",
         ]
-    if config.recalibrate_batch_normalization:
+    if config.recalibrate_batch_normalization and (not parts or "batch_normalization" in parts):
         lines += [
             "",
             "The averages of batch normalisation were estimated anew before each evaluation: a fit of as few steps",
@@ -171,7 +183,7 @@ def _draft_document(study: Study, space: Space, chosen: ExportedTrial) -> Docume
         ) from exc
     notes = []
     if space.full is None:
-        notes.append(NO_FULL_SIZE.format(space.name))
+        notes.append(NO_FULL_SIZE.format(space.name, _name_size(space)))
     if chosen.warning:
         notes.append(chosen.warning)
     provenance: dict[str, Any] = {
@@ -181,7 +193,7 @@ def _draft_document(study: Study, space: Space, chosen: ExportedTrial) -> Docume
         "space_sha256": study.user_attrs[store.SPACE_SHA256],
         store.CONFIG_DIGEST: trained.digest(),
     }
-    names = (store.DATA_DIGEST, store.INPUT_SHAPE, store.TRAIN_IMAGES, store.GPU, store.VERSIONS)
+    names = (store.NET_PARTS, store.DATA_DIGEST, store.INPUT_SHAPE, store.TRAIN_IMAGES, store.GPU, store.VERSIONS)
     provenance |= {name: chosen.attributes[name] for name in names if name in chosen.attributes}
     if notes:
         provenance["notes"] = notes

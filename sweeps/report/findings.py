@@ -106,7 +106,7 @@ def find_results(made_of: Material) -> StudyFindings:
     best_numbers = [configuration.trials[0].number for configuration in configurations[: best.MOST]]
     readings = _read_readings(made_of, chosen, best_numbers)
     last_readings = {number: trial_readings[-1] for number, trial_readings in readings.items()}
-    grids, no_grids = _make_grids(space, summary.against, judged_runs)
+    grids, no_grids = _make_grids(space, (summary.rows, summary.columns), judged_runs)
     return StudyFindings(
         space=space,
         summary=summary,
@@ -160,13 +160,15 @@ def _read_readings(
 
 
 def _make_grids(
-    space: Space, against: str, judged_runs: Sequence[JudgedRun]
+    space: Space, axes: tuple[str, str], judged_runs: Sequence[JudgedRun]
 ) -> tuple[tuple[Grid, ...], tuple[str, ...]]:
-    """Return two grids, activation by `against` and learning rate by epsilon, and why grids are missing."""
+    """Return two grids, of the summary's axes and of learning rate by epsilon, and why grids are missing."""
     parameters = {parameter.name: parameter for parameter in list_varied(space)}
     grids = []
     missing = []
-    for row, column in (("activation", against), ("learning_rate", "epsilon")):
+    for row, column in (axes, ("learning_rate", "epsilon")):
+        if not (row and column):
+            continue
         fixed = [name for name in (row, column) if name not in parameters]
         if fixed:
             missing.append(_explain_missing_grid(row, column, fixed))

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from sweeps.config import LEAST_HOLDOUT_IMAGES, Config, Count, DataConfig, Frozen, ModelConfig
+from sweeps.config import LEAST_HOLDOUT_IMAGES, OWN, Config, Count, DataConfig, Frozen, ModelConfig, is_own
 from sweeps.errors import SpaceError, did_you_mean, one_line, unknown_key, validation_reason
 from sweeps.objective import OBJECTIVES, Direction, ObjectiveName
 from sweeps.space import file_parameters, samplers
+from sweeps.space.file_parameters import INNER
 from sweeps.space.parameters import Parameter
 from sweeps.space.space import Budget, FullSize, Space, ValidationProblem
 from sweeps.verdict.rules import Rules
@@ -140,13 +141,14 @@ def parse_space(text: str, overrides: Sequence[str] = (), source: str = "", *, s
     for key in ("study", "space"):
         if key not in tables:
             problems.append((key, f"this table is missing; add [{key}]"))
-    parts = {
+    parts: dict[str, Any] = {
         key: _validate_table(key, tables.get(key, {}), problems) for key in TABLES if key in tables or key != "study"
     }
     _check_samplers(tables, problems)
     parameters = file_parameters.read_parameters(tables.get("space", {}), problems, may_be_equal=stored)
     if not problems:
-        problems += _objective_fits(parts)
+        parts["model"] = _with_drawn_function(parts["model"], parameters)
+        problems += _objective_fits(parts) + _own_values_fit(parts["model"], parameters)
     full = None
     if not problems and "full" in tables:
         full = _read_full_size(tables, parameters, problems)
@@ -194,7 +196,8 @@ def _read_full_size(
     if not isinstance(raw, dict):
         problems.append(("full", f"must be a table, not {raw!r}; write [full] and model.width = ..."))
         return None
-    problems += [(f"full.{key}", unknown_key(key, ["data", "model", "budget"])) for key in raw if key not in TABLES]
+    known = ("data", "model", "my", "budget")
+    problems += [(f"full.{key}", unknown_key(key, known)) for key in raw if key not in known]
     for key in ("data", "model", "budget"):
         given = raw.get(key, {})
         if not isinstance(given, dict):
@@ -209,10 +212,51 @@ def _read_full_size(
     for name in raw.get("model", {}):
         if f"model.{name}" in sampled:
             problems.append((f"full.model.{name}", f"space.model.{name} decides it; drop one of the two"))
+    own = raw.get("my", {})
+    problems += _own_sizes_fit(own, parameters)
     if problems:
         return None
     budget = _make_budget(parts["budget"], parts["data"], parts["model"])
-    return FullSize(budget, parts["data"], raw.get("model", {}))
+    return FullSize(budget, parts["data"], raw.get("model", {}), own)
+
+
+def _own_sizes_fit(own: Any, parameters: tuple[Parameter, ...]) -> list[tuple[str, str]]:
+    """Return what is wrong with the user's own hyperparameters at full size: each takes the place of the one value
+    that [space] has.
+    """
+    if not isinstance(own, dict):
+        return [("full.my", f"must be a table, not {own!r}; write my.NAME = ...")]
+    problems = []
+    by_name = {parameter.name: parameter for parameter in parameters}
+    names = [name.removeprefix(OWN) for name in by_name if is_own(name)]
+    for name, value in own.items():
+        parameter = by_name.get(f"{OWN}{name}")
+        if parameter is None:
+            problems.append((f"full.my.{name}", unknown_key(name, names)))
+        elif not parameter.is_fixed:
+            problems.append((f"full.my.{name}", f"space.my.{name} decides it; drop one of the two"))
+        else:
+            try:
+                file_parameters.OWN_ADAPTER.validate_python(value)
+            except ValidationError as exc:
+                problems.append((f"full.my.{name}", validation_reason(exc.errors()[0])))
+    return problems
+
+
+def _with_drawn_function(model: ModelConfig, parameters: tuple[Parameter, ...]) -> ModelConfig:
+    """Return the model's table; where [space] has choices of the function that builds it, with the first of them."""
+    drawn = next((parameter for parameter in parameters if parameter.name == "model.build"), None)
+    if drawn is None or model.build:
+        return model
+    return ModelConfig(build=str(drawn.cases[0].domain.ends()[0]))
+
+
+def _own_values_fit(model: ModelConfig, parameters: tuple[Parameter, ...]) -> list[tuple[str, str]]:
+    """Return what is wrong where there are hyperparameters of the user's own and no function that reads them."""
+    if model.architecture == "custom":
+        return []
+    problem = 'only a function of yours reads it; set model.build = "package.module:function", or drop it'
+    return [(f"space.{parameter.name}", problem) for parameter in parameters if is_own(parameter.name)]
 
 
 def put_over(truncated: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,8 +317,8 @@ def _apply_override(tables: dict[str, Any], override: str) -> None:
     path = [part.strip() for part in key.split(".")]
     if not equals or len(path) < 2 or not all(path):
         raise SpaceError(source, [("", "write it as table.key=value, e.g. budget.trials=6")])
-    if path[:2] == ["space", "model"] and len(path) > 2:
-        path = ["space", f"model.{path[2]}"] + path[3:]
+    if path[0] == "space" and path[1] in INNER and len(path) > 2 and not _is_nested(tables, path[1], path[2]):
+        path = ["space", f"{path[1]}.{path[2]}"] + path[3:]
     table: Any = tables
     for part in path[:-1]:
         table = table.setdefault(part, {})
@@ -286,6 +330,12 @@ def _apply_override(tables: dict[str, Any], override: str) -> None:
         del table[path[-1]]
     else:
         raise SpaceError(source, [("", f"there is no {key.strip()} to drop{did_you_mean(path[-1], table)}")])
+
+
+def _is_nested(tables: Mapping[str, Any], inner: str, key: str) -> bool:
+    """Return whether a file has `model.width = ...` in [space], which TOML reads as a table within a table."""
+    space = tables.get("space")
+    return isinstance(space, dict) and isinstance(space.get(inner), dict) and key in space[inner]
 
 
 def _validate_table(key: str, raw: Any, problems: list[tuple[str, str]], within: str = "") -> BaseModel | None:

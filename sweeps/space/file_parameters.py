@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sweeps.config import Config, ModelConfig
+from sweeps.config import OWN, Config, ModelConfig, OwnValue, explain_own_name, is_own
 from sweeps.errors import quoted, unknown_key, validation_reason
 from sweeps.space.parameters import Case, Choices, Parameter, Range, Scalar
 from sweeps.space.space import LABELS
@@ -16,6 +16,7 @@ NOT_IN_SPACE = {
     "version",
     "data",
     "model",
+    "my",
     "seed",
     "steps",
     "report_interval",
@@ -24,6 +25,8 @@ NOT_IN_SPACE = {
     "recalibrate_batch_normalization",
 }
 MOST_CHOICES = 1000  # a rehearsal tries each
+INNER = ("model", "my")  # tables of [space], whose keys TOML reads as `model.width = ...`
+OWN_ADAPTER: TypeAdapter[Any] = TypeAdapter(OwnValue)
 
 
 def hyperparameters() -> dict[str, TypeAdapter[Any]]:
@@ -50,14 +53,18 @@ def read_parameters(raw: Any, problems: list[tuple[str, str]], *, may_be_equal: 
     adapters = hyperparameters()
     flat: dict[str, Any] = {}
     for key, value in raw.items():
-        if key == "model" and isinstance(value, dict):
-            flat |= {f"model.{inner}": spec for inner, spec in value.items()}
+        if key in INNER and isinstance(value, dict):
+            flat |= {f"{key}.{inner}": spec for inner, spec in value.items()}
         else:
             flat[key] = value
+    adapters |= {name: OWN_ADAPTER for name in flat if is_own(name)}
     values: dict[str, Parameter] = {}
     for name, spec in flat.items():
         if name not in adapters:
-            problems.append((f"space.{name}", unknown_key(name, list(adapters))))
+            problems.append((f"space.{name}", _explain_unknown(name, list(adapters))))
+            continue
+        if is_own(name) and (problem := explain_own_name(name.removeprefix(OWN))):
+            problems.append((f"space.{name}", problem))
             continue
         if isinstance(spec, list) and any(isinstance(item, dict) for item in spec):
             specs = spec
@@ -72,6 +79,10 @@ def read_parameters(raw: Any, problems: list[tuple[str, str]], *, may_be_equal: 
     if problems:
         return ()
     return _in_order(values, problems)
+
+
+def _explain_unknown(name: str, known: list[str]) -> str:
+    return f"{unknown_key(name, known)}; a hyperparameter of your own net is written my.{name.rpartition('.')[2]}"
 
 
 def _find_equal(domain: Choices | Range) -> Iterator[str]:
@@ -109,8 +120,14 @@ def _read_condition(
     if not isinstance(raw, dict):
         problems.append((f"{key}.when", f'must be a table such as {{ activation = "selu" }}, not {raw!r}'))
         return None
-    conditions: dict[str, tuple[Any, ...]] = {}
+    flat: dict[str, Any] = {}
     for name, value in raw.items():
+        if name in INNER and isinstance(value, dict):
+            flat |= {f"{name}.{inner}": part for inner, part in value.items()}
+        else:
+            flat[name] = value
+    conditions: dict[str, tuple[Any, ...]] = {}
+    for name, value in flat.items():
         conditions[name] = (value,)
         if isinstance(value, list):
             conditions[name] = tuple(value)
@@ -248,5 +265,7 @@ def _is_positive(step: Any) -> bool:
 
 
 def _is_integer(adapter: TypeAdapter[Any]) -> bool:
-    """Return whether a hyperparameter is a whole number."""
-    return bool(adapter.json_schema().get("type") == "integer")
+    """Return whether a hyperparameter may be a whole number alone; one of a user's own is, if the ends of its range
+    are.
+    """
+    return adapter is OWN_ADAPTER or bool(adapter.json_schema().get("type") == "integer")

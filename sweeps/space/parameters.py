@@ -122,6 +122,11 @@ class Parameter:
     name: str
     cases: tuple[Case, ...]
 
+    @property
+    def is_fixed(self) -> bool:
+        """Return whether it has one value, whatever the others have."""
+        return len(self.cases) == 1 and not self.cases[0].when and len(self.cases[0].domain.ends()) == 1
+
     def label(self, case: Case) -> str:
         """Return the name in the study: cases with domains of their own need names of their own there."""
         if len(self.cases) == 1 or not case.when:

@@ -5,13 +5,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sweeps.config import DataConfig, ModelConfig
+from sweeps.config import Config, DataConfig, ModelConfig
 from sweeps.space import file, file_parameters, samplers
 
+ALLOWED: dict[str, Any] = {"anyOf": [{"type": ["string", "number", "boolean"]}, {"type": "array", "minItems": 1}]}
 WHEN = {
     "type": "object",
     "description": "Values that other parameters must have for this case to hold.",
-    "additionalProperties": {"anyOf": [{"type": ["string", "number", "boolean"]}, {"type": "array", "minItems": 1}]},
+    # As TOML reads `my.kind = ...`.
+    "properties": {name: {"type": "object", "additionalProperties": ALLOWED} for name in file_parameters.INNER},
+    "additionalProperties": ALLOWED,
 }
 
 
@@ -28,10 +31,16 @@ def json_schema() -> dict[str, Any]:
     # As TOML reads `model.width = ...`; with quotes around the name it stays flat.
     inner = {name.removeprefix("model."): values for name, values in parameters.items() if name.startswith("model.")}
     parameters["model"] = {"type": "object", "properties": inner, "additionalProperties": False}
+    parameters["my"] = {
+        "type": "object",
+        "description": "Hyperparameters of your own, which the function in model.build reads.",
+        "additionalProperties": _parameter_schema(file_parameters.OWN_ADAPTER),
+    }
     tables["space"] = {
         "type": "object",
         "description": "What varies: a value, a list of choices, a range, or a list of cases with conditions.",
         "properties": parameters,
+        "patternProperties": {r"^my\.": parameters["my"]["additionalProperties"]},
         "additionalProperties": False,
     }
     tables["full"] = {
@@ -40,6 +49,7 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "data": DataConfig.model_json_schema(),
             "model": ModelConfig.model_json_schema(),
+            "my": Config.model_json_schema()["properties"]["my"],
             "budget": _restrict_names(file.BudgetTable.model_json_schema(), file.SIZES),
         },
         "additionalProperties": False,
@@ -62,8 +72,9 @@ def _parameter_schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:
     value = adapter.json_schema()
     values = {"type": "array", "items": value, "minItems": 1}
     cases = [_case_schema({"value": value}), _case_schema({"choices": values})]
-    if value.get("type") in ("number", "integer"):
-        number = {"type": value["type"]}
+    kinds = value.get("type", ())
+    if "number" in kinds or "integer" in kinds:
+        number = {"type": "integer" if kinds == "integer" else "number"}
         extra = {"log": {"type": "boolean"}, "step": {**number, "exclusiveMinimum": 0}}
         cases.append(_case_schema({"low": number, "high": number}, extra))
     return {

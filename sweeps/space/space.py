@@ -7,7 +7,7 @@ those into the Config that is trained.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,11 +73,12 @@ LABELS = ("candidate", "replicate")
 
 @dataclass(frozen=True, slots=True)
 class FullSize:
-    """What a study is a truncation of; of the model, the values that differ."""
+    """What a study is a truncation of; of the model, and of the user's own hyperparameters, the values that differ."""
 
     budget: Budget
     data: DataConfig
     model: Mapping[str, Scalar]
+    my: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +157,13 @@ class Space:
         Raises:
             pydantic.ValidationError: values that do not go together.
         """
-        tables: dict[str, Any] = {"data": self.data.model_dump(), "model": self.model.model_dump()}
+        tables: dict[str, Any] = {"data": self.data.model_dump(), "model": self.model.model_dump(), "my": {}}
         for name, value in values.items():
             table, _, key = name.rpartition(".")
             if name not in LABELS:
                 (tables[table] if table else tables)[key] = value
+        if "model.build" in values:
+            tables["model"]["architecture"] = "custom"
         batch_size = int(tables.get("batch_size", Config.model_fields["batch_size"].default))
         steps, report_interval = self.budget.steps_of(batch_size)
         return Config.model_validate(
@@ -204,6 +207,7 @@ class Space:
             | {
                 "data": full.data.model_dump(),
                 "model": found["model"] | dict(full.model),
+                "my": found.get("my", {}) | dict(full.my),
                 "steps": steps,
                 "report_interval": report_interval,
                 "holdout_images": full.budget.holdout_images,
@@ -309,7 +313,7 @@ def derived_seed(seed: int, slot: int) -> int:
 def _default_value(name: str) -> Scalar | None:
     """Return what Config takes where no case holds; None where that depends on other values."""
     table, _, key = name.rpartition(".")
-    if name in LABELS:
+    if name in LABELS or table == "my":
         return None
     models: dict[str, type[BaseModel]] = {"": Config, "data": DataConfig, "model": ModelConfig}
     default = models[table].model_fields[key].default

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
-from sweeps.config import LEAST_HOLDOUT_IMAGES, NET_VALUES, Config
+from sweeps.config import LEAST_HOLDOUT_IMAGES, NET_VALUES, Config, is_own
 from sweeps.data.arrays import Arrays
 from sweeps.data.oddities import SPREADS, Finding, NetReport, find_oddities
 from sweeps.errors import SpaceError, SweepsError, describe_place, one_line
@@ -117,13 +117,16 @@ def _check_values_read(space: Space, read: Collection[str]) -> Finding:
     """Return which values of the search space a user's function does not read, where nothing else uses them."""
     if "initializer" in read or "tau" in read:  # which are the activation's usual ones where the file has none
         read = {*read, "activation"}
-    unread = [parameter.name for parameter in space.parameters if parameter.name in NET_VALUES.difference(read)]
+    of_net = [
+        parameter.name for parameter in space.parameters if parameter.name in NET_VALUES or is_own(parameter.name)
+    ]
+    unread = [name for name in of_net if name not in read]
     if not unread:
         return Finding(VALUES_READ, "")
     return Finding(
         VALUES_READ,
         f"{space.model.build} does not read {join_words(unread)} from its config, so that the net is the same whatever "
-        "is chosen; read them there, or drop them from [space]",
+        "is chosen; read them there (of your own ones also as parameters), or drop them from [space]",
     )
 
 
@@ -137,7 +140,8 @@ def _merge_findings(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _list_values(space: Space, config: Config) -> str:
-    return ", ".join(f"{parameter.name} = {config.get_value(parameter.name)}" for parameter in space.parameters)
+    pairs = [(parameter.name, config.get_value(parameter.name)) for parameter in space.parameters]
+    return ", ".join(f"{name} = {value}" for name, value in pairs if value is not None)
 
 
 def _error_reason(exc: Exception) -> str:

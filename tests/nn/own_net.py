@@ -196,3 +196,45 @@ def closing(config: Config) -> keras.Model:
     hidden = layers.Dense(8, activation=own_activation, **seeded)
     head = layers.Dense(config.data.outputs, "softmax", **seeded)
     return keras.Sequential([layers.Input((16, 16, 1)), layers.Rescaling(1 / 255), layers.Flatten(), hidden, head])
+
+
+def _stack(units: int, depth: int, outputs: int = 10) -> keras.Model:
+    hidden = [layers.Dense(units, "relu") for _ in range(depth)]
+    last = layers.Dense(outputs, "softmax")
+    return keras.Sequential([layers.Input((16, 16, 1)), layers.Rescaling(1 / 255), layers.Flatten(), *hidden, last])
+
+
+def by_name(units: int, depth: int) -> keras.Model:
+    """Takes what varies and nothing else."""
+    return _stack(units, depth)
+
+
+def by_name_and_config(recipe: Config, depth: int, *, units: int) -> keras.Model:
+    """Takes the config as its first parameter, whatever its name."""
+    return _stack(units, depth, recipe.data.outputs)
+
+
+def config_last(units: int, depth: int = 2, config: Config | None = None) -> keras.Model:
+    """Takes the config by its name."""
+    assert config is not None
+    return _stack(units, depth, config.data.outputs)
+
+
+def by_config(config: Config) -> keras.Model:
+    """Reads all from the config."""
+    return _stack(config.my["units"], config.my.get("depth", 1), config.data.outputs)
+
+
+def by_any_name(config: Config, **values: int) -> keras.Model:
+    """Takes whatever there is."""
+    return _stack(**values, outputs=config.data.outputs)
+
+
+def with_defaults(units: int = 4, depth: int = 1) -> keras.Model:
+    """Has defaults for what a condition leaves out."""
+    return _stack(units, depth)
+
+
+def positional_config(config: Config, /, units: int, depth: int) -> keras.Model:
+    """Takes the config without a name."""
+    return _stack(units, depth, config.data.outputs)

@@ -13,6 +13,7 @@ from sweeps.data.arrays import Arrays, batch_indices
 from sweeps.errors import InputError
 from sweeps.nn import optimizers
 from sweeps.nn.models.architecture import Architecture
+from sweeps.nn.models.custom import build_custom
 from sweeps.nn.net import describe_structure
 from sweeps.nn.train import train
 from sweeps.nn.trainer import Trainer, trainer_for
@@ -98,6 +99,44 @@ def test_structure_tells_nets_apart_but_not_their_names_and_seeds() -> None:
 def test_what_is_no_net_is_refused_with_the_mend(path: str, words: str, arrays: Arrays) -> None:
     with pytest.raises(InputError, match=words):
         next(train(own(model={"build": path}), arrays))
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ("by_name", (8, 3)),
+        ("by_name_and_config", (8, 3)),
+        ("config_last", (8, 3)),
+        ("by_config", (8, 3)),
+        ("by_any_name", (8, 3)),
+        ("with_defaults", (8, 1)),
+        ("positional_config", (8, 3)),
+    ],
+)
+def test_own_hyperparameters_reach_the_function_by_name_or_in_the_config(
+    function: str, expected: tuple[int, int], arrays: Arrays
+) -> None:
+    my = {"units": 8, "depth": 3}
+    if function == "with_defaults":
+        del my["depth"]
+    config = own(model={"build": f"own_net:{function}"}, my=my)
+    read: set[str] = set()
+    model = build_custom(config, read)
+    hidden = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)][:-1]
+    assert ({layer.units for layer in hidden}, len(hidden)) == ({expected[0]}, expected[1])
+    assert {f"my.{name}" for name in my} <= read
+    assert next_reading(train(config, arrays)).step == 0
+
+
+def test_a_hyperparameter_that_nobody_reads_is_not_among_those_read() -> None:
+    read: set[str] = set()
+    build_custom(own(model={"build": "own_net:by_config"}, my={"units": 8, "depth": 1, "other": 2}), read)
+    assert "my.other" not in read
+
+
+def test_a_parameter_without_a_value_is_told(arrays: Arrays) -> None:
+    with pytest.raises(InputError, match=r"its parameter depth gets no value; set space\.my\.depth"):
+        next(train(own(model={"build": "own_net:by_name"}, my={"units": 8}), arrays))
 
 
 def test_a_softmax_under_logits_is_refused(arrays: Arrays) -> None:

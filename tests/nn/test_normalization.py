@@ -104,7 +104,7 @@ def test_a_holdout_set_unlike_the_training_set_is_called_so(arrays: Arrays) -> N
     renamed = replace(arrays, holdout_labels=shuffled[arrays.holdout_labels])
     many = repeat_eight_times(renamed)
     noise = np.random.default_rng(7).integers(-3, 4, many.train_images.shape)
-    different = replace(many, train_images=np.clip(many.train_images + noise, 0, 255).astype(np.uint8))
+    different = replace(many, train_images=np.clip(np.asarray(many.train_images) + noise, 0, 255).astype(np.uint8))
     readings = readings_of(train(normalized(recalibrate_batch_normalization=True), different))
     assert readings[-1].passes == pytest.approx(40 * 32 / (8 * 256))
     assert fate_of(readings, different) == Fate.HOLDOUT_DIFFERS

@@ -1,12 +1,14 @@
 """Users' own nets: whatever a function of theirs makes of the Config, as long as Keras can tell its layers."""
 
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.config import Config
+from sweeps.config import Config, OwnValues
 from sweeps.errors import InputError
 from sweeps.imports import load_function
 from sweeps.nn.probe import kernel_layers
@@ -23,14 +25,14 @@ def build_custom(config: Config, values_read: set[str] | None = None) -> keras.M
         values_read: takes the names of the values that the function reads from the config, where it is given.
 
     Raises:
-        InputError: it returns no functional or Sequential model, one with another number of outputs, or one without a
-            layer to watch.
+        InputError: it has a parameter without a value; or it returns no functional or Sequential model, one with
+            another number of outputs, or one without a layer to watch.
     """
     path = config.model.build
     shown = config
     if values_read is not None:
         shown = _record_reads(config, values_read)
-    model = load_function(path)(shown)
+    model = _call_function(load_function(path), shown)
     if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
         raise InputError(f"{path}: returned {type(model).__name__}; return a functional or Sequential Keras model")
     shapes = [tuple(output.shape) for output in model.outputs]
@@ -50,15 +52,61 @@ def build_custom(config: Config, values_read: set[str] | None = None) -> keras.M
 def _record_reads(config: Config, names: set[str]) -> Config:
     """Return an equal config that adds to the names those of its values that are read."""
 
+    own_names = {f"my.{name}" for name in config.my}
+
     class RecordingConfig(Config):
         def __getattribute__(self, name: str) -> Any:
             if name in WHOLE:
                 names.update(Config.model_fields)
+                names.update(own_names)
             elif name in Config.model_fields:
                 names.add(name)
             return super().__getattribute__(name)
 
-    return RecordingConfig.model_construct(**dict(config))
+    class RecordingValues(OwnValues):
+        def __getitem__(self, name: str) -> Any:
+            names.add(f"my.{name}")
+            return super().__getitem__(name)
+
+        def __iter__(self) -> Iterator[str]:
+            names.update(own_names)
+            return super().__iter__()
+
+    return RecordingConfig.model_construct(**(dict(config) | {"my": RecordingValues(config.my)}))
+
+
+def _call_function(function: Callable[..., Any], config: Config) -> Any:
+    """Return what a user's function returns.
+
+    A parameter that has the name of a hyperparameter of the user's own gets its value. The config goes to the first
+    parameter, if that is none of these and has no default, and to one that is called `config`.
+
+    Raises:
+        InputError: a parameter is left without a value.
+    """
+    own = config.my
+    if not own:
+        return function(config)
+    first: list[Config] = []  # the config, for a parameter that has no name for callers
+    named: dict[str, Any] = {}
+    for index, parameter in enumerate(inspect.signature(function).parameters.values()):
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named |= {name: value for name, value in own.items() if name not in named}
+        elif parameter.name in own:
+            named[parameter.name] = own[parameter.name]
+        elif parameter.name == "config" or (index == 0 and parameter.default is parameter.empty):
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                first.append(config)
+            else:
+                named[parameter.name] = config
+        elif parameter.default is parameter.empty:
+            raise InputError(
+                f"{config.model.build}: its parameter {parameter.name} gets no value; set space.my.{parameter.name}, "
+                "or give it a default"
+            )
+    return function(*first, **named)
 
 
 def answer_noise(model: keras.Model) -> NDArray[np.float32]:
