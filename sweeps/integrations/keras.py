@@ -34,8 +34,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
     loss adds to that (regularisation, smoothed labels, weights). The compiled loss says which of them, and how outputs
     become probabilities. The training loss is kept where it is a mean of the same unit.
 
-    Of a model that is neither functional nor sequential, and of layers within a nested model, only loss, hits and the
-    size of updates are seen.
+    Of a model that is neither functional nor sequential only loss, hits and the size of updates are seen; one of these
+    within another is seen as a single layer.
 
     Args:
         trial: of a study with a `DeadRunPruner`; its steps are overruled by those given here. One callback watches one
@@ -362,9 +362,10 @@ def _inner_outputs(model: keras.Model) -> tuple[list[keras.layers.Layer], Any]:
     way.
     """
     try:
-        layers = probe.kernel_layers(model)
+        expanded = probe.expand_models(model)
+        layers = probe.kernel_layers(expanded)
         if not layers:
             return layers, None
-        return layers, keras.Model(model.inputs, probe.layer_outputs(model) + [model.outputs[0]])
+        return layers, keras.Model(expanded.inputs, probe.layer_outputs(expanded) + [expanded.outputs[0]])
     except (AttributeError, ValueError):  # neither functional nor sequential, or a layer that is called twice
         return [], None

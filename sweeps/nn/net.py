@@ -135,13 +135,14 @@ class CustomNet:
         check_outputs(config, model)
         self.choices = TrialChoices()
         self.model = model
-        self.layers = probe.kernel_layers(model)
+        expanded = probe.expand_models(model)
+        self.layers = probe.kernel_layers(expanded)
         names = probe.name_layers(model)
-        self.names = [names[id(layer)] for layer in self.layers]
-        if probe.find_head(model) is not self.layers[-1]:
+        self.names = [names.get(id(layer), layer.name) for layer in self.layers]
+        if probe.find_head(expanded) is not self.layers[-1]:
             self.names[-1] = OUTPUTS
         self._softmax = config.output == "softmax" and config.data.task == "classification"
-        self.watched = keras.Model(model.inputs[0], [*probe.layer_outputs(model), model.outputs[0]])
+        self.watched = keras.Model(expanded.inputs[0], [*probe.layer_outputs(expanded), expanded.outputs[0]])
 
     def reset(self, config: Config, scaling: Scales) -> None:  # noqa: ARG002  (a user's net scales its own inputs)
         """See `Net`.

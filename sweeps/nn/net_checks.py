@@ -10,7 +10,7 @@ from sweeps.data.oddities import Finding, NetReport
 from sweeps.nn import device
 from sweeps.nn.models.custom import answer_noise, build_custom
 from sweeps.nn.normalization import find_normalizations
-from sweeps.nn.probe import find_head, flatten_layers, kernel_layers, name_layers
+from sweeps.nn.probe import expand_models, find_head, flatten_layers, kernel_layers, name_layers
 from sweeps.wording import count_noun, list_first
 
 LEFT = 0.05  # share of a moving average that may be its first value at the end of a trial
@@ -64,7 +64,7 @@ def _check_trained(model: keras.Model, layers: Named, config: Config) -> Iterato
 
 
 def _check_first_weights(model: keras.Model, layers: Named, config: Config) -> Iterator[str]:  # noqa: ARG001
-    last = {id(layer) for layer in kernel_layers(model)[-1:]}  # which may start at zero
+    last = {id(layer) for layer in kernel_layers(expand_models(model))[-1:]}  # which may start at zero
     zero = [
         name
         for name, layer in layers
@@ -89,7 +89,7 @@ def _check_outputs(model: keras.Model, layers: Named, config: Config) -> Iterato
 def _check_range(model: keras.Model, layers: Named, config: Config) -> Iterator[str]:  # noqa: ARG001
     if config.data.task != "regression":
         return
-    last = find_head(model)
+    last = find_head(expand_models(model))
     activation = getattr(getattr(last, "activation", None), "__name__", "")
     if activation in NEVER_BELOW_ZERO:
         yield (
@@ -120,13 +120,12 @@ def _check_dropout(model: keras.Model, layers: Named, config: Config) -> Iterato
 
 
 def _check_watched(model: keras.Model, layers: Named, config: Config) -> Iterator[str]:  # noqa: ARG001
-    watched = {id(variable) for layer in kernel_layers(model) for variable in layer.trainable_variables}
+    watched = {id(variable) for layer in kernel_layers(expand_models(model)) for variable in layer.trainable_variables}
     hidden = [name for name, layer in layers if _has_unwatched_kernel(layer, watched)]
     if hidden:
         yield (
-            f"{count_noun(len(hidden), 'layer')} ({list_first(hidden)}) inside of nested models, or with several "
-            "outputs, are trained and not watched: verdicts and autopsies see the other layers alone; build the net of "
-            "plain layers to have all seen"
+            f"{count_noun(len(hidden), 'layer')} ({list_first(hidden)}) are trained and not watched, since their "
+            "outputs have no fixed number of channels: verdicts and autopsies see the other layers alone"
         )
 
 

@@ -1,8 +1,9 @@
 """The probe: what a net's outputs say of its health, and how its predictions are counted."""
 
+import inspect
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite, nan
 from typing import Any, NamedTuple
 
@@ -76,18 +77,13 @@ def name_layers(model: keras.Model) -> dict[int, str]:
 
 
 def find_kernel(layer: keras.layers.Layer) -> keras.Variable | None:
-    """Return the trained weights of a layer that stand for it in readings; None where it has none that can be watched.
+    """Return the trained weights of a layer that stand for it in readings; None without any of two axes or more.
 
     They are its `kernel`, the `pointwise_kernel` of a separable convolution, or the first of its trained variables with
-    two axes or more, as of a recurrent layer, of attention or of a layer of the user's own. A nested model has none:
-    its output within the outer model is not to be had from Keras.
+    two axes or more, as of a recurrent layer, of attention, of a layer of the user's own or of a nested model.
     """
-    if isinstance(layer, keras.Model):
-        return None
     trained = [variable for variable in layer.trainable_variables if len(variable.shape) > 1]
     if not trained:
-        return None
-    if not hasattr(layer, "kernel") and not _has_plain_output(layer):
         return None
     for name in ("kernel", "pointwise_kernel"):
         kernel = getattr(layer, name, None)
@@ -101,23 +97,26 @@ def list_kernels(layers: Sequence[keras.layers.Layer]) -> list[keras.Variable]:
     return [kernel for kernel in map(find_kernel, layers) if kernel is not None]
 
 
-def _has_plain_output(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer is called once and gives one tensor with a known number of channels."""
-    try:
-        output = layer.output
-    except (AttributeError, ValueError):
-        return False
-    return isinstance(output, keras.KerasTensor) and len(output.shape) > 1 and output.shape[-1] is not None
-
-
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers that hold a trained kernel, see `find_kernel`, from the input to the logits."""
-    return [layer for layer in model.layers if find_kernel(layer) is not None]
+    """Return the layers that hold a trained kernel, see `find_kernel`, from the input to the logits: those of which the
+    first output is a tensor with a known number of channels.
+    """
+    calls = _find_calls(model)
+    return [
+        layer
+        for layer in model.layers
+        if id(layer) in calls and _has_channels(calls[id(layer)]) and find_kernel(layer) is not None
+    ]
+
+
+def _has_channels(call: Any) -> bool:
+    shape = call.outputs[0].shape
+    return len(shape) > 1 and shape[-1] is not None
 
 
 def find_head(model: keras.Model) -> keras.layers.Layer | None:
     """Return the layer with a trained kernel from which the model's output comes, with nothing beside it on the way;
-    None where there is no such layer, as behind a join or in a nested model.
+    None where there is no such layer, as behind a join.
     """
     kernels = {id(layer) for layer in kernel_layers(model)}
     tensor = model.outputs[0]
@@ -138,12 +137,80 @@ def layer_outputs(model: keras.Model) -> list[keras.KerasTensor]:
     tensors: list[keras.KerasTensor] = []
     last = model.outputs[0]
     kernels = {id(layer) for layer in kernel_layers(model)}
+    calls = _find_calls(model)
     for layer in model.layers:
+        call = calls.get(id(layer))
+        if call is None:
+            continue
         if id(layer) in kernels:
-            tensors.append(layer.output)
-        elif tensors and isinstance(layer, FINISHING) and layer.input is tensors[-1] and layer.output is not last:
-            tensors[-1] = layer.output
+            tensors.append(call.outputs[0])
+            continue
+        finishes = isinstance(layer, FINISHING) and tensors and call.input_tensors[0] is tensors[-1]
+        if finishes and call.outputs[0] is not last:
+            tensors[-1] = call.outputs[0]
     return tensors
+
+
+def _find_calls(model: keras.Model) -> dict[int, Any]:
+    """Return the first call of each layer within this very model, as Keras's node, by the layer's id.
+
+    A layer may have been called elsewhere too, which `layer.output` does not tell apart.
+    """
+    calls: dict[int, Any] = {}
+    seen = set()
+    waiting = list(model.outputs)
+    while waiting:
+        operation, index, _ = waiting.pop()._keras_history
+        node = operation._inbound_nodes[index]
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        first = calls.get(id(operation))
+        if first is None or operation._inbound_nodes.index(first) > index:
+            calls[id(operation)] = node
+        waiting += node.input_tensors
+    return calls
+
+
+def expand_models(model: keras.Model) -> keras.Model:
+    """Return a model with the layers of nested models in their place, so that each can be watched; it shares all layers
+    and weights with the model given.
+
+    The same model is returned where it has no nested models, and where Keras cannot build it so, as with two layers of
+    one name.
+    """
+    if not any(_is_expandable(layer) for layer in model.layers):
+        return model
+    try:
+        inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+        return keras.Model(inputs, _call_expanded(model, inputs, None))
+    except ValueError:
+        return model
+
+
+def _is_expandable(operation: keras.Operation) -> bool:
+    """Return whether it is a functional or Sequential model, with Keras's own way to call it."""
+    return isinstance(operation, keras.Model) and type(operation).__module__.startswith("keras.")
+
+
+def _call_expanded(model: keras.Model, inputs: Any, training: bool | None) -> Any:
+    """Return the outputs of a model's layers, called one by one, those of nested models too."""
+
+    def wrap_operation(operation: keras.Operation) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            takes_training = "training" in inspect.signature(operation.call).parameters
+            if takes_training and training is not None:
+                kwargs.setdefault("training", training)
+            given = {name for name, value in kwargs.items() if value is not None}
+            if _is_expandable(operation) and len(args) == 1 and given <= {"training"}:
+                return _call_expanded(operation, args[0], kwargs.get("training"))
+            return operation(*args, **kwargs)
+
+        return call
+
+    # Keras has no public way to run a model's graph layer by layer.
+    graph = getattr(model, "_functional", model)
+    return graph._run_through_graph(inputs, operation_fn=wrap_operation)
 
 
 def flat_ends(output: keras.KerasTensor) -> Any:

@@ -250,6 +250,24 @@ def test_a_model_whose_layers_cannot_be_watched() -> None:
     assert readings[-1].update_ratio > 0
 
 
+def test_layers_of_a_model_within_the_model_are_watched_as_if_they_were_its_own() -> None:
+    def build(*, nested: bool) -> keras.Model:
+        keras.utils.set_random_seed(3)
+        body = [keras.layers.Dense(12, "relu", name="first"), keras.layers.Dense(8, "tanh", name="second")]
+        if nested:
+            body = [keras.Sequential(body, name="body")]
+        model = keras.Sequential([keras.Input((6,)), *body, keras.layers.Dense(CLASSES, "softmax", name="last")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    within = fit(build(nested=True), study_of().ask())
+    flat = fit(build(nested=False), study_of().ask())
+    assert [layer.name for layer in within[-1].layers] == ["first", "second", "last"]
+    for one, other in zip(within[-1].layers, flat[-1].layers, strict=True):
+        assert one.signal == pytest.approx(other.signal, rel=1e-5)
+        assert one.update_ratio == pytest.approx(other.update_ratio, rel=1e-5)
+
+
 def test_a_sequential_model_that_is_built_by_its_first_batch_is_watched() -> None:
     model = keras.Sequential(dense())
     model.compile("sgd", "sparse_categorical_crossentropy")

@@ -1,5 +1,6 @@
 """Users' own nets: trained as Keras would train them, watched and judged as ours are."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -182,7 +183,7 @@ def towers(config: Config) -> keras.Model:
 
 def nested_head(config: Config) -> keras.Model:
     keras.utils.set_random_seed(config.seed)
-    head = keras.Sequential([keras.Input((8,)), keras.layers.Dense(config.data.outputs, "softmax")])
+    head = keras.Sequential([keras.Input((8,)), keras.layers.Dense(config.data.outputs, "softmax", name="inner")])
     body = [keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(8, name="body"), head]
     return keras.Sequential(body)
 
@@ -193,9 +194,45 @@ def softmax_apart(config: Config) -> keras.Model:
     return keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), *ends])
 
 
+def twins(config: Config) -> keras.Model:
+    """Two nested models whose layers have the same name, which no flat model can have: each is one layer."""
+    keras.utils.set_random_seed(config.seed)
+
+    def part(name: str) -> keras.Model:
+        return keras.Sequential([keras.layers.Dense(8, "relu", name="same")], name=name)
+
+    head = keras.layers.Dense(config.data.outputs, "softmax", name="head")
+    body = [keras.Input((16, 16, 1)), keras.layers.Flatten(), part("first"), part("second"), head]
+    return keras.Sequential(body)
+
+
+class Inside(keras.Model):  # type: ignore[misc]  # Keras has no annotations
+    """A subclassed model, which is called like a layer."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.dense = keras.layers.Dense(8, "relu")
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+
+def subclassed_inside(config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    head = keras.layers.Dense(config.data.outputs, "softmax", name="head")
+    inside = Inside(name="inside")
+    return keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), inside, head])
+
+
 @pytest.mark.parametrize(
     ("build", "names"),
-    [(towers, ["left", "outputs"]), (nested_head, ["outputs"]), (softmax_apart, ["head"])],
+    [
+        (towers, ["left", "outputs"]),
+        (nested_head, ["body", "inner"]),
+        (softmax_apart, ["head"]),
+        (twins, ["first", "second", "head"]),
+        (subclassed_inside, ["inside", "head"]),
+    ],
 )
 def test_the_outputs_are_named_after_the_layer_that_makes_them_and_no_other(
     build: Any, names: list[str], arrays: Arrays, monkeypatch: pytest.MonkeyPatch
@@ -203,3 +240,54 @@ def test_the_outputs_are_named_after_the_layer_that_makes_them_and_no_other(
     monkeypatch.setattr(own_net, "built", build, raising=False)
     reading = next_reading(train(own(model={"build": "own_net:built"}), arrays))
     assert [layer.name for layer in reading.layers] == names
+    assert all(np.isfinite(layer.signal) for layer in reading.layers)
+
+
+def transferred(config: Config, *, nested: bool) -> keras.Model:
+    """A backbone with batch normalisation and dropout, once as a model within the model and once layer by layer."""
+    keras.utils.set_random_seed(config.seed)
+    layers = keras.layers
+    parts = [
+        layers.Conv2D(4, 3, name="inner", kernel_initializer=keras.initializers.HeNormal(seed=config.seed)),
+        layers.BatchNormalization(momentum=0.5),
+        layers.ReLU(),
+        layers.Dropout(0.3, seed=config.seed),
+        layers.GlobalAveragePooling2D(),
+    ]
+    head = layers.Dense(10, "softmax", name="head", kernel_initializer=keras.initializers.HeNormal(seed=config.seed))
+    inputs = keras.Input((16, 16, 1))
+    scaled = layers.Rescaling(1 / 255)(inputs)
+    if nested:
+        inside = keras.Input((16, 16, 1))
+        outputs = inside
+        for part in parts:
+            outputs = part(outputs)
+        return keras.Model(inputs, head(keras.Model(inside, outputs, name="backbone")(scaled)))
+    for part in parts:
+        scaled = part(scaled)
+    return keras.Model(inputs, head(scaled))
+
+
+def test_a_model_within_the_model_is_trained_and_watched_as_its_layers_would_be(
+    arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    for nested in (True, False):
+        monkeypatch.setattr(own_net, "made", partial(transferred, nested=nested), raising=False)
+        runs.append(readings_of(train(own(model={"build": "own_net:made"}), arrays)))
+    assert [layer.name for layer in runs[0][-1].layers] == ["inner", "head"]
+    assert without_seconds(runs[0]) == without_seconds(runs[1])
+
+
+def test_a_frozen_backbone_is_run_and_only_what_is_trained_is_watched(
+    arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def frozen(config: Config) -> keras.Model:
+        model = transferred(config, nested=True)
+        model.get_layer("backbone").trainable = False
+        return model
+
+    monkeypatch.setattr(own_net, "made", frozen, raising=False)
+    readings = readings_of(train(own(model={"build": "own_net:made"}), arrays))
+    assert [layer.name for layer in readings[-1].layers] == ["head"]
+    assert readings[-1].layers[0].update_ratio > 0

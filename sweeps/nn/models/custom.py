@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sweeps.config import Config, OwnValues
 from sweeps.errors import InputError
 from sweeps.imports import load_function
-from sweeps.nn.probe import kernel_layers
+from sweeps.nn.probe import expand_models, kernel_layers
 
 TRIED_IMAGES = 4
 WHOLE = {"__dict__", "__iter__", "model_copy", "model_dump", "model_dump_json"}  # what shows all values of a config
@@ -39,11 +39,11 @@ def build_custom(config: Config, values_read: set[str] | None = None) -> keras.M
     wanted = (None, config.data.outputs)
     if shapes != [wanted] or len(model.inputs) != 1:
         raise InputError(f"{path}: the model's outputs are {shapes}; one input and one output {wanted} are needed")
-    if not kernel_layers(model):
+    if not kernel_layers(expand_models(model)):
         if any(len(variable.shape) > 1 for variable in model.trainable_variables):
             raise InputError(
-                f"{path}: all trained kernels lie inside of nested models, or of layers with several outputs, where "
-                "they cannot be watched; end the net in a Dense layer of its own, or build it of plain layers"
+                f"{path}: no layer with a trained kernel has an output with a fixed number of channels, so that none "
+                "can be watched; end the net in a Dense layer"
             )
         raise InputError(f"{path}: no layer of the model has a trained kernel; give it a Dense or Conv2D layer")
     return model
@@ -59,7 +59,7 @@ def _record_reads(config: Config, names: set[str]) -> Config:
             if name in WHOLE:
                 names.update(Config.model_fields)
                 names.update(own_names)
-            elif name in Config.model_fields:
+            elif name in Config.model_fields and name != "my":  # of which each value counts by itself
                 names.add(name)
             return super().__getattribute__(name)
 
