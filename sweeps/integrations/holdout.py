@@ -1,6 +1,10 @@
-"""The hold-out set as a script brings it (arrays, lists, tensors, tables of pandas), checked before any training."""
+"""The hold-out set as a script brings it (arrays, lists, tensors, tables of pandas, batches of a data set), checked
+before any training.
+"""
 
 import warnings
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -8,14 +12,24 @@ from numpy.typing import ArrayLike, NDArray
 
 NUMBER_KINDS = "biuf"  # bool, integers, floats: NumPy's letters
 TEXT_KINDS = "US"
+MOST_BYTES = 8 * 2**30  # of a data set's inputs, which are kept in memory
 
 
-def read_holdout(inputs: ArrayLike, labels: ArrayLike, float_type: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def read_holdout(
+    inputs: ArrayLike | Iterable[Any], labels: ArrayLike | None, float_type: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return inputs, floats as `float_type`, and labels as they are, one row per input.
+
+    Args:
+        labels: None where `inputs` gives both, in batches, see `collect_batches`.
 
     Raises:
         ValueError: they are no arrays of finite numbers (inputs may be text), empty, or of different lengths.
     """
+    if labels is None:
+        inputs, labels = collect_batches(inputs)
+    elif hasattr(inputs, "element_spec") or _is_sequence_of_batches(inputs):
+        raise ValueError("inputs are a data set that has the labels too; leave the argument labels out")
     input_array = _read_array("inputs", inputs)
     label_array = _read_array("labels", labels)
     if len(input_array) != len(label_array):
@@ -36,6 +50,61 @@ def read_holdout(inputs: ArrayLike, labels: ArrayLike, float_type: str) -> tuple
             input_array = input_array.astype(float_type)
         _check_finite("inputs", input_array)
     return input_array, label_array
+
+
+def collect_batches(batches: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the inputs and labels of a data set, read once: a `tf.data.Dataset`, a `keras.utils.PyDataset`, or
+    anything else that gives batches of (inputs, labels), or of (inputs, labels, weights), of which the weights are left
+    out. Batches of a single input without an axis for batches are taken too.
+
+    Raises:
+        ValueError: it gives something else, has no end, or is larger than memory should hold.
+    """
+    inputs: list[NDArray[Any]] = []
+    labels: list[NDArray[Any]] = []
+    size = 0
+    for batch in _iterate_batches(batches):
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3) or isinstance(batch[0], dict):
+            raise ValueError(
+                f"the data set gives {type(batch).__name__}s, not pairs of (inputs, labels) with one input; give the "
+                "hold-out set as two arrays, inputs and labels"
+            )
+        inputs.append(_read_array("inputs", batch[0]))
+        labels.append(np.asarray(batch[1]))
+        size += inputs[-1].nbytes
+        if size > MOST_BYTES:
+            raise ValueError(
+                f"the data set has more than {MOST_BYTES // 2**30} GiB of inputs, or no end; give a part of it, such "
+                "as dataset.take(100)"
+            )
+    if not inputs:
+        raise ValueError("the hold-out set is empty; give at least one input and its label")
+    if labels[0].ndim == 0:
+        return np.stack(inputs), np.stack(labels)
+    return np.concatenate(inputs), np.concatenate(labels)
+
+
+def _iterate_batches(batches: Any) -> Iterator[Any]:
+    """Yield the batches of a data set.
+
+    Raises:
+        ValueError: it has none, or says that it never ends.
+    """
+    if hasattr(batches, "element_spec") and int(batches.cardinality()) == -1:  # as tf.data has it
+        raise ValueError("the data set repeats for ever; give the callback one pass: leave out repeat(), or take(n)")
+    if _is_sequence_of_batches(batches):
+        length = batches.num_batches
+        numbers = count() if length is None else range(length)
+        yield from (batches[number] for number in numbers)
+    elif isinstance(batches, np.ndarray) or not isinstance(batches, Iterable):
+        raise ValueError("labels are missing; give the label of each input, or a data set that has both")
+    else:
+        yield from batches
+
+
+def _is_sequence_of_batches(values: Any) -> bool:
+    """Return whether it is a `keras.utils.PyDataset`; Keras need not be imported to tell."""
+    return hasattr(values, "num_batches") and hasattr(values, "on_epoch_end") and hasattr(values, "__getitem__")
 
 
 def to_targets(labels: NDArray[Any]) -> NDArray[np.float32]:
@@ -119,7 +188,7 @@ def _classes_of_rows(labels: NDArray[Any], outputs: int) -> NDArray[Any]:
     return classes
 
 
-def _read_array(name: str, values: ArrayLike) -> NDArray[Any]:
+def _read_array(name: str, values: ArrayLike | Iterable[Any]) -> NDArray[Any]:
     """Return values as an array of numbers or text with a first axis."""
     mend = "give one array with a row per input (a NumPy array, a list, a tensor or a pandas object)"
     try:

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from math import isnan, nan
@@ -40,7 +41,9 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
     Args:
         trial: of a study with a `DeadRunPruner`; its steps are overruled by those given here. One callback watches one
             training of it: of several folds, give it to the first alone, and report their mean as the trial's value.
-        inputs: the hold-out set, (inputs, ...): an array, a list, a tensor or a table of pandas, as the model takes it.
+        inputs: the hold-out set, (inputs, ...): an array, a list, a tensor or a table of pandas, as the model takes it;
+            or, without labels, a `tf.data.Dataset`, a `keras.utils.PyDataset` or another iterable of batches of
+            (inputs, labels), which is read once and kept in memory.
         labels: (inputs,) or (inputs, 1): classes from 0, of any numeric type; 0 and 1 for a single sigmoid; or rows
             with a one at the class; or the target of a regression with one output.
         steps: batches of the whole training.
@@ -62,8 +65,8 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
     def __init__(
         self,
         trial: optuna.trial.BaseTrial,
-        inputs: ArrayLike,
-        labels: ArrayLike,
+        inputs: ArrayLike | Iterable[Any],
+        labels: ArrayLike | None = None,
         *,
         steps: int,
         every: int | None = None,

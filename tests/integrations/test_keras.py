@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import keras  # noqa: TID253
@@ -266,6 +267,60 @@ def test_layers_of_a_model_within_the_model_are_watched_as_if_they_were_its_own(
     for one, other in zip(within[-1].layers, flat[-1].layers, strict=True):
         assert one.signal == pytest.approx(other.signal, rel=1e-5)
         assert one.update_ratio == pytest.approx(other.update_ratio, rel=1e-5)
+
+
+class Batches(keras.utils.PyDataset):
+    """The hold-out set, 50 images at a time."""
+
+    def __len__(self) -> int:
+        return -(-len(X_VAL) // 50)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        rows = slice(50 * index, 50 * index + 50)
+        return X_VAL[rows], Y_VAL[rows]
+
+
+DATASET = tf.data.Dataset.from_tensor_slices((X_VAL, Y_VAL))
+
+
+@pytest.mark.parametrize(
+    "holdout",
+    [
+        DATASET.batch(64),
+        DATASET,
+        DATASET.batch(100).map(lambda x, y: (x, y, tf.ones_like(y))),
+        Batches(),
+        [(X_VAL[:7].tolist(), Y_VAL[:7].tolist()), (X_VAL[7:], Y_VAL[7:])],
+        ((X_VAL[at : at + 30], Y_VAL[at : at + 30]) for at in range(0, len(X_VAL), 30)),
+    ],
+    ids=["tf.data", "tf.data, one by one", "with weights", "PyDataset", "list of batches", "generator"],
+)
+def test_a_data_set_is_read_as_the_arrays_that_it_holds(holdout: Any) -> None:
+    keras.utils.set_random_seed(1)
+    model = sequential(dense())
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    trials = [study_of().ask(), study_of().ask()]
+    both = [DeadRunCallback(trials[0], X_VAL, Y_VAL, steps=8), DeadRunCallback(trials[1], holdout, steps=8)]
+    model.fit(X, Y, BATCH, epochs=1, verbose=0, callbacks=both)
+    of_arrays, of_dataset = ([replace(each, seconds=0) for each in readings_of(trial)] for trial in trials)
+    assert of_dataset == of_arrays
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "words"),
+    [
+        (DATASET.batch(64).repeat(), None, "repeats for ever"),
+        (DATASET.batch(64), Y_VAL, "leave the argument labels out"),
+        (Batches(), Y_VAL, "leave the argument labels out"),
+        (X_VAL, None, "labels are missing"),
+        (X_VAL.tolist(), None, "not pairs"),
+        (DATASET.map(lambda x, y: ({"image": x}, y)).batch(8), None, "not pairs"),
+        (DATASET.take(0), None, "empty"),
+    ],
+)
+def test_what_is_no_data_set_for_it_is_refused_with_the_mend(inputs: Any, labels: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        DeadRunCallback(study_of().ask(), inputs, labels, steps=8)
 
 
 def test_a_sequential_model_that_is_built_by_its_first_batch_is_watched() -> None:
