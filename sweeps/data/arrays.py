@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +45,14 @@ class Arrays:
 
     Attributes:
         train_images, holdout_images: uint8, (images, height, width, channels), 0 black to 255 white; or the rows of a
-            table, float32, (rows, columns).
+            table, float32, (rows, columns); or for a user's own net inputs of any shape, uint8 or float32.
         train_labels, holdout_labels: int32, (images,), each in [0, classes); in regression the targets, float32,
             standardised by mean and spread of the training rows.
         classes: how many classes there are; 0 in regression.
         classes_left_out: labels of the source that are `classes` or above, in ascending order: their images are not
             here.
         columns: the names of a table's columns, where the source has them.
+        class_names: the names of the classes, by their numbers, where the source has them.
     """
 
     train_images: NDArray[np.uint8] | NDArray[np.float32] | Rows
@@ -61,11 +62,19 @@ class Arrays:
     classes: int
     classes_left_out: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Return the shape of one image or row."""
         return self.train_images.shape[1:]
+
+    @property
+    def input_dtype(self) -> Literal["uint8", "float32"]:
+        """Return the dtype of images or rows."""
+        if self.holdout_images.dtype == np.uint8:
+            return "uint8"
+        return "float32"
 
 
 @lru_cache(maxsize=2)  # the trials of a study share their arrays

@@ -22,7 +22,7 @@ def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, source_na
     Raises:
         InputError: the arrays are of another kind than the config says, or too few.
     """
-    raw = raw.with_plain_labels(classes=config.task == "classification")
+    raw = raw.with_plain_labels(classes=config.task == "classification").with_plain_images()
     check_arrays(raw, config, source_name)
     holdout_rows = _choose_rows(raw.holdout_labels, config, holdout_images)
     if len(holdout_rows) < holdout_images:
@@ -36,7 +36,7 @@ def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, source_na
         train_images = raw.train_images
     else:
         train_images = Rows(raw.train_images, train_rows)
-    if raw.train_images.ndim == 2:
+    if raw.train_images.ndim == 2 or (raw.train_images.dtype.kind == "f" and raw.train_images.dtype != np.float32):
         train_images = np.asarray(train_images[np.arange(len(train_rows))], np.float32)
     train_labels = raw.train_labels[train_rows]
     holdout_labels = raw.holdout_labels[holdout_rows]
@@ -62,6 +62,7 @@ def assemble_arrays(raw: Raw, config: DataConfig, holdout_images: int, source_na
         classes=classes,
         classes_left_out=left_out,
         columns=raw.columns,
+        class_names=raw.class_names,
     )
 
 
@@ -73,7 +74,7 @@ def advise_holdout(available: int) -> str:
 
 
 def _copy_to_memory(images: NDArray[Any]) -> NDArray[Any]:
-    if images.ndim == 2:
+    if images.dtype != np.uint8:
         return images.astype(np.float32)
     return np.ascontiguousarray(images)
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.config import DataConfig
-from sweeps.data.arrays import DIGESTED, evenly_spaced_indices
+from sweeps.config import Config, DataConfig
+from sweeps.data.arrays import DIGESTED, Arrays, evenly_spaced_indices
 from sweeps.data.raw import Raw
 from sweeps.errors import InputError
 from sweeps.wording import list_first
@@ -20,12 +20,11 @@ def check_arrays(raw: Raw, config: DataConfig, source_name: str) -> None:
     """
     parts = {"train": (raw.train_images, raw.train_labels), "holdout": (raw.holdout_images, raw.holdout_labels)}
     for name, (images, labels) in parts.items():
-        if images.ndim not in (2, 4) or images.shape[1:] != raw.train_images.shape[1:]:
+        if images.ndim < 2 or images.shape[1:] != raw.train_images.shape[1:]:
             raise InputError(
-                f"{source_name}: {name}_images is {images.shape}; (n, height, width, channels) or (n, columns)"
+                f"{source_name}: {name}_images is {images.shape}; (n, height, width, channels), (n, columns) or "
+                "another shape that both parts have"
             )
-        if images.ndim == 4 and images.dtype != np.uint8:
-            raise InputError(f"{source_name}: {name}_images is {images.dtype}; images are uint8, 0 black to 255 white")
         if images.dtype.kind not in "uif" or labels.dtype.kind not in "uif":
             raise InputError(f"{source_name}: {name} holds {images.dtype} and {labels.dtype}; give numbers")
         if labels.shape != images.shape[:1] or not len(labels):
@@ -36,12 +35,40 @@ def check_arrays(raw: Raw, config: DataConfig, source_name: str) -> None:
         _require_finite(labels, f"{source_name}: {name}_labels")
     _require_variety(raw.train_images, source_name)
     _require_labels(raw, config, source_name)
-    if raw.train_images.ndim == 4 and raw.train_images.shape[1:3] != (config.image_size, config.image_size):
-        height, width = raw.train_images.shape[1:3]
-        advice = f"set data.image_size = {height}"
-        if height != width:
-            advice = "make them square: cut or pad them"
-        raise InputError(f"{source_name}: images of {height}x{width} pixels; {advice}")
+
+
+def explain_misfit(arrays: Arrays, config: Config) -> str:
+    """Return why inputs and classes are not what a config says and its net takes; empty where they are.
+
+    What a user's own net takes, it says itself.
+    """
+    wanted = config.data.classes if config.data.task == "classification" else 0
+    if arrays.classes != wanted:
+        return f"the images have {arrays.classes} classes, data.classes is {wanted}; they must agree"
+    architecture = config.model.architecture
+    shape = arrays.input_shape
+    if architecture == "custom":
+        return ""
+    if len(shape) == 1:
+        if architecture != "dense":
+            return f'{architecture} needs images, not rows of a table; set model.architecture = "dense"'
+        return ""
+    if len(shape) != 3 or arrays.input_dtype != "uint8":
+        given = f"{arrays.input_dtype}, (n, {', '.join(map(str, shape))})"
+        return (
+            f"inputs are {given}, and {architecture} takes images: uint8, (n, height, width, channels), 0 black to "
+            "255 white; multiply by 255 what lies between 0 and 1 and make it uint8, or bring a net of your own "
+            "(model.build)"
+        )
+    height, width, _ = shape
+    if height != width:
+        return (
+            f"images of {height}x{width} pixels; make them square: cut or pad them, or bring a net of your own "
+            "(model.build)"
+        )
+    if height != config.data.image_size:
+        return f"images of {height}x{width} pixels; set data.image_size = {height}"
+    return ""
 
 
 def check_holdout_classes(train_labels: NDArray[Any], holdout_labels: NDArray[Any], source_name: str) -> None:

@@ -112,7 +112,7 @@ def _check_repetitions(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa
         return
     known = set(_hash_rows(arrays.train_images))
     repeats = count - len(known)
-    if len(arrays.input_shape) == 3 and repeats >= REPEATED * count:
+    if len(arrays.input_shape) > 1 and repeats >= REPEATED * count:
         yield (
             f"{count_noun(repeats, 'training image')} ({repeats / count:.1%}) repeat others: there are {len(known):,} "
             "different ones; keep one of each, unless they were repeated on purpose"
@@ -133,7 +133,7 @@ def _hash_rows(images: NDArray[Any] | Rows) -> Iterator[bytes]:
 
 
 def _check_pixels(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
-    if len(arrays.input_shape) != 3:
+    if arrays.input_dtype != "uint8":
         return
     sample = _sample(arrays)
     highest = int(sample.max())
@@ -202,7 +202,7 @@ def _check_spreads(arrays: Arrays, config: Config) -> Iterator[str]:
 def _check_split(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG001
     train = _sample(arrays).astype(np.float64)
     holdout = _sample_rows(arrays.holdout_images).astype(np.float64)
-    if len(arrays.input_shape) == 3:
+    if len(arrays.input_shape) > 1:
         train = train.reshape(-1, 1)
         holdout = holdout.reshape(-1, 1)
     spread = train.std(axis=0)
@@ -210,7 +210,7 @@ def _check_split(arrays: Arrays, config: Config) -> Iterator[str]:  # noqa: ARG0
     # The mean of few rows is uncertain by itself.
     allowed = UNLIKE * spread + 3 * holdout.std(axis=0) / np.sqrt(min(len(holdout), len(arrays.holdout_labels)))
     if len(unlike := np.flatnonzero(away > allowed)):
-        where = "" if len(arrays.input_shape) == 3 else f"{_name_columns(arrays, unlike)}: "
+        where = "" if len(arrays.input_shape) > 1 else f"{_name_columns(arrays, unlike)}: "
         first = unlike[0]
         yield (
             f"{where}the training set has a mean of {train.mean(axis=0)[first]:.4g}, the hold-out set "

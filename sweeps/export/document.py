@@ -150,7 +150,7 @@ class Document:
             if not isinstance(part, dict):
                 raise InputError(f"{source}: {name}: must be a table, not {part!r}")
         shape = parts["provenance"].get("input_shape")
-        if not isinstance(shape, list) or len(shape) not in (1, 3) or not all(type(side) is int for side in shape):
+        if not isinstance(shape, list) or not shape or not all(type(side) is int for side in shape):
             raise InputError(f"{source}: provenance.input_shape: write [height, width, channels], or [columns]")
         document = cls(_parse_recipe(tables["recipe"], source), **parts)
         try:

@@ -193,7 +193,15 @@ def _draft_document(study: Study, space: Space, chosen: ExportedTrial) -> Docume
         "space_sha256": study.user_attrs[store.SPACE_SHA256],
         store.CONFIG_DIGEST: trained.digest(),
     }
-    names = (store.NET_PARTS, store.DATA_DIGEST, store.INPUT_SHAPE, store.TRAIN_IMAGES, store.GPU, store.VERSIONS)
+    names = (
+        store.NET_PARTS,
+        store.CLASS_NAMES,
+        store.DATA_DIGEST,
+        store.INPUT_SHAPE,
+        store.TRAIN_IMAGES,
+        store.GPU,
+        store.VERSIONS,
+    )
     provenance |= {name: chosen.attributes[name] for name in names if name in chosen.attributes}
     if notes:
         provenance["notes"] = notes

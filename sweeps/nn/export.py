@@ -134,7 +134,7 @@ def _model_json(size: standalone.Size) -> tuple[str | None, str, str]:
 def _input_shape(config: Config, input_shape: Sequence[int]) -> tuple[int, ...]:
     """Return the shape of an input at the recipe's size."""
     size = config.data.image_size
-    if len(input_shape) == 3:
+    if len(input_shape) == 3 and config.model.architecture != "custom":
         return (size, size, input_shape[-1])
     return tuple(input_shape)
 

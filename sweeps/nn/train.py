@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sweeps.config import Config, Inputs
 from sweeps.data.arrays import Arrays, Rows, batch_indices, input_scaling
+from sweeps.data.checks import explain_misfit
 from sweeps.data.oddities import count_different
 from sweeps.errors import TrialError
 from sweeps.nn import device
@@ -165,7 +166,9 @@ class Training:
         """Return the trial's trainer, with the trial as it was saved or at its start."""
         config = self._config
         self._resumed = time.perf_counter()
-        _check_sizes(config, self._arrays)
+        arrays = self._arrays
+        if problem := explain_misfit(arrays, config):
+            raise TrialError(problem)
         saved = None if self._saved is None else SavedState.from_bytes(self._saved, config)
         if saved is not None:
             self._position = saved.position
@@ -173,8 +176,8 @@ class Training:
             if self._is_finished():
                 raise StopIteration
         device.prepare_device()
-        trainer = trainer_for(config, Architecture.from_config(config, self._arrays.input_shape))
-        self._trial = trainer.reset(config, _scaling(config.inputs, self._arrays))
+        trainer = trainer_for(config, Architecture.from_config(config, arrays.input_shape, arrays.input_dtype))
+        self._trial = trainer.reset(config, _scaling(config.inputs, arrays))
         if saved is not None and saved.variables:
             trainer.restore(saved.variables)
         else:
@@ -291,20 +294,3 @@ def _scaling(inputs: Inputs, arrays: Arrays) -> Scales:
 @lru_cache(maxsize=8)
 def _count_different(arrays: Arrays) -> int:
     return count_different(arrays.train_images)
-
-
-def _check_sizes(config: Config, arrays: Arrays) -> None:
-    shape = arrays.input_shape
-    size = config.data.image_size
-    if len(shape) == 3 and (shape[:2] != (size, size) or arrays.holdout_images.shape[1:] != shape):
-        raise TrialError(f"images are {shape[0]}x{shape[1]}, data.image_size is {size}; they must agree")
-    if len(shape) == 1 and config.model.architecture not in ("dense", "custom"):
-        raise TrialError(
-            f'{config.model.architecture} needs images, not rows of a table; set model.architecture = "dense"'
-        )
-    if config.data.task == "classification":
-        wanted = config.data.classes
-    else:
-        wanted = 0
-    if arrays.classes != wanted:
-        raise TrialError(f"the images have {arrays.classes} classes, data.classes is {wanted}; they must agree")

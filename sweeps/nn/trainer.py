@@ -16,7 +16,7 @@ from sweeps.nn.activations import NO_FLAT_ENDS
 from sweeps.nn.evaluation import Examination, Progress
 from sweeps.nn.loss_scale import LossScale
 from sweeps.nn.models.architecture import Architecture
-from sweeps.nn.models.custom import build_custom
+from sweeps.nn.models.custom import build_custom, check_input
 from sweeps.nn.net import CustomNet, Net, Scales, SwitchedNet, describe_structure, has_own_functions
 from sweeps.nn.normalization import (
     Moments,
@@ -59,10 +59,7 @@ class Trainer:
         with tf.device("CPU:0"):
             self.stop = tf.Variable(False, trainable=False)
         image = architecture.input_shape
-        if len(image) == 3:
-            pixels = tf.uint8
-        else:
-            pixels = tf.float32
+        pixels = tf.as_dtype(architecture.input_dtype)
         if architecture.regression:
             label = tf.float32
         else:
@@ -287,6 +284,7 @@ def trainer_for(config: Config, architecture: Architecture) -> Trainer:
     if architecture.model.architecture != "custom":
         return _cached_trainer((architecture, ""), lambda: SwitchedNet(architecture))
     model = build_custom(config)
+    check_input(config, model, architecture.input_shape)
     try:
         text = describe_structure(model)
     except (TypeError, ValueError, NotImplementedError):  # a net that Keras cannot describe serves one trial

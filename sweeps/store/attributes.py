@@ -39,6 +39,7 @@ CONFIG_DIGEST = "config_digest"
 DATA_DIGEST = "data_digest"
 INPUT_SHAPE = "input_shape"
 TRAIN_IMAGES = "train_images"  # how many images or rows there were to train on
+CLASS_NAMES = "class_names"  # by the numbers of the classes, where the labels were texts
 NET_PARTS = "net_parts"  # what a user's net is made of
 VERSIONS = "versions"
 GPU = "gpu"

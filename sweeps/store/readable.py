@@ -79,6 +79,7 @@ EXPLAIN: dict[str, Callable[[Any], str]] = {
     names.JUDGED_BY: _explain_judged_by,
     names.VERSIONS: _explain_texts,
     names.NET_PARTS: _explain_texts,
+    names.CLASS_NAMES: _explain_texts,
     names.LEARNER: _explain_bool,
     names.CONTROL: _explain_bool,
 }

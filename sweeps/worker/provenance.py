@@ -21,7 +21,11 @@ def provenance_attributes(config: Config, arrays: Arrays, gpu: str) -> dict[str,
         store.TRAIN_IMAGES: len(arrays.train_labels),
         store.VERSIONS: installed_versions(),
     }
-    return values | ({store.GPU: gpu} if gpu else {})
+    if arrays.class_names:
+        values[store.CLASS_NAMES] = list(arrays.class_names)
+    if gpu:
+        values[store.GPU] = gpu
+    return values
 
 
 @cache

@@ -6,6 +6,7 @@ from math import isfinite
 
 from sweeps.config import LEAST_HOLDOUT_IMAGES, NET_VALUES, Config, is_own
 from sweeps.data.arrays import Arrays
+from sweeps.data.checks import explain_misfit
 from sweeps.data.oddities import SPREADS, Finding, NetReport, find_oddities
 from sweeps.errors import SpaceError, SweepsError, describe_place, one_line
 from sweeps.readings import Reading
@@ -45,6 +46,8 @@ def rehearse(space: Space, train: Train, load: Load, source: str, check_net: Che
         arrays = load(space.data, space.budget.holdout_images)
     except Exception as exc:  # users' files and functions may raise anything; a person wants one line
         raise SpaceError(source, [("data", _error_reason(exc))]) from exc
+    if problem := next(filter(None, (explain_misfit(arrays, config) for config in configs)), ""):
+        raise SpaceError(source, [("data", problem)])
     _require_rows(space, configs, arrays, source)
     few = replace(
         arrays,

@@ -1,5 +1,7 @@
 """Users' own arrays and functions."""
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,8 @@ import numpy as np
 import pytest
 
 from sweeps import data
-from sweeps.config import DataConfig
+from sweeps.config import Config, DataConfig, ModelConfig
+from sweeps.data.checks import explain_misfit
 from sweeps.data.custom import NAMES
 from sweeps.errors import InputError
 
@@ -60,15 +63,14 @@ def test_classes_and_counts_can_be_cut(npz: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"train_labels": None}, "train_labels is not a file in the archive; it must hold train_images"),
+        ({"train_labels": None}, "holds holdout_images, holdout_labels, train_images; it must hold train_images"),
         ({"train_labels": WHOLE["train_labels"][:-1]}, r"train_labels is \(299,\) for 300 images"),
-        ({"train_images": WHOLE["train_images"][..., 0]}, r"train_images is \(300, 12, 12\); \(n, height"),
-        ({"train_images": WHOLE["train_images"] / 255}, "float64; images are uint8"),
+        ({"train_images": WHOLE["train_images"][..., 0]}, r"holdout_images is \(100, 12, 12, 3\); \(n, height"),
         ({"holdout_images": WHOLE["holdout_images"][:, :8]}, r"holdout_images is \(100, 8, 12, 3\)"),
         ({"holdout_labels": WHOLE["holdout_labels"] - 1}, "holdout_labels are not whole numbers from 0"),
         ({"train_labels": WHOLE["train_labels"] * 0.5}, "train_labels are not whole numbers from 0"),
         ({"train_labels": WHOLE["train_labels"] % 4}, "4 classes; set data.classes = 4 or less"),
-        ({"train_labels": WHOLE["train_labels"].astype(str)}, "give numbers"),
+        ({"train_labels": WHOLE["train_labels"].astype(str)}, "train holds uint8 and <U21; give numbers"),
         (
             {"train_labels": WHOLE["train_labels"] + 1, "holdout_labels": WHOLE["holdout_labels"] + 1},
             "begin at 1 and end at 5",
@@ -112,11 +114,106 @@ def test_numbers_that_float32_does_not_hold_are_refused_with_their_place(tmp_pat
             data.load_arrays(config(tmp_path / "bad.npz", task="regression"), 100)
 
 
-def test_images_that_are_not_square_get_advice_that_helps(tmp_path: Path) -> None:
-    whole = {**WHOLE, "train_images": WHOLE["train_images"][:, :6], "holdout_images": WHOLE["holdout_images"][:, :6]}
-    np.savez(tmp_path / "flat.npz", **whole)
-    with pytest.raises(InputError, match="images of 6x12 pixels; make them square"):
-        data.load_arrays(config(tmp_path / "flat.npz"), 100)
+def misfit(path: Path, **values: Any) -> str:
+    """Why our nets do not take what a file holds."""
+    of = config(path, **values)
+    return explain_misfit(
+        data.load_arrays(of, 100), Config.model_validate({"data": of, "model": ModelConfig(architecture="alexnet")})
+    )
+
+
+def change(path: Path, function: Any) -> Path:
+    """A file whose images a function has changed."""
+    images = {name: function(array) for name, array in WHOLE.items() if name.endswith("images")}
+    np.savez(path, **{**WHOLE, **images})
+    return path
+
+
+def test_what_our_nets_do_not_take_gets_advice_that_helps(tmp_path: Path, npz: Path) -> None:
+    assert misfit(npz) == ""
+    assert "set data.image_size = 12" in misfit(npz, image_size=16)
+    assert "make them square" in misfit(change(tmp_path / "flat.npz", lambda images: images[:, :6]))
+    assert "multiply by 255" in misfit(change(tmp_path / "scaled.npz", lambda images: images / 255))
+    own = Config.model_validate({"data": config(tmp_path / "flat.npz"), "model": ModelConfig(build="my_nets:build")})
+    assert explain_misfit(data.load_arrays(own.data, 100), own) == "", "a net of one's own says what it takes"
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "dtype"),
+    [
+        (lambda images: images.astype(np.int64), (12, 12, 3), "uint8"),
+        (lambda images: images[..., 0], (12, 12, 1), "uint8"),
+        (lambda images: images[..., 0] > 99, (12, 12, 1), "uint8"),
+        (lambda images: images / 255, (12, 12, 3), "float32"),
+        (lambda images: (images / 255).astype(np.float16), (12, 12, 3), "float32"),
+        (lambda images: images.astype(np.int16) * 100, (12, 12, 3), "float32"),
+        (lambda images: images[:, :, 0] / 255, (12, 3), "float32"),
+        (lambda images: images.reshape(-1, 2, 6, 12, 3), (2, 6, 12, 3), "uint8"),
+    ],
+)
+def test_inputs_of_any_shape_and_type_are_taken_as_they_are(
+    function: Any, shape: tuple[int, ...], dtype: str, tmp_path: Path
+) -> None:
+    arrays = data.load_arrays(config(change(tmp_path / "other.npz", function)), 100)
+    assert (arrays.input_shape, arrays.input_dtype) == (shape, dtype)
+    for name in ("train_images", "holdout_images"):
+        expected = function(WHOLE[name])
+        if expected.dtype == np.bool_:
+            expected = expected * 255
+        loaded = getattr(arrays, name)[np.arange(100)]
+        np.testing.assert_allclose(loaded.reshape(expected[:100].shape), expected[:100], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("X_train", "y_train", "X_val", "y_val"),
+        ("train_x", "train_y", "valid_x", "valid_y"),
+        ("images_train", "labels_train", "images_test", "labels_test"),
+        ("train_data", "train_targets", "test_data", "test_targets"),
+    ],
+)
+def test_arrays_have_other_usual_names(names: tuple[str, ...], tmp_path: Path) -> None:
+    np.savez(tmp_path / "named.npz", **dict(zip(names, WHOLE.values(), strict=True)), beside=np.zeros(3))
+    arrays = data.load_arrays(config(tmp_path / "named.npz"), 100)
+    assert np.array_equal(arrays.holdout_images, WHOLE["holdout_images"])
+    assert np.array_equal(arrays.train_labels, WHOLE["train_labels"])
+    (tmp_path / "folder").mkdir()
+    for name, array in zip(names, WHOLE.values(), strict=True):
+        np.save(tmp_path / "folder" / f"{name}.npy", array)
+    mapped = data.load_arrays(config(tmp_path / "folder"), 100)
+    assert np.array_equal(mapped.holdout_labels, WHOLE["holdout_labels"])
+
+
+def test_of_inputs_and_labels_alone_the_seed_holds_out_some(tmp_path: Path) -> None:
+    np.savez(tmp_path / "plain.npz", x=WHOLE["train_images"], y=WHOLE["train_labels"])
+    arrays = data.load_arrays(config(tmp_path / "plain.npz"), 100)
+    assert (len(arrays.train_images), len(arrays.holdout_images)) == (200, 100)
+    there = {image.tobytes() for image in arrays.train_images[np.arange(200)]}
+    assert not there & {image.tobytes() for image in arrays.holdout_images}
+    np.savez(tmp_path / "uneven.npz", x=WHOLE["train_images"], y=WHOLE["train_labels"][:-1])
+    with pytest.raises(InputError, match="300 inputs and 299 labels"):
+        data.load_arrays(config(tmp_path / "uneven.npz"), 100)
+
+
+@pytest.mark.parametrize("dtype", [str, object])
+def test_labels_that_are_texts_are_numbered_in_their_order(dtype: type, tmp_path: Path) -> None:
+    words = np.array(["owl", "bat", "cow", "ant", "emu"])
+    texts = {name: words[WHOLE[name]].astype(dtype) for name in ("train_labels", "holdout_labels")}
+    (tmp_path / "their_texts.py").write_text("parts = None\ndef load(config, held_out):\n    return parts\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        module: Any = importlib.import_module("their_texts")
+        module.parts = tuple({**WHOLE, **texts}.values())
+        arrays = data.load_arrays(DataConfig(source="their_texts:load", classes=5, images=300, image_size=12), 100)
+    finally:
+        sys.path.remove(str(tmp_path))
+        del sys.modules["their_texts"]
+        data.load_arrays.cache_clear()
+    assert arrays.class_names == ("ant", "bat", "cow", "emu", "owl")
+    for name in ("train_labels", "holdout_labels"):
+        assert [arrays.class_names[label] for label in getattr(arrays, name)] == texts[name].tolist()
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path, npz: Path) -> None:
@@ -127,10 +224,8 @@ def test_files_that_are_none_are_refused(tmp_path: Path, npz: Path) -> None:
         data.load_arrays(config(tmp_path / "one.npy"), 100)
     for path in (tmp_path / "nowhere.npz", tmp_path / "text.npz", tmp_path / "cut.npz", tmp_path / "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match=r"cannot be read|holds no array"):
             data.load_arrays(config(path), 100)
-    with pytest.raises(InputError, match=r"set data.image_size = 12"):
-        data.load_arrays(config(npz, image_size=16), 100)
     with pytest.raises(InputError, match=r"set budget.holdout_images = 100 or less"):
         data.load_arrays(config(npz), 101)
 

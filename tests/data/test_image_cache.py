@@ -8,8 +8,9 @@ import pytest
 from image_trees import class_folders
 
 from sweeps import data
-from sweeps.config import DataConfig
-from sweeps.data.arrays import Rows
+from sweeps.config import Config, DataConfig
+from sweeps.data.arrays import Arrays, Rows
+from sweeps.data.checks import explain_misfit
 from sweeps.data.prepare import Options, prepare
 from sweeps.errors import InputError
 
@@ -62,8 +63,15 @@ def test_asking_for_more_images_than_there_are_takes_all(path: Path) -> None:
     ],
 )
 def test_a_store_that_does_not_fit_is_refused_with_the_mend(path: Path, change: dict[str, Any], message: str) -> None:
+    changed = config(path, **change)
     with pytest.raises(InputError, match=message):
-        data.load_arrays(config(path, **change), 64)
+        require_fit(data.load_arrays(changed, 64), changed)
+
+
+def require_fit(arrays: Arrays, of: DataConfig) -> None:
+    """Refuse data that our nets do not take, as training does."""
+    if problem := explain_misfit(arrays, Config.model_validate({"data": of})):
+        raise InputError(problem)
 
 
 def test_too_few_holdout_images_and_damaged_files_are_told(path: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Users' own nets: trained as Keras would train them, watched and judged as ours are."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -291,3 +292,72 @@ def test_a_frozen_backbone_is_run_and_only_what_is_trained_is_watched(
     readings = readings_of(train(own(model={"build": "own_net:made"}), arrays))
     assert [layer.name for layer in readings[-1].layers] == ["head"]
     assert readings[-1].layers[0].update_ratio > 0
+
+
+def series(config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    layers = keras.layers
+    return keras.Sequential([keras.Input((20, 3)), layers.LSTM(8, name="memory"), layers.Dense(4, "softmax")])
+
+
+def tokens(config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    layers = keras.layers
+    parts = [layers.Embedding(30, 8, name="words"), layers.GlobalAveragePooling1D(), layers.Dense(4, "softmax")]
+    return keras.Sequential([keras.Input((None,)), *parts])
+
+
+def flat_images(config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    layers = keras.layers
+    parts = [layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(4, "softmax")]
+    return keras.Sequential([keras.Input((6, 9)), *parts])
+
+
+def volumes(config: Config) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    layers = keras.layers
+    parts = [layers.Rescaling(1 / 255), layers.Conv3D(4, 3), layers.Flatten(), layers.Dense(4, "softmax")]
+    return keras.Sequential([keras.Input((5, 5, 5, 1)), *parts])
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "kind"),
+    [
+        (series, (20, 3), "float"),
+        (tokens, (12,), "words"),
+        (flat_images, (6, 9, 1), "bytes"),
+        (volumes, (5, 5, 5, 1), "float"),
+        (volumes, (5, 5, 5, 1), "bytes"),
+    ],
+)
+def test_inputs_of_any_shape_are_trained_as_keras_would(
+    build: Any, shape: tuple[int, ...], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_net, "made", build, raising=False)
+    rng = np.random.default_rng(0)
+    draw: dict[str, Any] = {
+        "float": lambda size: np.float32(rng.normal(size=size)),
+        "words": lambda size: rng.integers(0, 30, size).astype(np.float32),
+        "bytes": lambda size: rng.integers(0, 256, size, dtype=np.uint8),
+    }
+    labels = [np.arange(count, dtype=np.int32) % 4 for count in (128, 64)]
+    inputs = [draw[kind]((count, *shape)) for count in (128, 64)]
+    given = Arrays(inputs[0], labels[0], inputs[1], labels[1], 4)
+    data = {"classes": 4, "images": 128}
+    config = own(model={"build": "own_net:made"}, data=data, optimizer="sgd", learning_rate=0.01, l2=0.0, steps=4)
+    config = config.model_copy(update={"holdout_images": 64})
+    reading = readings_of(train(config, given))[-1]
+    model = build(config)
+    model.compile(keras.optimizers.SGD(0.01, momentum=config.momentum), "sparse_categorical_crossentropy")
+    for indices in batch_indices(config.seed, 128, config.batch_size, 0, 4):
+        model.train_on_batch(inputs[0][indices], labels[0][indices])
+    assert reading.loss == pytest.approx(model.evaluate(inputs[1], labels[1], verbose=0), rel=1e-4)
+
+
+def test_a_net_for_other_inputs_is_told_apart_before_it_is_trained(arrays: Arrays) -> None:
+    small = replace(
+        arrays, train_images=arrays.train_images[:, :12, :12], holdout_images=arrays.holdout_images[:, :12, :12]
+    )
+    with pytest.raises(InputError, match=r"takes inputs of \(16, 16, 1\), and the data have \(12, 12, 1\)"):
+        next(train(own(), small))

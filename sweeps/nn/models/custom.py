@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from sweeps.config import Config, OwnValues
 from sweeps.errors import InputError
 from sweeps.imports import load_function
-from sweeps.nn.probe import expand_models, kernel_layers
+from sweeps.nn.probe import expand_models, flatten_layers, kernel_layers
 
 TRIED_IMAGES = 4
+TRIED_LENGTH = 16  # of an axis that the net leaves open
 WHOLE = {"__dict__", "__iter__", "model_copy", "model_dump", "model_dump_json"}  # what shows all values of a config
 ROUNDING = 0.02  # of a sum of probabilities, in half precision too
 
@@ -109,9 +110,37 @@ def _call_function(function: Callable[..., Any], config: Config) -> Any:
     return function(*first, **named)
 
 
+def check_input(config: Config, model: keras.Model, shape: tuple[int, ...]) -> None:
+    """Check that a user's net takes inputs of this shape; Keras adds or drops a last axis of one channel.
+
+    Raises:
+        InputError: it does not.
+    """
+    taken = model.inputs[0].shape[1:]
+    shapes = [shape, (*shape, 1)]
+    if shape[-1] == 1:
+        shapes.append(shape[:-1])
+    if any(_is_compatible(taken, candidate) for candidate in shapes):
+        return
+    advice = "give its Input the shape of the data"
+    size = config.data.image_size
+    if len(taken) > 1 and len(shape) > 1 and taken[0] == taken[1] == size and shape[0] == shape[1]:
+        advice = f"set data.image_size = {shape[0]}"
+    raise InputError(
+        f"{config.model.build}: the model takes inputs of {tuple(taken)}, and the data have {shape}; {advice}"
+    )
+
+
+def _is_compatible(taken: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+    return len(taken) == len(shape) and all(side in (None, other) for side, other in zip(taken, shape, strict=True))
+
+
 def answer_noise(model: keras.Model) -> NDArray[np.float32]:
     """Return what a model answers in inference to a few images of random pixels, (images, outputs)."""
-    images = np.random.default_rng(0).integers(0, 256, (TRIED_IMAGES, *model.input_shape[1:]))
+    shape = [side or TRIED_LENGTH for side in model.inputs[0].shape[1:]]
+    images = np.random.default_rng(0).integers(0, 256, (TRIED_IMAGES, *shape))
+    tokens = [layer.input_dim for layer in flatten_layers(model) if isinstance(layer, keras.layers.Embedding)]
+    images %= min([256, *tokens])
     outputs = model(keras.ops.convert_to_tensor(images, dtype=model.inputs[0].dtype), training=False)
     answers: NDArray[np.float32] = keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
     return answers
