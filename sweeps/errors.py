@@ -14,6 +14,7 @@ Any other exception is a bug: a traceback, and exit 70.
 """
 
 import difflib
+import errno
 import re
 import sysconfig
 import traceback
@@ -79,6 +80,18 @@ class TrialError(SweepsError):
 
 class WorkerError(SweepsError):
     """Workers keep failing, so that going on would only waste the budget."""
+
+
+def is_full(exc: BaseException) -> bool:
+    """Return whether an error says that a disk, or a user's share of one, is full."""
+    return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def explain_failed_write(exc: OSError) -> str:
+    """Return why a file that a user named cannot be written, and what to do."""
+    if is_full(exc):
+        return "cannot be written: no space is left there; make some, or name another file"
+    return f"cannot be written ({exc.strerror or exc}); name another file"
 
 
 def one_line(exc: BaseException) -> str:

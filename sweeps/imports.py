@@ -90,8 +90,8 @@ def _require_trust(path: str, trusted: Sequence[str], here: str) -> None:
         if found is not None and found.origin is not None and Path(found.origin).is_relative_to(here):
             return
     raise InputError(
-        f"{path}: the package {package} is not among those that are trusted ({', '.join(trusted)}); add it with "
-        f"--trust {package} if its code may run here"
+        f"{path}: the package {package} is not among those that are trusted ({', '.join(trusted)}); if its "
+        f"code may run here, add it with --trust {package} of the workers, or to the variable {TRUST_VARIABLE}"
     )
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "FrozenStudy",
     "check_schema",
     "models",
+    "rdb_storage_of",
     "storage_of",
     "study_id_of",
     "trial_id_of",
@@ -90,6 +91,16 @@ def trial_id_of(trial: optuna.Trial | FrozenTrial) -> int:
 def storage_of(study: optuna.Study) -> BaseStorage:
     """Return a study's storage."""
     return study._storage
+
+
+def rdb_storage_of(study: optuna.Study) -> RDBStorage | None:
+    """Return the database behind a study's storage, also behind Optuna's cache; None where there is none."""
+    storage = study._storage
+    if isinstance(storage, CachedStorage):
+        storage = storage._backend
+    if isinstance(storage, RDBStorage):
+        return storage
+    return None
 
 
 def check_schema(storage: RDBStorage) -> None:

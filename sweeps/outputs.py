@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweeps.errors import InputError
+from sweeps.errors import InputError, explain_failed_write
 from sweeps.files import replacing
 
 GENERATOR = "sweeps report"  # marks a page as one of ours
@@ -39,7 +39,7 @@ def replace_file(path: Path, option: str) -> Iterator[Path]:
         with replacing(path) as partial:
             yield partial
     except OSError as exc:
-        raise InputError(f"{option} {path}: cannot be written ({exc.strerror or exc}); name another file") from exc
+        raise InputError(f"{option} {path}: {explain_failed_write(exc)}") from exc
 
 
 def require_marked(path: Path, mark: str, option: str) -> None:

@@ -175,6 +175,98 @@ def test_an_attribute_that_was_edited_hides_nothing_else(name: str, value: objec
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
 
 
+EDITED_ROWS = [
+    "UPDATE trial_user_attributes SET value_json = '{oops' WHERE trial_id = 1 AND key = 'fate'",
+    "UPDATE trial_user_attributes SET value_json = '1' || :zeros WHERE trial_id = 1 AND key LIKE 'chance%'",
+    "UPDATE trial_user_attributes SET value_json = '1' || :zeros WHERE trial_id = 1 AND key IN ('top1', 'loss')",
+    "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (1, 'x', '{oops')",
+    "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (1, 'x', :brackets)",
+    "UPDATE trials SET state = 'WEIRD' WHERE trial_id = 1",
+    "UPDATE trials SET state = '' WHERE trial_id = 2",
+    "UPDATE trials SET number = NULL WHERE trial_id = 1",
+    "UPDATE trials SET number = -5 WHERE trial_id = 2",
+    "UPDATE trials SET datetime_start = 'yesterday' WHERE trial_id = 1",
+    "UPDATE trials SET datetime_start = '0001-01-01 00:00:00.000000' WHERE trial_id = 1",
+    "UPDATE trial_values SET value = NULL WHERE trial_id = 1",
+    "UPDATE trial_values SET value = 'abc' WHERE trial_id = 1",
+    "UPDATE trial_values SET value_type = 'WHAT' WHERE trial_id = 1",
+    "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (1, 1, 0.5, 'FINITE')",
+    "UPDATE trial_params SET distribution_json = 'nope' WHERE trial_id = 1",
+    "UPDATE trial_params SET distribution_json = '{}' WHERE trial_id = 1",
+    """UPDATE trial_params SET distribution_json = '{"name": "New", "attributes": {}}' WHERE trial_id = 1""",
+    "UPDATE trial_params SET param_value = 99 WHERE trial_id = 1",
+    "UPDATE trial_params SET param_value = NULL WHERE trial_id = 1",
+    "UPDATE sweeps_readings SET reading = x'00ff00' WHERE number = 0",
+    "UPDATE sweeps_readings SET reading = 'abc' WHERE number = 0",
+    "DELETE FROM trials WHERE trial_id = 1",
+    "UPDATE study_user_attributes SET value_json = '{oops' WHERE study_id = 1 AND key = 'question'",
+    "UPDATE study_user_attributes SET value_json = :brackets WHERE study_id = 1 AND key = 'question'",
+    "UPDATE study_user_attributes SET value_json = NULL WHERE study_id = 1 AND key = 'question'",
+    "UPDATE sweeps_studies SET state = 'odd' WHERE study_id = 1",
+    "UPDATE sweeps_workers SET rate = 'x', step = -9",
+]
+
+
+@pytest.mark.parametrize("statement", EDITED_ROWS)
+def test_a_row_that_was_edited_hides_nothing_else(statement: str, url: str, tmp_path: Path) -> None:
+    made(url, "tiny", "budget.trials=4")
+    made(url, "good", "budget.trials=2")
+    storage = store.connect(url)
+    worker = Worker(storage, fakes.learning, fakes.load, lambda: worker.finished >= 3, None, fakes.QUICK)
+    worker.serve_studies(["tiny"])
+    with storage.engine.begin() as db:
+        db.execute(text("PRAGMA ignore_check_constraints = ON"))
+        values = {"zeros": "0" * 400, "brackets": "[" * 20_000}
+        db.execute(text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
+    commands = [
+        ("status",),
+        ("status", "--json"),
+        ("status", "tiny"),
+        ("report", "tiny", "--text"),
+        ("report", "tiny", "--trials", str(tmp_path / "trials.csv"), "--readings", str(tmp_path / "readings.csv")),
+        ("report", "tiny", "-o", str(tmp_path / "page.html")),
+        ("survey", "tiny"),
+        ("autopsy", "tiny", "1"),
+    ]
+    for command in commands:
+        done = run_sweeps(*command, "--storage", url)
+        assert done.returncode == 0, (command, done.stderr)
+        assert "Traceback" not in done.stderr
+    shown = run_sweeps("status", "--storage", url).stdout
+    assert "tiny: " in shown
+    assert "good: 0 of 2 trials" in shown
+    left = Worker(store.connect(url), fakes.learning, fakes.load, never, None, fakes.QUICK)
+    left.serve_studies((), exit_when_idle=True)
+    assert "good: 2 of 2 trials" in run_sweeps("status", "--storage", url).stdout
+    if "'odd'" not in statement:
+        assert left.finished == 3, "nor do others end, or fail"
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE study_directions SET direction = 'SIDEWAYS' WHERE study_id = 1", "direction"),
+        ("UPDATE study_user_attributes SET value_json = '{' WHERE study_id = 1 AND key = 'space'", "no search space"),
+    ],
+)
+def test_a_study_that_cannot_be_read_is_one_line_and_hides_no_other(statement: str, words: str, url: str) -> None:
+    made(url, "tiny")
+    made(url, "good", "budget.trials=2")
+    storage = store.connect(url)
+    with storage.engine.begin() as db:
+        db.execute(text(statement))
+    shown = run_sweeps("status", "--storage", url)
+    assert "good: 0 of 2 trials" in shown.stdout
+    assert words in shown.stdout
+    for command in ("status", "report"):
+        refused = run_sweeps(command, "tiny", "--storage", url)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert "Traceback" not in refused.stderr
+    worker = Worker(store.connect(url), fakes.learning, fakes.load, never, None, fakes.QUICK)
+    assert worker.serve_studies((), exit_when_idle=True) == 2
+
+
 def test_status_shows_the_rest_and_a_line_with_the_mend(url: str) -> None:
     made(url, "good")
     made(url, "newer").set_user_attr(store.SPACE_TEXT, TINY + "\nfrom_the_future = 1\n")

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from sweeps.artifacts.buckets import BUCKETS, BucketStore
-from sweeps.errors import InputError, one_line
+from sweeps.errors import InputError, NoSpaceError, is_full, one_line
 from sweeps.files import sync_file, sync_folder
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def require_writable_location(where: str) -> None:
 
     Raises:
         InputError: it could not; or as `artifact_location`.
+        NoSpaceError: its disk is full, which goes away by itself.
     """
     found = artifact_location(where)
     name = f"checkpoints/probe-{uuid4().hex}"
@@ -99,6 +100,8 @@ def require_writable_location(where: str) -> None:
         found.write(name, b"probe")
         found.remove(name)
     except OSError as exc:
+        if is_full(exc):
+            raise NoSpaceError(f"{where}: no space is left there for checkpoints; make some") from exc
         raise InputError(
             f"{where}: no checkpoint can be kept there ({one_line(exc)}); name another place with --artifacts"
         ) from exc

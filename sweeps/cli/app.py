@@ -1,6 +1,5 @@
 """The `sweeps` command: the list of its commands, and how errors end it."""
 
-import errno
 import os
 import sys
 import traceback
@@ -10,7 +9,7 @@ import typer
 
 from sweeps import logs
 from sweeps.cli.lazy_group import CommandSource, LazyGroup
-from sweeps.errors import BUG, SweepsError
+from sweeps.errors import BUG, SweepsError, is_full
 from sweeps.version import __version__
 
 COMMANDS = {
@@ -115,7 +114,7 @@ def main() -> None:
         app()
         sys.stdout.flush()
     except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(exc):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to be written would fail again at exit
         logs.print_error(f"{exc.filename or 'standard output'}: no space is left there; make some")

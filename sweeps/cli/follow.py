@@ -30,6 +30,8 @@ from sweeps.worker.shutdown import SUPERVISOR_S, signals_handled
 POLL_S = 0.5
 STOPPING_POLL_S = 0.1
 PATIENCE_S = 60.0  # for which a store that is away is waited
+STOPPED_PATIENCE_S = 3.0  # the same after a signal
+NOTICE_S = 5.0  # after which it is said
 INTERRUPTED_BY_USER = 130  # the exit code that shells give to a command that Ctrl-C ended
 BAR_WIDTH = 32  # columns
 
@@ -62,12 +64,12 @@ def follow_study(
                 workers.start_missing()
                 live.update(progress.render_bar(_describe_state(state, progress)))
                 time.sleep(POLL_S)
-                state = retry_while_unavailable(poll_store, OUTAGE_S, lambda: stop.count > 0)
+                state = _poll_patiently(poll_store, stop, console)
         finally:
             _end_workers(workers, stop, progress=progress, live=live)
-            retry_while_unavailable(reaper.reap, PATIENCE_S)
-    retry_while_unavailable(progress.update, PATIENCE_S)
-    retry_while_unavailable(lambda: study_notes.refresh_note(storage, study), PATIENCE_S)
+            retry_while_unavailable(reaper.reap, stop.patience_s)
+    retry_while_unavailable(progress.update, stop.patience_s)
+    retry_while_unavailable(lambda: study_notes.refresh_note(storage, study), stop.patience_s)
     if stop.count:
         console.print(summaries.render_summary(space, progress.summary))
         console.print("stopped; the same command goes on where this one left off")
@@ -79,11 +81,36 @@ def follow_study(
     return space, progress.summary
 
 
+def _poll_patiently(poll_store: Callable[[], StudyState], stop: "StopRequests", console: Console) -> StudyState:
+    """Ask the store how the study stands; where it does not answer, say so, and wait for it.
+
+    Raises:
+        OutageError: it was away for too long, or a signal came.
+    """
+    waits: list[str] = []
+
+    def announce_wait(error: str) -> None:
+        waits.append(error)
+        console.print(f"the store does not answer ({error}); it is waited for, up to {OUTAGE_S:.0f} s", style="yellow")
+
+    state = retry_while_unavailable(poll_store, OUTAGE_S, lambda: stop.count > 0, announce_wait, NOTICE_S)
+    if waits:
+        console.print("the store answers again", style="green")
+    return state
+
+
 @dataclass(slots=True)
 class StopRequests:
     """A counter of the requests to stop: one means to stop cleanly, two or more to stop now."""
 
     count: int = 0
+
+    @property
+    def patience_s(self) -> float:
+        """Return for how long a store that is away is waited for at the end: briefly, where somebody wants to go."""
+        if self.count:
+            return STOPPED_PATIENCE_S
+        return PATIENCE_S
 
     def count_request(self, _signal: int, _frame: FrameType | None) -> None:
         """Count one more request; a signal handler."""

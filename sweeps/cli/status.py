@@ -18,7 +18,7 @@ from sweeps.analysis import summary as summaries
 from sweeps.analysis.summary import Summary
 from sweeps.cli.consoles import stdout_console
 from sweeps.cli.options import StorageOption
-from sweeps.errors import InputError, OutageError, SweepsError, one_line
+from sweeps.errors import InputError, OutageError, StoreError, SweepsError, describe_error
 from sweeps.launch import slurm
 from sweeps.space.space import Space
 from sweeps.store import engines, queue, retry, workers
@@ -131,8 +131,12 @@ def read_status(storage: RDBStorage, study: str | None) -> Status:
         if study in (None, queued.name):
             try:
                 studies.append(_read_study(storage, queued))
-            except InputError as exc:  # of a newer version, or edited: no reason to show nothing of the others
-                unreadable.append((queued.name, one_line(exc)))
+            except (OutageError, *retry.DATABASE_ERRORS):
+                raise
+            except Exception as exc:
+                if study is not None:
+                    raise StoreError(f"study {study!r} cannot be read: {describe_error(exc)}") from exc
+                unreadable.append((queued.name, describe_error(exc)))
     seen_workers = tuple(workers.workers_seen(storage.engine))
     current = Status(tuple(studies), seen_workers, tuple(unreadable))
     return _add_slurm_states(current, store.absolute(storage.url))

@@ -23,10 +23,12 @@ from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 from sweeps import store
 from sweeps.dashboard.application import make_application, require_local_host, require_token
 from sweeps.dashboard.storage import DashboardStorage
-from sweeps.errors import InputError, SweepsError, one_line
+from sweeps.errors import InputError, SweepsError, describe_error, one_line
 from sweeps.notes import study as study_notes
 from sweeps.store.retry import DATABASE_ERRORS
 from sweeps.worker.shutdown import SIGNALS, signals_handled
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -69,7 +71,7 @@ def serve_dashboard(storage: RDBStorage, artifacts: str | None, host: str, port:
             query = f"?{urlencode({'token': token})}"
         else:
             print(f"sweeps: {_warn_of_access(name, bound_port)}", file=sys.stderr)
-        with _update_notes(storage, shown), signals_handled(SIGNALS, _stop_serving):
+        with _update_notes(storage), signals_handled(SIGNALS, _stop_serving):
             server = _make_server(application, listening)
             print(f"http://{name}:{bound_port}/{query}", flush=True)
             server.run()  # returns at the SystemExit of a signal
@@ -133,17 +135,18 @@ def _warn_of_access(name: str, port: int) -> str:
 
 
 @contextmanager
-def _update_notes(storage: RDBStorage, shown: DashboardStorage) -> Iterator[None]:
+def _update_notes(storage: RDBStorage) -> Iterator[None]:
     """Keep the notes of the studies up to date within the block, in a thread.
 
     A store that does not answer is asked again after `NOTES_INTERVAL_S`.
     """
     ended = threading.Event()
+    said: set[str] = set()
 
     def update_until_ended() -> None:
         while not ended.is_set():
             with suppress(*DATABASE_ERRORS):
-                _write_stale_notes(storage, shown, ended)
+                _write_stale_notes(storage, ended, said)
             ended.wait(NOTES_INTERVAL_S)
 
     thread = threading.Thread(target=update_until_ended, name="notes of studies", daemon=True)
@@ -155,10 +158,23 @@ def _update_notes(storage: RDBStorage, shown: DashboardStorage) -> Iterator[None
         thread.join(timeout=END_S)
 
 
-def _write_stale_notes(storage: RDBStorage, shown: DashboardStorage, ended: threading.Event) -> None:
-    for study_id, name in study_notes.list_stale(storage):
+def _write_stale_notes(storage: RDBStorage, ended: threading.Event, said: set[str]) -> None:
+    """Write the notes that are out of date.
+
+    Args:
+        said: names of studies of which it has been said that they have none; more are added.
+    """
+    for name in study_notes.list_stale(storage):
         if ended.is_set():
             return
-        with suppress(SweepsError, KeyError):  # the study was deleted, or belongs to a newer version
-            trials = [store.keep_readable(trial) for trial in shown.whole_trials(study_id)]
-            study_notes.write_study_note(storage, store.load_study(storage, name), trials)
+        try:
+            study = store.load_study(storage, name)
+            study_notes.write_study_note(storage, study, store.read_trials(study))
+        except (SweepsError, KeyError):  # the study was deleted, or belongs to a newer version
+            continue
+        except DATABASE_ERRORS:
+            raise
+        except Exception as exc:  # noqa: BLE001  what one study holds must not stop the notes of the others
+            if name not in said:
+                said.add(name)
+                logger.warning("the note of study %r cannot be written: %s", name, describe_error(exc))

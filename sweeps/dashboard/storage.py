@@ -57,16 +57,10 @@ class DashboardStorage(CachedStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Return a study's trials: whole if they are copied, else as pages show them."""
-        trials = self.whole_trials(study_id, deepcopy, states)
+        trials = super().get_all_trials(study_id, deepcopy, states)
         if deepcopy:
             return trials
         return [self._cut_trial(trial) for trial in trials]
-
-    def whole_trials(
-        self, study_id: int, deepcopy: bool = False, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial]:
-        """Return a study's trials with all their attributes, as Optuna does."""
-        return super().get_all_trials(study_id, deepcopy, states)
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """Return a study's best trial as pages show it."""

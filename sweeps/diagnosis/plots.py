@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sweeps.errors import InputError
+from sweeps.errors import InputError, explain_failed_write
 from sweeps.files import replacing
 from sweeps.outputs import PICTURE_MARK, require_marked
 from sweeps.readings import ChannelVitals, Reading
@@ -145,7 +145,7 @@ def _save_figure(figure: Figure, path: Path) -> None:
             else:
                 figure.savefig(partial, format=path.suffix[1:], metadata=creator)
     except OSError as exc:
-        raise InputError(f"--to {path}: cannot be written ({exc.strerror or exc}); name another file") from exc
+        raise InputError(f"--to {path}: {explain_failed_write(exc)}") from exc
 
 
 def _draw_losses(panel: Axes, readings: Sequence[Reading], chance: Chance) -> None:

@@ -63,11 +63,11 @@ def write_study_note(storage: RDBStorage, study: Study, trials: Sequence[FrozenT
     notes.store_study_note(storage.engine, study_id, "\n\n".join(parts), finished)
 
 
-def list_stale(storage: RDBStorage) -> list[tuple[int, str]]:
-    """Return the studies of sweeps, number and name, whose notes tell of fewer or more trials than have finished."""
+def list_stale(storage: RDBStorage) -> list[str]:
+    """Return the names of the studies of sweeps whose notes tell of fewer or more trials than have finished."""
     finished = notes.finished_in_notes(storage.engine)
     studies = queue.queued_studies(storage.engine)
-    return [(study.study_id, study.name) for study in studies if finished.get(study.study_id) != study.done]
+    return [study.name for study in studies if finished.get(study.study_id) != study.done]
 
 
 def make_study_note(study_id: int, space: Space, trials: Sequence[FrozenTrial]) -> str:

@@ -20,7 +20,6 @@ from sweeps.store.finished import make_finished as make_finished
 from sweeps.store.finished import read_config as read_config
 from sweeps.store.readable import describe_unreadable as describe_unreadable
 from sweeps.store.readable import keep_readable as keep_readable
-from sweeps.store.readable import read_trials as read_trials
 from sweeps.store.readings import finished_readings as finished_readings
 from sweeps.store.readings import readings as readings
 from sweeps.store.readings import readings_of_each as readings_of_each
@@ -38,3 +37,4 @@ from sweeps.store.studies import record_space as record_space
 from sweeps.store.studies import space_of as space_of
 from sweeps.store.studies import study_names as study_names
 from sweeps.store.studies import url as url
+from sweeps.store.trials import read_trials as read_trials

@@ -26,6 +26,7 @@ from sweeps.errors import NoSpaceError, NoStoreError, OutageError, StoreError, o
 from sweeps.logs import MASK, SECRET_OPTION, hide_passwords
 from sweeps.store.retry import DATABASE_ERRORS, error_message
 
+HIGHEST_PORT = 65535
 BUSY_TIMEOUT_S = 60  # SQLite: how long a writer waits for another before it gives up
 OWNER_ALONE = 0o600
 LEAST_ROOM = 96 * 1024  # bytes: of the files -shm, 32 KiB, and -wal at the first write
@@ -34,7 +35,17 @@ CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 30
 # What drivers raise of a URL's options as well as of a database.
-DRIVER_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError, RuntimeError, ImportError, TypeError, ValueError)
+DRIVER_ERRORS = (
+    SQLAlchemyError,
+    sqlite3.Error,
+    OSError,
+    RuntimeError,
+    ImportError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+)
 # A worker that was stopped in the middle of a transaction must not keep others from its rows.
 IDLE_TRANSACTION_S = 30
 
@@ -54,6 +65,8 @@ def parse_url(storage_url: str) -> URL:
             "the storage is not a URL; write sqlite:///sweeps.db or postgresql+psycopg://user:password@host/database, "
             "a password with @ : / in it percent-encoded"
         )
+    if url.port is not None and not 0 < url.port <= HIGHEST_PORT:
+        raise StoreError(f"the storage URL names the port {url.port}; ports are 1 to {HIGHEST_PORT}")
     return url
 
 
@@ -61,7 +74,9 @@ def _is_torn(url: URL) -> bool:
     """Return whether a password with an @ or a slash in it was taken for the end of the address: the rest of it would
     stand among the names of host and database.
     """
-    return not is_sqlite(url) and any("@" in name for name in (url.host or "", url.database or ""))
+    if is_sqlite(url):  # an address of a server behind the wrong name
+        return re.match(r"[^/:@]+:[^/@]*@", url.database or "") is not None
+    return any("@" in name for name in (url.host or "", url.database or ""))
 
 
 def masked(storage_url: str) -> str:
@@ -337,7 +352,7 @@ def _explain_error(exc: BaseException, storage_url: str) -> str:
         return NO_SPACE
     if is_sqlite(url) and ("unable to open" in text or "readonly" in text) and _is_read_only(sqlite_path(url)):
         return "its file system is mounted read-only; mount it for writing, which SQLite needs even to read"
-    if "unable to open" in text or isinstance(exc, OSError):
+    if is_sqlite(url) and ("unable to open" in text or isinstance(exc, OSError)):
         return "the file cannot be opened or made; check that the folder exists and can be written"
     if "readonly" in text:
         return "the file cannot be written; change its permissions or name another with --storage"

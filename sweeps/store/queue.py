@@ -82,7 +82,7 @@ def queued_studies(engine: Engine) -> list[QueuedStudy]:
     )
     with engine.connect() as db:
         return [
-            QueuedStudy(study_id, name, StudyState(state), priority, int(ended), int(taken))
+            QueuedStudy(study_id, name, _parse_state(state), priority, int(ended), int(taken))
             for study_id, name, state, priority, ended, taken in db.execute(query)
         ]
 
@@ -115,6 +115,9 @@ def set_state(engine: Engine, study_id: int, wanted: StudyState) -> StudyState:
 
 
 def _parse_state(state: str | None) -> StudyState:
+    """Return what people want of a study; one that is none, which no worker serves, is as good as paused."""
     if state is None:
         raise StoreError("the study was not made by `sweeps create`: no worker serves it")
+    if state not in set(StudyState):
+        return StudyState.PAUSED
     return StudyState(state)

@@ -4,13 +4,14 @@ Whoever can write to a store can change them, as Optuna's dashboard can, and ano
 What cannot be read is left out, and its name kept, so that one trial hides no other.
 """
 
+import sys
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import lru_cache
 from math import prod
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 
@@ -21,6 +22,17 @@ from sweeps.verdict import Fate
 
 UNREADABLE = "sweeps:unreadable"  # in a trial's system attributes, in memory alone: what was left out, and why
 FATES = {*map(str, Fate), names.FAILED, names.INTERRUPTED}
+# What decoding something raises that is none: JSON, a number, a time, a compressed text.
+NO_VALUE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RecursionError,
+    AttributeError,
+    AssertionError,
+    zlib.error,
+)
 MOST_NUMBERS = 2**31  # of an input
 
 parse_config = lru_cache(maxsize=16_384)(Config.model_validate_json)  # a study is read again and again
@@ -31,7 +43,11 @@ def _explain_text(value: Any) -> str:
 
 
 def _explain_number(value: Any) -> str:
-    return "" if isinstance(value, int | float) and not isinstance(value, bool) else "is no number"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return "is no number"
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return "is too large a number"
+    return ""
 
 
 def _explain_count(value: Any) -> str:
@@ -135,13 +151,9 @@ def keep_readable(trial: FrozenTrial) -> FrozenTrial:
         return trial
     readable = copy(trial)
     readable.user_attrs = {name: value for name, value in trial.user_attrs.items() if name not in unreadable}
-    readable.system_attrs = trial.system_attrs | {UNREADABLE: unreadable}
+    reasons = {f"attribute {name}": reason for name, reason in unreadable.items()}
+    readable.system_attrs = trial.system_attrs | {UNREADABLE: trial.system_attrs.get(UNREADABLE, {}) | reasons}
     return readable
-
-
-def read_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials of a study, in the order of their numbers, with what can be read of their attributes."""
-    return [keep_readable(trial) for trial in study.get_trials(deepcopy=False)]
 
 
 def describe_unreadable(trials: Sequence[FrozenTrial]) -> list[str]:
@@ -150,7 +162,7 @@ def describe_unreadable(trials: Sequence[FrozenTrial]) -> list[str]:
     for trial in trials:
         for name, reason in trial.system_attrs.get(UNREADABLE, {}).items():
             lines.append(
-                f"trial {trial.number}: its attribute {name} {reason}; it is shown without it: set it back, or read "
-                "the store with the version of sweeps that wrote it"
+                f"trial {trial.number}: its {name} {reason}; it is shown without it: set it back, or read the store "
+                "with the version of sweeps that wrote it"
             )
     return lines

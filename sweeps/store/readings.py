@@ -1,7 +1,9 @@
 """Reading what trials left."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 from optuna import Study
 from optuna.storages import RDBStorage
@@ -11,10 +13,12 @@ from sweeps.errors import StoreError
 from sweeps.readings import Reading
 from sweeps.store.attributes import REASON
 from sweeps.store.batches import unpack_reading
-from sweeps.store.readable import read_trials
+from sweeps.store.readable import NO_VALUE
 from sweeps.store.studies import id_of
 from sweeps.store.tables import ReadingRow
+from sweeps.store.trials import read_trials
 
+logger = logging.getLogger(__name__)
 AT_ONCE = 16  # trials that are read together: a reading with every channel may take a megabyte
 
 
@@ -34,7 +38,21 @@ def readings_of_each(engine: Engine, study_id: int, numbers: Sequence[int]) -> I
         with engine.connect() as db:
             found = db.execute(some.order_by(ReadingRow.number, ReadingRow.step)).all()
         for number, group in groupby(found, key=lambda row: int(row[0])):
-            yield number, [unpack_reading(row[1]) for row in group]
+            readable = list(_unpack_readings(number, [packed for _, packed in group]))
+            if readable:
+                yield number, readable
+
+
+def _unpack_readings(number: int, rows: Sequence[Any]) -> Iterator[Reading]:
+    """Yield the readings of a trial, without those that cannot be read, which are warned of."""
+    unreadable = 0
+    for packed in rows:
+        try:
+            yield unpack_reading(packed)
+        except NO_VALUE:
+            unreadable += 1
+    if unreadable:
+        logger.warning("trial %d: %d of its readings cannot be read and are left out", number, unreadable)
 
 
 def finished_readings(storage: RDBStorage, study: Study, number: int) -> tuple[list[Reading], str]:

@@ -27,6 +27,7 @@ from sweeps.space.space import Space
 from sweeps.store import engines, migrations, queue, retry
 from sweeps.store.attributes import CONFIRMS, DEFAULTS, QUESTION, SPACE_OVERRIDES, SPACE_SHA256, SPACE_TEXT, WARNINGS
 from sweeps.store.batches import table_of
+from sweeps.store.tolerant_storage import TolerantStorage
 
 DEFAULT_URL = "sqlite:///sweeps.db"
 MOST_RACES = 8  # with others who make the same tables
@@ -125,7 +126,7 @@ def _open_storage(storage_url: str, create: bool) -> RDBStorage:
         finally:
             probe.dispose()
     # Optuna's own check of its schema takes two connections at a time, which a server may not have left.
-    storage = RDBStorage(
+    storage = TolerantStorage(
         storage_url, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=not create
     )
     if storage.get_current_version() != storage.get_head_version():

@@ -1,23 +1,31 @@
 """Optuna's trials of one study, as far as they can be read: one statement a table; a finished trial is read once.
 
-Optuna's own reading goes through its object mapper: a second per thousand trials, in each new worker.
+Optuna's own reading goes through its object mapper: a second per thousand trials, in each new worker. And a single row
+that somebody edited, or that another version wrote, makes it fail for the whole study. Here each value is decoded by
+itself: what cannot be is left out of its trial, and noted there.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import optuna
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.trial import FrozenTrial
-from sqlalchemy import ColumnElement, Connection, Engine, select
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, Connection, Engine, select, type_coerce
+from sqlalchemy.types import NullType
 
-from sweeps.optuna_private import models, trial_id_of
+from sweeps.optuna_private import models, rdb_storage_of, study_id_of, trial_id_of
 from sweeps.store.batches import table_of
-from sweeps.store.readable import keep_readable
+from sweeps.store.readable import NO_VALUE, UNREADABLE, keep_readable
 
 TRIALS = table_of(models.TrialModel)
+VALUE_KINDS: Any = models.TrialValueModel.TrialValueType
+EARLIEST = 1970  # year; before it, times have no time zone everywhere
+REPORT_KINDS: Any = models.TrialIntermediateValueModel.TrialIntermediateValueType
 distribution = lru_cache(maxsize=4096)(json_to_distribution)
 MOST_NAMED = 500  # trials that a statement names one by one: every database has a limit
 
@@ -30,12 +38,15 @@ class Trials:
         self._known: dict[int, FrozenTrial] = {}  # by trial_id
 
     def read_trials(self, engine: Engine) -> list[FrozenTrial]:
-        """Return all trials, in the order of their numbers; finished ones are the same objects each time."""
+        """Return all trials, in the order of their numbers; finished ones are the same objects each time.
+
+        In the place of one that cannot be read at all there is a failed trial that knows nothing.
+        """
         with engine.connect() as db:
             for where in self._changed_rows():
                 for trial in _read_trials(db, where):
                     self._known[trial_id_of(trial)] = trial
-        return sorted(self._known.values(), key=lambda trial: trial.number)
+        return _fill_gaps(sorted(self._known.values(), key=lambda trial: trial.number))
 
     def _changed_rows(self) -> Iterator[ColumnElement[bool]]:
         """Yield which rows to read: those that are new, and those that were not finished."""
@@ -47,78 +58,153 @@ class Trials:
             yield ours & TRIALS.c.trial_id.in_(still[start : start + MOST_NAMED])
 
 
+def read_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials of a study, in the order of their numbers, with what can be read of them."""
+    storage = rdb_storage_of(study)
+    if storage is None:  # a worker's storage, which reads them in this way, or one in memory
+        return [keep_readable(trial) for trial in study.get_trials(deepcopy=False)]
+    return Trials(study_id_of(study)).read_trials(storage.engine)
+
+
+def _fill_gaps(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials so that each stands at the place of its number."""
+    if len(trials) == 0 or trials[-1].number == len(trials) - 1:
+        return list(trials)
+    by_number = {trial.number: trial for trial in trials}
+    return [by_number.get(number) or _make_placeholder(number) for number in range(trials[-1].number + 1)]
+
+
+def _make_placeholder(number: int) -> FrozenTrial:
+    return _make_trial(-1 - number, number, TrialState.FAIL, {"row": "cannot be read, or was deleted"})
+
+
+def _make_trial(trial_id: int, number: int, state: TrialState, problems: dict[str, str], **known: Any) -> FrozenTrial:
+    trial = FrozenTrial(
+        number=number,
+        trial_id=trial_id,
+        state=state,
+        value=None,
+        **{
+            "values": None,
+            "datetime_start": None,
+            "datetime_complete": None,
+            "params": {},
+            "distributions": {},
+            "user_attrs": {},
+            "system_attrs": {},
+            "intermediate_values": {},
+            **known,
+        },
+    )
+    if problems:
+        trial.system_attrs = trial.system_attrs | {UNREADABLE: problems}
+    return keep_readable(trial)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the tables have of some trials, by trial_id and then by name; `problems` say what could not be decoded."""
+
+    values: dict[int, dict[Any, Any]] = field(default_factory=dict)
+    problems: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    def decode(self, trial_id: int, what: str, decode: Callable[..., Any], *stored: Any) -> Any:
+        """Return a value; None where it cannot be decoded, which is noted."""
+        try:
+            return decode(*stored)
+        except NO_VALUE:
+            self.problems.setdefault(trial_id, {})[what] = "cannot be read"
+            return None
+
+    def add(self, rows: Iterable[Sequence[Any]], kind: str, decode: Callable[..., Any]) -> dict[int, dict[Any, Any]]:
+        """Return what the rows (trial_id, name, stored values) have, without what cannot be decoded."""
+        found: dict[int, dict[Any, Any]] = {}
+        for row in rows:
+            trial_id = row[0]
+            name = row[1]
+            stored = row[2:]
+            value = self.decode(trial_id, f"{kind} {name}", lambda *stored: (decode(*stored),), *stored)
+            if value is not None:
+                found.setdefault(trial_id, {})[name] = value[0]
+        return found
+
+
 def _read_trials(db: Connection, where: ColumnElement[bool]) -> Iterator[FrozenTrial]:
-    columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state, TRIALS.c.datetime_start, TRIALS.c.datetime_complete)
-    rows = db.execute(select(*columns).where(where).order_by(TRIALS.c.trial_id)).all()
+    names = ("trial_id", "number", "state", "datetime_start", "datetime_complete")
+    columns = [type_coerce(TRIALS.c[name], NullType()) for name in names]
+    rows: Sequence[Any] = db.execute(select(*columns).where(where).order_by(TRIALS.c.trial_id)).all()
     if not rows:
         return
-    params = _read_params(db, where)
-    values = _by_trial(db, where, models.TrialValueModel, ("objective", "value", "value_type"), _decode_value)
-    reports = _by_trial(
-        db,
-        where,
-        models.TrialIntermediateValueModel,
-        ("step", "intermediate_value", "intermediate_value_type"),
-        models.TrialIntermediateValueModel.stored_repr_to_intermediate_value,
+    parts = _Parts()
+    read = _TableReader(db, where)
+    params = parts.add(
+        read(models.TrialParamModel, "param_name", "param_value", "distribution_json"), "parameter", _decode_param
+    )
+    values = parts.add(read(models.TrialValueModel, "objective", "value", "value_type"), "value", _decode_value)
+    reports = parts.add(
+        read(models.TrialIntermediateValueModel, "step", "intermediate_value", "intermediate_value_type"),
+        "value at step",
+        _decode_report,
     )
     user, system = (
-        _by_trial(db, where, model, ("key", "value_json"), json.loads)
+        parts.add(read(model, "key", "value_json"), "attribute", json.loads)
         for model in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
     )
     for trial_id, number, state, start, complete in rows:
-        named = params.get(trial_id, [])
-        trial = FrozenTrial(
-            number=number,
-            trial_id=trial_id,
-            state=state,
-            value=None,
-            values=[values[trial_id][0]] if trial_id in values else None,
-            datetime_start=_local_time(start),
-            datetime_complete=_local_time(complete),
-            params={name: kind.to_external_repr(value) for name, value, kind in named},
-            distributions={name: kind for name, _, kind in named},
+        if not isinstance(number, int) or number < 0:
+            continue  # `_fill_gaps` stands in for it
+        known_state = parts.decode(trial_id, "state", TrialState.__getitem__, state)
+        drawn = params.get(trial_id, {})
+        objectives = values.get(trial_id, {})
+        yield _make_trial(
+            trial_id,
+            number,
+            TrialState.FAIL if known_state is None else known_state,
+            parts.problems.get(trial_id, {}),
+            values=[objectives[0]] if 0 in objectives else None,
+            datetime_start=parts.decode(trial_id, "start", _local_time, start),
+            datetime_complete=parts.decode(trial_id, "end", _local_time, complete),
+            params={name: value for name, (value, _) in drawn.items()},
+            distributions={name: kind for name, (_, kind) in drawn.items()},
             user_attrs=user.get(trial_id, {}),
             system_attrs=system.get(trial_id, {}),
             intermediate_values=reports.get(trial_id, {}),
         )
-        yield keep_readable(trial)
 
 
-def _read_params(
-    db: Connection, where: ColumnElement[bool]
-) -> Mapping[int, Sequence[tuple[str, float, BaseDistribution]]]:
-    """Return the parameters of each trial by its id: (name, value in Optuna's internal representation, distribution),
-    in their order.
-    """
-    values: dict[int, list[tuple[str, float, BaseDistribution]]] = {}
-    columns = ("param_name", "param_value", "distribution_json")
-    for trial_id, name, value, kind in _read_rows(db, where, models.TrialParamModel, columns):
-        values.setdefault(trial_id, []).append((name, value, distribution(kind)))
-    return values
+@dataclass(frozen=True, slots=True)
+class _TableReader:
+    """Reads tables of some trials as the database has them: SQLAlchemy's types would raise for a whole table."""
+
+    db: Connection
+    where: ColumnElement[bool]
+
+    def __call__(self, model: Any, *names: str) -> Sequence[Any]:
+        """Return trial_id and these columns, in the order of the table's keys."""
+        of = table_of(model)
+        joined = of.join(TRIALS, TRIALS.c.trial_id == of.c.trial_id)
+        columns = [type_coerce(of.c[name], NullType()) for name in names]
+        query = select(of.c.trial_id, *columns).select_from(joined).where(self.where)
+        return self.db.execute(query.order_by(*of.primary_key)).all()  # row by row takes half as long again
 
 
-def _by_trial(
-    db: Connection, where: ColumnElement[bool], model: Any, names: Sequence[str], decode: Callable[..., Any]
-) -> dict[int, dict[Any, Any]]:
-    """Return trial_id -> key -> what `decode` makes of the other columns."""
-    values: dict[int, dict[Any, Any]] = {}
-    for trial_id, key, *stored in _read_rows(db, where, model, names):
-        values.setdefault(trial_id, {})[key] = decode(*stored)
-    return values
+def _decode_param(stored: float, kind: str) -> tuple[Any, BaseDistribution]:
+    known = distribution(kind)
+    return known.to_external_repr(stored), known
 
 
-def _read_rows(db: Connection, where: ColumnElement[bool], model: Any, names: Sequence[str]) -> Sequence[Any]:
-    """Return trial_id and these columns of a table, in the order of its keys."""
-    of = table_of(model)
-    joined = of.join(TRIALS, TRIALS.c.trial_id == of.c.trial_id)
-    query = select(of.c.trial_id, *(of.c[name] for name in names)).select_from(joined).where(where)
-    return db.execute(query.order_by(*of.primary_key)).all()  # at once: row by row takes half as long again
+def _decode_value(stored: float | None, kind: str) -> float:
+    return float(models.TrialValueModel.stored_repr_to_value(stored, VALUE_KINDS[kind]))
 
 
-def _decode_value(stored: float | None, kind: Any) -> float:
-    return float(models.TrialValueModel.stored_repr_to_value(stored, kind))
+def _decode_report(stored: float | None, kind: str) -> float:
+    return float(models.TrialIntermediateValueModel.stored_repr_to_intermediate_value(stored, REPORT_KINDS[kind]))
 
 
-def _local_time(stored: datetime | None) -> datetime | None:
-    """Optuna keeps UTC, and shows local time; neither says so."""
+def _local_time(stored: datetime | str | None) -> datetime | None:
+    """Optuna keeps UTC, and shows local time; neither says so. SQLite keeps a text."""
+    if isinstance(stored, str):
+        stored = datetime.fromisoformat(stored)
+    if stored is not None and stored.year < EARLIEST:
+        raise ValueError(f"{stored} is no time of a trial")
     return stored and stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

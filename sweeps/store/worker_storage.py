@@ -6,6 +6,7 @@ What samplers and pruners ask is answered here; what the trial says is gathered 
 import copy
 import json
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import Any
@@ -21,6 +22,7 @@ from sweeps.optuna_private import FrozenStudy, models, trial_id_of
 from sweeps.readings import Reading
 from sweeps.store.batches import Batch, table_of
 from sweeps.store.leases import Claim
+from sweeps.store.readable import NO_VALUE
 from sweeps.store.trials import Trials
 
 ATTRIBUTES = table_of(models.StudySystemAttributeModel)
@@ -55,6 +57,12 @@ class WorkerStorage(BaseStorage):
         self._own.state = TrialState.RUNNING
         self._all = None
         self._batch = Batch()
+
+    def hold_alone(self, claim: Claim) -> None:
+        """Let `claim` be the trial that is asked for, whatever the others are."""
+        self._others = []
+        self._own = _new_trial(claim)
+        self._all = None
 
     def sync_trials(self) -> None:
         """Read the trials that have changed; finished ones are read once."""
@@ -177,7 +185,11 @@ class WorkerStorage(BaseStorage):
         query = select(of.c.key, of.c.value_json)
         with self._engine.connect() as db:
             rows = db.execute(query.where(of.c.study_id == self._study_id, *which)).all()
-        return {key: json.loads(value) for key, value in rows}
+        values = {}
+        for key, value in rows:
+            with suppress(*NO_VALUE):  # what cannot be read is as good as not there
+                values[key] = json.loads(value)
+        return values
 
     def _all_trials(self) -> list[FrozenTrial]:
         """Return all trials, in the order of their numbers."""

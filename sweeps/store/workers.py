@@ -70,7 +70,7 @@ def _worker_of_row(row: Any) -> WorkerSeen:
         study=row.study_name,
         trial=row.trial_number,
         step=row.step,
-        steps_per_s=row.rate,
+        steps_per_s=row.rate if isinstance(row.rate, float | int) else None,
         silent_s=round(float(row.silent), 1),
         age_s=round(float(row.age), 1),
     )

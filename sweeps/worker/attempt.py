@@ -123,6 +123,7 @@ class Attempt:
             sampler = self.space.sampler["name"]
             reason = f"no values can be drawn for it ({sampler}): {describe_error(exc)}"
             self.study.sampler = optuna.samplers.RandomSampler()  # asked for nothing
+            self.storage.hold_alone(self.claim)
             trace = traceback.format_exc()[-LONGEST:]
             return self.study.ask(), Outcome(TrialState.FAIL, store.FAILED, reason[:LONGEST], traceback=trace)
 

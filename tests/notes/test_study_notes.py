@@ -82,7 +82,7 @@ def test_the_worker_that_ends_the_last_trial_writes_it_and_writes_it_once(
 
 def test_a_note_is_stale_while_it_tells_of_other_trials_than_have_finished(tmp_path: Path) -> None:
     storage, study = made(tmp_path, "budget.trials=2")
-    assert study_notes.list_stale(storage) == [(1, "tiny")]
+    assert study_notes.list_stale(storage) == ["tiny"]
     study_notes.refresh_note(storage, study)
     assert study_notes.list_stale(storage) == []
     stop = iter([False, False, True])
@@ -95,7 +95,7 @@ def test_a_note_is_stale_while_it_tells_of_other_trials_than_have_finished(tmp_p
     forget = "DELETE FROM study_system_attributes WHERE key = 'sweeps:note_finished'"
     with storage.engine.begin() as db:
         db.execute(sqlalchemy.text(forget))  # as a version before left the store
-    assert study_notes.list_stale(storage) == [(1, "tiny")]
+    assert study_notes.list_stale(storage) == ["tiny"]
     study_notes.refresh_note(storage, study)
     assert storage.get_study_system_attrs(study._study_id) == before
     storage.engine.dispose()

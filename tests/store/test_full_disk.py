@@ -108,6 +108,18 @@ def test_nobody_opens_a_store_where_no_room_is_left_for_it(disk: Disk, state: st
     assert run(view.url, "status").returncode == 0
 
 
+def test_a_worker_that_starts_on_a_full_disk_is_to_try_again(disk: Disk) -> None:
+    view = make(f"sqlite:///{disk.path}/store.db", TRIALS)
+    storage = store.connect(view.url)  # whose files stay, so that it can be read
+    disk.fill()
+    command = [sys.executable, "-m", "sweeps", "worker", "tiny", "--storage", view.url]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert refused.returncode == 75, refused.stderr
+    assert "no space" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    storage.engine.dispose()
+
+
 def test_a_trial_is_explained_although_its_note_cannot_be_written(disk: Disk) -> None:
     view = make(f"sqlite:///{disk.path}/store.db", "budget.trials=1")
     storage = store.connect(view.url)

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +25,7 @@ from sweeps.errors import InputError, one_line
 from sweeps.files import replacing, sync_content, sync_file, write_new
 
 CHUNK = 256  # files per task: a second of work for one process
+PARENT_POLL_S = 1.0  # how often a process looks for the one that started it
 POLL_S = 0.2  # how long a Ctrl-C may wait to be seen
 AHEAD = 4  # tasks per process that wait; a million at once would fill the memory
 HEADER = 128  # bytes of a .npy file before its data, for every shape that we write
@@ -198,7 +201,7 @@ def _decode_in_parallel(
 ) -> Iterator[tuple[Chunk, list[SkippedFile]]]:
     waiting = iter(chunks)
     running: dict[Future[list[SkippedFile]], Chunk] = {}
-    with _count_interrupts() as interrupts, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with _count_interrupts() as interrupts, _start_pool(processes) as pool:
         try:
             while not interrupts:
                 while len(running) < AHEAD * processes and (chunk := next(waiting, None)) is not None:
@@ -234,6 +237,22 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
+
+
+def _start_pool(processes: int) -> ProcessPoolExecutor:
+    """Return a pool of processes that end with this one, however it ends."""
+    return ProcessPoolExecutor(processes, get_context("spawn"), _end_with_parent, (os.getpid(),))
+
+
+def _end_with_parent(parent: int) -> None:
+    """Watch from a thread whether the process that started this one is still its parent; if not, end."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_POLL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _decode_chunk(chunk: Chunk, plan: DecodingPlan, partial: Path) -> list[SkippedFile]:

@@ -96,6 +96,24 @@ def test_too_many_damaged_files_are_an_error_and_a_higher_limit_goes_on_without_
     assert seen == [(36, 36, 4)]
 
 
+def list_children(process: int) -> list[int]:
+    """The processes that a process has started."""
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [line.split() for line in shown.splitlines()]
+    return [int(child) for child, parent in pairs if int(parent) == process]
+
+
+def assert_ended(processes: list[int], within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        shown = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+        alive = {int(line.split()[0]) for line in shown.splitlines() if not line.split()[1].startswith("Z")}
+        if not alive & set(processes):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"{alive & set(processes)} outlived the process that started them")
+
+
 def test_a_run_that_is_killed_goes_on_where_it_was_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     source = class_folders(tmp_path / "tree", classes=3, train=500, holdout=100)
     damage(source)
@@ -107,8 +125,10 @@ def test_a_run_that_is_killed_goes_on_where_it_was_and_ends_as_an_undisturbed_on
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         while process.poll() is None:
             if journal.exists() and journal.read_text().count("{") >= wanted:
+                started = list_children(process.pid)
                 process.send_signal(signal.SIGKILL)
                 kills += process.wait() == -signal.SIGKILL
+                assert_ended(started)
                 break
             time.sleep(0.001)
     assert kills
