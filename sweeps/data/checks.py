@@ -61,6 +61,8 @@ def explain_misfit(arrays: Arrays, config: Config) -> str:
             "(model.build)"
         )
     height, width, _ = shape
+    if height in (1, 3) and width == shape[2] > 3:
+        return f"images of {shape}: channels first; transpose them to (n, height, width, channels)"
     if height != width:
         return (
             f"images of {height}x{width} pixels; make them square: cut or pad them, or bring a net of your own "
@@ -109,6 +111,8 @@ def _require_labels(raw: Raw, config: DataConfig, source_name: str) -> None:
             )
     class_count = int(raw.train_labels.max()) + 1
     _require_numbered_classes(np.union1d(raw.train_labels, raw.holdout_labels), config, source_name)
+    if class_count == 1:
+        raise InputError(f"{source_name}: all labels are 0, one class: give images of another")
     if class_count < config.classes:
         raise InputError(f"{source_name}: {class_count} classes; set data.classes = {class_count} or less")
 

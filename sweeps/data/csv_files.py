@@ -15,7 +15,7 @@ DELIMITERS = (";", "\t", ",")  # blanks separate cells where these do not
 LARGEST = float(np.finfo(np.float32).max)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 GAPS = {"na", "n/a", "null", "none", "?", "-", "."}  # written where a number is missing
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 TRUTHS = {"true", "false", "yes", "no"}
 ROW_NAMES = ("", "Unnamed: 0")
 FEW_COLUMNS = 3  # so few whole numbers 0, 1, 2 may well be a row
@@ -80,12 +80,14 @@ def _split_lines(path: Path, text: str) -> list[_Line]:
     """Split the text into lines of cells.
 
     Raises:
-        InputError: a line that begins with # is a row of numbers.
+        InputError: a line that begins with # is a row of numbers, or one is too long.
     """
     numbered = [(number, line.strip(" \r")) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     delimiter = _find_delimiter([line for _, line in numbered])
     lines = []
     for number, line in numbered:
+        if len(line) > csv.field_size_limit():
+            raise InputError(f"{path}: line {number} has {len(line):,} characters; end each row with a line break")
         if not line.startswith("#"):
             lines.append(_Line(number, _split_cells(line, delimiter)))
             continue
@@ -125,6 +127,8 @@ def _separate_names(lines: list[_Line]) -> tuple[list[str], list[_Line]]:
     names: list[str] = []
     start = 0
     while start < len(lines) and _holds_names(lines[start].cells):
+        if start and any(map(_is_number, lines[start].cells)):
+            break  # a row with mistakes in it
         names = lines[start].cells
         start += 1
     if not start and _numbers_columns(lines):
@@ -136,7 +140,7 @@ def _separate_names(lines: list[_Line]) -> tuple[list[str], list[_Line]]:
 def _holds_names(cells: list[str]) -> bool:
     """Return whether most cells are names; a few that are no numbers are gaps or mistakes in a row."""
     filled = [cell for cell in cells if cell and cell.casefold() not in GAPS]
-    names = [cell for cell in filled if not _is_number(cell) and not DECIMAL_COMMA.fullmatch(cell)]
+    names = [cell for cell in filled if not _is_number(cell.lstrip("<>=~ ")) and not DECIMAL_COMMA.fullmatch(cell)]
     return 2 * len(names) > len(filled)
 
 

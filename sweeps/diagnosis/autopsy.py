@@ -167,7 +167,7 @@ class Autopsy:
             layer = culprit.name
             if self.cause is Cause.SIGNAL_LOST:
                 step = culprit.lost_at
-        text = describe_cause(self.cause, layer, step)
+        text = describe_cause(self.cause, layer, step, self.evidence)
         yield f"{text[0].upper()}{text[1:]}."
         if self.changes:
             yield f"In this study, {self.changes[0].words}."

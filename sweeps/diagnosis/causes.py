@@ -24,7 +24,7 @@ class Cause(StrEnum):
 
 
 SEEN = {
-    Cause.DIVERGED: "a weight or the loss is no finite number any more: the steps were too large for this net",
+    Cause.DIVERGED: "a weight or the loss is no finite number any more{why}",
     Cause.CUT_OFF: "every unit of {layer} gives the same output for every input, so no gradient passes it",
     Cause.SATURATED: "nearly all outputs of {layer} are at the flat ends of its activation: next to no gradient passes",
     Cause.SIGNAL_LOST: "every input gives nearly the same output{where}, so only the class frequencies can be learnt",
@@ -32,12 +32,12 @@ SEEN = {
     Cause.CRAWLING: "inputs are told apart, but the steps are too small or too few to leave chance within the budget",
     Cause.NOT_FINITE: "the outputs were no finite numbers before the first step: the inputs or the first weights are "
     "at fault, not the training",
-    Cause.INFERENCE_LAGS: "it learns, but its moving averages of batch normalisation are too slow for so few steps, so "
-    "that it answers wrongly in inference",
+    Cause.INFERENCE_LAGS: "it learns, but answers wrongly in inference: its moving averages of batch normalisation are "
+    "too slow for so few steps, or those of the hold-out set are others, as with another brightness",
     Cause.MEMORISES: "it learns its training images and no others: there are too few of them for this net, or the "
     "hold-out set is unlike them",
-    Cause.HOLDOUT_DIFFERS: "what it learns holds for new images of the training set, yet not for the hold-out set: the "
-    "two are unlike",
+    Cause.HOLDOUT_DIFFERS: "what it learns holds for images of the training set that it sees for the first time, yet "
+    "not for the hold-out set: the two are unlike, unless many training images are nearly the same",
     Cause.ABOVE_CHANCE: "it is better than guessing, but not clearly so within its steps",
     Cause.AT_CHANCE: "no cause is seen: inputs are told apart and the weights move, yet the answers are no better than "
     "chance",
@@ -125,7 +125,7 @@ MAY_HELP: dict[Cause, tuple[Option, ...]] = {
     Cause.FROZEN: (FASTER, SMALLER_EPSILON),
     Cause.CRAWLING: (FASTER, SMALLER_EPSILON, MORE_STEPS),
     Cause.NOT_FINITE: (INPUTS, SCALED, SMALLER_WEIGHTS, FLOAT32),
-    Cause.INFERENCE_LAGS: (RECALIBRATED, MOMENTUM, MORE_STEPS),
+    Cause.INFERENCE_LAGS: (RECALIBRATED, MOMENTUM, MORE_STEPS, COMPARED),
     Cause.MEMORISES: (MORE_IMAGES, DROPOUT, AUGMENTED, SMALLER_NET, COMPARED),
     Cause.HOLDOUT_DIFFERS: (COMPARED,),
     Cause.ABOVE_CHANCE: (MORE_STEPS, FASTER_IF_SMALL, SLOWER_IF_LARGE),
@@ -134,19 +134,28 @@ MAY_HELP: dict[Cause, tuple[Option, ...]] = {
 }
 
 
-def describe_cause(cause: Cause, layer: str = "", step: int | None = None) -> str:
+def describe_cause(cause: Cause, layer: str = "", step: int | None = None, evidence: Collection[Evidence] = ()) -> str:
     """Return the cause as one clause.
 
     Args:
         layer: the one that shows it first; empty where unknown.
         step: at which it was seen first.
+        evidence: what the run's readings say.
     """
+    why = ": the steps were too large for this net, or one of its inputs makes it so"
+    if {Evidence.LARGE_STEPS, Evidence.HUGE_STEPS} & set(evidence):
+        why = ": the steps were too large for this net"
+    elif {Evidence.SMALL_STEPS, Evidence.USUAL_STEPS} & set(evidence):
+        why = (
+            ", although its steps were not large: an input may make it so, such as an image of a single value where "
+            "each is divided by its spread, or a step that was larger than those seen"
+        )
     where = ""
     if layer and step is not None:
         where = f" (lost first in {layer} at step {step})"
     elif layer:
         where = f" (lost first in {layer})"
-    return SEEN[cause].format(layer=layer or "a layer", where=where)
+    return SEEN[cause].format(layer=layer or "a layer", where=where, why=why)
 
 
 def may_help(cause: Cause, has: Collection[str] = (), evidence: Collection[Evidence] = ()) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sweeps.errors import one_line
 from sweeps.integrations.compiled_loss import Output, require_same_task, task_of
 from sweeps.integrations.holdout import read_holdout, to_classes, to_targets
-from sweeps.integrations.optuna import chance_of, keep_reading, reason_to_stop
+from sweeps.integrations.optuna import chance_of, keep_reading, keep_shares, reason_to_stop
 from sweeps.nn import probe
 from sweeps.nn.activations import NO_FLAT_ENDS
 from sweeps.nn.net import LEAST_PROBABILITY
@@ -104,7 +104,12 @@ class DeadRunCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras 
             self._targets = to_classes(self._labels, outputs)
         if classes is not None:
             require_same_task(self.model, self._task, outputs, classes)
-        self._watched = WatchedModel(self.model, self._task.output)
+        center = 0.0
+        if self._task.regression:
+            center = float(np.mean(self._targets, dtype=np.float64))
+        self._watched = WatchedModel(self.model, self._task.output, center)
+        if not self._task.regression:
+            keep_shares(self._trial, self._targets)
         self._has_schedule = has_schedule(self.model.optimizer)
         if not self._step:
             keep_reading(self._trial, self._reading({}), self._steps)
@@ -225,9 +230,15 @@ def learning_rate(optimizer: Any) -> float:
 class WatchedModel:
     """What can be read off a user's model. Its weights are what is trained and has two axes or more: no biases."""
 
-    def __init__(self, model: keras.Model, output: Output) -> None:
+    def __init__(self, model: keras.Model, output: Output, center: float = 0.0) -> None:
+        """Watch a model.
+
+        Args:
+            center: mean of a regression's target: a prediction far from 0 in the mean may still tell inputs apart.
+        """
         self._model = model
         self._output = output
+        self._center = center
         self._weights = {v.path: v for v in model.trainable_variables if len(v.shape) > 1}
         self._layers, self._inner = _inner_outputs(model)
         self._kernels = probe.list_kernels(self._layers)
@@ -271,7 +282,7 @@ class WatchedModel:
 
     def _outputs_of_layers(self, inputs: tf.Tensor) -> list[tf.Tensor]:
         *outputs, last = self._inner(inputs, training=False)
-        return [*outputs[:-1], self._logits(last)]
+        return [*outputs[:-1], self._logits(last) - self._center]
 
     def _logits(self, output: tf.Tensor) -> tf.Tensor:
         """Return logits or predictions, float32, (batch, outputs). A logit is taken less the mean of its input's
@@ -280,6 +291,14 @@ class WatchedModel:
         scores = tf.cast(output, tf.float32)
         if self._output == Output.PREDICTIONS:
             return scores
+        found = None
+        if self._output in (Output.PROBABILITIES, Output.SIGMOIDS):
+            found = probe.find_logits(output)
+        if found is not None:
+            scores = tf.cast(found, tf.float32)
+            if scores.shape[1] == 1:
+                scores = tf.concat([tf.zeros_like(scores), scores], axis=1)
+            return scores - tf.reduce_mean(scores, axis=1, keepdims=True)
         if self._output == Output.CLIPPED:
             scores = tf.clip_by_value(scores, keras.config.epsilon(), 1 - keras.config.epsilon())
         if scores.shape[1] == 1:

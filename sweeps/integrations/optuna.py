@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite, nan
+from typing import Any
 
 import optuna
+from numpy.typing import NDArray
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -21,6 +23,7 @@ REASON = "reason"
 # System attributes: in a table of the trials or on a dashboard, user attributes would be a column per reading.
 STEPS = "sweeps:steps"
 READING = "sweeps:reading:"
+SHARES = "sweeps:holdout_shares"  # of the classes, the largest first; those that matter
 
 
 class DeadRunPruner(optuna.pruners.BasePruner):
@@ -103,7 +106,7 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         if not readings:
             return None
         bound = calibrated_limit(self._history(study), self.rules, kind_of(readings))
-        verdict = judge(readings, self.chance, self._budget(trial), bound, self.rules)
+        verdict = judge(readings, self._chance_of(trial), self._budget(trial), bound, self.rules)
         spared = self._is_control(study, trial) and verdict.fate not in NUMERICAL
         if verdict.stops and not spared:
             return verdict
@@ -123,10 +126,26 @@ class DeadRunPruner(optuna.pruners.BasePruner):
         return [end for (name, _), end in self._ended.items() if name == study.study_name]
 
     def _end(self, readings: Sequence[Reading], trial: FrozenTrial, control: bool) -> CalibrationPoint:
-        end = verdict_at_end(readings, self.chance, self._budget(trial), control, self.rules)
+        chance = self._chance_of(trial)
+        end = verdict_at_end(readings, chance, self._budget(trial), control, self.rules)
         if trial.state == TrialState.COMPLETE:  # at its end, though its last report may be a step short of it
-            return replace(end, learned=is_learner(readings, self.chance, self.rules))
+            return replace(end, learned=is_learner(readings, chance, self.rules))
         return end
+
+    def _chance_of(self, trial: FrozenTrial) -> Chance:
+        """Return what guessing scores: on the trial's own hold-out set, as far as that is known.
+
+        Where one class is more frequent than the others, to answer it alone is right more often than 1 / classes.
+        """
+        shares = trial.system_attrs.get(SHARES)
+        if not self.chance.classes or not shares:
+            return self.chance
+        return replace(
+            self.chance,
+            top1=max(self.chance.top1, shares["top1"]),
+            top5=max(self.chance.top5, shares["top5"]),
+            constant_loss=shares["constant_loss"],
+        )
 
     def _budget(self, trial: FrozenTrial) -> int:
         return int(trial.system_attrs.get(STEPS, self.steps))
@@ -146,6 +165,18 @@ def keep_reading(trial: optuna.trial.BaseTrial, reading: Reading, steps: int) ->
         # As text: JSON has no NaN.
         name = f"{READING}{reading.step}"
         trial.storage.set_trial_system_attr(trial_id_of(trial), name, reading.to_json())
+
+
+def keep_shares(trial: optuna.trial.BaseTrial, labels: NDArray[Any]) -> None:
+    """Store with its trial what one answer to the whole hold-out set would score.
+
+    Args:
+        labels: of the hold-out set, (inputs,).
+    """
+    if isinstance(trial, optuna.Trial):
+        chance = Chance.of(labels, labels, int(labels.max()) + 1)
+        shares = {"top1": chance.top1, "top5": chance.top5, "constant_loss": chance.constant_loss}
+        trial.storage.set_trial_system_attr(trial_id_of(trial), SHARES, shares)
 
 
 def kept_readings(trial: FrozenTrial) -> list[Reading]:

@@ -165,10 +165,13 @@ class CustomNet:
                 variable.assign(variable.constraint(variable))
 
     def compute_logits(self, outputs: list[tf.Tensor]) -> tf.Tensor:
-        """See `Net`; of probabilities the logarithm, less its mean, which are logits of the same probabilities."""
-        scores = tf.cast(outputs[-1], tf.float32)
+        """See `Net`; of probabilities what their softmax was made of, else the logarithm, less its mean."""
         if not self._softmax:
-            return scores
+            return tf.cast(outputs[-1], tf.float32)
+        logits = probe.find_logits(outputs[-1])
+        if logits is not None:
+            return tf.cast(logits, tf.float32)
+        scores = tf.cast(outputs[-1], tf.float32)
         logs = tf.math.log(tf.maximum(scores, LEAST_PROBABILITY))
         return logs - tf.reduce_mean(logs, axis=-1, keepdims=True)
 

@@ -296,6 +296,17 @@ def channel_signs(output: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.reduce_min(x, axes), tf.reduce_max(x, axes), tf.math.reduce_std(x, axes)])
 
 
+def find_logits(output: tf.Tensor) -> tf.Tensor | None:
+    """Return what a softmax or sigmoid made its output of, as Keras's losses find it; None where it is not to be found.
+
+    A logarithm of probabilities has no gradient where these are rounded to 0.
+    """
+    logits = getattr(output, "_keras_logits", None)
+    if logits is None and not hasattr(output, "numpy") and output.op.type in ("Softmax", "Sigmoid"):
+        (logits,) = output.op.inputs
+    return logits
+
+
 def compute_losses(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Return the cross-entropy in nats of each image, labels int32 (images,), logits float32 (images, classes); for
     labels of float32 the squared error of predictions (images, 1).

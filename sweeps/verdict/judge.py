@@ -76,6 +76,7 @@ NUMERICAL = (Fate.DIVERGED, Fate.NOT_FINITE)
 DEFAULT_RULES = Rules()
 # Evidence (an e-value, or one over a level) that a run is above chance, from which on its prognosis does not stop it.
 ENOUGH_EVIDENCE = 100.0
+OTHER_MIX = 0.9  # of the loss of guessing: below it the hold-out classes count as mixed otherwise
 LAG = 0.1  # of the gain that moving averages cost, from which on a verdict says so
 
 
@@ -226,6 +227,8 @@ def final_verdict(readings: Sequence[Reading], chance: Chance, rules: Rules = DE
         return Verdict(Fate.LEARNED, f"learned within {step} steps: {score}{_describe_lag(readings[-1], chance)}")
     if in_training == Fate.INFERENCE_LAGS:
         return Verdict(in_training, f"{_describe_training_fate(in_training, readings[-1], chance)}: {score}")
+    if in_training and _has_other_mix(chance) and _end_loss(last) <= rules.clear_loss * chance.loss:
+        return Verdict(Fate.ABOVE_CHANCE, f"{_describe_other_mix(readings[-1], chance)}: {score}")
     leaves = _end_loss(last) <= rules.learned_loss * chance.bar_loss or _has_more_hits(last, chance, rules)
     if leaves or _passes_a_test(readings[-1:], chance):
         return Verdict(Fate.ABOVE_CHANCE, f"above chance after {step} steps, but has not learned clearly: {score}")
@@ -275,13 +278,28 @@ def _describe_training_fate(fate: Fate, last: Reading, chance: Chance) -> str:
     )
 
 
+def _has_other_mix(chance: Chance) -> bool:
+    """Return whether the hold-out classes are mixed so differently from those of the training set that a constant
+    answer made for them scores much better than one made for these.
+    """
+    return isfinite(chance.constant_loss) and chance.constant_loss <= OTHER_MIX * chance.loss
+
+
+def _describe_other_mix(last: Reading, chance: Chance) -> str:
+    return (
+        f"above chance after {last.step} steps, on a hold-out set of which the classes are mixed otherwise than in "
+        f"training: its loss is below {_show_nats(chance.loss)}, that of guessing by the training set, and "
+        f"{_show_nats(chance.constant_loss)} is that of the best answer that is the same for all images"
+    )
+
+
 def _describe_lag(last: Reading, chance: Chance) -> str:
     """Return what batch statistics would make of a score that moving averages spoil; empty where they do not."""
     if not chance.skill_score(last.batch_loss) - chance.skill_score(last.loss) >= LAG:
         return ""
     return (
         f"; inference lags behind: with batch statistics the loss is {_show_nats(last.batch_loss)}, so the moving "
-        "averages of batch normalisation are too slow for so few steps"
+        "averages of batch normalisation are too slow for so few steps, or those of the hold-out set are others"
     )
 
 
@@ -323,13 +341,23 @@ def _scores_well(readings: Sequence[Reading], chance: Chance, rules: Rules) -> b
     if _end_loss(readings) <= rules.clear_loss * chance.bar_loss:
         return True
     last = readings[-1]
-    if last.loss > rules.absurd_loss * chance.loss:
+    if last.loss > rules.absurd_loss * chance.loss and not _is_right_halfway(readings, chance):
         return False
     if last.loss < chance.loss:
         share = rules.learned_share
     else:
         share = 0.5
     return _has_more_hits(readings, chance, rules, share) and above_chance(readings, chance) >= log(ENOUGH_EVIDENCE)
+
+
+def _is_right_halfway(readings: Sequence[Reading], chance: Chance) -> bool:
+    """Return whether hits are more than halfway from chance to all: such a net has learned, however large its loss, as
+    one on unscaled inputs that is too sure of its few mistakes.
+    """
+    count = sum(reading.count for reading in readings)
+    if not count or not chance.classes:
+        return False
+    return sum(reading.hits1 for reading in readings) / count > (1 + chance.top1) / 2
 
 
 def _end_loss(readings: Sequence[Reading]) -> float:

@@ -110,7 +110,10 @@ def _check_first_step(readings: Sequence[Reading]) -> Iterator[str]:
         yield f"the loss is {first.loss:.3g} before the first step: scale the inputs, or draw smaller first weights"
     without = [layer.name for layer in readings[-1].layers if layer.gradient_norm == 0]
     if without:
-        yield f"no gradient reaches {list_first(without)} in the first step"
+        yield (
+            f"no gradient reaches {list_first(without)} in the first step: harmless where a factor or a kernel behind "
+            "it starts at zero, as with gammas of 0 or a last layer of zeros"
+        )
     broken = [layer.name for layer in readings[-1].layers if not isfinite(layer.gradient_norm)]
     if broken and readings[-1].step > 0:
         yield f"the gradients of {list_first(broken)} are no numbers in the first step: look for a division by zero"

@@ -85,6 +85,8 @@ def test_classes_and_counts_can_be_cut(npz: Path) -> None:
             "of class 2, but no training",
         ),
         ({"holdout_labels": np.full(100, 4)}, "all hold-out images are of class 4"),
+        (dict.fromkeys(("train_labels", "holdout_labels"), None), "must hold train_images"),
+        ({"train_labels": np.zeros(300, int), "holdout_labels": np.zeros(100, int)}, "all labels are 0, one class"),
         ({"train_images": np.full((300, 12, 12, 3), 9, np.uint8)}, "all training images are equal, each value 9 to 9"),
     ],
 )
@@ -132,6 +134,7 @@ def change(path: Path, function: Any) -> Path:
 def test_what_our_nets_do_not_take_gets_advice_that_helps(tmp_path: Path, npz: Path) -> None:
     assert misfit(npz) == ""
     assert "set data.image_size = 12" in misfit(npz, image_size=16)
+    assert "transpose" in misfit(change(tmp_path / "first.npz", lambda images: images.transpose(0, 3, 1, 2)))
     assert "make them square" in misfit(change(tmp_path / "flat.npz", lambda images: images[:, :6]))
     assert "multiply by 255" in misfit(change(tmp_path / "scaled.npz", lambda images: images / 255))
     own = Config.model_validate({"data": config(tmp_path / "flat.npz"), "model": ModelConfig(build="my_nets:build")})

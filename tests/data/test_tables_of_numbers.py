@@ -174,6 +174,8 @@ def test_names_of_digits_and_underscores_are_names(tmp_path: Path) -> None:
         ("12_3", "numbers"),
         ("24,000", "write 24000"),
         ("1,5", "1.5, not 1,5"),
+        ("0,126", "1.5, not 1,5"),
+        ("<0.01", "<0.01"),
         ("True", "1 and 0"),
         ("setosa", "number the classes"),
     ],
@@ -181,4 +183,19 @@ def test_names_of_digits_and_underscores_are_names(tmp_path: Path) -> None:
 def test_a_cell_that_is_no_number_gets_the_mend_that_fits(tmp_path: Path, cell: str, mend: str) -> None:
     (tmp_path / "t.csv").write_text(f"a;b;c\n1;2;3\n1;2;{cell}\n4;5;6\n")
     with pytest.raises(InputError, match=mend):
+        read_number_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("head", ["a,b,c,d,y\n", ""])
+@pytest.mark.parametrize("row", ["<0.01,<0.01,<0.01,0.3,1", "error,error,error,0.3,1"])
+def test_rows_with_words_at_the_beginning_are_rows_with_mistakes(tmp_path: Path, head: str, row: str) -> None:
+    """None is lost without a word; a first line of words may still be the columns' names."""
+    (tmp_path / "t.csv").write_text(f"{head}{row}\n{row}\n1,2,3,4,0\n5,6,7,8,1\n")
+    with pytest.raises(InputError, match=r"line [12], column 1"):
+        read_number_table(tmp_path / "t.csv")
+
+
+def test_a_line_without_an_end_is_told_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('"' + "1," * 200_000)
+    with pytest.raises(InputError, match=r"t\.csv.* line break"):
         read_number_table(tmp_path / "t.csv")

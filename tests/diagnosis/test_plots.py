@@ -115,7 +115,7 @@ def test_a_picture_that_cannot_be_finished_leaves_the_one_before(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(FigureCanvasAgg, "print_png", half)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(InputError, match="no space is left"):
         plots.draw_autopsy(READINGS, CHANCE, "another title", path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -269,6 +269,32 @@ def test_layers_of_a_model_within_the_model_are_watched_as_if_they_were_its_own(
         assert one.update_ratio == pytest.approx(other.update_ratio, rel=1e-5)
 
 
+def test_predictions_far_from_zero_tell_inputs_apart() -> None:
+    target = INPUTS[:, 0] - INPUTS[:, 1]
+    signals = []
+    for shift in (0.0, 500.0):
+        keras.utils.set_random_seed(0)
+        end = keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(shift), name="end")
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "tanh"), end])
+        model.compile(keras.optimizers.SGD(1e-4), "mse")
+        readings = fit(model, study_of(None, float(target.var())).ask(), target + shift)
+        signals.append([reading.layers[-1].signal for reading in readings])
+    assert signals[1] == pytest.approx(signals[0], rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_a_dead_net_is_stopped_however_its_classes_are_mixed(share: float) -> None:
+    rare = (np.arange(400) % 20 >= 20 * share).astype(int)
+    off = keras.layers.Dense(12, "relu", bias_initializer=keras.initializers.Constant(-99.0))
+    model = keras.Sequential([keras.Input((6,)), off, keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    trial = study_of(2, float(entropy)).ask()
+    with pytest.raises(optuna.TrialPruned):
+        fit(model, trial, rare)
+    assert trial.study.trials[0].user_attrs["fate"] == "collapsed"
+
+
 class Batches(keras.utils.PyDataset):
     """The hold-out set, 50 images at a time."""
 

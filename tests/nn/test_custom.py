@@ -361,3 +361,33 @@ def test_a_net_for_other_inputs_is_told_apart_before_it_is_trained(arrays: Array
     )
     with pytest.raises(InputError, match=r"takes inputs of \(16, 16, 1\), and the data have \(12, 12, 1\)"):
         next(train(own(), small))
+
+
+def unscaled(config: Config, end: str | None = "softmax") -> keras.Model:
+    """A net on raw pixels, whose softmax is sure of itself from the beginning."""
+    keras.utils.set_random_seed(config.seed)
+    layers = keras.layers
+    parts = [layers.Flatten(), layers.Dense(32, "relu"), layers.Dense(config.data.outputs, end)]
+    return keras.Sequential([keras.Input((16, 16, 1)), *parts])
+
+
+def softmax_layer(config: Config) -> keras.Model:
+    return keras.Sequential([keras.Input((16, 16, 1)), unscaled(config, None), keras.layers.Softmax()])
+
+
+@pytest.mark.parametrize("build", [unscaled, softmax_layer])
+def test_a_softmax_that_is_sure_and_wrong_is_trained_as_keras_does(
+    build: Any, arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_net, "made", build, raising=False)
+    config = own(model={"build": "own_net:made"}, optimizer="sgd", learning_rate=1e-3, momentum=0.0, l2=0.0)
+    readings = readings_of(train(config, arrays))
+    model = build(config)
+    model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy")
+    losses = [model.evaluate(arrays.holdout_images, arrays.holdout_labels, verbose=0)]
+    for indices in batch_indices(config.seed, len(arrays.train_labels), config.batch_size, 0, config.steps):
+        model.train_on_batch(arrays.train_images[indices], arrays.train_labels[indices])
+    losses.append(model.evaluate(arrays.holdout_images, arrays.holdout_labels, verbose=0))
+    assert losses[0] > 100, "no logarithm of a rounded probability is as large"
+    assert [readings[0].loss, readings[-1].loss] == pytest.approx(losses, rel=1e-3)
+    assert readings[-1].layers[-1].gradient_norm > 0

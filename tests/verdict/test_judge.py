@@ -2,6 +2,7 @@ from dataclasses import replace
 from math import inf, log, nan
 from typing import Any
 
+import numpy as np
 import pytest
 from handmade import handmade_reading
 
@@ -344,3 +345,25 @@ def test_a_run_that_escapes_before_anything_counts_has_no_lowest_prognosis() -> 
         ).lowest
         == inf
     )
+
+
+def test_a_net_that_is_mostly_right_has_learned_whatever_its_loss() -> None:
+    chance = Chance.balanced(10)
+    base = fitting()[-1]
+    for hits, fate in ((800, Fate.LEARNED), (300, Fate.ABOVE_CHANCE)):
+        readings = [replace(base, step=step, hits1=hits, count=1000, loss=60.0, loss_std=90.0) for step in (0, 5, 10)]
+        readings += [replace(readings[-1], step=step) for step in (15, 20)]
+        assert final_verdict(readings, chance).fate == fate
+
+
+def test_learning_on_another_mix_of_classes_is_no_unlike_holdout_set() -> None:
+    """Trained on classes that are equally frequent, held out 95 to 5: no constant answer of training is as good."""
+    train = np.arange(1000, dtype=np.int32) % 2
+    holdout = (np.arange(1000, dtype=np.int32) % 20 == 0).astype(np.int32)
+    chance = Chance.of(train, holdout, 2)
+    base = replace(fitting()[-1], loss=0.27, loss_std=0.5, hits1=883, hits5=1000, count=1000, train_loss=0.2)
+    readings = [replace(base, step=step, passes=0.2 * step / 10) for step in (10, 20, 30, 40)]
+    readings.insert(0, replace(base, step=0, loss=0.69, train_loss=float("nan"), passes=0.0))
+    verdict = final_verdict(readings, chance)
+    assert verdict.fate == Fate.ABOVE_CHANCE
+    assert "mixed otherwise" in verdict.reason

@@ -144,6 +144,12 @@ def make_listing(
         flat = sum(map(_is_image, _file_names(top)))
         if flat:
             left_out.append(f"{count_noun(flat, 'image')} in no class folder, but directly in {top}")
+    letters = [name for top in tops for name in _folder_names(top) if _groups_by_letter(top, name)]
+    if letters and all(_groups_by_letter(top, name) for top in tops for name in _folder_names(top)):
+        left_out.append(
+            f"folders {list_first(dict.fromkeys(letters))} as classes: each was taken for the letter with which the "
+            "classes in it begin"
+        )
     if unused.links:
         left_out.append(f"{count_noun(unused.links, 'link')} to folders of the same tree, or seen before")
     if unused.special:
