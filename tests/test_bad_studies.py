@@ -205,6 +205,7 @@ EDITED_ROWS = [
     "UPDATE sweeps_studies SET state = 'odd' WHERE study_id = 1",
     "UPDATE sweeps_workers SET rate = 'x', step = -9",
 ]
+UNSAID = ("sweeps_readings", "study_user", "sweeps_studies", "sweeps_workers", "INSERT INTO trial_values")
 
 
 @pytest.mark.parametrize("statement", EDITED_ROWS)
@@ -235,6 +236,7 @@ def test_a_row_that_was_edited_hides_nothing_else(statement: str, url: str, tmp_
     shown = run_sweeps("status", "--storage", url).stdout
     assert "tiny: " in shown
     assert "good: 0 of 2 trials" in shown
+    assert ("trial 0: its" in shown or "trial 1: its" in shown) != any(part in statement for part in UNSAID)
     left = Worker(store.connect(url), fakes.learning, fakes.load, never, None, fakes.QUICK)
     left.serve_studies((), exit_when_idle=True)
     assert "good: 2 of 2 trials" in run_sweeps("status", "--storage", url).stdout

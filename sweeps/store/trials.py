@@ -102,10 +102,9 @@ def _make_trial(trial_id: int, number: int, state: TrialState, problems: dict[st
 
 
 @dataclass(slots=True)
-class _Parts:
-    """What the tables have of some trials, by trial_id and then by name; `problems` say what could not be decoded."""
+class _Decoder:
+    """Decodes what the tables have of some trials; `problems` say by trial_id and name what could not be."""
 
-    values: dict[int, dict[Any, Any]] = field(default_factory=dict)
     problems: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def decode(self, trial_id: int, what: str, decode: Callable[..., Any], *stored: Any) -> Any:
@@ -116,7 +115,9 @@ class _Parts:
             self.problems.setdefault(trial_id, {})[what] = "cannot be read"
             return None
 
-    def add(self, rows: Iterable[Sequence[Any]], kind: str, decode: Callable[..., Any]) -> dict[int, dict[Any, Any]]:
+    def decode_rows(
+        self, rows: Iterable[Sequence[Any]], kind: str, decode: Callable[..., Any]
+    ) -> dict[int, dict[Any, Any]]:
         """Return what the rows (trial_id, name, stored values) have, without what cannot be decoded."""
         found: dict[int, dict[Any, Any]] = {}
         for row in rows:
@@ -135,35 +136,39 @@ def _read_trials(db: Connection, where: ColumnElement[bool]) -> Iterator[FrozenT
     rows: Sequence[Any] = db.execute(select(*columns).where(where).order_by(TRIALS.c.trial_id)).all()
     if not rows:
         return
-    parts = _Parts()
+    decoder = _Decoder()
     read = _TableReader(db, where)
-    params = parts.add(
+    params = decoder.decode_rows(
         read(models.TrialParamModel, "param_name", "param_value", "distribution_json"), "parameter", _decode_param
     )
-    values = parts.add(read(models.TrialValueModel, "objective", "value", "value_type"), "value", _decode_value)
-    reports = parts.add(
+    values = decoder.decode_rows(
+        read(models.TrialValueModel, "objective", "value", "value_type"), "value", _decode_value
+    )
+    reports = decoder.decode_rows(
         read(models.TrialIntermediateValueModel, "step", "intermediate_value", "intermediate_value_type"),
         "value at step",
         _decode_report,
     )
     user, system = (
-        parts.add(read(model, "key", "value_json"), "attribute", json.loads)
+        decoder.decode_rows(read(model, "key", "value_json"), "attribute", json.loads)
         for model in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
     )
     for trial_id, number, state, start, complete in rows:
         if not isinstance(number, int) or number < 0:
             continue  # `_fill_gaps` stands in for it
-        known_state = parts.decode(trial_id, "state", TrialState.__getitem__, state)
+        known_state = decoder.decode(trial_id, "state", TrialState.__getitem__, state)
+        started = decoder.decode(trial_id, "start", _local_time, start)
+        ended = decoder.decode(trial_id, "end", _local_time, complete)
         drawn = params.get(trial_id, {})
         objectives = values.get(trial_id, {})
         yield _make_trial(
             trial_id,
             number,
             TrialState.FAIL if known_state is None else known_state,
-            parts.problems.get(trial_id, {}),
+            decoder.problems.get(trial_id, {}),
             values=[objectives[0]] if 0 in objectives else None,
-            datetime_start=parts.decode(trial_id, "start", _local_time, start),
-            datetime_complete=parts.decode(trial_id, "end", _local_time, complete),
+            datetime_start=started,
+            datetime_complete=ended,
             params={name: value for name, (value, _) in drawn.items()},
             distributions={name: kind for name, (_, kind) in drawn.items()},
             user_attrs=user.get(trial_id, {}),
