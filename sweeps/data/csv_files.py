@@ -34,7 +34,22 @@ class _Line:
     cells: list[str]
 
 
-def read_number_table(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class NumberTable:
+    """What a file of numbers holds.
+
+    Attributes:
+        numbers: float64, (rows, columns), finite and within the range of float32.
+        names: of the columns; none where the file has none.
+        words: of each row the last cell, where it was to be a word; then it is no column of `numbers`.
+    """
+
+    numbers: NDArray[np.float64]
+    names: tuple[str, ...]
+    words: tuple[str, ...] = ()
+
+
+def read_number_table(path: Path, *, may_end_in_words: bool = False) -> NumberTable:
     """Read a file of numbers, a row per line.
 
     Cells are separated by commas, semicolons, tabs or blanks, and may be quoted. Lines of names at the beginning, empty
@@ -42,9 +57,8 @@ def read_number_table(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]
     left out: its name is empty or missing, or `Unnamed: 0` where pandas wrote a file twice. A row may be broken into
     two lines, where all rows are.
 
-    Returns:
-        float64, (rows, columns), finite and within the range of float32; the names of the columns, none where the file
-        has none.
+    Args:
+        may_end_in_words: the last column may hold a word in every row, such as the name of a class.
 
     Raises:
         InputError: no such file, or one that holds something else; it names the line and the column.
@@ -72,8 +86,13 @@ def read_number_table(path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]
     named: tuple[str, ...] = ()
     if len(names) >= width - first:
         named = tuple(names[first - width :])
-    table = np.array([_read_row(path, row, first, names) for row in rows])
-    return table, named
+    words: tuple[str, ...] = ()
+    if may_end_in_words and width - first > 1 and all(_is_word(row.cells[-1]) for row in rows):
+        words = tuple(row.cells[-1] for row in rows)
+        rows = [_Line(row.number, row.cells[:-1]) for row in rows]
+        names = names[:-1]
+        named = named[:-1]
+    return NumberTable(np.array([_read_row(path, row, first, names) for row in rows]), named, words)
 
 
 def _split_lines(path: Path, text: str) -> list[_Line]:
@@ -120,6 +139,13 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_word(cell: str) -> bool:
+    """Return whether a cell is neither a number, well written or not, nor a gap."""
+    bare = cell.lstrip("<>=~ ")
+    is_number = _is_number(bare) or DECIMAL_COMMA.fullmatch(bare) or THOUSANDS.fullmatch(bare)
+    return bool(cell) and cell.casefold() not in GAPS and not is_number
 
 
 def _separate_names(lines: list[_Line]) -> tuple[list[str], list[_Line]]:

@@ -123,12 +123,12 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_table_is_read_in_each_form_that_programs_write(tmp_path: Path, form: str) -> None:
     (tmp_path / "t.csv").write_text(FORMS[form], newline="")
-    assert np.array_equal(read_number_table(tmp_path / "t.csv")[0], ROWS)
+    assert np.array_equal(read_number_table(tmp_path / "t.csv").numbers, ROWS)
 
 
 def test_small_whole_numbers_in_the_first_line_are_a_row(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("0,1\n1,0\n")
-    assert read_number_table(tmp_path / "t.csv")[0].tolist() == [[0, 1], [1, 0]]
+    assert read_number_table(tmp_path / "t.csv").numbers.tolist() == [[0, 1], [1, 0]]
 
 
 @given(
@@ -144,7 +144,7 @@ def test_no_row_is_lost_or_invented(
     if names:
         lines.insert(0, delimiter.join(f"name_{column}" for column in range(table.shape[1])))
     path.write_text("\n".join(lines))
-    assert np.array_equal(read_number_table(path)[0], table)
+    assert np.array_equal(read_number_table(path).numbers, table)
 
 
 def test_a_table_may_hold_classes(tmp_path: Path) -> None:
@@ -156,16 +156,16 @@ def test_a_table_may_hold_classes(tmp_path: Path) -> None:
 
 def test_an_index_that_pandas_wrote_twice_is_no_feature_and_columns_have_names(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("Unnamed: 0,a,b\n0,1.5,2\n1,3.5,4\n")
-    table, names = read_number_table(tmp_path / "t.csv")
-    assert table.tolist() == [[1.5, 2], [3.5, 4]]
-    assert names == ("a", "b")
+    table = read_number_table(tmp_path / "t.csv")
+    assert table.numbers.tolist() == [[1.5, 2], [3.5, 4]]
+    assert table.names == ("a", "b")
 
 
 def test_names_of_digits_and_underscores_are_names(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("2020_1,2020_2,2020_3\n5,6,7\n")
-    table, names = read_number_table(tmp_path / "t.csv")
-    assert table.tolist() == [[5, 6, 7]]
-    assert names == ("2020_1", "2020_2", "2020_3")
+    table = read_number_table(tmp_path / "t.csv")
+    assert table.numbers.tolist() == [[5, 6, 7]]
+    assert table.names == ("2020_1", "2020_2", "2020_3")
 
 
 @pytest.mark.parametrize(
@@ -199,3 +199,40 @@ def test_a_line_without_an_end_is_told_by_its_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('"' + "1," * 200_000)
     with pytest.raises(InputError, match=r"t\.csv.* line break"):
         read_number_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("sepal,petal,species\n5.1,1.4,setosa\n7.0,4.7,versicolor\n6.3,6.0,virginica\n", ("sepal", "petal")),
+        ("5.1,1.4,setosa\n7.0,4.7,versicolor\n6.3,6.0,virginica\n", ()),
+        (",sepal,petal,species\n0,5.1,1.4,setosa\n1,7.0,4.7,versicolor\n2,6.3,6.0,virginica\n", ("sepal", "petal")),
+        ("5.1 1.4 'setosa'\n7.0 4.7 'versicolor'\n6.3 6.0 'virginica'\n", ()),
+    ],
+)
+def test_rows_may_end_in_the_name_of_a_class(text: str, names: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "iris.csv").write_text(text)
+    table = read_number_table(tmp_path / "iris.csv", may_end_in_words=True)
+    assert table.numbers.tolist() == [[5.1, 1.4], [7.0, 4.7], [6.3, 6.0]]
+    assert tuple(word.strip("'") for word in table.words) == ("setosa", "versicolor", "virginica")
+    assert table.names == names
+    with pytest.raises(InputError, match="setosa"):
+        read_number_table(tmp_path / "iris.csv")
+
+
+@pytest.mark.parametrize("cell", ["3", "", "?", "1,5", "<2"])
+def test_a_last_column_with_a_row_that_is_no_word_holds_no_classes(cell: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"a;b;c\n1;2;red\n1;2;{cell}\n4;5;blue\n")
+    with pytest.raises(InputError, match=r"line [23], column 3"):
+        read_number_table(tmp_path / "t.csv", may_end_in_words=True)
+
+
+def test_classes_of_a_table_have_names(tmp_path: Path) -> None:
+    rows = [f"{index},{index % 3}.5,{('owl', 'ant', 'bee')[index % 3]}" for index in range(300)]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    config = DataConfig(source="csv", path=str(tmp_path / "t.csv"), classes=3, images=200)
+    arrays = data.load_arrays(config, 100)
+    assert arrays.class_names == ("ant", "bee", "owl")
+    expected = {0.5: "owl", 1.5: "ant", 2.5: "bee"}
+    for row, label in zip(arrays.holdout_images, arrays.holdout_labels, strict=True):
+        assert arrays.class_names[label] == expected[float(row[1])]
