@@ -149,10 +149,10 @@ class Document:
         for name, part in parts.items():
             if not isinstance(part, dict):
                 raise InputError(f"{source}: {name}: must be a table, not {part!r}")
-        shape = parts["provenance"].get("input_shape")
-        if not isinstance(shape, list) or not shape or not all(type(side) is int for side in shape):
+        recipe = _parse_recipe(tables["recipe"], source)
+        if not _is_input_shape(parts["provenance"].get("input_shape"), recipe):
             raise InputError(f"{source}: provenance.input_shape: write [height, width, channels], or [columns]")
-        document = cls(_parse_recipe(tables["recipe"], source), **parts)
+        document = cls(recipe, **parts)
         try:
             _ = document.trained
         except (ValidationError, KeyError, TypeError) as exc:
@@ -162,6 +162,13 @@ class Document:
                 text = f"no such field: {exc}"
             raise InputError(f"{source}: truncation: {text}") from exc
         return document
+
+
+def _is_input_shape(shape: Any, recipe: Config) -> bool:
+    """Return whether it is the shape of an image or a row, or of any input where the net is a user's own."""
+    if not isinstance(shape, list) or not shape or not all(type(side) is int for side in shape):
+        return False
+    return len(shape) in (1, 3) or recipe.model.architecture == "custom"
 
 
 def _list_defaults(model: type[BaseModel]) -> dict[str, Any]:

@@ -259,7 +259,7 @@ def test_a_batch_that_the_host_cannot_hold_fails_the_trial(arrays: Arrays, monke
         """Images that fill the memory when a batch of them is asked for."""
 
         def __getitem__(self, index: Any) -> NDArray[Any]:
-            return self.array[index] if isinstance(index, int) else np.empty(2**60, np.uint8)
+            return np.empty(2**60, np.uint8) if isinstance(index, np.ndarray) else self.array[index]
 
     images = arrays.train_images
     assert isinstance(images, np.ndarray)
